@@ -1,0 +1,510 @@
+"""A flow as an explicit state machine, and a module of them: plain data, to and from JSON.
+
+The centre of the house: everything before it works towards this value, everything after it (code,
+diagrams, checks) reads nothing else. Names in it are the author's; the code generator makes them
+safe for Python. It decides nothing and prints nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from flowlang.types import Type
+
+FORMAT = 1
+
+
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where in the source: the line (from 1) and that line's text without its indentation."""
+
+    line: int
+    text: str
+
+
+# --- expressions: resolved and typed ------------------------------------------------------------
+
+
+class Const(msgspec.Struct, frozen=True, tag_field="node", tag="const"):
+    """`type` is a built-in type's name or "none". Decimals are written as text, bytes as hex,
+    durations as whole milliseconds."""
+
+    type: str
+    value: str | int | bool | None
+
+
+class Var(msgspec.Struct, frozen=True, tag_field="node", tag="var"):
+    name: str
+
+
+class Get(msgspec.Struct, frozen=True, tag_field="node", tag="get"):
+    """A field of a record or error, `name` of a Party."""
+
+    value: Expr
+    name: str
+
+
+class New(msgspec.Struct, frozen=True, tag_field="node", tag="new"):
+    """A record, message or error by its qualified name; all arguments, in declared order."""
+
+    type: str
+    arguments: tuple[Expr, ...]
+
+
+class Arithmetic(msgspec.Struct, frozen=True, tag_field="node", tag="arithmetic"):
+    """`+ - * // %`; `type` is the built-in type (or "List") of the left operand."""
+
+    operator: str
+    type: str
+    left: Expr
+    right: Expr
+
+
+class Compare(msgspec.Struct, frozen=True, tag_field="node", tag="compare"):
+    """`== != < <= > >= in`. "in" looks into a list or among a map's keys."""
+
+    operator: str
+    left: Expr
+    right: Expr
+
+
+class Logic(msgspec.Struct, frozen=True, tag_field="node", tag="logic"):
+    operator: Literal["and", "or"]
+    left: Expr
+    right: Expr
+
+
+class Not(msgspec.Struct, frozen=True, tag_field="node", tag="not"):
+    value: Expr
+
+
+class Negate(msgspec.Struct, frozen=True, tag_field="node", tag="negate"):
+    type: str
+    value: Expr
+
+
+class Item(msgspec.Struct, frozen=True, tag_field="node", tag="item"):
+    """`values[index]` of a list, or `values[key]` of a map where `map` is true."""
+
+    values: Expr
+    index: Expr
+    map: bool
+
+
+class Items(msgspec.Struct, frozen=True, tag_field="node", tag="items"):
+    items: tuple[Expr, ...]
+
+
+class Entries(msgspec.Struct, frozen=True, tag_field="node", tag="entries"):
+    entries: tuple[tuple[Expr, Expr], ...]
+
+
+class Text(msgspec.Struct, frozen=True, tag_field="node", tag="text"):
+    """An interpolated text: its parts, each written as the language writes it."""
+
+    parts: tuple[Expr, ...]
+
+
+class Builtin(msgspec.Struct, frozen=True, tag_field="node", tag="builtin_value"):
+    name: Literal["me", "now", "flow_id"]
+
+
+class Peer(msgspec.Struct, frozen=True, tag_field="node", tag="peer"):
+    session: Expr
+
+
+class Size(msgspec.Struct, frozen=True, tag_field="node", tag="size"):
+    value: Expr
+
+
+class Divide(msgspec.Struct, frozen=True, tag_field="node", tag="divide"):
+    """`divide(x, y, places, ROUNDING)`."""
+
+    left: Expr
+    right: Expr
+    places: Expr
+    rounding: str
+
+
+class ToDecimal(msgspec.Struct, frozen=True, tag_field="node", tag="to_decimal"):
+    """`decimal(n)` of an Int."""
+
+    value: Expr
+
+
+class CallFunction(msgspec.Struct, frozen=True, tag_field="node", tag="function"):
+    name: str
+    arguments: tuple[Expr, ...]
+
+
+class CallOperation(msgspec.Struct, frozen=True, tag_field="node", tag="operation"):
+    service: str
+    operation: str
+    arguments: tuple[Expr, ...]
+
+
+Expr: TypeAlias = (
+    Const
+    | Var
+    | Get
+    | New
+    | Arithmetic
+    | Compare
+    | Logic
+    | Not
+    | Negate
+    | Item
+    | Items
+    | Entries
+    | Text
+    | Builtin
+    | Peer
+    | Size
+    | Divide
+    | ToDecimal
+    | CallFunction
+    | CallOperation
+)
+
+
+# --- actions: what happens between waits ---------------------------------------------------------
+
+
+class Assign(msgspec.Struct, frozen=True, tag_field="node", tag="assign"):
+    name: str
+    value: Expr
+    place: Place
+
+
+class Open(msgspec.Struct, frozen=True, tag_field="node", tag="open"):
+    """A session with the responder `flow` (qualified); `block` is the nesting depth that owns it."""
+
+    name: str
+    flow: str
+    party: Expr
+    block: int
+    place: Place
+
+
+class Send(msgspec.Struct, frozen=True, tag_field="node", tag="send"):
+    session: Expr
+    value: Expr
+    place: Place
+
+
+class Leave(msgspec.Struct, frozen=True, tag_field="node", tag="leave"):
+    """End the sessions that this flow opened in blocks nested deeper than `block`."""
+
+    block: int
+
+
+class Progress(msgspec.Struct, frozen=True, tag_field="node", tag="progress"):
+    step: str
+    label: Expr | None
+    place: Place
+
+
+class Log(msgspec.Struct, frozen=True, tag_field="node", tag="log"):
+    level: str
+    text: Expr
+    place: Place
+
+
+class Do(msgspec.Struct, frozen=True, tag_field="node", tag="do"):
+    """An operation called for what it does."""
+
+    value: Expr
+    place: Place
+
+
+class Require(msgspec.Struct, frozen=True, tag_field="node", tag="require"):
+    condition: Expr
+    error: Expr
+    place: Place
+
+
+class Throw(msgspec.Struct, frozen=True, tag_field="node", tag="throw"):
+    """`error` is a `New` error or a variable that holds a caught one."""
+
+    error: Expr
+    place: Place
+
+
+class Return(msgspec.Struct, frozen=True, tag_field="node", tag="return"):
+    value: Expr | None
+    place: Place
+
+
+class If(msgspec.Struct, frozen=True, tag_field="node", tag="if"):
+    branches: tuple[tuple[Expr, tuple[Action, ...]], ...]
+    otherwise: tuple[Action, ...]
+    place: Place
+
+
+class While(msgspec.Struct, frozen=True, tag_field="node", tag="while"):
+    condition: Expr
+    body: tuple[Action, ...]
+    place: Place
+
+
+class For(msgspec.Struct, frozen=True, tag_field="node", tag="for"):
+    """Over a list's items, or over a map's keys where `map` is true (in the keys' order)."""
+
+    name: str
+    values: Expr
+    map: bool
+    body: tuple[Action, ...]
+    place: Place
+
+
+class Break(msgspec.Struct, frozen=True, tag_field="node", tag="break"):
+    place: Place
+
+
+class Continue(msgspec.Struct, frozen=True, tag_field="node", tag="continue"):
+    place: Place
+
+
+class CatchBlock(msgspec.Struct, frozen=True):
+    errors: tuple[str, ...]
+    name: str | None
+    body: tuple[Action, ...]
+    place: Place
+
+
+class Try(msgspec.Struct, frozen=True, tag_field="node", tag="try"):
+    """Around actions that never wait; the body's sessions deeper than `block` end when caught."""
+
+    body: tuple[Action, ...]
+    catches: tuple[CatchBlock, ...]
+    block: int
+    place: Place
+
+
+class Check(msgspec.Struct, frozen=True, tag_field="node", tag="check"):
+    """The block of checks of a received value: a fault in it is the peer's (`Malformed`)."""
+
+    body: tuple[Action, ...]
+    place: Place
+
+
+Action: TypeAlias = (
+    Assign
+    | Open
+    | Send
+    | Leave
+    | Progress
+    | Log
+    | Do
+    | Require
+    | Throw
+    | Return
+    | If
+    | While
+    | For
+    | Break
+    | Continue
+    | Try
+    | Check
+)
+
+
+# --- states and transitions --------------------------------------------------------------------
+
+
+class AwaitMessage(msgspec.Struct, frozen=True, tag_field="node", tag="message"):
+    """Rests until the session has something; `name` takes it, as the message `type`."""
+
+    session: Expr
+    type: str
+    name: str
+
+
+class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow"):
+    """Runs another flow (qualified name and version) inside this one; `name` takes its result."""
+
+    flow: str
+    version: int
+    arguments: tuple[Expr, ...]
+    name: str | None
+
+
+class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkpoint"):
+    pass
+
+
+class AwaitTime(msgspec.Struct, frozen=True, tag_field="node", tag="sleep"):
+    duration: Expr
+
+
+class AwaitOperator(msgspec.Struct, frozen=True, tag_field="node", tag="hold"):
+    reason: Expr
+
+
+Wait: TypeAlias = AwaitMessage | AwaitSubflow | AwaitCheckpoint | AwaitTime | AwaitOperator
+
+
+class Goto(msgspec.Struct, frozen=True, tag_field="node", tag="goto"):
+    target: str
+
+
+class Branch(msgspec.Struct, frozen=True, tag_field="node", tag="branch"):
+    condition: Expr
+    then: str
+    otherwise: str
+    place: Place
+
+
+class Suspend(msgspec.Struct, frozen=True, tag_field="node", tag="suspend"):
+    """Rest until `wait` is over; then the state `target` goes on."""
+
+    wait: Wait
+    target: str
+    place: Place
+
+
+class End(msgspec.Struct, frozen=True, tag_field="node", tag="end"):
+    """The actions before it already returned or threw."""
+
+
+Next: TypeAlias = Goto | Branch | Suspend | End
+
+
+class Handler(msgspec.Struct, frozen=True):
+    """Where an error thrown in a block goes: to the block `target`, with the error in `name`."""
+
+    errors: tuple[str, ...]
+    name: str | None
+    target: str
+
+
+class State(msgspec.Struct, frozen=True):
+    """A stretch of the flow that runs without waiting.
+
+    Where `awaits` is given the flow rests here, its variables `keeps` in the checkpoint, until that
+    wait is over (`tag` is the state's number in the checkpoint); otherwise it is only a place where
+    ways meet. The state "Start" keeps the parameters. `handlers` are tried in order, innermost
+    first. `place` is the statement that waits, or with which the stretch begins.
+    """
+
+    name: str
+    tag: int | None
+    awaits: Wait | None
+    keeps: tuple[str, ...]
+    actions: tuple[Action, ...]
+    next: Next
+    handlers: tuple[Handler, ...]
+    place: Place
+
+
+class Variable(msgspec.Struct, frozen=True):
+    name: str
+    type: Type
+
+
+class ProgressStep(msgspec.Struct, frozen=True):
+    name: str
+    label: str
+    tracks: str | None
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """One flow. `parameters` includes the session of a responder, last. `variables` has the type of
+    every name in it; `block` of a session counts from 0, the flow's own body."""
+
+    name: str
+    version: int
+    doc: str | None
+    parameters: tuple[Variable, ...]
+    result: Type | None
+    responds_to: str | None
+    startable: tuple[str, ...]
+    steps: tuple[ProgressStep, ...]
+    variables: tuple[Variable, ...]
+    states: tuple[State, ...]
+    place: Place
+
+    def state(self, name: str) -> State:
+        """The state of that name; KeyError if there is none."""
+        for state in self.states:
+            if state.name == name:
+                return state
+        raise KeyError(name)
+
+
+# --- a module of them ---------------------------------------------------------------------------
+
+
+class Field(msgspec.Struct, frozen=True):
+    name: str
+    type: Type
+    default: Expr | None = None
+
+
+class Record(msgspec.Struct, frozen=True):
+    kind: Literal["record", "message"]
+    name: str
+    doc: str | None
+    fields: tuple[Field, ...]
+    place: Place
+
+
+class Error(msgspec.Struct, frozen=True):
+    """`text` mentions the fields as variables."""
+
+    name: str
+    fields: tuple[Field, ...]
+    text: Expr | None
+    place: Place
+
+
+class Function(msgspec.Struct, frozen=True):
+    name: str
+    parameters: tuple[Variable, ...]
+    result: Type
+    target: str
+    place: Place
+
+
+class Operation(msgspec.Struct, frozen=True):
+    name: str
+    kind: Literal["read", "write"]
+    parameters: tuple[Variable, ...]
+    result: Type | None
+
+
+class Service(msgspec.Struct, frozen=True):
+    name: str
+    doc: str | None
+    operations: tuple[Operation, ...]
+    place: Place
+
+
+class Module(msgspec.Struct, frozen=True):
+    """What one `.flow` file becomes. `uses` maps each used module to the short names taken from it;
+    `digest` is the SHA-256 of the source, as hex. All other names are qualified."""
+
+    format: int
+    module: str
+    source: str
+    digest: str
+    doc: str | None
+    uses: dict[str, tuple[str, ...]]
+    records: tuple[Record, ...]
+    errors: tuple[Error, ...]
+    functions: tuple[Function, ...]
+    services: tuple[Service, ...]
+    machines: tuple[Machine, ...]
+
+
+def to_json(module: Module) -> bytes:
+    """The module as indented JSON, the same bytes for the same module."""
+    return msgspec.json.format(msgspec.json.encode(module), indent=2) + b"\n"
+
+
+def from_json(data: bytes) -> Module:
+    """The module again. Raises `msgspec.ValidationError` for anything else."""
+    return msgspec.json.decode(data, type=Module)

@@ -1,0 +1,208 @@
+"""The types of the language as values, and what a checked file knows. Decides nothing.
+
+Types are compared by content and are plain data, so that a `Machine` can carry them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from flowlang import syntax
+from flowlang.diagnostics import Diagnostic
+from flowlang.source import Source, Span
+
+# --- types ------------------------------------------------------------------------------------
+
+
+class Builtin(msgspec.Struct, frozen=True, tag_field="of", tag="builtin"):
+    """Int Decimal Bool Text Bytes Timestamp Duration Party Session FlowId."""
+
+    name: str
+
+
+class Named(msgspec.Struct, frozen=True, tag_field="of", tag="named"):
+    """A declared record, message or error. `name` is qualified: `shop.orders.Line`."""
+
+    kind: Literal["record", "message", "error"]
+    name: str
+
+
+class ListType(msgspec.Struct, frozen=True, tag_field="of", tag="list"):
+    item: Type
+
+
+class MapType(msgspec.Struct, frozen=True, tag_field="of", tag="map"):
+    key: Type
+    value: Type
+
+
+class OptionalType(msgspec.Struct, frozen=True, tag_field="of", tag="optional"):
+    """`T?`. Never nested: `T??` is `T?`."""
+
+    item: Type
+
+
+class NoneType(msgspec.Struct, frozen=True, tag_field="of", tag="none"):
+    """The type of `none` alone."""
+
+
+class Unknown(msgspec.Struct, frozen=True, tag_field="of", tag="unknown"):
+    """What an expression with a reported mistake has; it fits everywhere and reports nothing more.
+    Never reaches a `Machine`."""
+
+
+Type: TypeAlias = Builtin | Named | ListType | MapType | OptionalType | NoneType | Unknown
+
+INT = Builtin("Int")
+DECIMAL = Builtin("Decimal")
+BOOL = Builtin("Bool")
+TEXT = Builtin("Text")
+BYTES = Builtin("Bytes")
+TIMESTAMP = Builtin("Timestamp")
+DURATION = Builtin("Duration")
+PARTY = Builtin("Party")
+SESSION = Builtin("Session")
+FLOW_ID = Builtin("FlowId")
+NONE = NoneType()
+UNKNOWN = Unknown()
+
+BUILTINS: Mapping[str, Builtin] = {
+    t.name: t
+    for t in (INT, DECIMAL, BOOL, TEXT, BYTES, TIMESTAMP, DURATION, PARTY, SESSION, FLOW_ID)
+}
+
+
+def shown(kind: Type) -> str:
+    """As an author writes it: `List[Line]?`; a declared type by its short name."""
+    match kind:
+        case Builtin(name=name):
+            return name
+        case Named(name=name):
+            return name.rpartition(".")[2]
+        case ListType(item=item):
+            return f"List[{shown(item)}]"
+        case MapType(key=key, value=value):
+            return f"Map[{shown(key)}, {shown(value)}]"
+        case OptionalType(item=item):
+            return f"{shown(item)}?"
+        case NoneType():
+            return "none"
+        case Unknown():
+            return "?"
+
+
+# --- what names mean --------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FieldInfo:
+    name: str
+    type: Type
+    default: syntax.Expr | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ParameterInfo:
+    name: str
+    type: Type
+    untrusted: bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RecordInfo:
+    """A record or message, resolved."""
+
+    name: str  # qualified
+    kind: Literal["record", "message"]
+    fields: tuple[FieldInfo, ...]
+    declaration: syntax.Record
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ErrorInfo:
+    """A declared or built-in error; a built-in one has no declaration and the field `reason`."""
+
+    name: str  # qualified, or the bare name of a built-in one
+    parameters: tuple[ParameterInfo, ...]
+    declaration: syntax.Error | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FunctionInfo:
+    name: str
+    parameters: tuple[ParameterInfo, ...]
+    result: Type
+    declaration: syntax.Function
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OperationInfo:
+    name: str  # short
+    kind: Literal["read", "write"]
+    parameters: tuple[ParameterInfo, ...]
+    result: Type | None
+    declaration: syntax.Operation
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ServiceInfo:
+    name: str
+    operations: Mapping[str, OperationInfo]
+    declaration: syntax.Service
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FlowInfo:
+    """A flow's face: all that others need to call, open or start it."""
+
+    name: str
+    version: int
+    parameters: tuple[ParameterInfo, ...]
+    result: Type | None
+    responds_to: str | None  # qualified name of the initiator
+    declaration: syntax.Flow
+
+
+Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Variable:
+    """One variable of a flow: a parameter, a `let`, `var`, loop, session, received or caught one.
+
+    Two variables of one name in two blocks are two `Variable`s.
+    """
+
+    name: str
+    type: Type
+    mutable: bool
+    span: Span
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """A file and what the checker found out, beside the tree.
+
+    `type_of` has every expression of every flow (after narrowing, the narrowed type) and every
+    default and error text; `variable_of` has every `Name` that reads a variable and every statement
+    or catch that binds or assigns one (`Let For Open Receive Assign Catch Responds Parameter`);
+    `meaning_of` has every `Name` that names a declaration, and the `Call`s' callees that are
+    attributes (`Desk.propose`) as their `OperationInfo`. `calls` has, for each `Call` of a record,
+    error, function, operation or flow, its arguments in declared order (None: the default).
+    `infos` are this file's own declarations by short name, in order; `scope` adds the used ones.
+    """
+
+    source: Source
+    file: syntax.File
+    infos: Mapping[str, Info]
+    scope: Mapping[str, Info]
+    type_of: Mapping[syntax.Expr, Type]
+    variable_of: Mapping[object, Variable]
+    meaning_of: Mapping[syntax.Expr, Info | OperationInfo]
+    calls: Mapping[syntax.Call, tuple[syntax.Expr | None, ...]]
+    type_refs: Mapping[syntax.TypeRef, Type]
+    diagnostics: tuple[Diagnostic, ...]

@@ -1,0 +1,1 @@
+"""The grammar of the flow language, as package data."""

@@ -1,0 +1,1 @@
+"""The runtime of compiled flows: durable, one commit a step."""

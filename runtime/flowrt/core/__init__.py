@@ -1,0 +1,1 @@
+"""The engine: it computes, and touches nothing."""
