@@ -1,4 +1,4 @@
-"""All that a generated flow may import: values, states, errors, steps and what a running step may do.
+"""All that a generated flow may import: values, states, errors, steps, what a running step may do.
 
 This module is the contract between generated code and the engine. It computes only: it knows no
 store, wire, clock or thread, and nothing here may change without a new `CONTRACT` number.
@@ -38,7 +38,7 @@ Session = NewType("Session", int)
 
 
 class Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Base of every record and message: immutable, compared by content, bytes without field names."""
+    """Base of records and messages: immutable, compared by content, bytes without field names."""
 
 
 class Message(Value, frozen=True, array_like=True, gc=False):
@@ -233,7 +233,7 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 class ServiceKey(Generic[S]):
-    """A service as a flow names it. `S` is the generated protocol that its Python object follows."""
+    """A service as a flow names it. `S` is the generated protocol that its object follows."""
 
     def __init__(self, name: str, *operations: Operation) -> None:
         self.name = name
@@ -309,7 +309,7 @@ class Run(typing.Protocol):
         ...
 
     def tick(self) -> None:
-        """Count one turn of a loop; a step that takes too many fails instead of hanging its node."""
+        """Count one turn of a loop; a step that takes too many fails, so that no node hangs."""
         ...
 
 
@@ -404,7 +404,9 @@ def normal(value: decimal.Decimal) -> decimal.Decimal:
         return decimal.Decimal(0)
     value = value.normalize(_EXACT)
     exponent = value.as_tuple().exponent
-    return value.quantize(1, context=_EXACT) if isinstance(exponent, int) and exponent > 0 else value
+    if isinstance(exponent, int) and exponent > 0:
+        return value.quantize(1, context=_EXACT)
+    return value
 
 
 def decimal_add(left: decimal.Decimal, right: decimal.Decimal) -> decimal.Decimal:

@@ -1,0 +1,22 @@
+"""Flows that failed and wait for a person: what is known of each. Treats nobody itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Patient(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A flow in the hospital, with its last good state.
+
+    `cause` is the error's type and text, or the reason of a `hold`; `flow` and `state` are the
+    innermost flow and its state, `place` the `.flow` line there; `since_us` is when (microseconds
+    since 1970); `trace` is the Python traceback, for the operator only.
+    """
+
+    flow_id: int
+    flow: str
+    state: str
+    place: str
+    cause: str
+    since_us: int
+    trace: str = ""

@@ -1,0 +1,129 @@
+"""Which flow classes a node can run: versions side by side, under their versioned names.
+
+It looks generated classes over once, when they are registered; it never compiles or imports by a
+name that came from a peer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+from flowrt.core.flow import CONTRACT, Flow, FlowError, ServiceKey, Value
+
+AnyFlow = type[Flow[Any]]
+
+
+class NotRegistrable(Exception):
+    """A module or class that this runtime cannot run; says which, why and the remedy."""
+
+
+class Registry:
+    """The flows of a node. Two versions of one flow are two classes and may run side by side."""
+
+    def __init__(self, modules: Iterable[ModuleType] = ()) -> None:
+        self.classes: dict[str, AnyFlow] = {}
+        self.names: dict[AnyFlow, str] = {}
+        self.step_names: dict[str, tuple[str, ...]] = {}
+        self._versions: dict[str, dict[int, AnyFlow]] = {}
+        self._modules: set[str] = set()
+        for module in modules:
+            self.add_module(module)
+        self._check_subflows()
+
+    def add_module(self, module: ModuleType) -> None:
+        """Register every generated flow that the module holds, and those that these call."""
+        if module.__name__ in self._modules:
+            return
+        self._modules.add(module.__name__)
+        flows = [value for value in vars(module).values() if _is_generated(value)]
+        if not flows and not any(_is_declared(value) for value in vars(module).values()):
+            raise NotRegistrable(
+                f"module {module.__name__} holds no generated flows; "
+                "pass what `flowc compile` made, such as `import trade_flow`"
+            )
+        for flow in flows:
+            self.add(flow)
+            home = sys.modules.get(flow.__module__)
+            if home is not None:
+                self.add_module(home)
+
+    def add(self, flow: AnyFlow) -> None:
+        """Register one generated class.
+
+        Raises:
+            NotRegistrable: generated for another contract, another class has its versioned name, or
+                its Python functions cannot be found.
+        """
+        if flow.contract != CONTRACT:
+            raise NotRegistrable(
+                f"{flow.__name__} was generated for contract {flow.contract}, this runtime has "
+                f"{CONTRACT}; compile it again with the flowc of this version"
+            )
+        name = flow.versioned()
+        known = self.classes.get(name)
+        if known is flow:
+            return
+        if known is not None:
+            raise NotRegistrable(
+                f"two classes are named {name}: in {known.__module__} and in {flow.__module__}; "
+                "give the newer one another `version`"
+            )
+        for target in flow.functions:
+            _find_function(flow, target)
+        self.classes[name] = flow
+        self.names[flow] = name
+        self.step_names[name] = tuple([step.name for step in flow.steps])
+        self._versions.setdefault(flow.name, {})[flow.version] = flow
+
+    def _check_subflows(self) -> None:
+        for flow in self.classes.values():
+            for name in flow.subflows:
+                if name not in self.classes:
+                    raise NotRegistrable(
+                        f"{flow.__name__} calls {name}, which is not registered; "
+                        "pass its module to the node as well"
+                    )
+
+    def states_of(self, name: str) -> Any:
+        """The union of states of the flow with that versioned name. KeyError if unknown."""
+        return self.classes[name].States
+
+    def responder(self, flow: str, initiator: str) -> AnyFlow | str:
+        """The newest version of the responder `flow`, or why there is none for this initiator."""
+        versions = self._versions.get(flow)
+        if not versions:
+            return f"there is no flow {flow} here"
+        fitting = [v for v, found in versions.items() if found.responds_to == initiator]
+        if not fitting:
+            return f"{flow} does not respond to {initiator} here"
+        return versions[max(fitting)]
+
+    def services(self) -> list[ServiceKey[Any]]:
+        """Every service that a registered flow uses, once, by name."""
+        keys = {key.name: key for flow in self.classes.values() for key in flow.services}
+        return [keys[name] for name in sorted(keys)]
+
+
+def _is_generated(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, Flow) and value is not Flow
+
+
+def _is_declared(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, FlowError | Value)
+
+
+def _find_function(flow: AnyFlow, target: str) -> None:
+    module, _, name = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise NotRegistrable(
+            f"{flow.__name__} calls the Python function {target}, which cannot be imported: {error}"
+        ) from None
+    if not callable(found):
+        raise NotRegistrable(f"{target}, called by {flow.__name__}, is not a function")

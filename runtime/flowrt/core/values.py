@@ -1,0 +1,301 @@
+"""Canonical bytes of values, of what travels, of a flow at rest: the decoder of wire and store.
+
+Everything is decoded into declared types, after a limit on its size; nothing here builds an object
+by a name that it was sent.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, TypeVar
+
+import msgspec
+
+from flowrt.core.flow import FlowError, Malformed, Message, Party, State
+
+MAX_FRAME_BYTES = 1 << 20
+"""The largest frame that is sent or read."""
+
+CHECKPOINT_FORMAT = 1
+
+M = TypeVar("M", bound=Message)
+
+
+# --- what travels -----------------------------------------------------------------------------
+
+
+class Data(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=0):
+    """A message: its qualified name and its canonical bytes."""
+
+    name: str
+    body: bytes
+
+
+class Confirm(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """The responder runs: where it is reached, and its flow's version."""
+
+    flow: int
+    session: int
+    version: int
+
+
+class End(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """Nothing more will come."""
+
+
+class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """The sender's flow, or the part that owned the session, ended with an error.
+
+    `name` and `fields` are those of a declared error thrown there; all other failures are named
+    `UnexpectedFlowEnd` and disclose only their id.
+    """
+
+    name: str
+    fields: bytes
+    error_id: str
+
+
+class Reject(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
+    """The invitation was not accepted."""
+
+    reason: str
+    error_id: str
+
+
+Content = Data | Confirm | End | Failure | Reject
+
+
+class Invite(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=0):
+    """Asks a party to run the responder `flow` for `initiator`.
+
+    `number` counts the sender's invitations to this party since its store (`incarnation`) was made.
+    The session is known to both by `secret`; `first` is the first message, if it was ready.
+    """
+
+    number: int
+    incarnation: bytes
+    flow: str
+    initiator: str
+    version: int
+    from_flow: int
+    from_session: int
+    secret: bytes
+    first: Data | None
+
+
+class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """Content number `seq` of one direction of a session, to the receiver's own address."""
+
+    to_flow: int
+    to_session: int
+    secret: bytes
+    seq: int
+    content: Content
+
+
+class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """The receiver's store holds these of the sender's outbox rows."""
+
+    ids: tuple[int, ...]
+
+
+Frame = Invite | Letter | Ack
+
+
+class SessionState(msgspec.Struct, array_like=True, gc=False):
+    """One end of a session, inside its flow's checkpoint.
+
+    `expected` and `sent` count what was taken and given in each direction. `inbox` holds what has
+    arrived and was not read, in order of `seq`, gaps included. `unsent` waits for the confirmation.
+    `frame` and `block` say which subflow and which block of it own the session.
+    """
+
+    id: int
+    peer: str
+    secret: bytes
+    status: int
+    sent: int
+    expected: int
+    frame: int
+    block: int
+    peer_flow: int = 0
+    peer_session: int = 0
+    version: int = 0
+    closed: bool = False
+    inbox: list[tuple[int, Content]] = []
+    unsent: list[Content] = []
+
+
+# --- a flow at rest ---------------------------------------------------------------------------
+
+
+class OnMessage(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=0):
+    session: int
+
+
+class OnCommit(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """Nothing to wait for: goes on as soon as it is committed."""
+
+
+class OnTime(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    due_us: int
+
+
+class OnOperator(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
+    reason: str
+
+
+class OnAcceptance(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
+    """The flow returned `result`; its invitations are not all accepted yet."""
+
+    result: bytes
+
+
+class OnSettling(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
+    """The outcome is written; what it still owes to unconfirmed sessions is not sent yet."""
+
+
+Waiting = OnMessage | OnCommit | OnTime | OnOperator | OnAcceptance | OnSettling
+
+
+class StackFrame(msgspec.Struct, array_like=True, gc=False):
+    """A flow or subflow under way: its versioned name, its state, its current progress step."""
+
+    flow: str
+    state: State
+    step: int = -1
+
+
+class Checkpoint(msgspec.Struct, array_like=True, gc=False):
+    """All that a flow needs to go on. `steps` counts its commits, `moves` its progress events."""
+
+    format: int
+    frames: list[StackFrame]
+    waiting: Waiting
+    sessions: list[SessionState]
+    next_session: int = 0
+    steps: int = 0
+    moves: int = 0
+    admitted: bool = False
+
+
+class _RawFrame(msgspec.Struct, array_like=True, gc=False):
+    flow: str
+    state: msgspec.Raw
+    step: int = -1
+
+
+class _RawCheckpoint(msgspec.Struct, array_like=True, gc=False):
+    format: int
+    frames: list[_RawFrame]
+    waiting: Waiting
+    sessions: list[SessionState]
+    next_session: int = 0
+    steps: int = 0
+    moves: int = 0
+    admitted: bool = False
+
+
+class BadBytes(Exception):
+    """Bytes that are not what they should be: damaged, or of another version."""
+
+
+# --- codecs -----------------------------------------------------------------------------------
+
+
+def _unknown_to_msgspec(value: object) -> object:
+    if isinstance(value, FlowError):
+        peer = value.peer.name if value.peer is not None else None
+        return (value.fields(), value.error_id, peer)
+    raise TypeError(f"{type(value).__name__} is not a value of the flow language")
+
+
+class _KeptError(msgspec.Struct, array_like=True):
+    fields: msgspec.Raw | list[Any]
+    error_id: str
+    peer: str | None
+
+
+def _known_to_us(kind: type, plain: Any) -> object:
+    if issubclass(kind, FlowError):
+        kept = msgspec.convert(plain, _KeptError)
+        fields = msgspec.convert(kept.fields, kind.Fields)
+        return error_of(kind, fields, kept.error_id, kept.peer)
+    raise TypeError(f"{kind.__name__} is not a type of the flow language")
+
+
+def error_of(kind: type[FlowError], fields: object, error_id: str, peer: str | None) -> FlowError:
+    """The error again, from its fields and from where it came."""
+    error = kind(*[getattr(fields, name) for name in kind.Fields.__struct_fields__])
+    error.error_id = error_id
+    error.peer = Party(peer) if peer is not None else None
+    return error
+
+
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic", enc_hook=_unknown_to_msgspec)
+_FRAME: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
+_CHECKPOINT = msgspec.msgpack.Decoder(_RawCheckpoint)
+
+encode = _ENCODER.encode
+"""Canonical bytes of any value of the language, frame or checkpoint."""
+
+
+@functools.cache
+def decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    """The decoder of a declared type, made once."""
+    return msgspec.msgpack.Decoder(kind, dec_hook=_known_to_us)
+
+
+def decode(kind: Any, data: bytes) -> Any:
+    """The value of type `kind` in `data`. Raises BadBytes for anything else."""
+    try:
+        return decoder(kind).decode(data)
+    except (msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
+        raise BadBytes(str(error)) from None
+
+
+def decode_message(kind: type[M], data: bytes) -> M:
+    """A message that was received. Throws `Malformed`, to be caught by the flow or not."""
+    try:
+        message: M = decode(kind, data)
+    except BadBytes as error:
+        raise Malformed(f"{kind.wire} could not be read: {error}") from None
+    return message
+
+
+def decode_frame(data: bytes) -> Frame:
+    """What a peer sent. Raises BadBytes."""
+    if len(data) > MAX_FRAME_BYTES:
+        raise BadBytes(f"a frame of {len(data)} bytes is larger than {MAX_FRAME_BYTES}")
+    try:
+        return _FRAME.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadBytes(str(error)) from None
+
+
+def decode_checkpoint(data: bytes, states_of: Any) -> Checkpoint:
+    """A checkpoint; `states_of(versioned name)` gives the union of that flow's states.
+
+    Raises BadBytes when the bytes are damaged or of another format; what `states_of` raises for
+    a flow that is not installed passes through.
+    """
+    try:
+        raw = _CHECKPOINT.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadBytes(f"the checkpoint cannot be read: {error}") from None
+    if raw.format != CHECKPOINT_FORMAT:
+        raise BadBytes(f"the checkpoint has format {raw.format}, this is {CHECKPOINT_FORMAT}")
+    frames = [
+        StackFrame(frame.flow, decode(states_of(frame.flow), frame.state), frame.step)
+        for frame in raw.frames
+    ]
+    return Checkpoint(
+        raw.format,
+        frames,
+        raw.waiting,
+        raw.sessions,
+        raw.next_session,
+        raw.steps,
+        raw.moves,
+        raw.admitted,
+    )
