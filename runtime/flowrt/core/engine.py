@@ -203,7 +203,7 @@ def respond(
 
 
 def advance(checkpoint: Checkpoint, flow_id: int, event: Event, world: World) -> Commit | None:
-    """Take one event. None when there is nothing to write: the arrival was a repetition.
+    """Take one event. None when there is nothing to write: a repeated arrival, a stale timer.
 
     Raises:
         NotTaken: the letter is not for this flow, or too early; it must not be acknowledged.
@@ -216,7 +216,9 @@ def advance(checkpoint: Checkpoint, flow_id: int, event: Event, world: World) ->
     elif type(event) is Retry:
         checkpoint.admitted = False
         if type(checkpoint.waiting) is OnOperator:
-            checkpoint.waiting = OnCommit()
+            checkpoint.waiting = _ON_COMMIT
+    elif due(checkpoint, world.now_us) != 0:
+        return None
     if not checkpoint.admitted and can_go_on(checkpoint, world.now_us):
         StepRun(checkpoint, flow_id, world, commit).go()
     _finish(checkpoint, world, commit)
@@ -289,9 +291,9 @@ def due(checkpoint: Checkpoint, now_us: int) -> int | None:
     """When the flow goes on without anybody: 0 for at once, None for not by itself."""
     if checkpoint.admitted:
         return None
-    if type(checkpoint.waiting) is OnTime:
-        return checkpoint.waiting.due_us
-    return 0 if can_go_on(checkpoint, now_us) else None
+    if can_go_on(checkpoint, now_us):
+        return 0
+    return checkpoint.waiting.due_us if type(checkpoint.waiting) is OnTime else None
 
 
 def _undecided(session: SessionState, frame: int) -> bool:

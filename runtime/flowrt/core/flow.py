@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import decimal
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as Mapping
 from typing import Annotated, Any, ClassVar, Generic, NewType, TypeAlias, TypeVar
 
 import msgspec
@@ -346,7 +347,7 @@ class Flow(Generic[R_co]):
         return f"{cls.name}_v{cls.version}"
 
 
-def refuse_call(flow: type[Flow[Any]], **arguments: object) -> typing.NoReturn:
+def refuse_call(flow: type[Flow[Any]], /, **arguments: object) -> typing.NoReturn:
     """Say how a flow is started to who called its class."""
     names = "".join(f", {name}=…" for name in arguments)
     raise TypeError(

@@ -1,1 +1,136 @@
-"""Where flows are kept."""
+"""Where flows are kept: what every store offers, and what one transaction holds. Knows no flow.
+
+A store writes a `Batch` whole or not at all, and has it on disk when `commit` returns. Everything
+in it is bytes and small numbers; what they mean, the core knows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+
+class StoreError(Exception):
+    """The store cannot be used as asked; the message says why and what to do."""
+
+
+class Fenced(StoreError):
+    """Another process has opened this store since: this one may not write any more."""
+
+
+class CommitFailed(StoreError):
+    """The transaction was refused and rolled back: nothing of it is in the store."""
+
+
+class OutcomeUnknown(StoreError):
+    """The commit may or may not have happened: reload from the store before doing anything."""
+
+
+@dataclasses.dataclass(slots=True)
+class Batch:
+    """One transaction.
+
+    `flows`: by flow id, checkpoint and due time (microseconds; 0: ready; None: waits), None to
+    delete. `outbox`: (id, peer, frame) to add; `settled`: ids to delete. `peers`: what is
+    remembered of each.
+    `outcomes`: (flow id, flow, error or None, value). `moves`: (flow id, number, progress event).
+    `patients`: hospital entry by flow id, None to delete. `audit`: one row for the whole batch.
+    """
+
+    now_us: int
+    next_flow: int
+    next_outbox: int
+    flows: dict[int, tuple[bytes, int | None] | None] = dataclasses.field(default_factory=dict)
+    outbox: list[tuple[int, str, bytes]] = dataclasses.field(default_factory=list)
+    settled: list[int] = dataclasses.field(default_factory=list)
+    peers: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    outcomes: list[tuple[int, str, str | None, bytes]] = dataclasses.field(default_factory=list)
+    moves: list[tuple[int, int, bytes]] = dataclasses.field(default_factory=list)
+    patients: dict[int, bytes | None] = dataclasses.field(default_factory=dict)
+    audit: bytes = b""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Opened:
+    """What a node needs to go on: who it is, its counters, what is unsent, what goes on by itself.
+
+    `incarnation` names this store since it was created; `due` are (flow id, due time).
+    """
+
+    party: str
+    incarnation: bytes
+    epoch: int
+    next_flow: int
+    next_outbox: int
+    peers: dict[str, bytes]
+    outbox: list[tuple[int, str, bytes]]
+    due: list[tuple[int, int]]
+
+
+class Store(typing.Protocol):
+    """Memory and SQLite follow it, and pass one suite of tests (tests/contracts)."""
+
+    def open(self, party: str) -> Opened:
+        """Claim the store for this process; who had it before can no longer commit.
+
+        Raises:
+            StoreError: another party's store, a newer format, not a store at all.
+        """
+        ...
+
+    def load(self, flow_id: int) -> bytes | None:
+        """The committed checkpoint of a living flow."""
+        ...
+
+    def flows(self) -> Iterator[tuple[int, bytes]]:
+        """Every living flow's checkpoint, by id."""
+        ...
+
+    def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
+        """(flow, error or None, value) of a flow that ended."""
+        ...
+
+    def moves(self, flow_id: int) -> list[bytes]:
+        """A flow's progress events, in order."""
+        ...
+
+    def patients(self) -> list[bytes]:
+        """The hospital's entries, by flow id."""
+        ...
+
+    def audit(self) -> Iterator[tuple[int, bytes]]:
+        """(time, entries) of every committed batch, oldest first."""
+        ...
+
+    def savepoint(self) -> None:
+        """Begin a service's work within this batch; undone by `rollback`, kept by `release`."""
+        ...
+
+    def release(self) -> None: ...
+
+    def rollback(self) -> None: ...
+
+    def execute(
+        self, sql: str, parameters: Sequence[Any], *, read_only: bool
+    ) -> list[tuple[Any, ...]]:
+        """A service's statement, in the running transaction."""
+        ...
+
+    def commit(self, batch: Batch) -> None:
+        """Write the batch, and what services wrote since the last one, durably.
+
+        Raises:
+            Fenced, CommitFailed: nothing was written.
+            OutcomeUnknown: all of it or nothing was.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Undo what services wrote since the last commit."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it. Committed work stays."""
+        ...

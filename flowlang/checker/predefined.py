@@ -1,0 +1,48 @@
+"""The names that every file knows without declaring them. Only tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flowlang.types import (
+    BUILTINS,
+    FLOW_ID,
+    PARTY,
+    TEXT,
+    TIMESTAMP,
+    Builtin,
+    ErrorInfo,
+    ParameterInfo,
+)
+
+VALUES: Mapping[str, Builtin] = {"me": PARTY, "now": TIMESTAMP, "flow_id": FLOW_ID}
+
+FUNCTIONS = frozenset({"divide", "decimal"})
+
+ROUNDINGS = ("UP", "DOWN", "HALF_UP", "HALF_DOWN", "HALF_EVEN", "CEILING", "FLOOR")
+
+ERRORS: Mapping[str, ErrorInfo] = {
+    name: ErrorInfo(name, (ParameterInfo("reason", TEXT, False),), None)
+    for name in (
+        "SessionRejected",
+        "SessionEnded",
+        "UnexpectedFlowEnd",
+        "UnexpectedMessage",
+        "Malformed",
+    )
+}
+
+TYPES = frozenset(BUILTINS) | {"List", "Map"}
+
+
+def reserved(name: str) -> str | None:
+    """What a predefined name is, in words; None for a name that is free."""
+    if name in TYPES:
+        return "a built-in type"
+    if name in ERRORS or name == "FlowError":
+        return "a built-in error"
+    if name in VALUES:
+        return "a built-in value"
+    if name in FUNCTIONS:
+        return "a built-in function"
+    return None

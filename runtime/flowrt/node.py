@@ -1,0 +1,971 @@
+"""A party's node: the loop around the core, and the only part of it that reads a clock.
+
+It takes every event that is ready, steps each flow, writes all of it in one transaction, and only
+then tells: frames, acknowledgements, results, progress, log lines. Law: commit, send, acknowledge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import heapq
+import logging
+import os
+import struct
+import time
+import traceback
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import msgspec
+
+from flowrt.core import engine
+from flowrt.core.engine import BEGIN, RESUME, RETRY, Arrival, Commit, NotTaken, Opened, Outcome
+from flowrt.core.flow import Flow, FlowError, Party
+from flowrt.core.hospital import Patient
+from flowrt.core.progress import ProgressEvent, path_of
+from flowrt.core.registry import Registry
+from flowrt.core.session import Peer, invite
+from flowrt.core.values import (
+    Ack,
+    BadBytes,
+    Checkpoint,
+    Invite,
+    Letter,
+    OnAcceptance,
+    OnMessage,
+    OnOperator,
+    OnTime,
+    Reject,
+    decode,
+    decode_checkpoint,
+    decode_frame,
+    encode,
+)
+from flowrt.services import StepTx, bind, set_up
+from flowrt.store import Batch, CommitFailed, Fenced, OutcomeUnknown, Store, StoreError
+from flowrt.transport import Network
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+BATCH = 512
+"""How many events one transaction takes at most."""
+
+LIVE = 8192
+"""How many decoded flows are kept between their steps; the others are in the store alone."""
+
+RESEND_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60))
+"""How long a peer may take to acknowledge before a frame is sent again, for each further time."""
+
+_HEADER = struct.Struct(">Q")
+_LOG = logging.getLogger("flowrt.node")
+_FLOW_LOG = logging.getLogger("flowrt.flow")
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
+
+
+class NotStartable(Exception):
+    """A flow cannot be started so; the message says why and what is possible."""
+
+
+class NodeStopped(Exception):
+    """The node has stopped or is closed; what was committed is in its store."""
+
+
+class StillRunning(Exception):
+    """A result was asked for at once, and the flow has not ended."""
+
+
+class FlowView(msgspec.Struct, frozen=True):
+    """A living flow, for people: where it rests and for what.
+
+    `flow` is the outermost flow's versioned name; `state` and `place` are the innermost frame's;
+    `waits` says for what, `peer` for whom; `path` are its progress steps; `checkpoint_bytes` is its
+    whole size at rest.
+    """
+
+    id: int
+    flow: str
+    state: str
+    place: str
+    waits: str
+    peer: str | None
+    path: tuple[str, ...]
+    in_hospital: bool
+    checkpoint_bytes: int
+
+
+class Handle(Generic[R]):
+    """A flow that was started, or found again by its id."""
+
+    __slots__ = ("__weakref__", "_node", "_outcome", "_streams", "_waiters", "id")
+
+    def __init__(self, node: Node, flow_id: int, outcome: Outcome | None = None) -> None:
+        self.id = flow_id
+        self._node = node
+        self._outcome = outcome
+        self._waiters: list[asyncio.Future[None]] = []
+        self._streams: list[asyncio.Queue[ProgressEvent | None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Handle of flow {self.id} on {self._node.party.name}>"
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the flow ended, as bytes; None while it runs."""
+        return self._outcome
+
+    def result_now(self) -> R:
+        """The flow's result, if it has one. Raises the error that ended it, or StillRunning."""
+        outcome = self.outcome
+        if outcome is None:
+            raise StillRunning(f"flow {self.id} has not ended")
+        return self._node._unpack(outcome)  # type: ignore[no-any-return]
+
+    async def result(self) -> R:
+        """Wait for the flow's result. Raises the error that ended it; NodeStopped if its node stops
+        first (the flow then goes on when the node is opened again)."""
+        while self._outcome is None:
+            self._node._refuse_if_stopped()
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+        return self.result_now()
+
+    async def progress(self) -> AsyncIterator[ProgressEvent]:
+        """Every progress event from the flow's beginning, then live, until the flow ends."""
+        self._node._refuse_if_stopped()
+        stream: asyncio.Queue[ProgressEvent | None] = asyncio.Queue()
+        self._streams.append(stream)
+        try:
+            number = 0
+            for event in self._node.progress(self.id):
+                yield event
+                number = event.number + 1
+                if event.done:
+                    return
+            while True:
+                live = await stream.get()
+                if live is None:
+                    self._node._refuse_if_stopped()
+                    return
+                if live.number < number:
+                    continue  # Committed between reading the history and now: already told.
+                yield live
+                if live.done:
+                    return
+        finally:
+            self._streams.remove(stream)
+
+    def _ended(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._wake()
+
+    def _wake(self, error: Exception | None = None) -> None:
+        for waiter in self._waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+        self._waiters.clear()
+        if error is not None:
+            for stream in self._streams:
+                stream.put_nowait(None)
+
+
+class _Job:
+    """One event for one flow. `make` builds the checkpoint of a flow that is not stored yet."""
+
+    __slots__ = ("event", "flow_id", "make", "outbox_id", "waiter")
+
+    def __init__(
+        self,
+        flow_id: int,
+        event: engine.Event,
+        make: Callable[[], Checkpoint] | None = None,
+        waiter: asyncio.Future[None] | None = None,
+        outbox_id: int = 0,
+    ) -> None:
+        self.flow_id = flow_id
+        self.event = event
+        self.make = make
+        self.waiter = waiter
+        self.outbox_id = outbox_id
+
+
+_Packet = tuple[str, bytes]
+"""What a peer sent: its authenticated name and the bytes."""
+
+
+class _Turn:
+    """What one batch will write, and what is told after it is written."""
+
+    __slots__ = ("acks", "audit", "batch", "ended", "logs", "moves", "resumed", "taken", "timers")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.taken: list[_Job | _Packet] = []
+        self.acks: dict[str, list[int]] = {}
+        self.resumed: list[int] = []
+        self.timers: list[tuple[int, int]] = []
+        self.ended: list[tuple[int, Outcome]] = []
+        self.moves: list[tuple[int, ProgressEvent]] = []
+        self.logs: list[tuple[int, str, str]] = []
+        self.audit: list[tuple[Any, ...]] = []
+
+    def acknowledge(self, peer: str, outbox_id: int) -> None:
+        if outbox_id:
+            self.acks.setdefault(peer, []).append(outbox_id)
+
+
+class Node:
+    """One party's flows, durable in its store, talking over a network.
+
+    `Node.open` runs it in the event loop; `Node.create` makes one that does only what `turn` is
+    called for, which is how tests drive a whole world in one thread.
+    """
+
+    def __init__(
+        self,
+        party: str,
+        store: Store,
+        network: Network,
+        modules: Iterable[ModuleType],
+        services: Mapping[str, object],
+        clock: Callable[[], int],
+        key: bytes,
+        batch: int,
+        reload: bool,
+    ) -> None:
+        self.party = Party(party)
+        self.registry = Registry(modules)
+        self._clock = clock
+        self._limit = batch
+        self._reload = reload
+        self._store = store
+        self._ready: collections.deque[_Job] = collections.deque()
+        self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
+        self._live: dict[int, Checkpoint] = {}
+        self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
+        self._unacked: dict[int, tuple[str, bytes]] = {}
+        self._resends: list[collections.deque[tuple[int, int]]] = []
+        self._settled: list[int] = []
+        self._timers: list[tuple[int, int]] = []
+        self._unloadable: set[int] = set()
+        self._incarnation = b""
+        self._next_flow = 1
+        self._next_outbox = 1
+        self._peers: dict[str, Peer] = {}
+        self._alone = 0
+        self._suspect: tuple[_Job | _Packet, StoreError] | None = None
+        self._refused: StoreError | None = None
+        self._was_suspect = False
+        self._stopped: Exception | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._scheduled = False
+        self._alarm: asyncio.TimerHandle | None = None
+        bound = bind(self.registry.services(), services)
+        self._tx = StepTx(self.party, store)
+        self._world = engine.World(self.party, self.registry, key, bound, self._tx)
+        self._open_store(services)
+        self._transport = network.join(party, self._received)
+        self._send_all()
+
+    @classmethod
+    def create(
+        cls,
+        party: str,
+        *,
+        store: Store,
+        network: Network,
+        modules: Iterable[ModuleType],
+        services: Mapping[str, object] | None = None,
+        clock: Callable[[], int] | None = None,
+        key: bytes | None = None,
+        batch: int = BATCH,
+        reload: bool = False,
+    ) -> Node:
+        """A node that acts only when `turn` is called.
+
+        `clock` gives microseconds since 1970. `key` is 32 bytes from which ids are derived (random
+        if absent). `batch` is how many events one transaction takes. With `reload` every flow is
+        forgotten after its step and loaded from its bytes for the next.
+
+        Raises:
+            NotRegistrable: a module holds no flows that this runtime can run.
+            ServiceMissing: a service that a flow uses is absent or does not fit.
+            StoreError: the store is another party's, of another format, or cannot be opened.
+        """
+        return cls(
+            party,
+            store,
+            network,
+            modules,
+            services or {},
+            clock or _now_us,
+            key or os.urandom(32),
+            batch,
+            reload,
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        party: str,
+        *,
+        store: Store,
+        network: Network,
+        modules: Iterable[ModuleType],
+        services: Mapping[str, object] | None = None,
+        clock: Callable[[], int] | None = None,
+        batch: int = BATCH,
+    ) -> Node:
+        """A node that runs in this event loop until `close`. Flows in its store go on at once.
+        Raises as `create` does."""
+        node = cls.create(
+            party,
+            store=store,
+            network=network,
+            modules=modules,
+            services=services,
+            clock=clock,
+            batch=batch,
+        )
+        node._loop = asyncio.get_running_loop()
+        node._wake()
+        return node
+
+    async def close(self) -> None:
+        """Stop; flows rest in the store. Whoever still awaits a result gets NodeStopped."""
+        self._stop(NodeStopped(f"the node of {self.party.name} was closed"))
+
+    # --- starting and asking ---
+
+    async def start(
+        self, flow: Callable[P, Flow[R]], *arguments: P.args, **named: P.kwargs
+    ) -> Handle[R]:
+        """Start a flow; returns when its first step is committed: from then on it ends, whatever
+        happens to this process.
+
+        Raises:
+            NotStartable: not `startable by rpc`, not registered here, or arguments do not fit.
+            NodeStopped: the node is closed or has failed; the flow was not started.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        handle = self._begin(flow, arguments, named, waiter)
+        await waiter
+        return handle
+
+    def submit(
+        self, flow: Callable[P, Flow[R]], *arguments: P.args, **named: P.kwargs
+    ) -> Handle[R]:
+        """Like `start`, but does not wait for the commit: `turn` does it. Raises NotStartable."""
+        return self._begin(flow, arguments, named, None)
+
+    def _begin(
+        self,
+        flow: Callable[P, Flow[R]],
+        arguments: tuple[Any, ...],
+        named: dict[str, Any],
+        waiter: asyncio.Future[None] | None,
+    ) -> Handle[R]:
+        self._refuse_if_stopped()
+        kind: Any = flow
+        name = self.registry.names.get(kind)
+        if name is None:
+            raise NotStartable(f"{kind!r} is not a flow of this node; pass its module to Node.open")
+        if "rpc" not in kind.startable:
+            raise NotStartable(f"{kind.__name__} is not `startable by rpc`")
+        start = _start_state(kind, arguments, named)
+        flow_id = self._next_flow
+        self._next_flow = flow_id + 1
+        handle: Handle[R] = Handle(self, flow_id)
+        self._handles[flow_id] = handle
+        self._ready.append(_Job(flow_id, BEGIN, lambda: engine.begin(name, start), waiter))
+        self._wake()
+        return handle
+
+    def handle(self, flow_id: int) -> Handle[Any]:
+        """A flow's handle by its id. KeyError if there is no such flow, living or ended."""
+        known = self._handles.get(flow_id)
+        if known is not None:
+            return known
+        self._refuse_if_stopped()
+        ended = self._store.outcome(flow_id)
+        if ended is None and self._store.load(flow_id) is None:
+            raise KeyError(flow_id)
+        outcome = Outcome(ended[0], ended[2], ended[1]) if ended is not None else None
+        handle: Handle[Any] = Handle(self, flow_id, outcome)
+        self._handles[flow_id] = handle
+        return handle
+
+    def flows(self) -> list[FlowView]:
+        """Every living flow, by id. Those whose class is not installed are in the hospital."""
+        self._refuse_if_stopped()
+        return [self._view(flow_id, data) for flow_id, data in self._store.flows()]
+
+    def progress(self, flow_id: int) -> list[ProgressEvent]:
+        """A flow's committed progress events."""
+        self._refuse_if_stopped()
+        return [decode(ProgressEvent, event) for event in self._store.moves(flow_id)]
+
+    def hospital(self) -> list[Patient]:
+        """The flows that failed and wait for an operator, by id."""
+        self._refuse_if_stopped()
+        return [decode(Patient, patient) for patient in self._store.patients()]
+
+    async def retry(self, flow_id: int) -> None:
+        """Let a flow of the hospital try again; returns when that step is committed. It is
+        discharged only if the step passed. KeyError if it is not in the hospital."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.submit_retry(flow_id, waiter)
+        await waiter
+
+    def submit_retry(self, flow_id: int, waiter: asyncio.Future[None] | None = None) -> None:
+        """Like `retry`, but does not wait: `turn` does it."""
+        if all(patient.flow_id != flow_id for patient in self.hospital()):
+            raise KeyError(flow_id)
+        self._unloadable.discard(flow_id)
+        self._ready.append(_Job(flow_id, RETRY, None, waiter))
+        self._wake()
+
+    def _unpack(self, outcome: Outcome) -> Any:
+        flow = self.registry.classes[outcome.flow]
+        if outcome.error is None:
+            return decode(flow.Result, outcome.value)
+        raise engine.error_from_outcome(outcome, flow.errors)
+
+    def _view(self, flow_id: int, data: bytes) -> FlowView:
+        try:
+            checkpoint = decode_checkpoint(data, self.registry.states_of)
+        except (BadBytes, KeyError) as error:
+            return FlowView(
+                flow_id, "?", "?", "", f"unreadable: {error}", None, (), True, len(data)
+            )
+        if not checkpoint.frames:
+            return FlowView(flow_id, "", "ended", "", "confirmations", None, (), False, len(data))
+        frame = checkpoint.frames[-1]
+        waits, peer = _waits(checkpoint)
+        return FlowView(
+            flow_id,
+            checkpoint.frames[0].flow,
+            type(frame.state).__name__,
+            frame.state.place,
+            waits,
+            peer,
+            path_of(checkpoint.frames, self.registry.step_names),
+            checkpoint.admitted,
+            len(data),
+        )
+
+    # --- one turn: a batch of steps, one commit ---
+
+    def turn(self, limit: int | None = None) -> bool:
+        """Take what is ready, at most `limit` events, in one transaction. False if nothing was.
+
+        Raises:
+            NodeStopped: the node has stopped, or stops now because its store cannot go on.
+        """
+        self._refuse_if_stopped()
+        now_us = self._clock()
+        self._due(now_us)
+        if not self._ready and not self._inbound and not self._settled and not self._suspect:
+            return False
+        self._world.now_us = now_us
+        self._tx.now_us = now_us
+        turn = _Turn(Batch(now_us, 0, 0))
+        self._take_all(turn, self._limit if limit is None else limit)
+        try:
+            self._commit(turn)
+        except Fenced as error:
+            self._stop(NodeStopped(f"{self.party.name}: {error}"))
+            self._refuse_if_stopped()
+        except (OutcomeUnknown, CommitFailed) as error:
+            self._recover(turn, error)
+        else:
+            self._tell(turn)
+        return True
+
+    def _take_all(self, turn: _Turn, limit: int) -> None:
+        """Step whatever is ready, up to `limit` events; alone, while a refused batch is searched."""
+        self._was_suspect = self._suspect is not None
+        if self._suspect is not None:
+            item, self._refused = self._suspect
+            self._suspect = None
+            self._take(item, turn)
+            self._refused = None
+            return
+        if self._alone:
+            self._alone -= 1
+            limit = 1
+        while limit > 0 and (self._inbound or self._ready):
+            limit -= 1
+            self._take(self._inbound.popleft() if self._inbound else self._ready.popleft(), turn)
+
+    def next_due(self) -> int | None:
+        """When `turn` will have something to do though nothing arrives (microseconds; 0: now)."""
+        if self._ready or self._inbound or self._settled:
+            return 0
+        times = [queue[0][0] for queue in self._resends if queue]
+        if self._timers:
+            times.append(self._timers[0][0])
+        return min(times, default=None)
+
+    def _due(self, now_us: int) -> None:
+        while self._timers and self._timers[0][0] <= now_us:
+            _, flow_id = heapq.heappop(self._timers)
+            self._ready.append(_Job(flow_id, RESUME))
+        for level, queue in enumerate(self._resends):
+            while queue and queue[0][0] <= now_us:
+                _, outbox_id = queue.popleft()
+                if outbox_id in self._unacked:
+                    self._post(outbox_id, now_us, level + 1)
+
+    def _take(self, item: _Job | _Packet, turn: _Turn) -> None:
+        turn.taken.append(item)
+        if type(item) is _Job:
+            self._step(item, turn)
+        else:
+            assert isinstance(item, tuple)
+            self._read(*item, turn)
+
+    def _read(self, peer: str, data: bytes, turn: _Turn) -> None:
+        """One packet from the network."""
+        if len(data) < _HEADER.size:
+            return
+        (outbox_id,) = _HEADER.unpack_from(data)
+        try:
+            frame = decode_frame(data[_HEADER.size :])
+        except BadBytes as error:
+            _LOG.warning("%s: unreadable frame from %s: %s", self.party.name, peer, error)
+            return
+        if type(frame) is Letter:
+            self._step(_Job(frame.to_flow, Arrival(peer, frame), outbox_id=outbox_id), turn)
+        elif type(frame) is Ack:
+            for number in frame.ids:
+                held = self._unacked.get(number)
+                if held is not None and held[0] == peer:
+                    del self._unacked[number]
+                    self._settled.append(number)
+        else:
+            assert isinstance(frame, Invite)
+            self._invited(peer, frame, outbox_id, turn)
+
+    def _invited(self, peer: str, invitation: Invite, outbox_id: int, turn: _Turn) -> None:
+        known = self._peer(peer)
+        welcome = known.welcome(invitation)
+        if welcome is None:
+            return
+        turn.acknowledge(peer, outbox_id)
+        if not welcome:
+            return
+        turn.batch.peers[peer] = b""
+        found = self.registry.responder(invitation.flow, invitation.initiator)
+        if isinstance(found, str):
+            error_id = self._world.secret(invitation.number, len(peer), b"reject")[:8].hex()
+            content = Reject(found, error_id)
+            _LOG.info("%s rejects %s: %s (%s)", self.party.name, peer, found, error_id)
+            letter = Letter(
+                invitation.from_flow, invitation.from_session, invitation.secret, 0, content
+            )
+            self._enqueue(turn, peer, letter)
+            return
+        flow_id = self._next_flow
+        self._next_flow = flow_id + 1
+        name = self.registry.names[found]
+
+        def make() -> Checkpoint:
+            return engine.respond(name, found, invitation, peer, flow_id)[0]
+
+        self._enqueue(turn, peer, engine.respond(name, found, invitation, peer, flow_id)[1])
+        self._step(_Job(flow_id, BEGIN, make), turn)
+
+    def _peer(self, name: str) -> Peer:
+        known = self._peers.get(name)
+        if known is None:
+            known = self._peers[name] = Peer(0, [])
+        return known
+
+    # --- one step ---
+
+    def _step(self, job: _Job, turn: _Turn) -> None:
+        flow_id = job.flow_id
+        event = job.event
+        peer = event.peer if type(event) is Arrival else ""
+        checkpoint = self._checkpoint(job, turn)
+        if checkpoint is None:
+            if peer and flow_id not in self._unloadable:
+                turn.acknowledge(peer, job.outbox_id)
+            return
+        was_admitted = checkpoint.admitted
+        tx = self._tx
+        tx.flow_id = flow_id
+        if self._refused is not None:
+            self._fail(job, self._refused, turn)
+            return
+        try:
+            commit = engine.advance(checkpoint, flow_id, event, self._world)
+        except NotTaken:
+            return
+        except Exception as error:
+            tx.finish(keep=False)
+            self._fail(job, error, turn)
+            return
+        tx.finish(keep=True)
+        if peer:
+            turn.acknowledge(peer, job.outbox_id)
+        if commit is None:
+            return
+        if commit.held is not None:
+            self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn)
+        elif was_admitted and not checkpoint.admitted:
+            turn.batch.patients[flow_id] = None
+        self._write(flow_id, checkpoint, commit, event, turn)
+
+    def _checkpoint(self, job: _Job, turn: _Turn) -> Checkpoint | None:
+        """The flow to step: from memory, from this batch, from the store; None if it is gone or
+        cannot be loaded."""
+        flow_id = job.flow_id
+        found = self._live.get(flow_id)
+        if found is not None:
+            return found
+        written = turn.batch.flows.get(flow_id, 0)
+        if written == 0:
+            if job.make is not None:
+                checkpoint = self._live[flow_id] = job.make()
+                return checkpoint
+            data = self._store.load(flow_id)
+        else:
+            data = written[0] if isinstance(written, tuple) else None
+        if data is None:
+            return None
+        try:
+            checkpoint = decode_checkpoint(data, self.registry.states_of)
+        except (BadBytes, KeyError) as error:
+            self._cannot_load(flow_id, error, turn)
+            return None
+        self._live[flow_id] = checkpoint
+        return checkpoint
+
+    def _cannot_load(self, flow_id: int, error: Exception, turn: _Turn) -> None:
+        if flow_id in self._unloadable:
+            return
+        self._unloadable.add(flow_id)
+        cause = f"flow {error} is not installed" if isinstance(error, KeyError) else str(error)
+        patient = Patient(flow_id, "?", "?", "", f"cannot be loaded: {cause}", self._world.now_us)
+        turn.batch.patients[flow_id] = encode(patient)
+        _LOG.error("%s: flow %d cannot be loaded: %s", self.party.name, flow_id, cause)
+
+    def _fail(self, job: _Job, error: Exception, turn: _Turn) -> None:
+        """The step raised: its flow stays where it was, in the hospital."""
+        flow_id = job.flow_id
+        self._live.pop(flow_id, None)
+        checkpoint = self._checkpoint(job, turn)
+        if checkpoint is None:
+            return
+        commit = engine.admit(checkpoint, job.event, self._world)
+        cause = f"{type(error).__name__}: {error}"
+        trace = "".join(traceback.format_exception(error))
+        self._admitted(flow_id, checkpoint, cause, trace, turn)
+        if type(job.event) is Arrival:
+            turn.acknowledge(job.event.peer, job.outbox_id)
+        self._write(flow_id, checkpoint, commit, job.event, turn)
+
+    def _admitted(
+        self, flow_id: int, checkpoint: Checkpoint, cause: str, trace: str, turn: _Turn
+    ) -> None:
+        frame = checkpoint.frames[-1]
+        state = type(frame.state)
+        patient = Patient(
+            flow_id, frame.flow, state.__name__, state.place, cause, self._world.now_us, trace
+        )
+        turn.batch.patients[flow_id] = encode(patient)
+        _LOG.error(
+            "%s: flow %d (%s at %s) is in the hospital: %s",
+            self.party.name,
+            flow_id,
+            frame.flow,
+            state.place,
+            _one_line(cause),
+        )
+
+    def _write(
+        self,
+        flow_id: int,
+        checkpoint: Checkpoint,
+        commit: Commit,
+        event: engine.Event,
+        turn: _Turn,
+    ) -> None:
+        """Put a step's commit into the batch."""
+        batch = turn.batch
+        for peer, item in commit.outbox:
+            if type(item) is Opened:
+                number = self._peer(peer).next_number()
+                batch.peers[peer] = b""
+                self._enqueue(
+                    turn,
+                    peer,
+                    invite(
+                        item.session,
+                        number,
+                        self._incarnation,
+                        item.flow,
+                        item.initiator,
+                        item.version,
+                        flow_id,
+                    ),
+                )
+            else:
+                assert type(item) is Letter
+                self._enqueue(turn, peer, item)
+        if commit.gone:
+            batch.flows[flow_id] = None
+            self._live.pop(flow_id, None)
+        else:
+            due_us = commit.due_us
+            batch.flows[flow_id] = (encode(checkpoint), due_us)
+            if due_us == 0:
+                turn.resumed.append(flow_id)
+            elif due_us is not None:
+                turn.timers.append((due_us, flow_id))
+        outcome = commit.outcome
+        if outcome is not None:
+            batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
+            turn.ended.append((flow_id, outcome))
+        for move in commit.moves:
+            batch.moves.append((flow_id, move.number, encode(move)))
+            turn.moves.append((flow_id, move))
+        if commit.logs:
+            turn.logs += [(flow_id, level, text) for level, text in commit.logs]
+            turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)], commit.logs))
+        else:
+            turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)]))
+
+    def _enqueue(self, turn: _Turn, peer: str, frame: Letter | Invite) -> None:
+        outbox_id = self._next_outbox
+        self._next_outbox = outbox_id + 1
+        turn.batch.outbox.append((outbox_id, peer, encode(frame)))
+
+    # --- commit, then tell ---
+
+    def _commit(self, turn: _Turn) -> None:
+        batch = turn.batch
+        batch.next_flow = self._next_flow
+        batch.next_outbox = self._next_outbox
+        for name in batch.peers:
+            batch.peers[name] = encode(self._peers[name])
+        batch.settled = self._settled
+        self._settled = []
+        if turn.audit:
+            batch.audit = encode(turn.audit)
+        if turn.audit or batch.settled or batch.outbox or batch.peers or batch.patients:
+            self._store.commit(batch)
+
+    def _tell(self, turn: _Turn) -> None:
+        now_us = turn.batch.now_us
+        for outbox_id, peer, frame in turn.batch.outbox:
+            self._unacked[outbox_id] = (peer, frame)
+            self._post(outbox_id, now_us, 0)
+        for peer, ids in turn.acks.items():
+            self._transport.send(peer, _HEADER.pack(0) + encode(Ack(tuple(ids))))
+        for flow_id in turn.resumed:
+            self._ready.append(_Job(flow_id, RESUME))
+        for timer in turn.timers:
+            heapq.heappush(self._timers, timer)
+        for item in turn.taken:
+            if type(item) is _Job and item.waiter is not None and not item.waiter.done():
+                item.waiter.set_result(None)
+        for flow_id, move in turn.moves:
+            handle = self._handles.get(flow_id)
+            if handle is not None:
+                for stream in handle._streams:
+                    stream.put_nowait(move)
+        for flow_id, outcome in turn.ended:
+            handle = self._handles.pop(flow_id, None)
+            if handle is not None:
+                handle._ended(outcome)
+        for flow_id, level, text in turn.logs:
+            _FLOW_LOG.log(
+                _LEVELS[level],
+                "%s",
+                _one_line(text),
+                extra={"party": self.party.name, "flow_id": flow_id},
+            )
+        if self._reload:
+            self._live.clear()
+        while len(self._live) > LIVE:
+            del self._live[next(iter(self._live))]
+
+    def _post(self, outbox_id: int, now_us: int, level: int) -> None:
+        """Send an outbox row, and note when to send it again."""
+        peer, frame = self._unacked[outbox_id]
+        level = min(level, len(RESEND_US) - 1)
+        while len(self._resends) <= level:
+            self._resends.append(collections.deque())
+        self._resends[level].append((now_us + RESEND_US[level], outbox_id))
+        self._transport.send(peer, _HEADER.pack(outbox_id) + frame)
+
+    # --- the store: opening, and when it refuses ---
+
+    def _open_store(self, services: Mapping[str, object]) -> None:
+        opened = self._store.open(self.party.name)
+        self._incarnation = opened.incarnation
+        self._next_flow = opened.next_flow
+        self._next_outbox = opened.next_outbox
+        self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
+        self._unacked = {number: (peer, frame) for number, peer, frame in opened.outbox}
+        for flow_id, due_us in opened.due:
+            if due_us == 0:
+                self._ready.append(_Job(flow_id, RESUME))
+            else:
+                self._timers.append((due_us, flow_id))
+        heapq.heapify(self._timers)
+        if services:
+            set_up(services, self._tx)
+            self._store.commit(Batch(self._clock(), self._next_flow, self._next_outbox))
+
+    def _send_all(self) -> None:
+        now_us = self._clock()
+        for outbox_id in list(self._unacked):
+            self._post(outbox_id, now_us, 0)
+
+    def _recover(self, turn: _Turn, error: StoreError) -> None:
+        """The commit was refused, or nobody knows: what is in memory is worth nothing now.
+
+        Go back to the store and take the same events one by one, so that the one that spoils its
+        batch is found; one that is refused alone is its own flow's trouble, and goes to the
+        hospital. If even that cannot be written, the node stops.
+        """
+        _LOG.error("%s: a batch of %d was refused: %s", self.party.name, len(turn.taken), error)
+        started = [job for job in self._ready if job.event is not RESUME]
+        next_flow = self._next_flow
+        self._live.clear()
+        self._ready.clear()
+        self._timers.clear()
+        self._resends.clear()
+        try:
+            if self._was_suspect or not turn.taken:
+                raise error
+            self._open_store({})
+        except StoreError as worse:
+            self._stop(NodeStopped(f"{self.party.name}: the store cannot be written: {worse}"))
+            self._refuse_if_stopped()
+        self._next_flow = max(self._next_flow, next_flow)  # Some are promised to waiting starts.
+        self._ready.extendleft(reversed(started))
+        self._send_all()
+        if len(turn.taken) == 1:
+            self._suspect = (turn.taken[0], error)
+            return
+        self._alone = len(turn.taken)
+        for item in reversed(turn.taken):
+            if type(item) is _Job:
+                self._ready.appendleft(item)
+            else:
+                assert isinstance(item, tuple)
+                self._inbound.appendleft(item)
+
+    # --- the event loop ---
+
+    def _received(self, peer: str, data: bytes) -> None:
+        if self._stopped is None:
+            self._inbound.append((peer, data))
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._loop is not None and not self._scheduled and self._stopped is None:
+            self._scheduled = True
+            self._loop.call_soon(self._run)
+
+    def _run(self) -> None:
+        self._scheduled = False
+        if self._stopped is not None:
+            return
+        try:
+            self.turn()
+        except NodeStopped:
+            return
+        except Exception as error:
+            _LOG.exception("%s: the node stops", self.party.name)
+            self._stop(NodeStopped(f"{self.party.name}: {type(error).__name__}: {error}"))
+            return
+        due_us = self.next_due()
+        if due_us == 0:
+            self._wake()
+        elif due_us is not None and self._loop is not None:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            delay = max(0.0, (due_us - self._clock()) / 1_000_000)
+            self._alarm = self._loop.call_later(delay, self._wake)
+
+    def _refuse_if_stopped(self) -> None:
+        if self._stopped is not None:
+            raise self._stopped
+
+    def _stop(self, reason: Exception) -> None:
+        if self._stopped is not None:
+            return
+        self._stopped = reason
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._transport.close()
+        self._store.close()
+        for job in self._ready:
+            if job.waiter is not None and not job.waiter.done():
+                job.waiter.set_exception(reason)
+        for handle in list(self._handles.values()):
+            handle._wake(reason)
+
+
+_CODE: dict[type, int] = {engine.Begin: 0, engine.Resume: 1, Arrival: 2, engine.Retry: 3}
+"""Events as the audit trail writes them."""
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """The Start state of a flow, its arguments checked against their declared types."""
+    if arguments:
+        raise NotStartable(f"{flow.__name__} takes named arguments only")
+    try:
+        start = flow.Start(**named)
+        return decode(flow.Start, encode(start))
+    except (TypeError, BadBytes) as error:
+        raise NotStartable(f"{flow.__name__}: {error}") from None
+
+
+def _waits(checkpoint: Checkpoint) -> tuple[str, str | None]:
+    """What a flow waits for, and for whom."""
+    waiting = checkpoint.waiting
+    if isinstance(waiting, OnMessage):
+        session = engine.find(checkpoint, waiting.session)
+        return "a message", session.peer if session else None
+    if isinstance(waiting, OnTime):
+        return "time", None
+    if isinstance(waiting, OnOperator):
+        return f"an operator: {waiting.reason}", None
+    if isinstance(waiting, OnAcceptance):
+        return "acceptance of its invitations", None
+    return "nothing", None
+
+
+def _one_line(text: str) -> str:
+    """A text that cannot forge a second log line."""
+    return "".join([c if c.isprintable() else f"\\x{ord(c):02x}" for c in text])
+
+
+__all__ = [
+    "FlowError",
+    "FlowView",
+    "Handle",
+    "Node",
+    "NodeStopped",
+    "NotStartable",
+    "StillRunning",
+]

@@ -1,0 +1,185 @@
+"""The author's services bound to a node: found by name, checked when it opens, run inside a step.
+
+It lends an operation the running transaction and takes it back; it never begins or ends one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from flowrt.core.flow import Operation, Party, ServiceKey, typed
+from flowrt.store import Store
+
+
+class ServiceMissing(Exception):
+    """A node cannot open: a service that its flows use is absent or does not fit."""
+
+
+class StepTx:
+    """The running step's transaction, as an operation sees it (`rt.Tx`). One for each node.
+
+    The first operation of a step opens a savepoint, so that a step which fails undoes only itself.
+    """
+
+    def __init__(self, me: Party, store: Store) -> None:
+        self.me = me
+        self.flow_id = 0
+        self.now_us = 0
+        self._store = store
+        self._begun = False
+        self._depth = 0
+        self._read_only = True
+
+    @property
+    def now(self) -> datetime.datetime:
+        """The step's time, in UTC."""
+        return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
+            microseconds=self.now_us
+        )
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """One statement of a service; its rows."""
+        if not self._depth:
+            raise RuntimeError(
+                "this transaction is over: a service may use `tx` only while its operation runs"
+            )
+        return self._store.execute(sql, parameters, read_only=self._read_only)
+
+    def enter(self, read_only: bool) -> bool:
+        """Lend the transaction to an operation; returns what `leave` must be given."""
+        if not self._begun:
+            self._store.savepoint()
+            self._begun = True
+        outer = self._read_only
+        self._read_only = read_only or (self._depth > 0 and outer)
+        self._depth += 1
+        return outer
+
+    def leave(self, outer: bool) -> None:
+        """Take it back."""
+        self._depth -= 1
+        self._read_only = outer
+
+    def finish(self, keep: bool) -> None:
+        """End of the step: keep what its operations wrote, or undo it."""
+        if self._begun:
+            self._begun = False
+            if keep:
+                self._store.release()
+            else:
+                self._store.rollback()
+
+
+def bind(keys: Iterable[ServiceKey[Any]], objects: Mapping[str, object]) -> dict[str, Any]:
+    """The services that the flows use, ready to be called by generated code, by qualified name.
+
+    `objects` may name a service by its qualified name, or by its short one where that is clear.
+
+    Raises:
+        ServiceMissing: naming every service, operation and parameter that does not fit.
+    """
+    wanted = list(keys)
+    problems: list[str] = []
+    bound: dict[str, Any] = {}
+    used: set[str] = set()
+    for key in wanted:
+        name, found = _find(key, wanted, objects)
+        if name is None:
+            problems.append(
+                f"service {key.name} is not bound; pass services={{'{_short(key.name)}': …}} "
+                f"with an object that has {_methods(key)}"
+            )
+            continue
+        used.add(name)
+        wrong = [w for operation in key.operations for w in _misfits(key, operation, found)]
+        problems += wrong
+        if not wrong:
+            bound[key.name] = _bound(key, found)
+    for name in objects.keys() - used:
+        known = ", ".join(sorted(key.name for key in wanted)) or "none"
+        problems.append(f"no flow of this node uses a service {name}; they use: {known}")
+    if problems:
+        raise ServiceMissing("\n".join(problems))
+    return bound
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _find(
+    key: ServiceKey[Any], wanted: list[ServiceKey[Any]], objects: Mapping[str, object]
+) -> tuple[str | None, object]:
+    if key.name in objects:
+        return key.name, objects[key.name]
+    short = _short(key.name)
+    alone = sum(_short(other.name) == short for other in wanted) == 1
+    if alone and short in objects:
+        return short, objects[short]
+    return None, None
+
+
+def _methods(key: ServiceKey[Any]) -> str:
+    return ", ".join(f"{op.name}({', '.join(('tx', *op.parameters))})" for op in key.operations)
+
+
+def _misfits(key: ServiceKey[Any], operation: Operation, found: object) -> list[str]:
+    method = getattr(found, operation.name, None)
+    wanted = f"{operation.name}({', '.join(('tx', *operation.parameters))})"
+    kind = type(found).__name__
+    if not callable(method):
+        return [f"service {key.name}: {kind} has no operation {wanted}"]
+    if inspect.iscoroutinefunction(method):
+        return [f"service {key.name}: {kind}.{operation.name} is async; an operation is not"]
+    try:
+        inspect.signature(method).bind(None, *operation.parameters)
+    except TypeError:
+        signature = inspect.signature(method)
+        return [f"service {key.name}: {kind}.{operation.name}{signature} should be {wanted}"]
+    except ValueError:
+        return []  # A builtin without a signature: the first call will show.
+    return []
+
+
+class _Bound:
+    """A service as generated code calls it: each operation guarded."""
+
+
+def _bound(key: ServiceKey[Any], found: object) -> _Bound:
+    bound = _Bound()
+    for operation in key.operations:
+        method = getattr(found, operation.name)
+        setattr(bound, operation.name, _guarded(key.name, operation, method))
+    return bound
+
+
+def _guarded(service: str, operation: Operation, method: Callable[..., Any]) -> Callable[..., Any]:
+    what = f"{service}.{operation.name}"
+    read_only = operation.kind == "read"
+    result = operation.result
+
+    def run(tx: StepTx, *arguments: Any) -> Any:
+        outer = tx.enter(read_only)
+        try:
+            value = method(tx, *arguments)
+        finally:
+            tx.leave(outer)
+        return typed(what, result, value)
+
+    return run
+
+
+def set_up(objects: Mapping[str, object], tx: StepTx) -> None:
+    """Let each service that has a `setup(tx)` make its tables. The caller commits."""
+    for service in objects.values():
+        setup = getattr(service, "setup", None)
+        if setup is not None:
+            outer = tx.enter(read_only=False)
+            try:
+                setup(tx)
+            finally:
+                tx.leave(outer)
+    tx.finish(keep=True)

@@ -1,0 +1,29 @@
+-- Rows are keyed by small integers in order of arrival: random keys insert several times slower.
+CREATE TABLE engine_node (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    format INTEGER NOT NULL,
+    party TEXT NOT NULL,
+    incarnation BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    next_flow INTEGER NOT NULL,
+    next_outbox INTEGER NOT NULL
+);
+-- due: 0 goes on at once, a time in microseconds goes on then, NULL waits for somebody.
+CREATE TABLE engine_flow (id INTEGER PRIMARY KEY, due INTEGER, checkpoint BLOB NOT NULL);
+CREATE TABLE engine_outbox (id INTEGER PRIMARY KEY, peer TEXT NOT NULL, frame BLOB NOT NULL);
+CREATE TABLE engine_peer (name TEXT PRIMARY KEY, known BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE engine_outcome (
+    id INTEGER PRIMARY KEY,
+    flow TEXT NOT NULL,
+    error TEXT,
+    value BLOB NOT NULL
+);
+CREATE TABLE engine_progress (
+    flow INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    event BLOB NOT NULL,
+    PRIMARY KEY (flow, number)
+) WITHOUT ROWID;
+CREATE TABLE engine_hospital (id INTEGER PRIMARY KEY, patient BLOB NOT NULL);
+-- One row a batch, not one a step: an extra row a step costs more than the step.
+CREATE TABLE engine_audit (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, entries BLOB NOT NULL);

@@ -1,0 +1,131 @@
+"""The types that generated programs use, and the declarations that they may mention.
+
+Knows how to write them down; knows nothing of flows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+
+class Kind(NamedTuple):
+    """A type: a built-in or declared one by name, or List, Map or Optional of `items`."""
+
+    name: str
+    items: tuple[Kind, ...] = ()
+
+    def __str__(self) -> str:
+        if self.name == "Optional":
+            return f"{self.items[0]}?"
+        if self.items:
+            return f"{self.name}[{', '.join(str(item) for item in self.items)}]"
+        return self.name
+
+
+INT = Kind("Int")
+BOOL = Kind("Bool")
+TEXT = Kind("Text")
+DECIMAL = Kind("Decimal")
+BYTES = Kind("Bytes")
+DURATION = Kind("Duration")
+TIMESTAMP = Kind("Timestamp")
+PARTY = Kind("Party")
+SESSION = Kind("Session")
+FLOW_ID = Kind("FlowId")
+PAIR = Kind("Pair")
+
+
+def list_of(kind: Kind) -> Kind:
+    return Kind("List", (kind,))
+
+
+def map_of(key: Kind, value: Kind) -> Kind:
+    return Kind("Map", (key, value))
+
+
+def optional(kind: Kind) -> Kind:
+    return Kind("Optional", (kind,))
+
+
+PLAIN = (
+    INT,
+    TEXT,
+    BOOL,
+    DECIMAL,
+    list_of(INT),
+    optional(INT),
+    PAIR,
+    BYTES,
+    DURATION,
+    list_of(TEXT),
+    map_of(TEXT, INT),
+    optional(TEXT),
+    map_of(INT, TEXT),
+    optional(PAIR),
+    list_of(PAIR),
+)
+"""What fields, parameters and variables may be, the simplest first; a program's records besides."""
+
+SHOWN = frozenset({INT, TEXT, BOOL, DECIMAL, BYTES, DURATION, PARTY, optional(INT), optional(TEXT)})
+"""What an interpolated text may hold and both sides of a comparison write alike."""
+
+
+class Field(NamedTuple):
+    name: str
+    kind: Kind
+    default: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """A record, message or error."""
+
+    sort: str
+    name: str
+    fields: tuple[Field, ...]
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.name)
+
+    def text(self) -> str:
+        """The declaration as an author writes it."""
+        if self.sort == "error":
+            fields = ", ".join(f"{f.name}: {f.kind}" for f in self.fields)
+            shown = "".join(f" {{{f.name}}}" for f in self.fields if f.kind in SHOWN)
+            return f'error {self.name}({fields}): "{self.name.lower()}{shown}"\n'
+        lines = [f"{self.sort} {self.name}:"]
+        for field in self.fields:
+            default = "" if field.default is None else f" = {field.default}"
+            lines.append(f"    {field.name}: {field.kind}{default}")
+        return "\n".join(lines) + "\n"
+
+
+PAIR_SHAPE = Shape("record", "Pair", (Field("left", INT), Field("right", INT)))
+
+PYTHON_ERRORS = (
+    Shape("error", "Picky", (Field("given", INT),)),
+    Shape("error", "Taken", (Field("number", INT),)),
+)
+"""What the Python function `picky` and the operation `claim` throw."""
+
+FUNCTIONS = """\
+function half(n: Int) -> Int = python "program_functions:half"
+function shout(words: Text) -> Text = python "program_functions:shout"
+function fits(untrusted n: Int) -> Bool = python "program_functions:fits"
+function picky(n: Int) -> Int = python "program_functions:picky"
+function first(numbers: List[Int]) -> Int? = python "program_functions:first"
+function swap(pair: Pair) -> Pair = python "program_functions:swap"
+"""
+
+SERVICE = """\
+service Desk:
+    read coin(n: Int) -> Bool
+    read count() -> Int
+    read label_of(untrusted n: Int) -> Text
+    read limit(untrusted n: Int) -> Int?
+    write note(untrusted line: Text)
+    write take(n: Int) -> Int
+    write claim(n: Int) -> Pair
+"""
