@@ -91,7 +91,7 @@ class Names:
         """Enter one declaration of this file; False when its name is not free."""
         name, span = declaration.name, declaration.name_span
         right = words.snake if isinstance(declaration, syntax.Function) else words.upper_camel
-        check_casing(self._findings, f"a {_noun(declaration)}", name, span, right)
+        check_casing(self._findings, words.a(_kind(declaration)), name, span, right)
         if not self._is_free(name, span):
             return False
         self.declared[name] = Declared(

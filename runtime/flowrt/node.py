@@ -204,18 +204,32 @@ _Packet = tuple[str, bytes]
 class _Turn:
     """What one batch will write, and what is told after it is written."""
 
-    __slots__ = ("acks", "audit", "batch", "ended", "logs", "moves", "resumed", "taken", "timers")
+    __slots__ = (
+        "acks",
+        "audit",
+        "batch",
+        "ended",
+        "later",
+        "logs",
+        "moves",
+        "resumed",
+        "taken",
+        "timers",
+        "waiters",
+    )
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self.taken: list[_Job | _Packet] = []
         self.acks: dict[str, list[int]] = {}
-        self.resumed: list[int] = []
+        self.resumed: dict[int, None] = {}
         self.timers: list[tuple[int, int]] = []
         self.ended: list[tuple[int, Outcome]] = []
         self.moves: list[tuple[int, ProgressEvent]] = []
         self.logs: list[tuple[int, str, str]] = []
         self.audit: list[tuple[Any, ...]] = []
+        self.waiters: list[asyncio.Future[None]] = []
+        self.later: list[_Job] = []
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:
         if outbox_id:
@@ -491,7 +505,7 @@ class Node:
         return True
 
     def _take_all(self, turn: _Turn, limit: int) -> None:
-        """Step whatever is ready, up to `limit` events; alone, while a refused batch is searched."""
+        """Step whatever is ready, up to `limit` events; alone while a refused batch is searched."""
         self._was_suspect = self._suspect is not None
         if self._suspect is not None:
             item, self._refused = self._suspect
@@ -566,7 +580,7 @@ class Node:
         turn.batch.peers[peer] = b""
         found = self.registry.responder(invitation.flow, invitation.initiator)
         if isinstance(found, str):
-            error_id = self._world.secret(invitation.number, len(peer), b"reject")[:8].hex()
+            error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
             content = Reject(found, error_id)
             _LOG.info("%s rejects %s: %s (%s)", self.party.name, peer, found, error_id)
             letter = Letter(
@@ -601,6 +615,16 @@ class Node:
             if peer and flow_id not in self._unloadable:
                 turn.acknowledge(peer, job.outbox_id)
             return
+        # One step a commit: what a flow did in this batch is not committed yet.
+        run = flow_id not in turn.batch.flows
+        if not run and event is RESUME:
+            turn.resumed[flow_id] = None
+            return
+        if not run and event is RETRY:
+            turn.later.append(job)
+            return
+        if job.waiter is not None:
+            turn.waiters.append(job.waiter)
         was_admitted = checkpoint.admitted
         tx = self._tx
         tx.flow_id = flow_id
@@ -608,7 +632,7 @@ class Node:
             self._fail(job, self._refused, turn)
             return
         try:
-            commit = engine.advance(checkpoint, flow_id, event, self._world)
+            commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
         except NotTaken:
             return
         except Exception as error:
@@ -730,7 +754,7 @@ class Node:
             due_us = commit.due_us
             batch.flows[flow_id] = (encode(checkpoint), due_us)
             if due_us == 0:
-                turn.resumed.append(flow_id)
+                turn.resumed[flow_id] = None
             elif due_us is not None:
                 turn.timers.append((due_us, flow_id))
         outcome = commit.outcome
@@ -777,9 +801,10 @@ class Node:
             self._ready.append(_Job(flow_id, RESUME))
         for timer in turn.timers:
             heapq.heappush(self._timers, timer)
-        for item in turn.taken:
-            if type(item) is _Job and item.waiter is not None and not item.waiter.done():
-                item.waiter.set_result(None)
+        self._ready.extend(turn.later)
+        for waiter in turn.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         for flow_id, move in turn.moves:
             handle = self._handles.get(flow_id)
             if handle is not None:
@@ -864,7 +889,8 @@ class Node:
         self._alone = len(turn.taken)
         for item in reversed(turn.taken):
             if type(item) is _Job:
-                self._ready.appendleft(item)
+                if item.event is not RESUME:  # The store knows who can go on.
+                    self._ready.appendleft(item)
             else:
                 assert isinstance(item, tuple)
                 self._inbound.appendleft(item)

@@ -202,8 +202,11 @@ def respond(
     return checkpoint, sessions.letter(session, Confirm(flow_id, 0, flow.version))
 
 
-def advance(checkpoint: Checkpoint, flow_id: int, event: Event, world: World) -> Commit | None:
-    """Take one event. None when there is nothing to write: a repeated arrival, a stale timer.
+def advance(
+    checkpoint: Checkpoint, flow_id: int, event: Event, world: World, *, run: bool = True
+) -> Commit | None:
+    """Take one event, and go on if that is possible (and `run`: what the flow did before is
+    committed). None when there is nothing to write: a repeated arrival, a stale timer.
 
     Raises:
         NotTaken: the letter is not for this flow, or too early; it must not be acknowledged.
@@ -219,7 +222,7 @@ def advance(checkpoint: Checkpoint, flow_id: int, event: Event, world: World) ->
             checkpoint.waiting = _ON_COMMIT
     elif due(checkpoint, world.now_us) != 0:
         return None
-    if not checkpoint.admitted and can_go_on(checkpoint, world.now_us):
+    if run and not checkpoint.admitted and can_go_on(checkpoint, world.now_us):
         StepRun(checkpoint, flow_id, world, commit).go()
     _finish(checkpoint, world, commit)
     return commit

@@ -1,0 +1,336 @@
+"""What a call calls, and which argument goes where. Leaves the arguments' types to its caller."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias, assert_never
+
+from flowlang import syntax
+from flowlang.checker import predefined, remedies, words
+from flowlang.checker.findings import Findings
+from flowlang.checker.names import Names
+from flowlang.checker.variables import Blocks
+from flowlang.diagnostics import Note
+from flowlang.types import (
+    BUILTINS,
+    DECIMAL,
+    INT,
+    TEXT,
+    ErrorInfo,
+    FlowInfo,
+    FunctionInfo,
+    Info,
+    OperationInfo,
+    RecordInfo,
+    ServiceInfo,
+    Type,
+    shown,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Builtin:
+    """`divide` or `decimal`."""
+
+    name: Literal["divide", "decimal"]
+
+
+Meaning: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | OperationInfo | FlowInfo | Builtin
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """A place for one argument. `default` says that it may stay empty."""
+
+    name: str
+    type: Type
+    default: bool = False
+    declared: syntax.Field | syntax.Parameter | None = None
+
+
+class Calls:
+    """Finds out what is called, and puts arguments into the order of their declarations."""
+
+    def __init__(self, findings: Findings, names: Names, blocks: Blocks) -> None:
+        self._findings = findings
+        self._names = names
+        self._blocks = blocks
+
+    # --- what is called ---------------------------------------------------------------------
+
+    def meaning(self, callee: syntax.Name | syntax.Attribute) -> Meaning | None:
+        """What the callee names; None if a mistake was (now) reported."""
+        if isinstance(callee, syntax.Attribute):
+            return self._operation(callee)
+        name = callee.name
+        if name in self._blocks.living:
+            return self._refuse_variable(callee)
+        if name == "divide" or name == "decimal":
+            return Builtin(name)
+        info = self._names.scope.get(name) or predefined.ERRORS.get(name)
+        if info is None:
+            self._report_missing(callee)
+            return None
+        self._findings.meaning_of[callee] = info
+        if isinstance(info, ServiceInfo):
+            operation = next(iter(info.operations), "operation")
+            self._findings.report(
+                "F316",
+                callee.span,
+                f"`{name}` is a service; what is called is one of its operations",
+                f"write `{name}.{operation}(…)`, for example",
+            )
+            return None
+        return info
+
+    def _refuse_variable(self, callee: syntax.Name) -> None:
+        binding = self._blocks.living[callee.name]
+        self._findings.variable_of[callee] = binding.variable
+        if binding.role != "unclear":
+            self._findings.report(
+                "F316",
+                callee.span,
+                f"`{callee.name}` is {binding.noun}, and cannot be called",
+                None,
+                self._findings.note("it is declared here", binding.variable.span),
+            )
+
+    def _report_missing(self, callee: syntax.Name) -> None:
+        name = callee.name
+        if name in self._names.unknown or name in self._names.declared:
+            return
+        if name in BUILTINS:
+            hint = {
+                "Decimal": "`decimal(n)` makes a Decimal of an Int",
+                "Text": 'write a value into a text: `"{x}"`',
+            }.get(name)
+            self._findings.report(
+                "F316", callee.span, f"{name} is a built-in type, and cannot be called", hint
+            )
+            return
+        if name[0].isupper():
+            what = "record, message, error or flow"
+            known = self._names.of_kind("record", "message", "error", "flow")
+        else:
+            what = "function"
+            known = [*self._names.of_kind("function"), *predefined.FUNCTIONS]
+        hint = remedies.CALLS.get(name) or self._findings.did_you_mean(name, known)
+        self._findings.report("F203", callee.span, f"there is no {what} `{name}`", hint)
+        self._names.settle(name, hint)
+
+    def service(self, node: syntax.Expr) -> ServiceInfo | None:
+        """The service that an expression names, if it does."""
+        if not isinstance(node, syntax.Name) or node.name in self._blocks.living:
+            return None
+        info = self._names.scope.get(node.name)
+        if not isinstance(info, ServiceInfo):
+            return None
+        self._findings.meaning_of[node] = info
+        return info
+
+    def _operation(self, callee: syntax.Attribute) -> OperationInfo | None:
+        report = self._findings.report
+        service = self.service(callee.value)
+        if service is not None:
+            operation = service.operations.get(callee.name)
+            if operation is not None:
+                self._findings.meaning_of[callee] = operation
+                return operation
+            known = service.operations
+            hint = self._findings.did_you_mean(callee.name, known) or _has(known)
+            report(
+                "F213",
+                callee.name_span,
+                f"`{words.short(service.name)}` has no operation `{callee.name}`",
+                hint,
+                self._names.place(words.short(service.name)),
+            )
+            return None
+        if isinstance(callee.value, syntax.Name) and self._is_settled(callee.value):
+            return None
+        report(
+            "F316",
+            callee.name_span,
+            f"nothing here can be called as `.{callee.name}(…)`; only a service's operations can",
+            _METHODS.get(callee.name) or remedies.ATTRIBUTES.get(callee.name),
+        )
+        return None
+
+    def _is_settled(self, node: syntax.Name) -> bool:
+        """Whether no more is to be said of a name before a dot; says what is."""
+        if node.name in self._blocks.living:
+            return self._blocks.living[node.name].role == "unclear"
+        if node.name not in self._names.unknown and not predefined.reserved(node.name):
+            self._names.report_missing(node.name, node.span, "service")
+            return True
+        return node.name in self._names.unknown
+
+    # --- which argument goes where ----------------------------------------------------------
+
+    def slots(self, meaning: Meaning) -> tuple[Slot, ...]:
+        """The places for arguments, in declared order."""
+        match meaning:
+            case RecordInfo():
+                declared = meaning.declaration.fields
+                return tuple(
+                    Slot(field.name, field.type, field.default is not None, node)
+                    for field, node in zip(meaning.fields, declared, strict=True)
+                )
+            case Builtin(name="decimal"):
+                return (Slot("value", INT),)
+            case Builtin(name="divide"):
+                value, by = Slot("value", DECIMAL), Slot("by", DECIMAL)
+                return (value, by, Slot("places", INT), Slot("rounding", TEXT))
+            case ErrorInfo() | FunctionInfo() | OperationInfo() | FlowInfo():
+                nodes: Sequence[syntax.Parameter | None] = (
+                    meaning.declaration.parameters if meaning.declaration else [None]
+                )
+                return tuple(
+                    Slot(parameter.name, parameter.type, False, node)
+                    for parameter, node in zip(meaning.parameters, nodes, strict=True)
+                )
+            case _:
+                assert_never(meaning)
+
+    def arrange(
+        self, call: syntax.Call, called: str, slots: tuple[Slot, ...]
+    ) -> tuple[syntax.Expr | None, ...]:
+        """The arguments in the order of the slots, None where there is none."""
+        places: dict[str, syntax.Argument] = {}
+        signature = f"it is `{called}({_signature(slots)})`"
+        complete = True
+        named = False
+        for number, argument in enumerate(call.arguments):
+            slot = self._slot(argument, number, named, slots)
+            named = named or argument.name is not None
+            if slot is None:
+                complete = False
+                self._report_stray(argument, number, named, called, slots, signature)
+            elif slot.name in places:
+                self._report_twice(argument, slot, places[slot.name])
+            else:
+                places[slot.name] = argument
+        missing = [slot.name for slot in slots if slot.name not in places and not slot.default]
+        if missing and complete:
+            self._findings.report(
+                "F311",
+                call.span,
+                f"`{called}` needs {words.listed(missing)} too"
+                if places
+                else f"`{called}` needs {words.listed(missing)}",
+                signature,
+            )
+        return tuple(places[slot.name].value if slot.name in places else None for slot in slots)
+
+    def _slot(
+        self, argument: syntax.Argument, number: int, named: bool, slots: tuple[Slot, ...]
+    ) -> Slot | None:
+        if argument.name is not None:
+            return next((slot for slot in slots if slot.name == argument.name), None)
+        return slots[number] if number < len(slots) and not named else None
+
+    def _report_stray(
+        self,
+        argument: syntax.Argument,
+        number: int,
+        named: bool,
+        called: str,
+        slots: tuple[Slot, ...],
+        signature: str,
+    ) -> None:
+        report = self._findings.report
+        if argument.name is not None:
+            hint = self._findings.did_you_mean(argument.name, [slot.name for slot in slots])
+            report(
+                "F312",
+                self._findings.name_span(argument.name, argument.span),
+                f"`{called}` has no `{argument.name}`",
+                hint or signature,
+            )
+        elif named:
+            report(
+                "F315",
+                argument.span,
+                "an argument without a name stands after one with a name",
+                "put it first, or give it its name",
+            )
+        elif number == len(slots):
+            report(
+                "F313",
+                argument.span,
+                f"`{called}` takes {words.counted(len(slots), 'argument')}, and this is one more",
+                signature,
+            )
+
+    def _report_twice(
+        self, argument: syntax.Argument, slot: Slot, first: syntax.Argument
+    ) -> None:
+        self._findings.report(
+            "F314",
+            argument.span,
+            f"`{slot.name}` is given twice",
+            "remove one of the two",
+            self._findings.note("it is first given here", first.span),
+        )
+
+    def note(self, slot: Slot, meaning: Meaning) -> Note | None:
+        """Where the slot was declared, if that is in a file that this one knows."""
+        if slot.declared is None or isinstance(meaning, Builtin):
+            return None
+        span = slot.declared.span
+        message = f"`{slot.name}` is declared here"
+        if isinstance(meaning, OperationInfo):
+            service = next(
+                (
+                    name
+                    for name, info in self._names.scope.items()
+                    if isinstance(info, ServiceInfo) and meaning in info.operations.values()
+                ),
+                None,
+            )
+            declared = self._names.declared[service] if service else None
+        else:
+            declared = self._names.declared.get(words.short(meaning.name))
+        return Note(message, declared.source, span) if declared else None
+
+
+_METHODS = {
+    "size": "`.size` is not called: leave the brackets out",
+    "peer": "`.peer` is not called: leave the brackets out",
+    "name": "`.name` is not called: leave the brackets out",
+    "send": "write `send x to s`",
+    "receive": "write `receive x: T from s:`",
+}
+
+
+def _has(names: Iterable[str]) -> str | None:
+    known = list(names)
+    return f"it has {words.listed(known)}" if 0 < len(known) <= 5 else None
+
+
+def _signature(slots: tuple[Slot, ...]) -> str:
+    shown_slots = [
+        f"{slot.name}: {shown(slot.type)}{' = …' if slot.default else ''}" for slot in slots
+    ]
+    if len(shown_slots) > 8:
+        shown_slots = [*shown_slots[:8], "…"]
+    return ", ".join(shown_slots)
+
+
+def called(call: syntax.Call) -> str:
+    """The callee as written: `Order`, `Desk.propose`."""
+    match call.callee:
+        case syntax.Name(name=name):
+            return name
+        case syntax.Attribute(value=syntax.Name(name=service), name=name):
+            return f"{service}.{name}"
+        case syntax.Attribute(name=name):
+            return name
+        case _:
+            assert_never(call.callee)
+
+
+def is_declaration(info: Info | OperationInfo) -> bool:
+    """Whether the info is one of a file's own declarations."""
+    return not isinstance(info, OperationInfo)

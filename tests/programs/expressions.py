@@ -1,0 +1,455 @@
+"""Random well-typed expressions over what is in scope. Writes no statements.
+
+Every text and list holds at most one variable of its own kind, so that values in loops grow slowly.
+Divisors and indexes are safe in most cases: a fault ends a program early and hides the rest of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.programs.choices import Choices, chance, pick, weighted
+from tests.programs.kinds import (
+    BOOL,
+    BYTES,
+    DECIMAL,
+    DURATION,
+    FLOW_ID,
+    INT,
+    PAIR,
+    PARTY,
+    SHOWN,
+    TEXT,
+    TIMESTAMP,
+    Kind,
+    list_of,
+    optional,
+)
+from tests.programs.names import Names, Readable
+
+OR, AND, NOT, COMPARISON, SUM, PRODUCT, SIGN, ATOM = range(8)
+"""How tightly an expression binds."""
+
+COMPARED = (INT, DECIMAL, TEXT, DURATION, TIMESTAMP)
+
+
+class Expr(NamedTuple):
+    text: str
+    level: int = ATOM
+    untrusted: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """What the place of an expression allows: untrusted parts, calls of services that read (1) or
+    write (2), quotes (not within an interpolation), and how often to risk a fault, in percent."""
+
+    untrusted: bool = False
+    calls: int = 2
+    quotes: bool = True
+    risk: int = 1
+    literal: bool = True
+    """Whether a bare literal will do; where something must be read it will not."""
+
+
+def join(level: int, operator: str, left: Expr, right: Expr) -> Expr:
+    """A binary expression with no more parentheses than it needs."""
+    first = left.text if left.level >= level else f"({left.text})"
+    second = right.text if right.level > level else f"({right.text})"
+    return Expr(f"{first} {operator} {second}", level, left.untrusted or right.untrusted)
+
+
+def compare(operator: str, left: Expr, right: Expr) -> Expr:
+    """Comparisons do not chain, so both sides bind tighter."""
+    first = left.text if left.level > COMPARISON else f"({left.text})"
+    second = right.text if right.level > COMPARISON else f"({right.text})"
+    return Expr(f"{first} {operator} {second}", COMPARISON, left.untrusted or right.untrusted)
+
+
+def atom(value: Expr) -> str:
+    return value.text if value.level == ATOM else f"({value.text})"
+
+
+class Expressions:
+    """Makes expressions of a wanted kind."""
+
+    def __init__(self, choices: Choices, names: Names) -> None:
+        self.choices = choices
+        self.names = names
+
+    # --- the one door ---
+
+    def of(self, kind: Kind, depth: int = 2, where: Where | None = None) -> Expr:
+        """An expression of that kind; depth 0 is a literal or something that is read."""
+        where = where or Where()
+        options: list[tuple[int, Callable[[], Expr]]] = []
+        readable = self.readable(kind, where)
+        if where.literal or not readable:
+            options.append((3, lambda: self.literal(kind, depth, where)))
+        if readable:
+            options.append((8, lambda: self.read(pick(self.choices, readable))))
+        if depth > 0:
+            inner = dataclasses.replace(where, literal=True)
+            composites = self._composites(kind, depth - 1, inner)
+            if composites:
+                options.append((5, lambda: weighted(self.choices, composites)()))
+        return weighted(self.choices, options)()
+
+    def readable(self, kind: Kind, where: Where) -> list[Readable]:
+        """What is in scope of that kind; an optional is also satisfied by its item."""
+        kinds = {kind, kind.items[0]} if kind.name == "Optional" else {kind}
+        return [
+            found
+            for found in self.names.readables()
+            if found.kind in kinds and (where.untrusted or not found.untrusted)
+        ]
+
+    def read(self, found: Readable) -> Expr:
+        return Expr(found.text, ATOM, found.untrusted)
+
+    def _composites(
+        self, kind: Kind, depth: int, where: Where
+    ) -> list[tuple[int, Callable[[], Expr]]]:
+        match kind:
+            case Kind("Int"):
+                return self._int(depth, where)
+            case Kind("Bool"):
+                return [(1, lambda: self.condition(depth, where))]
+            case Kind("Text"):
+                return self._text(depth, where)
+            case Kind("Decimal"):
+                return self._decimal(depth, where)
+            case Kind("Bytes"):
+                return [(1, lambda: self._joined(BYTES, depth, where))]
+            case Kind("Duration"):
+                return self._duration(depth, where)
+            case Kind("List") if where.quotes:
+                return [(1, lambda: self._joined(kind, depth, where))]
+            case Kind("Optional", (item,)):
+                return self._optional(item, depth, where)
+            case Kind("Pair") if where.quotes:
+                return self._pair(depth, where)
+        return []
+
+    # --- literals and constructions ---
+
+    def literal(self, kind: Kind, depth: int, where: Where) -> Expr:
+        """A value written out, or constructed from simpler ones."""
+        choices = self.choices
+        if kind.items and kind.name != "Optional":
+            return self._collection(kind, depth, where)
+        match kind.name:
+            case "Int":
+                return Expr(pick(choices, ("0", "1", "2", "3", "5", "7", "10", "1_000", "64")))
+            case "Bool":
+                return Expr(pick(choices, ("true", "false")))
+            case "Text" if where.quotes:
+                return Expr(pick(choices, _TEXTS))
+            case "Text":
+                return Expr("me.name")
+            case "Decimal":
+                return Expr(pick(choices, ("0.0", "1.5", "2.0", "0.25", "10.00", "99.99")))
+            case "Bytes":
+                return Expr(pick(choices, ("0x00", "0xCAFE", *_BYTES[: 3 if where.quotes else 0])))
+            case "Duration":
+                return Expr(pick(choices, ("1s", "250ms", "30s", "5m", "2h", "3d")))
+            case "Party":
+                return Expr("me")
+            case "Timestamp":
+                return Expr("now")
+            case "FlowId":
+                return Expr("flow_id")
+            case "Optional" if depth == 0 or chance(choices, 50):
+                return Expr("none")
+            case "Optional":
+                return self.of(kind.items[0], depth - 1, where)
+        return self.construct(kind, depth, where)
+
+    def _collection(self, kind: Kind, depth: int, where: Where) -> Expr:
+        """A list or map; never an empty one, whose type only its place would tell."""
+        item = kind.items[-1]
+        count = 1 + self.choices.below(3)
+        values = [self.of(item, max(0, depth - 1), where) for _ in range(count)]
+        untrusted = any(value.untrusted for value in values)
+        if kind.name == "List":
+            return Expr(f"[{', '.join(value.text for value in values)}]", ATOM, untrusted)
+        keys = _KEYS[kind.items[0]]
+        entries = ", ".join(f"{key}: {value.text}" for key, value in zip(keys, values, strict=False))
+        return Expr(f"{{{entries}}}", ATOM, untrusted)
+
+    def construct(self, kind: Kind, depth: int, where: Where, flag: bool | None = None) -> Expr:
+        """A record, message or error; `flag` is a value for its first field."""
+        shape = self.names.shapes[kind.name]
+        named = where.calls < 2 and chance(self.choices, 25)
+        parts: list[tuple[str, Expr]] = []
+        for at, field in enumerate(shape.fields):
+            if at == 0 and flag is not None:
+                parts.append((field.name, Expr("true" if flag else "false")))
+            elif field.default is not None and chance(self.choices, 40):
+                named = True  # What comes after an argument that was left out must be named.
+            else:
+                value = self.of(field.kind, max(0, depth - 1), where)
+                parts.append((field.name, value))
+        untrusted = any(value.untrusted for _, value in parts)
+        if named:
+            # Only where nothing is called for its effect: in whatever order arguments are worked out.
+            if where.calls < 2 and chance(self.choices, 50):
+                parts.reverse()
+            text = ", ".join(f"{name}={value.text}" for name, value in parts)
+        else:
+            text = ", ".join(value.text for _, value in parts)
+        return Expr(f"{kind.name}({text})", ATOM, untrusted)
+
+    # --- numbers ---
+
+    def _int(self, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
+        def number() -> Expr:
+            return self.of(INT, depth, where)
+
+        options: list[tuple[int, Callable[[], Expr]]] = [
+            (6, lambda: join(SUM, "+", number(), number())),
+            (4, lambda: join(SUM, "-", number(), number())),
+            (3, lambda: join(PRODUCT, "*", number(), self._small())),
+            (2, lambda: join(PRODUCT, "//", number(), self._divisor(where))),
+            (2, lambda: join(PRODUCT, "%", number(), self._divisor(where))),
+            (1, lambda: self._negative(number())),
+        ]
+        if where.quotes:
+            options += [(2, lambda: self._item(depth, where)), (1, lambda: self._entry(depth, where))]
+            options.append((1, lambda: self._call("half", INT, depth, where)))
+        if where.calls >= 1:
+            options.append((2, lambda: Expr("Desk.count()")))
+        if where.calls >= 2 and where.quotes:
+            options.append((2, lambda: self._call("Desk.take", INT, depth, where)))
+        if where.risk > 0:
+            options.append((1, lambda: self._risk(depth, where)))
+        return options
+
+    def _risk(self, depth: int, where: Where) -> Expr:
+        """What may overflow, divide by zero or miss an index; mostly something harmless instead."""
+        if not chance(self.choices, where.risk * 4):
+            return self.of(INT, depth, where)
+        number = self.of(INT, depth, where)
+        lists = self.readable(list_of(INT), where)
+        sort = self.choices.below(3 if lists else 2)
+        if sort == 2:
+            found = pick(self.choices, lists)
+            return Expr(
+                f"{found.text}[{number.text}]", ATOM, found.untrusted or number.untrusted
+            )
+        if sort == 1:
+            return join(PRODUCT, "//", Expr("100"), number)
+        return join(SUM, "+", Expr("9_223_372_036_854_775_800"), number)
+
+    def _small(self) -> Expr:
+        return Expr(pick(self.choices, ("2", "3", "1", "0", "10")))
+
+    def _divisor(self, where: Where) -> Expr:
+        return Expr(pick(self.choices, ("2", "3", "10", "7", "(-3)")))
+
+    def _negative(self, value: Expr) -> Expr:
+        inner = value.text if value.level > SIGN else f"({value.text})"
+        return Expr(f"-{inner}", SIGN, value.untrusted)
+
+    def _item(self, depth: int, where: Where) -> Expr:
+        count = 1 + self.choices.below(3)
+        values = [self.of(INT, min(depth, 1), where) for _ in range(count)]
+        index = join(PRODUCT, "%", self.of(INT, depth, where), Expr(str(count)))
+        untrusted = index.untrusted or any(value.untrusted for value in values)
+        return Expr(f"[{', '.join(v.text for v in values)}][{index.text}]", ATOM, untrusted)
+
+    def _entry(self, depth: int, where: Where) -> Expr:
+        values = [self.of(INT, min(depth, 1), where) for _ in range(2)]
+        key = pick(self.choices, ('"k"', '"é"'))
+        untrusted = any(value.untrusted for value in values)
+        return Expr(f'{{"k": {values[0].text}, "é": {values[1].text}}}[{key}]', ATOM, untrusted)
+
+    def _call(self, callee: str, kind: Kind, depth: int, where: Where, *, any_: bool = False) -> Expr:
+        inner = dataclasses.replace(where, untrusted=where.untrusted and any_)
+        argument = self.of(kind, depth, inner)
+        return Expr(f"{callee}({argument.text})", ATOM, argument.untrusted)
+
+    def _decimal(self, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
+        def number() -> Expr:
+            return self.of(DECIMAL, depth, where)
+
+        options: list[tuple[int, Callable[[], Expr]]] = [
+            (4, lambda: join(SUM, "+", number(), number())),
+            (3, lambda: join(SUM, "-", number(), number())),
+            (2, lambda: join(PRODUCT, "*", number(), Expr(pick(self.choices, ("2.0", "0.5", "1.25"))))),
+            (1, lambda: self._negative(number())),
+            (2, lambda: self._call("decimal", INT, depth, where, any_=True)),
+            (2, lambda: self._divide(depth, where)),
+        ]
+        if where.risk:
+            options.append((1, lambda: self._large(depth, where)))
+        return options
+
+    def _divide(self, depth: int, where: Where) -> Expr:
+        left = self.of(DECIMAL, depth, where)
+        right = pick(self.choices, ("2.0", "3.0", "0.7", "(-1.5)"))
+        if chance(self.choices, where.risk):
+            right = self.of(DECIMAL, depth, dataclasses.replace(where, untrusted=False)).text
+        places = pick(self.choices, ("2", "0", "1", "5"))
+        rounding = pick(
+            self.choices, ("HALF_EVEN", "UP", "DOWN", "HALF_UP", "HALF_DOWN", "CEILING", "FLOOR")
+        )
+        text = f"divide({left.text}, {right}, {places}, {rounding})"
+        return Expr(text, ATOM, left.untrusted)
+
+    def _large(self, depth: int, where: Where) -> Expr:
+        number = self.of(DECIMAL, depth, where)
+        if not chance(self.choices, where.risk * 5):
+            return number
+        return join(SUM, "+", Expr("99999999999999999999999999999999999.999"), number)
+
+    def _duration(self, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
+        def span() -> Expr:
+            return self.of(DURATION, depth, where)
+
+        options: list[tuple[int, Callable[[], Expr]]] = [
+            (3, lambda: join(SUM, "+", span(), span())),
+            (2, lambda: join(SUM, "-", span(), span())),
+            (2, lambda: join(PRODUCT, "*", span(), self._small())),
+            (1, lambda: self._negative(span())),
+        ]
+        times = self.readable(TIMESTAMP, where)
+        if times:
+            options.append((6, lambda: Expr(f"now - {pick(self.choices, times).text}", SUM)))
+        return options
+
+    # --- texts, lists, records ---
+
+    def _text(self, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
+        if not where.quotes:
+            return []
+        short = dataclasses.replace(where, calls=min(where.calls, 1))
+        options: list[tuple[int, Callable[[], Expr]]] = [
+            (4, lambda: self.interpolation(where, texts=1)),
+            (2, lambda: join(SUM, "+", Expr('"+"'), self.of(TEXT, depth, where))),
+            (1, lambda: self._call("shout", TEXT, depth, where)),
+        ]
+        if where.calls >= 1:
+            options.append((1, lambda: self._call("Desk.label_of", INT, depth, short, any_=True)))
+        return options
+
+    def interpolation(self, where: Where, *, texts: int = 3) -> Expr:
+        """A text of up to three shown values, at most `texts` of which may be long."""
+        inner = dataclasses.replace(where, quotes=False, literal=False, calls=min(where.calls, 1))
+        parts: list[Expr] = []
+        for _ in range(1 + self.choices.below(3)):
+            shown = [
+                found
+                for found in self.names.readables()
+                if found.kind in SHOWN and (where.untrusted or not found.untrusted)
+            ]
+            if shown and not chance(self.choices, 20):
+                part = self.read(pick(self.choices, shown))
+                kind = next(found.kind for found in shown if found.text == part.text)
+            else:
+                kind = pick(self.choices, (INT, BOOL, DECIMAL, DURATION))
+                part = self.of(kind, 1, inner)
+            if kind in (TEXT, BYTES, optional(TEXT)):
+                if texts == 0:
+                    continue
+                texts -= 1
+            parts.append(part)
+        words = pick(self.choices, ("", "is ", "«", "\\{", "\\n"))
+        text = words + " ".join(f"{{{part.text}}}" for part in parts)
+        return Expr(f'"{text}"', ATOM, any(part.untrusted for part in parts))
+
+    def _joined(self, kind: Kind, depth: int, where: Where) -> Expr:
+        return join(SUM, "+", self.of(kind, depth, where), self._short(kind, where))
+
+    def _short(self, kind: Kind, where: Where) -> Expr:
+        if kind == BYTES:
+            return self.literal(BYTES, 0, where)
+        item = kind.items[0]
+        value = self.of(item, 0, where)
+        return Expr(f"[{value.text}]", ATOM, value.untrusted)
+
+    def _optional(
+        self, item: Kind, depth: int, where: Where
+    ) -> list[tuple[int, Callable[[], Expr]]]:
+        options: list[tuple[int, Callable[[], Expr]]] = [
+            (2, lambda: self.of(item, depth, where)),
+        ]
+        if item == INT and where.quotes:
+            options.append((2, lambda: self._call("first", list_of(INT), depth, where)))
+            if where.calls >= 1:
+                short = dataclasses.replace(where, calls=1)
+                options.append((2, lambda: self._call("Desk.limit", INT, depth, short, any_=True)))
+        return options
+
+    def _pair(self, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
+        return [(1, lambda: self._call("swap", PAIR, depth, where))]
+
+    # --- conditions ---
+
+    def condition(self, depth: int, where: Where | None = None) -> Expr:
+        """A Bool that says something about what is in scope."""
+        where = where or Where()
+        options: list[tuple[int, Callable[[], Expr]]] = [
+            (8, lambda: self._comparison(depth, where)),
+            (3, lambda: self._equality(depth, where)),
+        ]
+        if depth > 0:
+            options += [
+                (2, lambda: self._logic("and", AND, depth, where)),
+                (2, lambda: self._logic("or", OR, depth, where)),
+                (2, lambda: self._not(depth, where)),
+            ]
+        if where.quotes:
+            options.append((1, lambda: self._membership(depth, where)))
+            options.append((1, lambda: self._call("fits", INT, depth, where, any_=True)))
+        if where.calls >= 1:
+            options.append((2, lambda: self._call("Desk.coin", INT, depth, where)))
+        return weighted(self.choices, options)()
+
+    def _comparison(self, depth: int, where: Where) -> Expr:
+        reading = dataclasses.replace(where, literal=False)
+        present = [kind for kind in COMPARED if self.readable(kind, where)] or [INT]
+        kind = pick(self.choices, present)
+        if kind == TEXT and not where.quotes:
+            kind = INT
+        operator = pick(self.choices, ("<", "<=", ">", ">="))
+        return compare(operator, self.of(kind, depth, reading), self.of(kind, depth, where))
+
+    def _equality(self, depth: int, where: Where) -> Expr:
+        operator = pick(self.choices, ("==", "!="))
+        found = [r for r in self.names.readables() if where.untrusted or not r.untrusted]
+        found = [r for r in found if where.quotes and r.kind.name != "Session"]
+        if not found:
+            return compare(operator, Expr("flow_id"), Expr("flow_id"))
+        left = pick(self.choices, found)
+        if left.kind.name == "Optional" and chance(self.choices, 60):
+            return compare(operator, self.read(left), Expr("none"))
+        # The other side is simple: comparing must not call for an effect or need a type.
+        simple = dataclasses.replace(where, calls=0)
+        return compare(operator, self.read(left), self.of(left.kind, min(depth, 1), simple))
+
+    def _logic(self, operator: str, level: int, depth: int, where: Where) -> Expr:
+        return join(
+            level, operator, self.condition(depth - 1, where), self.condition(depth - 1, where)
+        )
+
+    def _not(self, depth: int, where: Where) -> Expr:
+        inner = self.condition(depth - 1, where)
+        text = inner.text if inner.level >= NOT else f"({inner.text})"
+        return Expr(f"not {text}", NOT, inner.untrusted)
+
+    def _membership(self, depth: int, where: Where) -> Expr:
+        kind = pick(self.choices, (list_of(INT), list_of(TEXT)))
+        item = self.of(kind.items[0], 0, where)
+        return compare("in", item, self.of(kind, 0, where))
+
+    def bare(self, kind: Kind) -> bool:
+        """Whether an expression of this kind may be a text that no `let` can infer a type from."""
+        return kind.name == "Optional" or kind in (BOOL, FLOW_ID, PARTY)
+
+
+_TEXTS = ('""', '"a"', '"é☃"', '"two words"', '"\\"quoted\\" \\{brace\\}"', "\"it's\"", '"\\n"')
+_BYTES = ('b"raw"', 'b"\\x00\\xff"', 'b"\\""')
+_KEYS: dict[Kind, tuple[str, ...]] = {TEXT: ('"k"', '"é"', '""'), INT: ("1", "2", "30")}
