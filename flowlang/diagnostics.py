@@ -1,4 +1,4 @@
-"""A user's mistakes as values: what is wrong, where, and what to do about it. Prints nothing itself.
+"""A user's mistakes as values: what is wrong, where, what to do about it. Prints nothing itself.
 
 The sentence of each diagnostic stands beside the check that finds the mistake; here are only the
 value and the two ways to write it (text with the source line and a caret, and plain data).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from flowlang.source import Source, Span
 
@@ -65,10 +65,30 @@ def as_data(diagnostic: Diagnostic) -> dict[str, object]:
                 "file": note.source,
                 "line": note.span.line,
                 "column": note.span.column,
+                "end_line": note.span.end_line,
+                "end_column": note.span.end_column,
             }
             for note in diagnostic.notes
         ],
     }
+
+
+def from_data(data: Mapping[str, Any]) -> Diagnostic:
+    """The diagnostic again, from what `as_data` gave."""
+    notes = [Note(note["message"], note["file"], _span(note)) for note in data["notes"]]
+    return Diagnostic(
+        data["code"],
+        data["message"],
+        data["file"],
+        _span(data),
+        data["hint"],
+        tuple(notes),
+        data["severity"],
+    )
+
+
+def _span(data: Mapping[str, Any]) -> Span:
+    return Span(data["line"], data["column"], data["end_line"], data["end_column"])
 
 
 def as_text(diagnostic: Diagnostic, sources: Mapping[str, Source], *, color: bool = False) -> str:
@@ -96,9 +116,7 @@ _PAINT = {
 }
 
 
-def _frame(
-    name: str, span: Span, sources: Mapping[str, Source], shade: str, off: str
-) -> list[str]:
+def _frame(name: str, span: Span, sources: Mapping[str, Source], shade: str, off: str) -> list[str]:
     place = f"  --> {printable(name)}:{span.line}:{span.column}"
     source = sources.get(name)
     text = source.line(span.line) if source else ""

@@ -180,7 +180,7 @@ class Assign(msgspec.Struct, frozen=True, tag_field="node", tag="assign"):
 
 
 class Open(msgspec.Struct, frozen=True, tag_field="node", tag="open"):
-    """A session with the responder `flow` (qualified); `block` is the nesting depth that owns it."""
+    """A session with the responder `flow` (qualified); `block` is the depth that owns it."""
 
     name: str
     flow: str

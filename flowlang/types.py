@@ -193,7 +193,8 @@ class Checked:
     `meaning_of` has every `Name` that names a declaration, and the `Call`s' callees that are
     attributes (`Desk.propose`) as their `OperationInfo`. `calls` has, for each `Call` of a record,
     error, function, operation or flow, its arguments in declared order (None: the default).
-    `infos` are this file's own declarations by short name, in order; `scope` adds the used ones.
+    `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
+    `named` has, by qualified name, every record, message and error that a type here can lead to.
     """
 
     source: Source
@@ -206,3 +207,4 @@ class Checked:
     calls: Mapping[syntax.Call, tuple[syntax.Expr | None, ...]]
     type_refs: Mapping[syntax.TypeRef, Type]
     diagnostics: tuple[Diagnostic, ...]
+    named: Mapping[str, RecordInfo | ErrorInfo] = dataclasses.field(default_factory=dict)

@@ -5,9 +5,10 @@ Stands for what traders decide. Knows no transaction and no key.
 
 from __future__ import annotations
 
-from flowrt.core.flow import Tx
 from ledger_flow import Amount, State
 from trade_flow import OrderExists
+
+from flowrt.core.flow import Tx
 
 PERCENT = 95  # of the face value
 
@@ -24,7 +25,7 @@ class Desk:
 
     def __init__(self, wanted: str = "CommercialPaper", percent: int = PERCENT) -> None:
         self._wanted = wanted
-        self._percent = percent
+        self.percent = percent
 
     def setup(self, tx: Tx) -> None:
         """Make the table, if it is missing; called whenever the node opens."""
@@ -41,4 +42,4 @@ class Desk:
         return self._wanted
 
     def limit(self, tx: Tx, paper: State) -> Amount:
-        return Amount(paper.value.units * self._percent // 100, paper.value.currency)
+        return Amount(paper.value.units * self.percent // 100, paper.value.currency)

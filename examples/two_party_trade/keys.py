@@ -1,9 +1,9 @@
 """The `Keys` service: who signs with what. Knows no transaction's meaning and no database.
 
 The keys of this example are made from a seed, so that a party has the same key after a restart and
-nobody has to keep a file. That is good enough to show a trade and not good enough to make one: whoever
-knows the seed signs for everybody. A real party keeps its key in a vault or a hardware module and
-offers the same three operations.
+nobody has to keep a file. That is good enough to show a trade and not good enough to make one:
+whoever knows the seed signs for everybody. A real party keeps its key in a hardware module, or in a
+service that does nothing else, and offers the same three operations.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from flowrt.core.flow import Party, Tx
 from ledger_flow import Signature, SignedTransaction, Transaction
 from transactions import signed_text
+
+from flowrt.core.flow import Party, Tx
 
 if TYPE_CHECKING:
     # At run time it is imported where it is used: starting a process should not wait for it.

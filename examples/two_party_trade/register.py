@@ -11,10 +11,11 @@ import hashlib
 from collections.abc import Iterable
 
 import msgspec
-from flowrt.core.flow import Tx
 from keys import Keys
 from ledger_flow import AlreadySpent, Signature, SignedTransaction, State, StateRef, Transaction
 from transactions import balances, from_bytes, id_of, outputs_of, to_bytes
+
+from flowrt.core.flow import Tx
 
 TABLES = (
     """
@@ -67,9 +68,8 @@ class Register:
     def knows_inputs(self, tx: Tx, transaction: Transaction) -> bool:
         """Whether it uses something, nothing twice, and only what exists or existed."""
         inputs = transaction.inputs
-        return (
-            0 < len(inputs) == len(set(inputs))
-            and all(self._state(tx, ref) is not None for ref in inputs)
+        return 0 < len(inputs) == len(set(inputs)) and all(
+            self._state(tx, ref) is not None for ref in inputs
         )
 
     def owners_signed(self, tx: Tx, signed: SignedTransaction) -> bool:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection, Iterable
 
-from flowrt.core.flow import Party, Tx
 from keys import Keys
 from ledger_flow import (
     Amount,
@@ -27,6 +26,8 @@ from ledger_flow import (
     Transaction,
 )
 from transactions import CASH, from_bytes, id_of, outputs_of, to_bytes
+
+from flowrt.core.flow import Party, Tx
 
 LOCK = datetime.timedelta(days=1)
 
@@ -42,6 +43,7 @@ TABLES = (
         made_by      BLOB NOT NULL,
         position     INTEGER NOT NULL,  -- the output's index in that transaction
         kind         TEXT NOT NULL,
+        serial       TEXT NOT NULL,
         currency     TEXT NOT NULL,
         units        INTEGER NOT NULL,
         used_by      BLOB,              -- the transaction that used it up, or NULL while it is ours
@@ -87,11 +89,15 @@ class Vault:
     def notary(self, tx: Tx) -> Party:
         return self._notary
 
-    def find(self, tx: Tx, ref: StateRef) -> Holding:
-        if not self._owns(tx, ref):
-            raise NotOwned(ref)
-        [(data,)] = tx.execute("SELECT signed FROM vault_transactions WHERE id = ?", (ref.made_by,))
-        return Holding(ref, from_bytes(data).transaction.outputs[ref.index])
+    def find(self, tx: Tx, serial: str) -> Holding:
+        """The security with that serial number, if it is still ours."""
+        query = (
+            "SELECT made_by, position FROM vault_states"
+            " WHERE serial = ? AND kind <> ? AND used_by IS NULL"
+        )
+        for made_by, position in tx.execute(query, (serial, CASH)):
+            return self._holding(tx, StateRef(made_by, position))
+        raise NotOwned(serial)
 
     def gives_only(self, tx: Tx, ref: StateRef, transaction: Transaction) -> bool:
         """Whether `ref` is all that `transaction` uses of what is ours."""
@@ -109,10 +115,12 @@ class Vault:
         )
         return paid == price.units
 
+    def _holding(self, tx: Tx, ref: StateRef) -> Holding:
+        [(data,)] = tx.execute("SELECT signed FROM vault_transactions WHERE id = ?", (ref.made_by,))
+        return Holding(ref, from_bytes(data).transaction.outputs[ref.index])
+
     def _owns(self, tx: Tx, ref: StateRef) -> bool:
-        query = (
-            "SELECT 1 FROM vault_states WHERE made_by = ? AND position = ? AND used_by IS NULL"
-        )
+        query = "SELECT 1 FROM vault_states WHERE made_by = ? AND position = ? AND used_by IS NULL"
         return bool(tx.execute(query, (ref.made_by, ref.index)))
 
     # --- what the owner does ------------------------------------------------------------------
@@ -154,10 +162,11 @@ class Vault:
             )
         for ref, state in outputs_of(transaction):
             if state.owner == self._keys.owner:
-                row = (made_by, ref.index, state.kind, state.value.currency, state.value.units)
+                value = state.value
                 tx.execute(
-                    "INSERT OR IGNORE INTO vault_states VALUES (?, ?, ?, ?, ?, NULL, NULL, NULL)",
-                    row,
+                    "INSERT OR IGNORE INTO vault_states"
+                    " VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL)",
+                    (made_by, ref.index, state.kind, state.serial, value.currency, value.units),
                 )
 
     # --- coins --------------------------------------------------------------------------------
@@ -180,7 +189,7 @@ class Vault:
             missing -= units
         if missing > 0:
             raise NotEnoughCash(price)
-        return [self.find(tx, ref) for ref in picked]
+        return [self._holding(tx, ref) for ref in picked]
 
     def _lock(self, tx: Tx, refs: Iterable[StateRef]) -> None:
         until = int((tx.now + LOCK).timestamp())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias, assert_never
 
 from flowlang import syntax
@@ -16,11 +16,9 @@ from flowlang.types import (
     BUILTINS,
     DECIMAL,
     INT,
-    TEXT,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
-    Info,
     OperationInfo,
     RecordInfo,
     ServiceInfo,
@@ -36,15 +34,18 @@ class Builtin:
     name: Literal["divide", "decimal"]
 
 
+BUILTIN_CALLS: Mapping[str, Builtin] = {"divide": Builtin("divide"), "decimal": Builtin("decimal")}
+
 Meaning: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | OperationInfo | FlowInfo | Builtin
 
 
 @dataclasses.dataclass(frozen=True)
 class Slot:
-    """A place for one argument. `default` says that it may stay empty."""
+    """A place for one argument. `type` is None where the name of a rounding stands; `default` says
+    that it may stay empty."""
 
     name: str
-    type: Type
+    type: Type | None
     default: bool = False
     declared: syntax.Field | syntax.Parameter | None = None
 
@@ -65,9 +66,10 @@ class Calls:
             return self._operation(callee)
         name = callee.name
         if name in self._blocks.living:
-            return self._refuse_variable(callee)
-        if name == "divide" or name == "decimal":
-            return Builtin(name)
+            self._refuse_variable(callee)
+            return None
+        if name in BUILTIN_CALLS:
+            return BUILTIN_CALLS[name]
         info = self._names.scope.get(name) or predefined.ERRORS.get(name)
         if info is None:
             self._report_missing(callee)
@@ -177,11 +179,11 @@ class Calls:
                     Slot(field.name, field.type, field.default is not None, node)
                     for field, node in zip(meaning.fields, declared, strict=True)
                 )
-            case Builtin(name="decimal"):
-                return (Slot("value", INT),)
-            case Builtin(name="divide"):
+            case Builtin(name=name):
+                if name == "decimal":
+                    return (Slot("value", INT),)
                 value, by = Slot("value", DECIMAL), Slot("by", DECIMAL)
-                return (value, by, Slot("places", INT), Slot("rounding", TEXT))
+                return (value, by, Slot("places", INT), Slot("rounding", None))
             case ErrorInfo() | FunctionInfo() | OperationInfo() | FlowInfo():
                 nodes: Sequence[syntax.Parameter | None] = (
                     meaning.declaration.parameters if meaning.declaration else [None]
@@ -197,13 +199,17 @@ class Calls:
         self, call: syntax.Call, called: str, slots: tuple[Slot, ...]
     ) -> tuple[syntax.Expr | None, ...]:
         """The arguments in the order of the slots, None where there is none."""
+        by_name = {slot.name: slot for slot in slots}
         places: dict[str, syntax.Argument] = {}
-        signature = f"it is `{called}({_signature(slots)})`"
+        signature = f"its form is `{called}({_signature(slots)})`"
         complete = True
         named = False
         for number, argument in enumerate(call.arguments):
-            slot = self._slot(argument, number, named, slots)
-            named = named or argument.name is not None
+            if argument.name is not None:
+                named = True
+                slot = by_name.get(argument.name)
+            else:
+                slot = slots[number] if number < len(slots) and not named else None
             if slot is None:
                 complete = False
                 self._report_stray(argument, number, named, called, slots, signature)
@@ -216,19 +222,10 @@ class Calls:
             self._findings.report(
                 "F311",
                 call.span,
-                f"`{called}` needs {words.listed(missing)} too"
-                if places
-                else f"`{called}` needs {words.listed(missing)}",
+                f"`{called}` needs {words.listed(missing)}",
                 signature,
             )
         return tuple(places[slot.name].value if slot.name in places else None for slot in slots)
-
-    def _slot(
-        self, argument: syntax.Argument, number: int, named: bool, slots: tuple[Slot, ...]
-    ) -> Slot | None:
-        if argument.name is not None:
-            return next((slot for slot in slots if slot.name == argument.name), None)
-        return slots[number] if number < len(slots) and not named else None
 
     def _report_stray(
         self,
@@ -263,9 +260,7 @@ class Calls:
                 signature,
             )
 
-    def _report_twice(
-        self, argument: syntax.Argument, slot: Slot, first: syntax.Argument
-    ) -> None:
+    def _report_twice(self, argument: syntax.Argument, slot: Slot, first: syntax.Argument) -> None:
         self._findings.report(
             "F314",
             argument.span,
@@ -274,25 +269,14 @@ class Calls:
             self._findings.note("it is first given here", first.span),
         )
 
-    def note(self, slot: Slot, meaning: Meaning) -> Note | None:
-        """Where the slot was declared, if that is in a file that this one knows."""
-        if slot.declared is None or isinstance(meaning, Builtin):
+    def note(self, slot: Slot, callee: syntax.Name | syntax.Attribute) -> Note | None:
+        """Where the slot was declared."""
+        owner = callee.value if isinstance(callee, syntax.Attribute) else callee
+        if slot.declared is None or not isinstance(owner, syntax.Name):
             return None
-        span = slot.declared.span
+        declared = self._names.declared.get(owner.name)
         message = f"`{slot.name}` is declared here"
-        if isinstance(meaning, OperationInfo):
-            service = next(
-                (
-                    name
-                    for name, info in self._names.scope.items()
-                    if isinstance(info, ServiceInfo) and meaning in info.operations.values()
-                ),
-                None,
-            )
-            declared = self._names.declared[service] if service else None
-        else:
-            declared = self._names.declared.get(words.short(meaning.name))
-        return Note(message, declared.source, span) if declared else None
+        return Note(message, declared.source, slot.declared.span) if declared else None
 
 
 _METHODS = {
@@ -310,12 +294,11 @@ def _has(names: Iterable[str]) -> str | None:
 
 
 def _signature(slots: tuple[Slot, ...]) -> str:
-    shown_slots = [
-        f"{slot.name}: {shown(slot.type)}{' = …' if slot.default else ''}" for slot in slots
-    ]
-    if len(shown_slots) > 8:
-        shown_slots = [*shown_slots[:8], "…"]
-    return ", ".join(shown_slots)
+    parts = []
+    for slot in slots[:8]:
+        kind = f": {shown(slot.type)}" if slot.type is not None else ""
+        parts.append(f"{slot.name}{kind}{' = …' if slot.default else ''}")
+    return ", ".join([*parts, "…"] if len(slots) > 8 else parts)
 
 
 def called(call: syntax.Call) -> str:
@@ -329,8 +312,3 @@ def called(call: syntax.Call) -> str:
             return name
         case _:
             assert_never(call.callee)
-
-
-def is_declaration(info: Info | OperationInfo) -> bool:
-    """Whether the info is one of a file's own declarations."""
-    return not isinstance(info, OperationInfo)

@@ -54,8 +54,8 @@ class Facts:
     def since(self, mark: int) -> Change:
         """What changed between that point and this one."""
         first: dict[Path, bool] = {}
-        for path, learnt in self._trail[mark:]:
-            first.setdefault(path, learnt)
+        for path, added in self._trail[mark:]:
+            first.setdefault(path, added)
         learnt = frozenset(p for p, added in first.items() if added and p in self._known)
         gone = frozenset(p for p, added in first.items() if not added and p not in self._known)
         return Change(learnt, gone)

@@ -69,9 +69,7 @@ class Names:
             declaration = info.declaration
             assert declaration is not None  # Only built-in errors have none; no file declares them.
             place = declaration.name_span
-            self.declared[used.name] = Declared(
-                kind_of(info), info.name, module.source.name, place
-            )
+            self.declared[used.name] = Declared(kind_of(info), info.name, module.source.name, place)
             self.scope[used.name] = info
             return
         self.unknown.add(used.name)
@@ -83,9 +81,7 @@ class Names:
         if used.name in module.scope:
             origin = module.scope[used.name].name.rpartition(".")[0]
             hint = f"`{path}` takes it from `{origin}` itself: write `use {origin}: {used.name}`"
-        self._findings.report(
-            "F204", used.span, f"`{path}` declares no `{used.name}`", hint
-        )
+        self._findings.report("F204", used.span, f"`{path}` declares no `{used.name}`", hint)
 
     def declare(self, declaration: syntax.Declaration, module: str) -> bool:
         """Enter one declaration of this file; False when its name is not free."""
@@ -102,7 +98,12 @@ class Names:
     def _is_free(self, name: str, span: Span) -> bool:
         report = self._findings.report
         if what := predefined.reserved(name):
-            report("F210", span, f"`{name}` is {what} and cannot be declared again", "choose another name")
+            report(
+                "F210",
+                span,
+                f"`{name}` is {what} and cannot be declared again",
+                "choose another name",
+            )
             return False
         first = self.declared.get(name)
         if first is None:
@@ -173,14 +174,15 @@ def check_casing(
     better = right(name)
     if better == name:
         return
-    style = {
-        words.snake: "lower case, words joined by `_`",
-        words.upper: "UPPER CASE, words joined by `_`",
-        words.upper_camel: "UpperCamel, without `_`",
-    }[right]
-    findings.report(
-        "F211", span, f"the name of {what} is written in {style}", f"write `{better}`"
-    )
+    style = _STYLES[right]
+    findings.report("F211", span, f"the name of {what} is written in {style}", f"write `{better}`")
+
+
+_STYLES: Mapping[Callable[[str], str], str] = {
+    words.snake: "lower case, with `_` between words",
+    words.upper: "UPPER CASE, with `_` between words",
+    words.upper_camel: "UpperCamel, without `_`",
+}
 
 
 def kind_of(info: Info) -> Kind:

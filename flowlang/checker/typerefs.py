@@ -44,9 +44,7 @@ class TypeReader:
         self._findings = findings
         self._names = names
 
-    def read(
-        self, ref: syntax.TypeRef, sessions: Literal["none", "item", "all"] = "none"
-    ) -> Type:
+    def read(self, ref: syntax.TypeRef, sessions: Literal["none", "item", "all"] = "none") -> Type:
         """What `ref` means. `sessions` says whether it may be a Session ("item") or also a list of
         them ("all")."""
         allowed = "none" if ref.optional else sessions

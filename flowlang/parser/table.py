@@ -23,6 +23,7 @@ FORMAT = 1
 """Counts the shapes that the cached file has had."""
 
 STARTS = ("file", "interpolated")
+END = "$END"
 
 
 class Rule(NamedTuple):
@@ -74,6 +75,8 @@ def make(grammar: str) -> Table:
         }
         for state in range(len(made.states))
     ]
+    for end in made.end_states.values():
+        states[end][END] = end
     rules = []
     for rule in lark.rules:
         alone = rule.options.expand1 and not rule.alias and len(rule.expansion) == 1

@@ -19,10 +19,8 @@ from flowlang.parser.mistakes import (
     NAME_LENGTH,
     Mistakes,
 )
-from flowlang.parser.table import Table
+from flowlang.parser.table import END, Table
 from flowlang.source import Span
-
-END = "$END"
 
 
 class Token(NamedTuple):

@@ -1,0 +1,44 @@
+# One word each. Every target sets itself up: a virtual environment, then the package with its tools.
+
+VENV ?= .venv
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo $$python; break; fi; done)
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+.PHONY: demo test check format bench campaign build clean
+
+demo: $(READY)  ## fifty trades between three parties, through kill -9
+	$(BIN)/flowc demo
+
+test: $(READY)  ## the tests
+	$(BIN)/pytest -n 2 -q
+
+check: $(READY)  ## style, types, coverage
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 -q --cov --cov-report=term-missing:skip-covered
+
+format: $(READY)  ## write the one way to write it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## the benchmarks; figures in build/bench.json
+	$(BIN)/python tests/benchmarks/run.py
+
+campaign: $(READY)  ## the long runs; FLOW_PROGRAMS=20000 for more of them
+	$(BIN)/pytest -n 2 -q -m campaign
+
+build: $(READY)  ## the wheel and the source package, in dist/
+	$(BIN)/python -m build
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; set PYTHON=…"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(READY)
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,0 +1,406 @@
+"""The type of each expression, and what its names mean. Knows no statements.
+
+Every expression gets its type in `Findings.type_of`. A mistake is reported where it is found and
+its expression becomes Unknown, which fits everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from flowlang import syntax
+from flowlang.checker import narrowing, predefined, relations, remedies, words
+from flowlang.checker.calls import Builtin, Calls, Meaning, called
+from flowlang.checker.facts import Facts
+from flowlang.checker.findings import Findings
+from flowlang.checker.literals import Literals
+from flowlang.checker.names import Names
+from flowlang.checker.operators import Operators
+from flowlang.checker.variables import Blocks
+from flowlang.diagnostics import Note
+from flowlang.types import (
+    BOOL,
+    BYTES,
+    DECIMAL,
+    INT,
+    PARTY,
+    SESSION,
+    TEXT,
+    UNKNOWN,
+    ErrorInfo,
+    FlowInfo,
+    FunctionInfo,
+    ListType,
+    MapType,
+    Named,
+    NoneType,
+    OperationInfo,
+    OptionalType,
+    RecordInfo,
+    Type,
+    Unknown,
+    shown,
+)
+
+MAX_PLACES = 37
+
+
+class Expressions:
+    """Types expressions at one point after another, with the variables and facts of that point."""
+
+    def __init__(self, findings: Findings, names: Names, blocks: Blocks, facts: Facts) -> None:
+        self.blocks = blocks
+        self.facts = facts
+        self.calls = Calls(findings, names, blocks)
+        self._findings = findings
+        self._names = names
+        self.whole: dict[syntax.Expr, int] = {}
+        """What whole numbers that are written out come to."""
+        self._literals = Literals(findings, names.named, self)
+        self._operators = Operators(findings, self)
+
+    # --- the three questions ----------------------------------------------------------------
+
+    def infer(self, node: syntax.Expr, wanted: Type | None = None) -> Type:
+        """The type of an expression. `wanted` gives a type to a bare `[]` or `{}`."""
+        kind: Type
+        match node:
+            case syntax.Constant():
+                kind = self._literals.constant(node)
+            case syntax.Interpolation():
+                kind = self._literals.interpolation(node)
+            case syntax.Name():
+                kind = self._name(node)
+            case syntax.Attribute():
+                kind = self._attribute(node)
+            case syntax.Index():
+                kind = self._index(node)
+            case syntax.Call():
+                kind = self._call(node)
+            case syntax.Unary():
+                kind = self._operators.unary(node)
+            case syntax.Binary():
+                kind = self._operators.binary(node, wanted)
+            case syntax.ListLiteral():
+                kind = self._literals.list_literal(node, wanted)
+            case syntax.MapLiteral():
+                kind = self._literals.map_literal(node, wanted)
+            case _:
+                assert_never(node)
+        self._findings.type_of[node] = kind
+        return kind
+
+    def value(self, node: syntax.Expr, wanted: Type | None = None) -> Type:
+        """The type of an expression that is a value: neither a session nor an error."""
+        kind = self.infer(node, wanted)
+        if relations.has_session(kind):
+            self._findings.report(
+                "F603",
+                node.span,
+                "a session is not a value: it can be neither kept, compared nor handed back",
+                "send to it, receive from it, or pass it to a subflow",
+            )
+            return UNKNOWN
+        if relations.has_error(kind):
+            self._findings.report(
+                "F327",
+                node.span,
+                "an error is not a value: it can only be thrown",
+                "read its fields, or write `throw …`",
+            )
+            return UNKNOWN
+        return kind
+
+    def expect(self, node: syntax.Expr, wanted: Type, note: Note | None = None) -> Type:
+        """The type of an expression where `wanted` is wanted; `note` says where that comes from."""
+        given = self.infer(node, wanted)
+        if relations.fits(given, wanted):
+            return given
+        self.report_mismatch(node, given, wanted, note)
+        return UNKNOWN
+
+    def condition(self, node: syntax.Expr) -> None:
+        """An expression that decides something."""
+        self.expect(node, BOOL)
+
+    def when(self, condition: syntax.Expr, truth: bool) -> None:
+        """From here on `condition` has come out as `truth`."""
+        self.facts.learn(narrowing.present(condition, truth, self._findings.variable_of))
+
+    def report_mismatch(
+        self, node: syntax.Expr, given: Type, wanted: Type, note: Note | None = None
+    ) -> None:
+        """Say that one type is there and another is wanted."""
+        text = self._findings.quoted(node.span)
+        if isinstance(given, OptionalType) and relations.fits(given.item, wanted):
+            self.report_absent(node, given, f", but {shown(wanted)} is wanted")
+            return
+        have, want = words.told_apart(given, wanted)
+        self._findings.report(
+            "F301",
+            node.span,
+            f"this is {have}, but {want} is wanted",
+            remedies.for_mismatch(given, wanted, text),
+            note or self.origin(node),
+        )
+
+    def report_absent(self, node: syntax.Expr, given: Type, rest: str) -> None:
+        path = narrowing.path_of(node, self._findings.variable_of)
+        text = self._findings.quoted(node.span) if path else None
+        self._findings.report(
+            "F305",
+            node.span,
+            f"this is {shown(given)}, which may be none{rest}",
+            remedies.for_absent(text),
+            self.origin(node),
+        )
+
+    def origin(self, node: syntax.Expr) -> Note | None:
+        """Where the variable that an expression is was declared."""
+        variable = self._findings.variable_of.get(node)
+        if variable is None:
+            return None
+        message = f"`{variable.name}` is {words.said(variable.type)} from here"
+        return self._findings.note(message, variable.span)
+
+    # --- names and what they are made of ----------------------------------------------------
+
+    def _name(self, node: syntax.Name) -> Type:
+        binding = self.blocks.living.get(node.name)
+        if binding is not None:
+            self._findings.variable_of[node] = binding.variable
+            return self._narrowed(node, binding.variable.type)
+        if node.name in predefined.VALUES:
+            return predefined.VALUES[node.name]
+        if node.name not in self._names.unknown:
+            self._report_no_value(node)
+        return UNKNOWN
+
+    def _report_no_value(self, node: syntax.Name) -> None:
+        name, report = node.name, self._findings.report
+        declared = self._names.declared.get(name)
+        if declared is not None:
+            hint = {
+                "function": f"call it: `{name}(…)`",
+                "service": f"call one of its operations: `{name}.…(…)`",
+                "flow": f"run it: `subflow {name}(…)`",
+                "record": f"make one: `{name}(…)`",
+                "message": f"make one: `{name}(…)`",
+                "error": f"make one: `{name}(…)`",
+            }[declared.kind]
+            message = f"`{name}` is {words.a(declared.kind)}, but a value is wanted here"
+            report("F205", node.span, message, hint, self._names.place(name))
+        elif what := predefined.reserved(name):
+            message = f"`{name}` is {what}, but a value is wanted here"
+            report("F205", node.span, message)
+        elif name in predefined.ROUNDINGS:
+            report(
+                "F215",
+                node.span,
+                f"`{name}` is a way of rounding, which only `divide` takes",
+                f"write `divide(x, y, places, {name})`",
+            )
+        else:
+            known = [*self.blocks.living, *predefined.VALUES, *self._names.of_kind("function")]
+            hint_near = self._findings.did_you_mean(name, known)
+            gone = self.blocks.gone.get(name)
+            note = (
+                self._findings.note(
+                    f"this `{name}` lived only until the end of its block", gone.variable.span
+                )
+                if gone
+                else None
+            )
+            if gone:
+                hint_near = "declare it before the block, with `var`, and assign to it inside"
+            message = f"there is no variable `{name}` here"
+            report("F201", node.span, message, hint_near, note)
+            self.blocks.assume(name, node.span)
+
+    def _narrowed(self, node: syntax.Expr, kind: Type) -> Type:
+        if not isinstance(kind, OptionalType):
+            return kind
+        path = narrowing.path_of(node, self._findings.variable_of)
+        return kind.item if path is not None and path in self.facts else kind
+
+    def _attribute(self, node: syntax.Attribute) -> Type:
+        service = self.calls.service(node.value)
+        if service is not None:
+            written = f"{words.short(service.name)}.{node.name}"
+            self._findings.report(
+                "F332",
+                node.span,
+                f"`{written}` is called, also when it takes nothing",
+                f"write `{written}(…)`",
+            )
+            return UNKNOWN
+        whole = self.infer(node.value)
+        if isinstance(whole, Unknown):
+            return UNKNOWN
+        if isinstance(whole, OptionalType | NoneType):
+            self.report_absent(node.value, whole, "")
+            return UNKNOWN
+        parts = self._parts(whole)
+        if node.name in parts:
+            return self._narrowed(node, parts[node.name])
+        self._report_no_part(node, whole, list(parts))
+        return UNKNOWN
+
+    def _parts(self, whole: Type) -> dict[str, Type]:
+        """What may stand after a dot."""
+        match whole:
+            case Named(name=name):
+                info = self._names.named.get(name)
+                if isinstance(info, RecordInfo):
+                    return {field.name: field.type for field in info.fields}
+                if isinstance(info, ErrorInfo):
+                    return {one.name: one.type for one in info.parameters}
+                return {}
+            case ListType() | MapType():
+                return {"size": INT}
+            case _ if whole in (TEXT, BYTES):
+                return {"size": INT}
+            case _ if whole == PARTY:
+                return {"name": TEXT}
+            case _ if whole == SESSION:
+                return {"peer": PARTY}
+            case _:
+                return {}
+
+    def _report_no_part(self, node: syntax.Attribute, whole: Type, known: list[str]) -> None:
+        hint = self._findings.did_you_mean(node.name, known)
+        if not isinstance(whole, Named):
+            hint = remedies.ATTRIBUTES.get(node.name) or hint
+        if hint is None and 0 < len(known) <= 5:
+            hint = f"it has {words.listed(known)}"
+        declared = self._names.place(words.short(whole.name)) if isinstance(whole, Named) else None
+        self._findings.report(
+            "F212", node.name_span, f"{words.said(whole)} has no `{node.name}`", hint, declared
+        )
+
+    def _index(self, node: syntax.Index) -> Type:
+        whole = self.infer(node.value)
+        match whole:
+            case ListType(item=item):
+                self.expect(node.index, INT)
+                self._refuse_negative(node)
+                return item
+            case MapType(key=key, value=value):
+                self.expect(node.index, key)
+                return value
+            case Unknown():
+                self.infer(node.index)
+                return UNKNOWN
+            case OptionalType() | NoneType():
+                self.infer(node.index)
+                self.report_absent(node.value, whole, "")
+                return UNKNOWN
+            case _:
+                self.infer(node.index)
+                self._findings.report(
+                    "F328",
+                    node.span,
+                    f"this is {words.said(whole)}; only a List or a Map has items",
+                    None,
+                    self.origin(node.value),
+                )
+                return UNKNOWN
+
+    def _refuse_negative(self, node: syntax.Index) -> None:
+        if self.whole.get(node.index, 0) < 0:
+            text = self._findings.quoted(node.value.span) or "xs"
+            self._findings.report(
+                "F328",
+                node.index.span,
+                "the items of a list are counted from 0, so this one never exists",
+                f"the last one is `{text}[{text}.size - 1]`",
+            )
+
+    # --- calls ------------------------------------------------------------------------------
+
+    def _call(self, node: syntax.Call) -> Type:
+        meaning = self.calls.meaning(node.callee)
+        match meaning:
+            case None:
+                self.loose(node)
+                return UNKNOWN
+            case RecordInfo():
+                self.arguments(node, meaning)
+                return Named(meaning.kind, meaning.name)
+            case ErrorInfo():
+                self.arguments(node, meaning)
+                return Named("error", meaning.name)
+            case FunctionInfo():
+                self.arguments(node, meaning)
+                return meaning.result
+            case OperationInfo():
+                self.arguments(node, meaning)
+                if meaning.result is None:
+                    self._findings.report(
+                        "F317",
+                        node.span,
+                        f"`{called(node)}` gives no result",
+                        "let it stand alone on its line",
+                    )
+                    return UNKNOWN
+                return meaning.result
+            case FlowInfo():
+                self.loose(node)
+                self._findings.report(
+                    "F330",
+                    node.span,
+                    f"`{called(node)}` is a flow, and running it may wait",
+                    f"write `let x = subflow {called(node)}(…)` on a line of its own",
+                    self._names.place(called(node)),
+                )
+                return UNKNOWN
+            case Builtin():
+                return self._builtin(node, meaning)
+            case _:
+                assert_never(meaning)
+
+    def loose(self, node: syntax.Call) -> None:
+        """Look at the arguments of a call that cannot be understood."""
+        for argument in node.arguments:
+            self.infer(argument.value, UNKNOWN)
+
+    def arguments(self, node: syntax.Call, meaning: Meaning) -> tuple[syntax.Expr | None, ...]:
+        """Check the arguments of a call, and note them in declared order."""
+        slots = self.calls.slots(meaning)
+        arranged = self.calls.arrange(node, called(node), slots)
+        self._findings.calls[node] = arranged
+        for slot, value in zip(slots, arranged, strict=True):
+            if value is not None and slot.type is not None:
+                self.expect(value, slot.type, self.calls.note(slot, node.callee))
+            elif value is not None:
+                self._rounding(value)
+        for argument in node.arguments:
+            if argument.value not in self._findings.type_of:
+                self.infer(argument.value, UNKNOWN)
+        return arranged
+
+    def _builtin(self, node: syntax.Call, meaning: Builtin) -> Type:
+        arranged = self.arguments(node, meaning)
+        if meaning.name == "divide":
+            _, by, places, _ = arranged
+            if isinstance(by, syntax.Constant) and by.kind == "Decimal" and not by.value:
+                self._findings.report("F324", by.span, "this divides by zero")
+            number = self.whole.get(places) if places is not None else None
+            if places is not None and number is not None and not 0 <= number <= MAX_PLACES:
+                self._findings.report(
+                    "F324", places.span, f"a Decimal has 0 to {MAX_PLACES} decimal places"
+                )
+        return DECIMAL
+
+    def _rounding(self, node: syntax.Expr) -> None:
+        self._findings.type_of[node] = TEXT
+        if isinstance(node, syntax.Name) and node.name in predefined.ROUNDINGS:
+            return
+        name = node.name if isinstance(node, syntax.Name) else ""
+        self._findings.report(
+            "F215",
+            node.span,
+            "the name of a way of rounding is wanted here",
+            self._findings.did_you_mean(name, predefined.ROUNDINGS)
+            or f"one of {words.listed(predefined.ROUNDINGS, 'or')}",
+        )

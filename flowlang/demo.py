@@ -1,0 +1,544 @@
+"""`flowc demo`: a day of trades whose worker is killed again and again, and an audit at the end.
+
+It compiles the example, starts the worker, kills it at random moments and starts it again on the
+same databases. It knows the worker's and the auditor's lines of JSON and nothing of their insides:
+both are processes of the example's own code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from flowlang.diagnostics import Diagnostic, as_text
+from flowlang.project import Project, write_all
+from flowlang.source import Source
+
+if TYPE_CHECKING:
+    # At run time only a terminal needs it, and only then is it imported.
+    from rich.console import RenderableType
+
+EXAMPLE = "two_party_trade"
+PARTIES = ("seller", "buyer", "notary")
+
+PATIENCE_S = 30.0
+"""How long a worker may say nothing before the demo gives up on it."""
+
+BURST = 12
+"""A worker is killed after at most this many commits beyond the trade that was chosen for it."""
+
+EARLY = 0.1
+"""How often a worker is killed while it starts, before it has opened its databases."""
+
+
+class DemoFailed(Exception):
+    """The worker or the auditor could not do its work; the message has what it said last."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Kill:
+    """One SIGKILL: how many trades had ended before it, and how many were in flight."""
+
+    ended: int
+    in_flight: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One thing that must be true in the end, and what was found wrong with it."""
+
+    check: str
+    wrong: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """How the day went. `flows_resumed` counts flows of all parties that went on after a kill;
+    checkpoint sizes are in bytes, one for each time that a flow was committed at rest."""
+
+    ok: bool
+    seed: int
+    trades: int
+    settled: int
+    refused: int
+    killed: int
+    kills: list[Kill]
+    flows_resumed: int
+    checkpoints: int
+    largest_checkpoint: int
+    median_checkpoint: int
+    seconds: float
+    checks: list[Check]
+
+
+# --- what people see while it runs ------------------------------------------------------------
+
+
+class View(Protocol):
+    """Shows a day while it happens."""
+
+    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
+        """The worker told something; `day` has it already."""
+        ...
+
+    def killed(self, day: Tally) -> None:
+        """The worker was killed."""
+        ...
+
+
+class Tally:
+    """What the workers have told so far."""
+
+    def __init__(self, trades: int, kills: int) -> None:
+        self.trades = trades
+        self.kills_due = kills
+        self.ends: dict[str, str] = {}
+        self.transactions: dict[str, str] = {}
+        self.kills: list[Kill] = []
+        self.unexplained: list[int] = []  # kills since databases were last opened: trades ended
+        self.flows_resumed = 0
+        self.resting: list[int] = []
+        self.opened = False
+        self.closed = False
+
+    def take(self, fact: dict[str, Any]) -> None:
+        """Note one line of a worker."""
+        match fact["tell"]:
+            case "opened":
+                # Nothing has run since the kill, so what lives now was in flight then.
+                self.kills += [Kill(ended, fact["in_flight"]) for ended in self.unexplained]
+                if self.unexplained:
+                    self.flows_resumed += fact["flows"]
+                self.unexplained.clear()
+                self.opened = True
+            case "commit":
+                self.resting += fact["resting"]
+            case "ended":
+                self.ends[fact["order"]] = fact["end"]
+                if fact["transaction"] is not None:
+                    self.transactions[fact["order"]] = fact["transaction"]
+            case "closed":
+                self.closed = True
+
+    @property
+    def killed(self) -> int:
+        return len(self.kills) + len(self.unexplained)
+
+    @property
+    def settled(self) -> int:
+        return len(self.transactions)
+
+
+class Silence:
+    """Shows nothing: for `--json`."""
+
+    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
+        pass
+
+    def killed(self, day: Tally) -> None:
+        pass
+
+
+class Lines:
+    """Plain lines, for logs and simple terminals."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self._shown = 0
+
+    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
+        if fact["tell"] == "opened" and day.kills:
+            self._print(
+                f"  started again: {fact['in_flight']} trades were in flight; "
+                f"{fact['flows']} flows go on"
+            )
+        elif fact["tell"] == "ended" and len(day.ends) >= self._shown + 10:
+            self._shown = len(day.ends)
+            self._print(f"{len(day.ends)} of {day.trades} trades have ended")
+
+    def killed(self, day: Tally) -> None:
+        self._print(f"killed the worker (kill -9, number {day.killed}): {len(day.ends)} ended")
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._out, flush=True)
+
+
+class Trees:
+    """The progress trees of the flows under way, drawn by rich in a terminal."""
+
+    ROWS = 8
+
+    def __init__(self, update: Any) -> None:
+        self._update = update
+        self._flows: dict[str, dict[int, list[str]]] = {party: {} for party in PARTIES}
+
+    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
+        if fact["tell"] == "opened":
+            for flows in self._flows.values():
+                flows.clear()
+        if fact["tell"] == "commit":
+            for flow_id, _, depth, label, outcome in fact["moves"]:
+                self._move(self._flows[fact["party"]], flow_id, depth, label, outcome)
+        self._update(self.drawn(day))
+
+    def killed(self, day: Tally) -> None:
+        self._update(self.drawn(day))
+
+    @staticmethod
+    def _move(
+        flows: dict[int, list[str]], flow_id: int, depth: int, label: str, outcome: str | None
+    ) -> None:
+        if outcome is not None:
+            flows.pop(flow_id, None)
+            return
+        labels = flows.setdefault(flow_id, [])
+        del labels[depth:]
+        labels += [""] * (depth - len(labels))
+        labels.append(label)
+
+    def drawn(self, day: Tally) -> RenderableType:
+        """The picture of this moment."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+        from rich.tree import Tree
+
+        table = Table(box=None, expand=True, pad_edge=False)
+        for party in PARTIES:
+            table.add_column(party, ratio=1, no_wrap=True, overflow="ellipsis")
+        columns = []
+        for party in PARTIES:
+            trees = []
+            for labels in list(self._flows[party].values())[: self.ROWS]:
+                shown = [label for label in labels if label] or ["…"]
+                tree = branch = Tree(Text(shown[0]), guide_style="dim")
+                for label in shown[1:]:
+                    branch = branch.add(Text(label, style="cyan"))
+                trees.append(tree)
+            columns.append(Group(*trees))
+        table.add_row(*columns)
+        kills = ", ".join(str(kill.in_flight) for kill in day.kills) or "none yet"
+        status = (
+            f"{day.settled} settled, {len(day.ends) - day.settled} refused, of {day.trades}"
+            f"  ·  killed {day.killed} of {day.kills_due} times  ·  in flight then: {kills}"
+        )
+        return Group(Text(status, style="bold"), Text(), table)
+
+
+# --- the worker and who kills it --------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Where a day is held: the compiled example and, beside it, the parties' databases."""
+
+    folder: Path
+    seed: int
+    trades: int
+
+    @property
+    def app(self) -> Path:
+        return self.folder / "app"
+
+    def command(self, module: str) -> list[str]:
+        """Runs a module of the example as a process of its own."""
+        return [
+            *(sys.executable, "-m", module, str(self.folder)),
+            *("--seed", str(self.seed), "--trades", str(self.trades)),
+        ]
+
+    def environment(self) -> dict[str, str]:
+        paths = [str(self.app), os.environ.get("PYTHONPATH", "")]
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def hold(work: Work, kills: int, view: View) -> Tally:
+    """Hold the day: start a worker, kill it, start the next, until one comes to the end.
+
+    Raises:
+        DemoFailed: a worker failed by itself, or came to a stop.
+    """
+    day = Tally(work.trades, kills)
+    chance = random.Random(work.seed)
+    # Each kill waits for that many trades to have ended, so that the day is killed all over.
+    last = max(1, work.trades - 4)
+    marks = sorted((chance.randrange(last) for _ in range(kills)), reverse=True)
+    while not day.closed:
+        with (work.folder / "worker.log").open("ab") as log, _started(work, log) as worker:
+            mark = marks.pop() if marks else None
+            if _watch(worker, day, view, mark, chance):
+                day.unexplained.append(len(day.ends))
+                view.killed(day)
+            elif worker.wait() != 0 or not day.closed:
+                raise DemoFailed(f"the worker stopped by itself\n{_last_words(work)}")
+    return day
+
+
+@contextlib.contextmanager
+def _started(work: Work, log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+    worker = subprocess.Popen(
+        work.command("day"),
+        env=work.environment(),
+        cwd=work.folder,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+    )
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        worker.wait()
+        assert worker.stdout is not None
+        worker.stdout.close()
+
+
+def _watch(
+    worker: subprocess.Popen[str], day: Tally, view: View, mark: int | None, chance: random.Random
+) -> bool:
+    """Read what the worker tells until it ends, or until its time to die has come (True)."""
+    commits = chance.randrange(1, BURST)
+    pause = chance.random() * 0.01
+    if mark is not None and chance.random() < EARLY:
+        time.sleep(chance.random() * 0.3)
+        worker.kill()
+        return True
+    assert worker.stdout is not None
+    with _guard(worker) as guard:
+        for line in worker.stdout:
+            guard.fed()
+            if not line.endswith("\n"):
+                break  # The process ended in the middle of a word.
+            fact = json.loads(line)
+            day.take(fact)
+            view.fact(day, fact)
+            if mark is None or len(day.ends) < mark or fact["tell"] != "commit":
+                continue
+            commits -= 1
+            if commits <= 0:
+                time.sleep(pause)  # Somewhere between two commits, or within the next.
+                worker.kill()
+                return True
+    return False
+
+
+class _Guard:
+    """Kills a worker that says nothing for too long, so that the demo ends in any case."""
+
+    def __init__(self, worker: subprocess.Popen[str]) -> None:
+        self._worker = worker
+        self._heard = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._wait, daemon=True)
+
+    def fed(self) -> None:
+        self._heard = time.monotonic()
+
+    def _wait(self) -> None:
+        while not self._over.wait(1.0):
+            if time.monotonic() - self._heard > PATIENCE_S:
+                self._worker.kill()
+                return
+
+
+@contextlib.contextmanager
+def _guard(worker: subprocess.Popen[str]) -> Iterator[_Guard]:
+    guard = _Guard(worker)
+    guard._thread.start()
+    try:
+        yield guard
+    finally:
+        guard._over.set()
+        guard._thread.join()
+
+
+def _last_words(work: Work) -> str:
+    text = (work.folder / "worker.log").read_text(errors="replace")
+    return "\n".join(text.splitlines()[-20:])
+
+
+# --- the audit --------------------------------------------------------------------------------
+
+
+def checks(work: Work, day: Tally) -> list[Check]:
+    """What the auditor finds in the databases, and whether the flows told the same.
+
+    Raises:
+        DemoFailed: the auditor itself failed.
+    """
+    run = subprocess.run(
+        work.command("audit"),
+        env=work.environment(),
+        cwd=work.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        answer = json.loads(run.stdout)
+    except ValueError:
+        raise DemoFailed(f"the audit failed\n{run.stderr}") from None
+    found = [Check(finding["check"], finding["wrong"]) for finding in answer["findings"]]
+    settled: dict[str, str] = answer["settled"]
+    wrong = [
+        f"{order}: the flow ended with {end} {day.transactions.get(order, '')}, "
+        f"the databases say {settled.get(order, 'that nothing was sold')}"
+        for order, end in sorted(day.ends.items())
+        if (settled.get(order), "settled" if order in settled else "AssetMismatch")
+        != (day.transactions.get(order), end)
+    ]
+    if len(day.ends) != work.trades:
+        wrong.append(f"{len(day.ends)} trades ended, of {work.trades}")
+    return [*found, Check("the flows returned what the databases say", wrong)]
+
+
+# --- the demo ---------------------------------------------------------------------------------
+
+
+def prepare(folder: Path) -> None:
+    """Copy the example's sources into `folder`/app and compile them there.
+
+    Raises:
+        DemoFailed: the example does not compile; that is our own mistake.
+    """
+    app = folder / "app"
+    app.mkdir(parents=True)
+    for item in resources.files("flowlang.examples").joinpath(EXAMPLE).iterdir():
+        if item.name.endswith((".flow", ".py")) and not item.name.endswith("_flow.py"):
+            (app / item.name).write_bytes(item.read_bytes())
+    _compile(Project(app, app))
+
+
+def _compile(project: Project) -> None:
+    # Imported late: whoever only reads this module's names need not wait for a compiler.
+    from flowlang.codegen import generate
+    from flowlang.compiler import compile_modules
+    from flowlang.parser import decode
+
+    def load(module: str) -> Source | Diagnostic | None:
+        data = project.read(module)
+        return None if data is None else decode(f"{module}.flow", module, data)
+
+    compilation = compile_modules(["trade"], load, project.modules)
+    if compilation.diagnostics:
+        raise DemoFailed(
+            "".join(as_text(found, compilation.sources) for found in compilation.diagnostics)
+        )
+    write_all(
+        {
+            project.output / f"{name}_flow.py": generate(module)
+            for name, module in compilation.modules.items()
+        }
+    )
+
+
+def run(trades: int, kills: int, seed: int, folder: Path, view: View) -> Report:
+    """Hold the day in `folder`, which must not hold one already, and audit it.
+
+    Raises:
+        DemoFailed: something other than what is shown here went wrong.
+    """
+    began = time.monotonic()
+    work = Work(folder, seed, trades)
+    prepare(folder)
+    day = hold(work, kills, view)
+    found = checks(work, day)
+    return Report(
+        ok=not any(check.wrong for check in found),
+        seed=seed,
+        trades=trades,
+        settled=day.settled,
+        refused=len(day.ends) - day.settled,
+        killed=day.killed,
+        kills=day.kills,
+        flows_resumed=day.flows_resumed,
+        checkpoints=len(day.resting),
+        largest_checkpoint=max(day.resting),
+        median_checkpoint=round(statistics.median(day.resting)),
+        seconds=round(time.monotonic() - began, 2),
+        checks=found,
+    )
+
+
+def run_demo(trades: int, kills: int, seed: int | None, keep: Path | None, as_json: bool) -> int:
+    """What `flowc demo` does; returns its exit code: 0 only if everything holds."""
+    seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
+    if keep is not None and keep.exists() and any(keep.iterdir()):
+        print(f"{keep} is not empty; name a new folder for --keep", file=sys.stderr)
+        return 2
+    folder = keep or Path(tempfile.mkdtemp(prefix="flowc-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with _view(as_json, trades, kills, seed) as view:
+            report = run(trades, kills, seed, folder.resolve(), view)
+    except DemoFailed as error:
+        print(f"the demo failed (seed {seed}): {error}", file=sys.stderr)
+        return 1
+    finally:
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(report), indent=2))
+    else:
+        print(summary(report, keep))
+    return 0 if report.ok else 1
+
+
+@contextlib.contextmanager
+def _view(as_json: bool, trades: int, kills: int, seed: int) -> Iterator[View]:
+    if as_json:
+        yield Silence()
+        return
+    print(f"{trades} trades between seller, buyer and notary; {kills} kills; seed {seed}")
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if plain or not sys.stdout.isatty():
+        yield Lines(sys.stdout)
+        return
+    from rich.live import Live
+
+    with Live(refresh_per_second=12, transient=True) as live:
+        yield Trees(live.update)
+
+
+def summary(report: Report, keep: Path | None) -> str:
+    """The report for people."""
+    lines = [
+        f"{report.settled} trades settled, {report.refused} refused as they had to be, "
+        f"in {report.seconds:.1f} s"
+    ]
+    if report.killed:
+        in_flight = ", ".join(str(kill.in_flight) for kill in report.kills)
+        lines += [
+            f"killed with SIGKILL {report.killed} times, and resumed each time",
+            f"  trades in flight at each kill: {in_flight}",
+            f"  flows that went on afterwards: {report.flows_resumed}",
+        ]
+    lines += [
+        f"suspended flows: {report.checkpoints} checkpoints, median {report.median_checkpoint} "
+        f"bytes, largest {report.largest_checkpoint}",
+        "verified in the three databases:",
+    ]
+    for check in report.checks:
+        lines.append(f"  {'no ' if check.wrong else 'yes'}  {check.check}")
+        lines += [f"         {wrong}" for wrong in check.wrong[:5]]
+        if len(check.wrong) > 5:
+            lines.append(f"         and {len(check.wrong) - 5} more")
+    if keep is not None:
+        lines.append(f"databases, sources and compiled flows are in {keep}")
+    if not report.ok:
+        lines.append(f"FAILED; again with: flowc demo --seed {report.seed}")
+    return "\n".join(lines)

@@ -1,0 +1,329 @@
+"""A project's files: where modules are found, what was checked before, what is written and where.
+
+It reads and writes; it parses and compiles nothing, and imports no parser.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+GENERATED = "# flowc: contract "
+"""A line of every generated file; a file without it is never overwritten."""
+
+MAX_BYTES = 1 << 20
+_MODULE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+
+
+class FileTrouble(Exception):
+    """A file cannot be read or written as asked. `code` is the diagnostic's; `hint` the remedy."""
+
+    def __init__(self, code: str, path: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.path = path
+        self.message = message
+        self.hint = hint
+
+
+@dataclasses.dataclass(frozen=True)
+class Project:
+    """Where a project's modules are: `sources` holds the `.flow` files, `output` the Python."""
+
+    sources: Path
+    output: Path
+
+    @classmethod
+    def around(cls, path: Path) -> Project:
+        """The project that `path` belongs to: that of the nearest `pyproject.toml` with a table
+        `[tool.flowlang]` (keys `sources`, `output`), otherwise just the file's own folder.
+
+        Raises:
+            FileTrouble: the table is not what it should be.
+        """
+        folder = path.resolve().parent
+        for parent in (folder, *folder.parents):
+            settings = _settings(parent / "pyproject.toml")
+            if settings is None:
+                continue
+            sources = _folder(parent, settings, "sources")
+            if folder.is_relative_to(sources):
+                return cls(sources, _folder(parent, settings, "output", sources))
+        return cls(folder, folder)
+
+    def module_of(self, path: Path) -> str:
+        """The module name of a source file: `shop/orders.flow` is `shop.orders`.
+
+        Raises:
+            FileTrouble: the name is not one that others could `use`.
+        """
+        relative = path.resolve().relative_to(self.sources).with_suffix("")
+        module = ".".join(relative.parts)
+        if path.suffix != ".flow":
+            raise FileTrouble(
+                "F702", str(path), "this is not a .flow file", f"rename it to `{path.stem}.flow`"
+            )
+        if not _MODULE.fullmatch(module) or len(module) > 200:
+            raise FileTrouble(
+                "F703",
+                str(path),
+                f"`{module}` cannot be a module's name",
+                "file and folder names are lower_snake_case, such as `order_book.flow`",
+            )
+        return module
+
+    def path_of(self, module: str) -> Path:
+        """Where the source of a module would be."""
+        return self.sources.joinpath(*module.split(".")).with_suffix(".flow")
+
+    def read(self, module: str) -> bytes | None:
+        """A module's bytes; None if there is no such file inside the project.
+
+        Raises:
+            FileTrouble: it is there but cannot be read, or a link leads out of the project.
+        """
+        if not _MODULE.fullmatch(module):
+            return None
+        path = self.path_of(module)
+        if not path.is_file():
+            return None
+        if not path.resolve().is_relative_to(self.sources):
+            raise FileTrouble(
+                "F704",
+                shown(path),
+                f"module `{module}` is a link that leads out of the project",
+                "copy the file into the project",
+            )
+        return read(path)
+
+    def modules(self) -> list[str]:
+        """Every module of the project, by name: for "did you mean"."""
+        found = []
+        for path in sorted(self.sources.rglob("*.flow"))[:2000]:
+            module = ".".join(path.relative_to(self.sources).with_suffix("").parts)
+            if _MODULE.fullmatch(module):
+                found.append(module)
+        return found
+
+
+def _settings(path: Path) -> dict[str, Any] | None:
+    try:
+        with path.open("rb") as file:
+            found = tomllib.load(file)
+    except OSError:
+        return None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileTrouble("F705", shown(path), f"this is not TOML: {error}") from None
+    settings = found.get("tool", {}).get("flowlang")
+    if settings is not None and not isinstance(settings, dict):
+        raise FileTrouble("F705", shown(path), "`tool.flowlang` must be a table")
+    return settings
+
+
+def _folder(root: Path, settings: Mapping[str, Any], key: str, default: Path | None = None) -> Path:
+    value = settings.get(key)
+    if value is None:
+        return default or root
+    if not isinstance(value, str):
+        raise FileTrouble(
+            "F705", shown(root / "pyproject.toml"), f"`tool.flowlang.{key}` must be a folder's name"
+        )
+    found = (root / value).resolve()
+    if not found.is_relative_to(root):
+        raise FileTrouble(
+            "F705",
+            shown(root / "pyproject.toml"),
+            f"`tool.flowlang.{key}` leads out of the project",
+            "name a folder inside it",
+        )
+    return found
+
+
+def shown(path: Path) -> str:
+    """A path as people want to read it: relative where that is shorter."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:
+        return str(path)
+    return relative if len(relative) < len(str(path)) else str(path)
+
+
+def read(path: Path) -> bytes:
+    """A source file's bytes.
+
+    Raises:
+        FileTrouble: it cannot be read, or is larger than a source may be.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FileTrouble("F701", shown(path), f"this file cannot be read: {reason}") from None
+    return data
+
+
+# --- what was checked before --------------------------------------------------------------------
+
+
+class Cache:
+    """Answers of earlier checks, by the content of every file they depended on.
+
+    Kept per user, never in the project: what a project carries must not decide what we believe.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or _user_cache()
+
+    def answer(self, key: str) -> dict[str, Any] | None:
+        """The stored answer for `key`, if every file is as it was then and so is the compiler."""
+        try:
+            stored = json.loads((self.folder / f"{_digest(key.encode())}.json").read_bytes())
+            if stored["compiler"] != compiler_digest():
+                return None
+            for path, digest in stored["files"].items():
+                if digest != file_digest(Path(path)):
+                    return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        answer = stored.get("answer")
+        return answer if isinstance(answer, dict) else None
+
+    def keep(self, key: str, files: Mapping[str, str | None], answer: Mapping[str, Any]) -> None:
+        """Store an answer. A cache that cannot be written is no trouble."""
+        text = json.dumps({"compiler": compiler_digest(), "files": files, "answer": answer})
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _replace(self.folder / f"{_digest(key.encode())}.json", text.encode())
+        except OSError:
+            return
+
+
+def _user_cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "flowlang"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path: Path) -> str | None:
+    """The SHA-256 of a file's content; None if it cannot be read."""
+    try:
+        return _digest(path.read_bytes())
+    except OSError:
+        return None
+
+
+def compiler_digest() -> str:
+    """What tells one compiler from another: the names, sizes and times of its own files."""
+    home = Path(__file__).parent
+    rows = [sys.version]
+    for path in sorted(_own_files(home)):
+        found = path.stat()
+        rows.append(f"{path.name} {found.st_size} {found.st_mtime_ns}")
+    return _digest("\n".join(rows).encode())
+
+
+def _own_files(home: Path) -> Iterator[Path]:
+    for folder in (home, home.parent / "grammar", home / "grammar"):
+        for pattern in ("*.py", "*/*.py", "*.lark", "templates/*.j2"):
+            yield from folder.glob(pattern)
+
+
+# --- writing --------------------------------------------------------------------------------
+
+
+def write_all(files: Mapping[Path, str]) -> list[Path]:
+    """Write generated files, all or none; returns those whose content changed.
+
+    Raises:
+        FileTrouble: one exists and is not ours, is a link, or a folder cannot be written.
+    """
+    for path in files:
+        _may_write(path)
+    aside: list[tuple[str, Path]] = []
+    changed = []
+    try:
+        for path, text in files.items():
+            data = text.encode()
+            if path.is_file() and path.read_bytes() == data:
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".flowc-")
+            aside.append((name, path))
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            os.chmod(name, 0o644)
+        while aside:
+            name, path = aside[0]
+            os.replace(name, path)
+            aside.pop(0)
+            changed.append(path)
+    except OSError as error:
+        place = error.filename or "the output folder"
+        raise FileTrouble(
+            "F706", str(place), f"cannot write here: {error.strerror or error}"
+        ) from None
+    finally:
+        for name, _ in aside:
+            Path(name).unlink(missing_ok=True)
+    return changed
+
+
+def _may_write(path: Path) -> None:
+    for part in (path, *path.parents):
+        if part.is_symlink() and part == path:
+            raise FileTrouble(
+                "F707", shown(path), "this is a link, and flowc writes through none", "remove it"
+            )
+        if part.exists() and part != path and not part.is_dir():
+            raise FileTrouble("F706", shown(part), "this is a file where a folder is needed")
+    if path.is_dir():
+        raise FileTrouble("F706", shown(path), "this is a folder where a file is needed")
+    if path.exists() and GENERATED not in path.read_text("utf-8", errors="replace"):
+        raise FileTrouble(
+            "F707",
+            shown(path),
+            "this file was not made by flowc, so it is not overwritten",
+            "move it away, or choose another output folder with -o",
+        )
+
+
+def _replace(path: Path, data: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    os.replace(name, path)
+
+
+def sources_below(paths: Iterable[Path]) -> list[Path]:
+    """The `.flow` files that the arguments of a command name: files, and folders' contents.
+
+    Raises:
+        FileTrouble: a path does not exist, or a folder holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(
+                p for p in path.rglob("*.flow") if not any(q.startswith(".") for q in p.parts)
+            )
+            if not inside:
+                raise FileTrouble("F701", shown(path), "there is no .flow file in this folder")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise FileTrouble("F701", shown(path), "there is no such file")
+    return list(dict.fromkeys(found))

@@ -1,0 +1,310 @@
+"""`make bench`: the workloads, with raw SQLite beside them; a table, and build/bench.json.
+
+Every figure is the median of its runs within this one run. Times are never an assertion.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+
+GOALS: dict[str, str] = {
+    "w1_flows_per_s": "10,000 or more",
+    "w1_p50_ms": "under 2",
+    "w3_bytes_per_flow": "under 200 (bare rows: 77)",
+    "w3_start_s": "under 1",
+    "w4_first_flow_s": "under 0.25",
+    "check_unchanged_cpu_s": "under 0.2",
+}
+
+SHARED = """
+import asyncio, sys, time
+sys.path.insert(0, sys.argv[1])
+from flowrt.core.flow import Party
+from flowrt.node import Node
+from flowrt.store.sqlite import SqliteStore
+from flowrt.transport.memory import MemoryNetwork
+import bench_flow as bench
+
+async def nodes(folder, *parties, **options):
+    network = MemoryNetwork()
+    return [await Node.open(party, store=SqliteStore(folder + "/" + party + ".db"),
+            network=network, modules=[bench], **options) for party in parties]
+"""
+
+W1 = """
+async def main(folder, flows, concurrency):
+    [node] = await nodes(folder, "alice")
+    begun = time.perf_counter()
+    left = iter(range(flows))
+    async def worker():
+        for n in left:
+            handle = await node.start(bench.Three_v1, n=n)
+            assert await handle.result() == n
+    await asyncio.gather(*[worker() for _ in range(concurrency)])
+    seconds = time.perf_counter() - begun
+    from flowrt.core.values import decode
+    steps = {}
+    for _, entries in node._store.audit():
+        for entry in decode(list, entries):
+            steps[entry[0]] = steps.get(entry[0], 0) + 1
+    assert len(steps) == flows and set(steps.values()) == {4}, "four commits a flow"
+    print(flows / seconds)
+    await node.close()
+asyncio.run(main(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+"""
+
+LATENCY = """
+async def main(folder, flows):
+    [node] = await nodes(folder, "alice")
+    times = []
+    for n in range(flows):
+        begun = time.perf_counter()
+        await (await node.start(bench.Three_v1, n=n)).result()
+        times.append(time.perf_counter() - begun)
+    times.sort()
+    print(times[len(times) // 2] * 1000, times[len(times) * 99 // 100] * 1000)
+    await node.close()
+asyncio.run(main(sys.argv[2], int(sys.argv[3])))
+"""
+
+W2 = """
+async def main(folder, flows):
+    alice, bob = await nodes(folder, "alice", "bob")
+    begun = time.perf_counter()
+    async def one():
+        handle = await alice.start(bench.Asker_v1, to=Party("bob"), rounds=10)
+        assert await handle.result() == 90
+    await asyncio.gather(*[one() for _ in range(flows)])
+    while alice._unacked or bob._unacked or bob.flows():
+        await asyncio.sleep(0.001)
+    print(flows * 20 / (time.perf_counter() - begun))
+    await alice.close(); await bob.close()
+asyncio.run(main(sys.argv[2], int(sys.argv[3])))
+"""
+
+W3_MAKE = """
+async def main(folder, flows):
+    alice, bob = await nodes(folder, "alice", "bob")
+    handles = await asyncio.gather(*[
+        alice.start(bench.Waiter_v1, to=Party("bob"), first=f"customer {n:05}", second="EUR and USD",
+                    count=n, total=100 * n, blob=n.to_bytes(32, "big")) for n in range(flows)])
+    while alice._unacked or bob._unacked:
+        await asyncio.sleep(0.01)
+    rest = alice.flows()
+    assert len(rest) == flows and all(view.state == "AwaitGo" for view in rest)
+    await alice.close(); await bob.close()
+asyncio.run(main(sys.argv[2], int(sys.argv[3])))
+"""
+
+W3_RESUME = """
+async def main(folder, flows):
+    later = lambda: time.time_ns() // 1000 + 2 * 86_400_000_000
+    alice, bob = await nodes(folder, "alice", "bob", clock=later)
+    print(time.time(), flush=True)
+    begun = time.perf_counter()
+    handles = [alice.handle(n) for n in range(1, flows + 1)]
+    results = await asyncio.gather(*[handle.result() for handle in handles])
+    assert len(results) == flows and results[7] > 0
+    print(flows / (time.perf_counter() - begun))
+    await alice.close(); await bob.close()
+asyncio.run(main(sys.argv[2], int(sys.argv[3])))
+"""
+
+W4 = """
+async def main(folder):
+    [node] = await nodes(folder, "alice")
+    await (await node.start(bench.Three_v1, n=1)).result()
+    print(time.time())
+    await node.close()
+asyncio.run(main(sys.argv[2]))
+"""
+
+
+def child(code: str, generated: Path, *arguments: object) -> list[str]:
+    """Run one workload in a process of its own; what it printed, as words."""
+    command = [sys.executable, "-c", SHARED + code, str(generated), *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def median_of(runs: int, once: Callable[[Path], float]) -> float:
+    """The median of several runs, each in a new folder."""
+    figures = []
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory() as folder:
+            figures.append(once(Path(folder)))
+    return statistics.median(figures)
+
+
+def raw_rows(group: int, rows: int) -> Callable[[Path], float]:
+    """Bare SQLite at the same setting: rows per second, `group` to a commit."""
+
+    def once(folder: Path) -> float:
+        db = sqlite3.connect(folder / "raw.db", isolation_level=None)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("CREATE TABLE row (id INTEGER PRIMARY KEY, due INTEGER, data BLOB)")
+        begun = time.perf_counter()
+        for start in range(0, rows, group):
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(
+                "INSERT INTO row VALUES (?, 0, ?)",
+                [(n, b"x" * 60) for n in range(start, start + group)],
+            )
+            db.execute("COMMIT")
+        seconds = time.perf_counter() - begun
+        db.close()
+        return rows / seconds
+
+    return once
+
+
+def raw_bytes(rows: int) -> Callable[[Path], float]:
+    """Bytes of a bare row with the same five variables."""
+
+    def once(folder: Path) -> float:
+        path = folder / "raw.db"
+        db = sqlite3.connect(path)
+        db.execute("CREATE TABLE row (id INTEGER PRIMARY KEY, a, b, c, d, e)")
+        db.executemany(
+            "INSERT INTO row VALUES (?, ?, 'EUR and USD', ?, ?, ?)",
+            [(n, f"customer {n:05}", n, 100 * n, n.to_bytes(32, "big")) for n in range(rows)],
+        )
+        db.commit()
+        db.close()
+        return path.stat().st_size / rows
+
+    return once
+
+
+def workload_3(generated: Path, flows: int, figures: dict[str, float]) -> None:
+    """Flows at rest: bytes, start, resumption."""
+    with tempfile.TemporaryDirectory() as folder:
+        child(W3_MAKE, generated, folder, flows)
+        for party, name in (("alice", "w3_bytes_per_flow"), ("bob", "w3_responder_bytes_per_flow")):
+            path = Path(folder, f"{party}.db")
+            db = sqlite3.connect(path)
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            db.close()
+            figures[name] = path.stat().st_size / flows
+        begun = time.time()
+        ready, rate = child(W3_RESUME, generated, folder, flows)
+        figures["w3_start_s"] = float(ready) - begun
+        figures["w3_resumed_per_s"] = float(rate)
+    figures["raw_bytes_per_row"] = median_of(1, raw_bytes(flows))
+
+
+def workload_4(generated: Path) -> Callable[[Path], float]:
+    """From process start to the first flow's result, on an existing database."""
+
+    def once(folder: Path) -> float:
+        child(W4, generated, folder)
+        begun = time.time()
+        return float(child(W4, generated, folder)[0]) - begun
+
+    return once
+
+
+def compiling(figures: dict[str, float]) -> None:
+    """Lines compiled per second, and an unchanged check."""
+    from flowlang.codegen import generate
+    from flowlang.compiler import compile_modules
+    from flowlang.source import Source
+
+    text = (HERE / "bench.flow").read_text()
+    copies = {f"copy{n}": text for n in range(50)}
+    lines = sum(copy.count("\n") for copy in copies.values())
+    compile_modules(["copy0"], lambda name: Source(name, name, copies[name]), lambda: [])
+    begun = time.perf_counter()
+    done = compile_modules(
+        list(copies), lambda name: Source(f"{name}.flow", name, copies[name]), lambda: []
+    )
+    checked = time.perf_counter()
+    for module in done.modules.values():
+        generate(module)
+    seconds = time.perf_counter() - begun
+    assert not done.diagnostics
+    figures["compile_lines_per_s"] = lines / seconds
+    figures["check_lines_per_s"] = lines / (checked - begun)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "bench.flow").write_text(text)
+        command = [sys.executable, "-m", "flowlang", "check", folder]
+        environment = {"XDG_CACHE_HOME": folder, "PATH": ""}
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+        costs = []
+        for _ in range(5):
+            before = _children_cpu()
+            subprocess.run(command, check=True, capture_output=True, env=environment)
+            costs.append(_children_cpu() - before)
+        figures["check_unchanged_cpu_s"] = statistics.median(costs)
+
+
+def _children_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as work:
+        command = [
+            sys.executable,
+            "-m",
+            "flowlang",
+            "compile",
+            str(HERE / "bench.flow"),
+            "-o",
+            work,
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+        generated = Path(work)
+        figures["raw_sqlite_rows_per_s"] = median_of(3, raw_rows(256, 51_200))
+        figures["raw_sqlite_commits_per_s"] = median_of(3, raw_rows(1, 1_000))
+        by_concurrency = {
+            n: median_of(3, lambda folder, n=n: float(child(W1, generated, folder, 20_000, n)[0]))
+            for n in (256, 1_024, 4_096)
+        }
+        for n, rate in by_concurrency.items():
+            figures[f"w1_flows_per_s_at_{n}"] = rate
+        figures["w1_flows_per_s"] = max(by_concurrency.values())
+        alone: list[Any] = []
+        for _ in range(3):
+            with tempfile.TemporaryDirectory() as folder:
+                alone.append([float(word) for word in child(LATENCY, generated, folder, 500)])
+        figures["w1_p50_ms"] = statistics.median(p50 for p50, _ in alone)
+        figures["w1_p99_ms"] = statistics.median(p99 for _, p99 in alone)
+        figures["w2_messages_per_s"] = median_of(
+            3, lambda folder: float(child(W2, generated, folder, 1_000)[0])
+        )
+        workload_3(generated, 20_000, figures)
+        figures["w4_first_flow_s"] = median_of(5, workload_4(generated))
+    compiling(figures)
+    figures["w1_flows_per_raw_row"] = figures["w1_flows_per_s"] / figures["raw_sqlite_rows_per_s"]
+    _print(figures)
+    build = ROOT / "build"
+    build.mkdir(exist_ok=True)
+    (build / "bench.json").write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _print(figures: dict[str, float]) -> None:
+    print(f"{'figure':32} {'measured':>12}  goal")
+    for name, value in figures.items():
+        shown = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+        print(f"{name:32} {shown:>12}  {GOALS.get(name, '')}".rstrip())
+
+
+if __name__ == "__main__":
+    main()

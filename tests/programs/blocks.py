@@ -1,0 +1,562 @@
+"""Blocks and the statements in them that concern one flow alone. Conversations are added on top."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+from tests.programs.choices import chance, pick, weighted
+from tests.programs.expressions import AND, NOT, SUM, Expr, Expressions, Where, compare, join
+from tests.programs.kinds import BOOL, DURATION, INT, PAIR, TEXT, TIMESTAMP, Kind, list_of, map_of
+from tests.programs.names import POOL, Names, Readable, Variable
+from tests.programs.plans import BUILT_IN, Book, Plan, Talk
+from tests.programs.scripts import RESPONDER
+
+Maker = Callable[[], None]
+
+STEPS = ("STARTING", "WORKING", "CLOSING")
+
+
+@dataclasses.dataclass
+class Guard:
+    """A `try` around what is being written: its errors, and the sessions that its catching ends."""
+
+    errors: frozenset[str]
+    mark: int
+    duties: tuple[Talk, ...]
+
+
+@dataclasses.dataclass
+class Loop:
+    """A loop around what is being written. With a `talk` it plays a part of a script each round, and
+    may be left or begun anew only where the peer expects that."""
+
+    mark: int
+    names: int
+    talk: Talk | None = None
+    whole: int = 0
+    breakable: bool = True
+
+
+class Blocks:
+    """Writes one flow, line by line."""
+
+    def __init__(self, book: Book, plan: Plan) -> None:
+        self.book = book
+        self.plan = plan
+        self.choices = book.choices
+        self.names = Names(book.shapes)
+        self.make = Expressions(book.choices, self.names)
+        self.lines: list[str] = []
+        self.indent = 1
+        self.talks: list[Talk] = []
+        self.guards: list[Guard] = []
+        self.loops: list[Loop] = []
+        self.steps: list[str] = []
+        self.calls: list[str] = []
+        self.states = 0
+        self.called_itself = False
+
+    # --- lines and blocks ---
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.indent + text)
+
+    def block(
+        self,
+        size: int,
+        duties: Iterable[tuple[Talk, int]] = (),
+        *,
+        first: Maker | None = None,
+        leave: Maker | None = None,
+    ) -> None:
+        """An indented block of about `size` statements that plays `duties` (sessions from outside,
+        and how many items of each), and ends every session of its own where its peer listens."""
+        quotas = [(talk, talk.quota) for talk in self.talks]
+        for talk in self.talks:
+            talk.quota = 0
+        duties = list(duties)
+        for talk, count in duties:
+            talk.quota = count
+        mark, start = len(self.talks), len(self.lines)
+        self.indent += 1
+        self.names.push()
+        if first is not None:
+            first()
+        self.statements(size)
+        self.settle(mark)
+        for talk, _ in duties:
+            while talk.quota and not talk.dropped:
+                self.play(talk)
+        if leave is not None:
+            leave()
+        if len(self.lines) == start:
+            self.line("pass")
+        self.names.pop()
+        self.indent -= 1
+        del self.talks[mark:]
+        for talk, quota in quotas:
+            talk.quota = quota
+
+    def settle(self, mark: int) -> None:
+        """Go on with the sessions opened since `mark` until each may be ended."""
+        for talk in self.talks[mark:]:
+            while not talk.held():
+                self.play(talk)
+
+    def play(self, talk: Talk) -> None:
+        raise NotImplementedError
+
+    def conversations(self) -> list[tuple[int, Maker]]:
+        raise NotImplementedError
+
+    def statements(self, size: int) -> None:
+        """About so many statements, fewer when the program has no room left."""
+        for _ in range(size):
+            if self.book.room <= 0:
+                return
+            self.book.room -= 1
+            weighted(self.choices, self.options())()
+
+    def options(self) -> list[tuple[int, Maker]]:
+        """What may be written here, the simplest first."""
+        options: list[tuple[int, Maker]] = [
+            (12, self.note),
+            (2, self.log),
+            (12, self.let),
+            (12 if self.names.assignable() else 0, self.assign),
+            (9, self.checkpoint),
+            (4, self.sleep),
+            (3, self.step),
+            (1, lambda: self.line("pass")),
+        ]
+        if self.indent < 7:
+            options += [
+                (10, self.if_),
+                (8, self.try_),
+            ]
+            if len(self.loops) < 2:
+                options += [(5, self.for_), (5, self.while_)]
+        if self.can_throw_any():
+            options.append((3, self.require))
+        if self.can_throw("Picky"):
+            options.append((2, self.picky))
+        if self.can_throw("Taken"):
+            options.append((2, self.claim))
+        options.append((1, self.hold))
+        return options + self.conversations()
+
+    # --- may it fail, may it leave? ---
+
+    def others_held(self, talk: Talk | None = None) -> bool:
+        return all(other.held() for other in self.talks if other is not talk)
+
+    def can_throw(self, error: str) -> bool:
+        """Whether this error may be thrown here: it must meet only peers that listen."""
+        for guard in reversed(self.guards):
+            if any(talk.role == RESPONDER and talk.calm for talk in guard.duties):
+                return False
+            if error in guard.errors:
+                ended = (*self.talks[guard.mark :], *guard.duties)
+                return all(talk.held() for talk in ended)
+        return self.plan.may_throw and self.others_held()
+
+    def can_throw_any(self, talk: Talk | None = None) -> bool:
+        """Whether any error may be thrown here, `talk` being over by then."""
+        calm = any(t.role == RESPONDER and t.calm for g in self.guards for t in g.duties)
+        return self.plan.may_throw and not calm and self.others_held(talk)
+
+    def can_return(self) -> bool:
+        """Whether the flow may end here."""
+        own = self.plan.talk
+        if not self.others_held():
+            return False
+        if own is None or not own.remaining or (own.dropped and not own.borrowed):
+            return not (own and own.borrowed and own.dropped)
+        return self.plan.may_throw and not own.borrowed and not self.guards
+
+    def can_break(self) -> bool:
+        return self.can_continue() and self.loops[-1].breakable
+
+    def can_continue(self) -> bool:
+        if not self.loops:
+            return False
+        loop = self.loops[-1]
+        if not all(talk.held() for talk in self.talks[loop.mark :]):
+            return False
+        talk = loop.talk
+        return talk is None or len(talk.remaining) in (0, loop.whole)
+
+    def leaves(self) -> list[tuple[int, Maker]]:
+        """The ways in which a block may be left for good here."""
+        options: list[tuple[int, Maker]] = []
+        if self.can_break():
+            options.append((4, lambda: self.line("break")))
+        if self.can_continue():
+            options.append((4, lambda: self.line("continue")))
+        if self.can_return():
+            options.append((2, self.return_))
+        thrown = [error for error in self.book.errors if self.can_throw(error)]
+        if thrown:
+            options.append((4, lambda: self.throw(pick(self.choices, thrown))))
+        return options
+
+    # --- simple statements ---
+
+    def note(self) -> None:
+        """Writes down what variables hold: the better half of what a run can be judged by."""
+        text = self.make.interpolation(Where(untrusted=True))
+        self.line(f"Desk.note({text.text})")
+
+    def log(self) -> None:
+        level = pick(self.choices, ("info", "debug", "warn"))
+        text = self.make.interpolation(Where(untrusted=True, calls=1))
+        self.line(f"log {level} {text.text}")
+
+    def name(self) -> str:
+        return self.names.fresh(POOL, self.choices.below(len(POOL)))
+
+    def let(self) -> None:
+        kind = pick(self.choices, (INT, TEXT, BOOL, *self.book.kinds, TIMESTAMP))
+        mutable = chance(self.choices, 65) and kind != TIMESTAMP
+        untrusted = not mutable and kind in (INT, TEXT, BOOL) and chance(self.choices, 20)
+        value = self.make.of(kind, 2, Where(untrusted=untrusted))
+        # An optional's type cannot be seen from its value; others are written down now and then.
+        typed = kind.name == "Optional" or chance(self.choices, 15)
+        name = self.name()
+        annotation = f": {kind}" if typed else ""
+        self.line(f"{'var' if mutable else 'let'} {name}{annotation} = {value.text}")
+        self.names.declare(Variable(name, kind, mutable, value.untrusted))
+
+    def assign(self) -> None:
+        variables = self.names.assignable()
+        if not variables:
+            self.note()
+            return
+        variable = pick(self.choices, variables)
+        value = self.make.of(variable.kind, 2)
+        self.line(f"{variable.name} = {value.text}")
+
+    def checkpoint(self) -> None:
+        self.line("checkpoint")
+
+    def sleep(self) -> None:
+        span = self.make.of(DURATION, 1, Where(calls=0))
+        self.line(f"sleep {span.text}")
+
+    def step(self) -> None:
+        name = pick(self.choices, STEPS)
+        if name not in self.steps:
+            self.steps.append(name)
+        label = ""
+        if chance(self.choices, 50):
+            label = f": {self.make.interpolation(Where(calls=1)).text}"
+        self.line(f"step {name}{label}")
+
+    def hold(self) -> None:
+        if chance(self.choices, 15):
+            self.line('hold "look at this"')
+        else:
+            self.checkpoint()
+
+    def picky(self) -> None:
+        """A Python function that throws a declared error for some numbers."""
+        number = self.make.of(INT, 1)
+        name = self.name()
+        self.line(f"let {name} = picky({number.text})")
+        self.names.declare(Variable(name, INT))
+
+    def claim(self) -> None:
+        """An operation that throws a declared error for some numbers."""
+        number = self.make.of(INT, 1)
+        name = self.name()
+        self.line(f"let {name} = Desk.claim({number.text})")
+        self.names.declare(Variable(name, PAIR))
+
+    # --- errors ---
+
+    def error(self, name: str, where: Where | None = None) -> str:
+        where = where or Where(untrusted=True, calls=1)
+        return self.make.construct(Kind(name), 2, dataclasses.replace(where, calls=1)).text
+
+    def throw(self, name: str) -> None:
+        self.line(f"throw {self.error(name)}")
+
+    def require(self) -> None:
+        """Often about something untrusted, which it makes trusted."""
+        name = pick(self.choices, self.book.errors)
+        dirty = [r for r in self.names.readables() if r.untrusted and self.examinable(r)]
+        if dirty and chance(self.choices, 80):
+            found = pick(self.choices, dirty)
+            condition = self.about(found)
+            self.line(f"require {condition.text} else {self.error(name)}")
+            self.names.trust(found.text)
+            return
+        options = [r for r in self.names.readables() if self.narrowable(r)]
+        if options and chance(self.choices, 50):
+            found = pick(self.choices, options)
+            self.line(f"require {found.text} != none else {self.error(name)}")
+            self.names.narrow(found.text, found.kind.items[0])
+            return
+        condition = self.make.condition(1)
+        self.line(f"require {condition.text} else {self.error(name)}")
+
+    def narrowable(self, found: Readable) -> bool:
+        """Optionals whose variable stays as it is, so that what was found out of it stays true."""
+        return (
+            found.kind.name == "Optional"
+            and not found.untrusted
+            and (not found.root.mutable or found.root.fixed)
+        )
+
+    def examinable(self, found: Readable) -> bool:
+        return found.kind in (INT, TEXT, BOOL) and not found.text.endswith(".size")
+
+    def about(self, found: Readable, where: Where | None = None) -> Expr:
+        """A condition that really looks at `found`, true more often than not."""
+        where = where or Where(calls=0, risk=0)
+        read = Expr(found.text, untrusted=found.untrusted)
+        match found.kind:
+            case Kind("Int"):
+                left = read
+                if where.risk and chance(self.choices, where.risk):
+                    left = Expr(f"60 // {found.text} + {found.text}", SUM, found.untrusted)
+                operator = pick(self.choices, ("<", "!=", ">=", "<="))
+                limit = Expr(pick(self.choices, ("50", "3", "(-1)", "1_000")))
+                return compare(operator, left, limit)
+            case Kind("Bool"):
+                return pick(self.choices, (read, Expr(f"not {found.text}", NOT, found.untrusted)))
+            case Kind("Text"):
+                return compare(pick(self.choices, ("!=", ">=")), read, Expr('"a"'))
+            case Kind("List") | Kind("Map") | Kind("Bytes"):
+                return compare("<", Expr(f"{found.text}.size"), Expr("9"))
+            case Kind("Optional"):
+                return compare(pick(self.choices, ("!=", "==")), read, Expr("none"))
+        other = self.make.literal(found.kind, 1, Where(calls=0, risk=0))
+        return compare("!=", read, other)
+
+    # --- if ---
+
+    def if_(self) -> None:
+        sort = weighted(self.choices, [(5, "plain"), (2, "narrow"), (4, "leave"), (4, "both")])
+        if sort == "leave" and self.leaves():
+            self.leave_if()
+            return
+        talk = self.duty_talk(shared=True) if sort == "both" else None
+        narrow = [r for r in self.names.readables() if self.narrowable(r)]
+        if sort == "narrow" and narrow:
+            self.narrowing(pick(self.choices, narrow))
+            return
+        if talk is not None:
+            self.both(talk, self.duty(talk))
+            return
+        self.line(f"if {self.make.condition(2).text}:")
+        self.block(1 + self.choices.below(3))
+        if chance(self.choices, 25):
+            self.line(f"elif {self.make.condition(1).text}:")
+            self.block(1 + self.choices.below(2))
+        if chance(self.choices, 60):
+            self.line("else:")
+            self.block(1 + self.choices.below(3))
+
+    def both(self, talk: Talk, count: int) -> None:
+        """Two branches that say the same things in a session from outside."""
+        before = talk.remaining
+        self.line(f"if {self.make.condition(2).text}:")
+        self.block(self.choices.below(3), [(talk, count)])
+        after, talk.remaining = talk.remaining, before
+        self.line("else:")
+        self.block(self.choices.below(3), [(talk, count)])
+        assert talk.remaining == after
+        if talk.quota is not None:
+            talk.quota -= count
+
+    def narrowing(self, found: Readable) -> None:
+        item = found.kind.items[0]
+        swapped = chance(self.choices, 30)
+        self.line(f"if {found.text} {'==' if swapped else '!='} none:")
+        narrow = lambda: self.names.narrow(found.text, item)  # noqa: E731
+        self.block(1 + self.choices.below(2), first=None if swapped else narrow)
+        if swapped or chance(self.choices, 40):
+            self.line("else:")
+            self.block(1 + self.choices.below(2), first=narrow if swapped else None)
+
+    def leave_if(self) -> None:
+        """`if …: return` and the like; what it tested may be narrowed or trusted from then on."""
+        readables = self.names.readables()
+        dirty = [r for r in readables if r.untrusted and self.examinable(r)]
+        narrow = [r for r in readables if self.narrowable(r)]
+        found: Readable | None = None
+        if dirty and chance(self.choices, 60):
+            found = pick(self.choices, dirty)
+            condition = self.about(found)
+        elif narrow and chance(self.choices, 60):
+            found = pick(self.choices, narrow)
+            condition = compare("==", Expr(found.text), Expr("none"))
+        else:
+            condition = self.make.condition(1)
+        self.line(f"if {condition.text}:")
+        self.block(self.choices.below(2), leave=lambda: weighted(self.choices, self.leaves())())
+        if found is not None and found.untrusted:
+            self.names.trust(found.text)
+        elif found is not None:
+            self.names.narrow(found.text, found.kind.items[0])
+
+    # --- sessions from outside that a block goes on with ---
+
+    def playable(self, talk: Talk) -> bool:
+        raise NotImplementedError
+
+    def duty_talk(self, *, shared: bool) -> Talk | None:
+        """A session that a block may go on with; `shared`: in both branches alike."""
+        fitting = [
+            talk
+            for talk in self.talks
+            if talk.remaining and not talk.dropped and talk.quota != 0 and self.playable(talk)
+        ]
+        return pick(self.choices, fitting) if fitting else None
+
+    def duty(self, talk: Talk) -> int:
+        """How many items, so that messages which leave together stay together."""
+        most = len(talk.remaining) if talk.quota is None else talk.quota
+        count = 1 + self.choices.below(min(most, 3))
+        while count < most and getattr(talk.remaining[count], "joined", False):
+            count += 1
+        return count
+
+    # --- loops ---
+
+    def looping(
+        self, size: int, loop: Loop, first: Maker | None = None, duties: tuple[Talk, ...] = ()
+    ) -> None:
+        self.loops.append(loop)
+        self.block(size, [(talk, len(talk.remaining)) for talk in duties], first=first)
+        self.loops.pop()
+
+    def new_loop(self) -> Loop:
+        return Loop(len(self.talks), len(self.names.scopes))
+
+    def for_(self) -> None:
+        kind = pick(self.choices, (list_of(INT), list_of(TEXT), list_of(PAIR), map_of(TEXT, INT)))
+        values = self.make.of(kind, 1)
+        name = self.name()
+        self.line(f"for {name} in {values.text}:")
+        variable = Variable(name, kind.items[0])
+        self.looping(
+            1 + self.choices.below(4), self.new_loop(), lambda: self._declare(variable)
+        )
+
+    def _declare(self, variable: Variable) -> None:
+        self.names.declare(variable)
+
+    def while_(self) -> None:
+        """Always with a counter, so that it ends."""
+        name = self.name()
+        self.line(f"var {name} = 0")
+        self.names.declare(Variable(name, INT, mutable=True, fixed=True))
+        limit = pick(self.choices, ("2", "1", "3"))
+        sort = weighted(self.choices, [(4, "counted"), (3, "condition"), (2, "endless")])
+        if sort == "endless":
+            self.line("while true:")
+        elif sort == "condition":
+            condition = self.make.condition(1)
+            other = compare("<", Expr(name), Expr(limit))
+            self.line(f"while {join(AND, 'and', other, condition).text}:")
+        else:
+            self.line(f"while {name} < {limit}:")
+
+        def first() -> None:
+            self.line(f"{name} = {name} + 1")
+            if sort == "endless":
+                self.line(f"if {name} > {limit}:")
+                self.line("    break")
+
+        self.looping(1 + self.choices.below(4), self.new_loop(), first)
+
+    # --- try ---
+
+    def try_(self) -> None:
+        """A session that the body goes on with is not used again afterwards, unless every catch
+        leaves: nobody knows how far it came."""
+        talk = self.duty_talk(shared=False) if chance(self.choices, 60) else None
+        count = self.duty(talk) if talk is not None else 0
+        must_leave = False
+        if talk is not None:
+            stays = talk.rest_turn(count) in (None, talk.role)
+            must_leave = talk.quota is not None or talk.borrowed or not stays
+            if not must_leave:
+                must_leave = chance(self.choices, 30)
+            if must_leave and not self.can_throw_any(talk):
+                talk, count, must_leave = None, 0, False
+        clauses = self.clauses()
+        caught = frozenset(error for clause in clauses for error in clause)
+        duties = (talk,) if talk is not None else ()
+        self.line("try:")
+        self.guards.append(Guard(caught, len(self.talks), duties))
+        lone = [error for error in self.book.errors if error in caught and not duties]
+        ending = None
+        if lone and chance(self.choices, 20):
+            ending = lambda: self.throw_if_possible(pick(self.choices, lone))  # noqa: E731
+        self.block(1 + self.choices.below(4), [(t, count) for t in duties], leave=ending)
+        self.guards.pop()
+        if talk is not None:
+            talk.dropped = True
+        for at, clause in enumerate(clauses):
+            # Where the body always throws, one catch goes on, or nothing after it could be reached.
+            self.catch(clause, must_leave, may_leave=ending is None or at > 0)
+        if talk is not None and must_leave:
+            talk.dropped = False
+            if talk.quota is not None:
+                talk.quota -= count
+
+    def throw_if_possible(self, name: str) -> None:
+        if self.can_throw(name):
+            self.throw(name)
+
+    def clauses(self) -> list[tuple[str, ...]]:
+        """What the catches catch: every error at most once."""
+        left = [*self.book.errors, "Taken", "Picky", *BUILT_IN]
+        clauses = []
+        for _ in range(1 + self.choices.below(3)):
+            count = weighted(self.choices, [(5, 1), (3, 2), (1, 3)])
+            clause = []
+            for _ in range(count):
+                # The declared ones come first, so they are caught more often.
+                at = min(self.choices.below(len(left)), self.choices.below(len(left)))
+                clause.append(left.pop(at))
+            clauses.append(tuple(clause))
+        return clauses
+
+    def catch(self, errors: tuple[str, ...], must_leave: bool, *, may_leave: bool) -> None:
+        variable: Variable | None = None
+        if len(errors) == 1 and not chance(self.choices, 20):
+            sort = Kind(errors[0])
+            variable = Variable(self.names.fresh(("e", "error", "e_2", "fault")), sort, untrusted=True)
+        suffix = f" as {variable.name}" if variable is not None else ""
+        self.line(f"catch {', '.join(errors)}{suffix}:")
+
+        def first() -> None:
+            if variable is not None:
+                self.names.declare(variable)
+
+        def leave() -> None:
+            if variable is not None and chance(self.choices, 60) and self.can_throw_any():
+                self.line(f"throw {variable.name}")
+            else:
+                self.throw(pick(self.choices, self.book.errors))
+
+        wanted = must_leave or (may_leave and self.can_throw_any() and chance(self.choices, 15))
+        self.block(
+            1 + self.choices.below(3) if not wanted else self.choices.below(3),
+            first=first,
+            leave=leave if wanted else None,
+        )
+
+    # --- ends ---
+
+    def return_(self) -> None:
+        if self.plan.result is None:
+            self.line("return")
+            return
+        value = self.make.of(self.plan.result, 2)
+        self.line(f"return {value.text}")
