@@ -16,8 +16,6 @@ from flowlang.types import Type
 FORMAT = 1
 
 
-
-
 class Place(msgspec.Struct, frozen=True):
     """Where in the source: the line (from 1) and that line's text without its indentation."""
 
@@ -45,6 +43,12 @@ class Get(msgspec.Struct, frozen=True, tag_field="node", tag="get"):
 
     value: Expr
     name: str
+
+
+class Some(msgspec.Struct, frozen=True, tag_field="node", tag="some"):
+    """An optional variable or field where the author's tests have shown that it is not `none`."""
+
+    value: Expr
 
 
 class New(msgspec.Struct, frozen=True, tag_field="node", tag="new"):
@@ -94,6 +98,12 @@ class Item(msgspec.Struct, frozen=True, tag_field="node", tag="item"):
     map: bool
 
 
+class Keys(msgspec.Struct, frozen=True, tag_field="node", tag="keys"):
+    """The keys of a map as a list, in their order."""
+
+    value: Expr
+
+
 class Items(msgspec.Struct, frozen=True, tag_field="node", tag="items"):
     items: tuple[Expr, ...]
 
@@ -136,7 +146,10 @@ class ToDecimal(msgspec.Struct, frozen=True, tag_field="node", tag="to_decimal")
 
 
 class CallFunction(msgspec.Struct, frozen=True, tag_field="node", tag="function"):
+    """`target` is the `module:function` in Python that is behind the name."""
+
     name: str
+    target: str
     arguments: tuple[Expr, ...]
 
 
@@ -150,6 +163,7 @@ Expr: TypeAlias = (
     Const
     | Var
     | Get
+    | Some
     | New
     | Arithmetic
     | Compare
@@ -157,6 +171,7 @@ Expr: TypeAlias = (
     | Not
     | Negate
     | Item
+    | Keys
     | Items
     | Entries
     | Text
@@ -387,7 +402,8 @@ class State(msgspec.Struct, frozen=True):
     Where `awaits` is given the flow rests here, its variables `keeps` in the checkpoint, until that
     wait is over (`tag` is the state's number in the checkpoint); otherwise it is only a place where
     ways meet. The state "Start" keeps the parameters. `handlers` are tried in order, innermost
-    first. `place` is the statement that waits, or with which the stretch begins.
+    first. Where `checks` is true the stretch belongs to a block of checks, as in `Check`. `place`
+    is the statement that waits, or with which the stretch begins.
     """
 
     name: str
@@ -398,6 +414,7 @@ class State(msgspec.Struct, frozen=True):
     next: Next
     handlers: tuple[Handler, ...]
     place: Place
+    checks: bool = False
 
 
 class Variable(msgspec.Struct, frozen=True):
@@ -484,8 +501,9 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class Module(msgspec.Struct, frozen=True):
-    """What one `.flow` file becomes. `uses` maps each used module to the short names taken from it;
-    `digest` is the SHA-256 of the source, as hex. All other names are qualified."""
+    """What one `.flow` file becomes. `uses` maps each used module to the short names taken from it,
+    and `used_errors` are those of them that are errors, qualified; `digest` is the SHA-256 of the
+    source, as hex. All other names are qualified."""
 
     format: int
     module: str
@@ -493,6 +511,7 @@ class Module(msgspec.Struct, frozen=True):
     digest: str
     doc: str | None
     uses: dict[str, tuple[str, ...]]
+    used_errors: tuple[str, ...]
     records: tuple[Record, ...]
     errors: tuple[Error, ...]
     functions: tuple[Function, ...]

@@ -23,6 +23,7 @@ from flowlang.types import (
     BYTES,
     DECIMAL,
     INT,
+    NONE,
     PARTY,
     SESSION,
     TEXT,
@@ -144,14 +145,15 @@ class Expressions:
             note or self.origin(node),
         )
 
-    def report_absent(self, node: syntax.Expr, given: Type, rest: str) -> None:
+    def report_absent(self, node: syntax.Expr, given: Type, rest: str = "") -> None:
+        """Say that a value may be none where it must not be."""
         path = narrowing.path_of(node, self._findings.variable_of)
         text = self._findings.quoted(node.span) if path else None
         self._findings.report(
             "F305",
             node.span,
-            f"this is {shown(given)}, which may be none{rest}",
-            remedies.for_absent(text),
+            f"this is {shown(given)}, which may be none{rest}" if given != NONE else "this is none",
+            remedies.for_absent(text) if given != NONE else None,
             self.origin(node),
         )
 
@@ -160,7 +162,7 @@ class Expressions:
         variable = self._findings.variable_of.get(node)
         if variable is None:
             return None
-        message = f"`{variable.name}` is {words.said(variable.type)} from here"
+        message = f"`{variable.name}` is declared here, as {words.said(variable.type)}"
         return self._findings.note(message, variable.span)
 
     # --- names and what they are made of ----------------------------------------------------
@@ -238,7 +240,7 @@ class Expressions:
         if isinstance(whole, Unknown):
             return UNKNOWN
         if isinstance(whole, OptionalType | NoneType):
-            self.report_absent(node.value, whole, "")
+            self.report_absent(node.value, whole)
             return UNKNOWN
         parts = self._parts(whole)
         if node.name in parts:
@@ -293,7 +295,7 @@ class Expressions:
                 return UNKNOWN
             case OptionalType() | NoneType():
                 self.infer(node.index)
-                self.report_absent(node.value, whole, "")
+                self.report_absent(node.value, whole)
                 return UNKNOWN
             case _:
                 self.infer(node.index)

@@ -41,7 +41,7 @@ class Operators:
             return BOOL
         kind = self._expressions.value(node.operand)
         if isinstance(kind, OptionalType | NoneType):
-            self._expressions.report_absent(node.operand, kind, "")
+            self._expressions.report_absent(node.operand, kind)
             return UNKNOWN
         if kind not in (*relations.NEGATABLE, UNKNOWN):
             self._findings.report("F302", node.span, f"`-` does not apply to {words.said(kind)}")
@@ -107,7 +107,7 @@ class Operators:
         else:
             for side, kind in ((node.left, left), (node.right, right)):
                 if isinstance(kind, OptionalType | NoneType):
-                    self._expressions.report_absent(side, kind, "")
+                    self._expressions.report_absent(side, kind)
                     return
             if left == right and relations.ordered(left):
                 return
@@ -139,7 +139,7 @@ class Operators:
                 self._expressions.value(node.left)
             case OptionalType() | NoneType():
                 self._expressions.value(node.left)
-                self._expressions.report_absent(node.right, whole, "")
+                self._expressions.report_absent(node.right, whole)
             case _:
                 self._expressions.value(node.left)
                 self._findings.report(
@@ -162,7 +162,7 @@ class Operators:
         left, right = self._both(node, wanted if isinstance(wanted, ListType) else None)
         for side, kind in ((node.left, left), (node.right, right)):
             if isinstance(kind, OptionalType | NoneType):
-                self._expressions.report_absent(side, kind, "")
+                self._expressions.report_absent(side, kind)
                 return UNKNOWN
         kind_of_result = relations.arithmetic(left, node.operator, right)
         if kind_of_result is None:

@@ -44,7 +44,7 @@ from flowrt.core.values import (
     decode_frame,
     encode,
 )
-from flowrt.services import StepTx, bind, set_up
+from flowrt.services import StepTx, bind, find_functions, set_up
 from flowrt.store import Batch, CommitFailed, Fenced, OutcomeUnknown, Store, StoreError
 from flowrt.transport import Network
 
@@ -282,6 +282,7 @@ class Node:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled = False
         self._alarm: asyncio.TimerHandle | None = None
+        find_functions(self.registry.classes.values())
         bound = bind(self.registry.services(), services)
         self._tx = StepTx(self.party, store)
         self._world = engine.World(self.party, self.registry, key, bound, self._tx)

@@ -1,4 +1,4 @@
-"""The author's services bound to a node: found by name, checked when it opens, run inside a step.
+"""The author's Python bound to a node: found by name, checked when it opens, run inside a step.
 
 It lends an operation the running transaction and takes it back; it never begins or ends one.
 """
@@ -6,16 +6,17 @@ It lends an operation the running transaction and takes it back; it never begins
 from __future__ import annotations
 
 import datetime
+import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from flowrt.core.flow import Operation, Party, ServiceKey, typed
+from flowrt.core.flow import Flow, Operation, Party, ServiceKey, typed
 from flowrt.store import Store
 
 
 class ServiceMissing(Exception):
-    """A node cannot open: a service that its flows use is absent or does not fit."""
+    """A node cannot open: a service or function that its flows use is absent or does not fit."""
 
 
 class StepTx:
@@ -104,6 +105,27 @@ def bind(keys: Iterable[ServiceKey[Any]], objects: Mapping[str, object]) -> dict
     if problems:
         raise ServiceMissing("\n".join(problems))
     return bound
+
+
+def find_functions(flows: Iterable[type[Flow[Any]]]) -> None:
+    """Import the Python functions that the flows call, so that a missing one is found now.
+
+    Raises:
+        ServiceMissing: naming every function that cannot be imported, and why.
+    """
+    problems: dict[str, str] = {}
+    for flow in flows:
+        for target in flow.functions:
+            module, _, name = target.partition(":")
+            try:
+                found = getattr(importlib.import_module(module), name)
+            except (ImportError, AttributeError) as error:
+                problems[target] = f"{flow.__name__} calls the Python function {target}: {error}"
+                continue
+            if not callable(found):
+                problems[target] = f"{flow.__name__} calls {target}, which is not a function"
+    if problems:
+        raise ServiceMissing("\n".join(problems.values()))
 
 
 def _short(name: str) -> str:

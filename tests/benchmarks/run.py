@@ -222,15 +222,16 @@ def compiling(figures: dict[str, float]) -> None:
     """Lines compiled per second, and an unchanged check."""
     from flowlang.codegen import generate
     from flowlang.compiler import compile_modules
+
     from flowlang.source import Source
 
     text = (HERE / "bench.flow").read_text()
     copies = {f"copy{n}": text for n in range(50)}
     lines = sum(copy.count("\n") for copy in copies.values())
-    compile_modules(["copy0"], lambda name: Source(name, name, copies[name]), lambda: [])
+    compile_modules(["copy0"], lambda name: Source(name, name, copies[name]), list)
     begun = time.perf_counter()
     done = compile_modules(
-        list(copies), lambda name: Source(f"{name}.flow", name, copies[name]), lambda: []
+        list(copies), lambda name: Source(f"{name}.flow", name, copies[name]), list
     )
     checked = time.perf_counter()
     for module in done.modules.values():

@@ -100,8 +100,9 @@ class Blocks:
 
     def settle(self, mark: int) -> None:
         """Go on with the sessions opened since `mark` until each may be ended."""
-        for talk in self.talks[mark:]:
-            while not talk.held():
+        for talk in reversed(self.talks[mark:]):
+            # The session that the flow responds to is the first, and hears only when all others rest.
+            while talk.remaining and not talk.held():
                 self.play(talk)
 
     def play(self, talk: Talk) -> None:
@@ -173,7 +174,7 @@ class Blocks:
             return False
         if own is None or not own.remaining or (own.dropped and not own.borrowed):
             return not (own and own.borrowed and own.dropped)
-        return self.plan.may_throw and not own.borrowed and not self.guards
+        return self.plan.may_throw and not own.borrowed
 
     def can_break(self) -> bool:
         return self.can_continue() and self.loops[-1].breakable
@@ -342,7 +343,7 @@ class Blocks:
         if sort == "leave" and self.leaves():
             self.leave_if()
             return
-        talk = self.duty_talk(shared=True) if sort == "both" else None
+        talk = self.duty_talk() if sort == "both" else None
         narrow = [r for r in self.names.readables() if self.narrowable(r)]
         if sort == "narrow" and narrow:
             self.narrowing(pick(self.choices, narrow))
@@ -404,16 +405,12 @@ class Blocks:
 
     # --- sessions from outside that a block goes on with ---
 
-    def playable(self, talk: Talk) -> bool:
+    def passable(self, talk: Talk) -> bool:
         raise NotImplementedError
 
-    def duty_talk(self, *, shared: bool) -> Talk | None:
-        """A session that a block may go on with; `shared`: in both branches alike."""
-        fitting = [
-            talk
-            for talk in self.talks
-            if talk.remaining and not talk.dropped and talk.quota != 0 and self.playable(talk)
-        ]
+    def duty_talk(self) -> Talk | None:
+        """A session that a block may go on with."""
+        fitting = [talk for talk in self.talks if self.passable(talk)]
         return pick(self.choices, fitting) if fitting else None
 
     def duty(self, talk: Talk) -> int:
@@ -478,7 +475,7 @@ class Blocks:
     def try_(self) -> None:
         """A session that the body goes on with is not used again afterwards, unless every catch
         leaves: nobody knows how far it came."""
-        talk = self.duty_talk(shared=False) if chance(self.choices, 60) else None
+        talk = self.duty_talk() if chance(self.choices, 60) else None
         count = self.duty(talk) if talk is not None else 0
         must_leave = False
         if talk is not None:

@@ -7,7 +7,7 @@ import dataclasses
 from tests.programs import scripts
 from tests.programs.blocks import Blocks, Loop, Maker
 from tests.programs.choices import chance, pick, weighted
-from tests.programs.expressions import ATOM, COMPARISON, OR, Expr, Where, join
+from tests.programs.expressions import OR, Expr, Where, join
 from tests.programs.kinds import INT, PARTY, SESSION, TEXT, Kind, list_of
 from tests.programs.names import SESSIONS, Variable
 from tests.programs.plans import STRANGER, Book, Plan, Responder, Talk
@@ -62,6 +62,7 @@ class Flows(Blocks):
     def play(self, talk: Talk) -> None:
         """The next item of this session's script, and what must stay together with it."""
         item = talk.remaining[0]
+        assert self.playable(talk), f"{self.plan.name} may not go on with {talk.name} here"
         if talk.quota is not None:
             talk.quota -= 1
         match item:
@@ -366,7 +367,7 @@ class Flows(Blocks):
 
         # Its sessions belong to the block around it, so a round is left only by failing.
         loop = Loop(len(self.talks), len(self.names.scopes), talk, -1, breakable=False)
-        self.looping(0, loop, first)
+        self.looping(self.choices.below(2), loop, first)
 
     def reject(self, stranger: str) -> None:
         """A session with a party that does not run the responder."""
@@ -379,15 +380,15 @@ class Flows(Blocks):
         if caught:
             self.line("try:")
             self.indent += 1
-        self.names.push()
+            self.names.push()
         if only_sent:
             plan = self.book.plan("Knock", may_throw=True, size=0)
             plan.parameters.append(("nobody", STRANGER))
             self.line(f"subflow {plan.name}({stranger})")
         else:
             self.knock(stranger, found, listen=True)
-        self.names.pop()
         if caught:
+            self.names.pop()
             self.indent -= 1
             self.line("catch SessionRejected:")
             self.block(1)
@@ -399,13 +400,16 @@ class Flows(Blocks):
         if chance(self.choices, 70):
             self.line(f"send {self.make.construct(Kind('Ask'), 2, Where()).text} to {name}")
         if listen:
-            self.line(f"receive {self.name()}: Reply from {name} unchecked")
+            heard = self.name()
+            self.line(f"receive {heard}: Reply from {name} unchecked")
+            self.names.declare(Variable(heard, Kind("Reply")))
 
     # --- subflows ---
 
     def bind(self, value: str, kind: Kind | None) -> None:
         """What may be done with a subflow's result."""
         variables = [v for v in self.names.assignable() if v.kind == kind]
+        self.calls.append(value.removeprefix("subflow ").partition("(")[0])
         sort = pick(self.choices, ("alone", "let", "var", "=", "=")) if kind else "alone"
         if sort == "=" and not variables:
             sort = "let"
@@ -512,7 +516,7 @@ class Flows(Blocks):
         self.bind(f"subflow {self.plan.name}({', '.join(values)})", self.plan.result)
 
 
-def write(book: Book, plan: Plan, steps_of: dict[str, bool]) -> None:
+def write(book: Book, plan: Plan) -> None:
     """Write one flow; flows that it calls or opens are planned in the book."""
     flow = Flows(book, plan)
     parameters = list(plan.parameters)
@@ -527,12 +531,16 @@ def write(book: Book, plan: Plan, steps_of: dict[str, bool]) -> None:
     result = f" -> {plan.result}" if plan.result is not None else ""
     head = [f"flow {plan.name}({', '.join(shown)}){result}:"]
     if plan.responds_to is not None:
-        head.append(f"    responds to {plan.responds_to} as {plan.talk.name}" if plan.talk else "")
+        assert plan.talk is not None
+        head.append(f"    responds to {plan.responds_to} as {plan.talk.name}")
     if not plan.index:
         head.append("    startable by rpc")
+    tracks = ""
+    if flow.calls and chance(flow.choices, 40):
+        tracks = f" tracks {pick(flow.choices, flow.calls)}"
     if flow.steps:
         head.append("    steps:")
-        head += [f'        {name} "{name.lower()}"' for name in flow.steps]
+        head += [f'        {name} "{name.lower()}"{tracks}' for name in flow.steps]
     plan.text = "\n".join(head + flow.lines) + "\n"
 
 
@@ -579,8 +587,8 @@ def _end(flow: Flows, plan: Plan) -> None:
         while talk.remaining and not talk.dropped and not early:
             if chance(flow.choices, 30):
                 flow.statements(1)
+            flow.settle(1)
             if talk.remaining and not talk.dropped:
-                flow.settle_others(talk)
                 flow.play(talk)
     if plan.result is not None:
         flow.return_()
@@ -602,10 +610,16 @@ def _serve(flow: Flows, plan: Plan, item: Repeat | None) -> None:
     flow.return_()
     flow.indent -= 1
     while talk.remaining:
-        flow.play(talk)
+        flow.statements(flow.choices.below(2))
+        flow.settle(1)
+        if talk.remaining:
+            flow.play(talk)
+    flow.statements(flow.choices.below(2))
+    flow.settle(1)
     again = f"subflow {plan.name}(session, count + 1)"
     flow.line(f"return {again}" if plan.result is not None else again)
     flow.within(talk, rest, after)
+    talk.dropped = True
 
 
 def _knock(flow: Flows) -> None:

@@ -31,6 +31,18 @@ POOL = (
 """Names of variables: few, so that sibling blocks use them again, and some that mean something in
 Python or look like what a compiler makes up."""
 
+UNREADABLE = frozenset(
+    (
+        "Stranger",
+        "SessionEnded",
+        "UnexpectedFlowEnd",
+        "Malformed",
+        "UnexpectedMessage",
+        "SessionRejected",
+    )
+)
+"""Kinds of variables that no expression reads."""
+
 SESSIONS = ("deal", "talk", "line", "s", "t_2", "other", "chat", "peer", "s_2")
 
 
@@ -130,6 +142,8 @@ class Names:
         for scope in self.scopes:
             kind = scope.narrowed.get(path, kind)
             dirty = dirty and path not in scope.trusted
+        if kind.name in UNREADABLE:
+            return
         shape = self.shapes.get(kind.name)
         if shape is None or shape.sort != "error":
             found.append(Readable(path, kind, dirty, root))

@@ -122,17 +122,19 @@ class Book:
         self.kinds: tuple[Kind, ...] = (*kinds, Kind("Ask"))
 
     def _add(self, sort: str, name: str, most: int, kinds: Sequence[Kind]) -> None:
-        fields = []
-        for at in range(1 + self.choices.below(most)):
+        fields: list[Field] = []
+        # The text of an error mentions its fields as variables, whose names cannot be keywords.
+        pool = _FIELD_NAMES[:3] if sort == "error" else _FIELD_NAMES
+        for _ in range(1 + self.choices.below(most)):
             kind = pick(self.choices, kinds)
             default = _DEFAULTS.get(kind) if sort != "error" else None
             if default is not None and not chance(self.choices, 30):
                 default = None
-            if fields and fields[-1].default is not None and default is None:
-                fields[-1] = fields[-1]._replace(default=None)
-            start = self.choices.below(len(_FIELD_NAMES) if sort != "error" else 4)
+            if default is None:
+                fields = [field._replace(default=None) for field in fields]
+            start = self.choices.below(len(pool))
             taken = {field.name for field in fields}
-            names = [n for n in _FIELD_NAMES[start:] + _FIELD_NAMES if n not in taken]
+            names = [n for n in pool[start:] + pool if n not in taken]
             fields.append(Field(names[0], kind, default))
         self.shapes[name] = Shape(sort, name, tuple(fields))
 

@@ -6,7 +6,6 @@ name that came from a peer.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import sys
 from collections.abc import Iterable
@@ -56,8 +55,7 @@ class Registry:
         """Register one generated class.
 
         Raises:
-            NotRegistrable: generated for another contract, another class has its versioned name, or
-                its Python functions cannot be found.
+            NotRegistrable: generated for another contract, or another class has its versioned name.
         """
         if flow.contract != CONTRACT:
             raise NotRegistrable(
@@ -73,8 +71,6 @@ class Registry:
                 f"two classes are named {name}: in {known.__module__} and in {flow.__module__}; "
                 "give the newer one another `version`"
             )
-        for target in flow.functions:
-            _find_function(flow, target)
         self.classes[name] = flow
         self.names[flow] = name
         self.step_names[name] = tuple([step.name for step in flow.steps])
@@ -115,15 +111,3 @@ def _is_generated(value: object) -> bool:
 
 def _is_declared(value: object) -> bool:
     return inspect.isclass(value) and issubclass(value, FlowError | Value)
-
-
-def _find_function(flow: AnyFlow, target: str) -> None:
-    module, _, name = target.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise NotRegistrable(
-            f"{flow.__name__} calls the Python function {target}, which cannot be imported: {error}"
-        ) from None
-    if not callable(found):
-        raise NotRegistrable(f"{target}, called by {flow.__name__}, is not a function")

@@ -1,0 +1,442 @@
+"""A flow's statements in order: what they declare, what they take, what is known after them.
+
+Knows names and types. Whether the end of the flow is reached, whether data may be trusted and who
+calls whom in a circle are questions of their own, asked elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from flowlang import syntax
+from flowlang.checker import conversations, relations, trees, words
+from flowlang.checker.calls import called
+from flowlang.checker.expressions import Expressions
+from flowlang.checker.facts import Facts
+from flowlang.checker.findings import Findings
+from flowlang.checker.names import Names, check_casing
+from flowlang.checker.typerefs import TypeReader
+from flowlang.checker.variables import Binding, Blocks
+from flowlang.source import Span
+from flowlang.types import (
+    DURATION,
+    PARTY,
+    SESSION,
+    TEXT,
+    UNKNOWN,
+    ErrorInfo,
+    FlowInfo,
+    FunctionInfo,
+    ListType,
+    MapType,
+    Named,
+    NoneType,
+    OperationInfo,
+    OptionalType,
+    RecordInfo,
+    Type,
+    Unknown,
+)
+
+# A state's class is named after it, beside the classes that every flow has.
+TAKEN_STATES = frozenset({"Start", "States", "Result"})
+
+
+class Body:
+    """Checks the body of one flow. `subflows` are the flows that it calls, and where."""
+
+    def __init__(
+        self, findings: Findings, names: Names, types: TypeReader, flow: syntax.Flow, info: FlowInfo
+    ) -> None:
+        self.subflows: list[tuple[syntax.Subflow, FlowInfo]] = []
+        self._findings = findings
+        self._names = names
+        self._types = types
+        self._flow = flow
+        self._info = info
+        self._facts = Facts()
+        self._blocks = Blocks(findings, names)
+        self._expressions = Expressions(findings, names, self._blocks, self._facts)
+        self._states: dict[str, Span] = {}
+
+    def check(self) -> None:
+        """Everything from the flow's parameters to its last statement."""
+        flow, findings = self._flow, self._findings
+        for node, parameter in zip(flow.parameters, self._info.parameters, strict=True):
+            span = findings.name_span(node.name, node.span)
+            variable = self._blocks.declare(node.name, span, parameter.type, "parameter")
+            findings.variable_of[node] = variable
+        conversations.check_head(findings, self._names, flow, self._info)
+        if flow.responds is not None:
+            responds = flow.responds
+            variable = self._blocks.declare(responds.name, responds.name_span, SESSION, "session")
+            findings.variable_of[responds] = variable
+        self._block(flow.body)
+        self._check_tracks()
+
+    def _check_tracks(self) -> None:
+        run = {info.name for _, info in self.subflows}
+        for step in self._flow.steps:
+            if step.tracks is None:
+                continue
+            info = self._names.find(step.tracks, "flow")
+            if info is not None and info.name not in run and not self._flow.broken:
+                self._findings.report(
+                    "F410",
+                    step.tracks.span,
+                    f"this flow never runs `{step.tracks.name}`, so there is nothing to track",
+                    f"run it with `subflow {step.tracks.name}(…)`, or remove `tracks`",
+                )
+
+    def _block(self, block: syntax.Block) -> None:
+        self._blocks.enter()
+        for statement in block:
+            self._statement(statement)
+        self._blocks.leave()
+
+    def _statement(self, statement: syntax.Statement) -> None:
+        match statement:
+            case syntax.Let():
+                self._let(statement)
+            case syntax.Assign():
+                self._assign(statement)
+            case syntax.If():
+                self._if(statement)
+            case syntax.While():
+                self._while(statement)
+            case syntax.For():
+                self._for(statement)
+            case syntax.Break() | syntax.Continue() | syntax.Pass() | syntax.Checkpoint():
+                pass
+            case syntax.Return():
+                self._return(statement)
+            case syntax.Open():
+                self._open(statement)
+            case syntax.Send():
+                self._send(statement)
+            case syntax.Receive():
+                self._receive(statement)
+            case syntax.SubflowStatement():
+                self._subflow(statement.subflow)
+            case syntax.Try():
+                self._try(statement)
+            case syntax.Throw():
+                self._error(statement.error)
+            case syntax.Require():
+                self._expressions.condition(statement.condition)
+                self._error(statement.error)
+                self._expressions.when(statement.condition, True)
+            case syntax.StepTo():
+                self._step(statement)
+            case syntax.Sleep():
+                self._expressions.expect(statement.duration, DURATION)
+            case syntax.Log():
+                self._expressions.expect(statement.text, TEXT)
+            case syntax.Hold():
+                self._expressions.expect(statement.reason, TEXT)
+            case syntax.CallStatement():
+                self._call(statement.call)
+            case syntax.Broken():
+                self._blocks.unclear(statement.names, statement.span)
+                self._block(statement.body)
+            case _:
+                assert_never(statement)
+
+    # --- variables --------------------------------------------------------------------------
+
+    def _let(self, node: syntax.Let) -> None:
+        kind = self._types.read(node.type) if node.type is not None else None
+        given = self._value(node.value, kind)
+        if kind is None:
+            kind = self._decided(node, given)
+        role = "var" if node.mutable else "let"
+        variable = self._blocks.declare(
+            node.name, node.name_span, kind, role, mutable=node.mutable
+        )
+        self._findings.variable_of[node] = variable
+        self._now_has(variable.name, given)
+
+    def _value(self, node: syntax.Expr | syntax.Subflow, wanted: Type | None) -> Type:
+        """The type of what a variable gets."""
+        if not isinstance(node, syntax.Subflow):
+            if wanted is None:
+                return self._expressions.value(node)
+            return self._expressions.expect(node, wanted)
+        given = self._result(node)
+        if wanted is not None and not relations.fits(given, wanted):
+            self._expressions.report_mismatch(node.call, given, wanted)
+            return UNKNOWN
+        return given
+
+    def _decided(self, node: syntax.Let, given: Type) -> Type:
+        if not relations.undecided(given):
+            return given
+        self._findings.report(
+            "F306",
+            node.value.span,
+            "the type of this `none` is not known here",
+            f"give it one: `{'var' if node.mutable else 'let'} {node.name}: Int? = none`",
+        )
+        return UNKNOWN
+
+    def _now_has(self, name: str, given: Type) -> None:
+        """A variable that may be none is not none once it got a value that is not."""
+        variable = self._blocks.living[name].variable
+        absent = isinstance(given, OptionalType | NoneType | Unknown)
+        if isinstance(variable.type, OptionalType) and not absent:
+            self._facts.learn([(variable,)])
+
+    def _assign(self, node: syntax.Assign) -> None:
+        binding = self._blocks.living.get(node.name)
+        if binding is None:
+            self._value(node.value, UNKNOWN)
+            self._report_unknown_target(node)
+            return
+        variable = binding.variable
+        if not variable.mutable:
+            self._report_fixed(node, binding)
+        given = self._value(node.value, variable.type if variable.mutable else UNKNOWN)
+        self._findings.variable_of[node] = variable
+        self._facts.forget([variable])
+        self._now_has(node.name, given)
+
+    def _report_unknown_target(self, node: syntax.Assign) -> None:
+        name = node.name
+        if name in self._names.unknown:
+            return
+        if name in self._names.declared:
+            self._names.report_missing(name, node.name_span, "variable")
+            return
+        known = [n for n, binding in self._blocks.living.items() if binding.variable.mutable]
+        gone = self._blocks.gone.get(name)
+        note = None
+        hint = self._findings.did_you_mean(name, known)
+        if gone is not None:
+            message = f"this `{name}` lived only until the end of its block"
+            note = self._findings.note(message, gone.variable.span)
+            hint = "declare it before the block, with `var`"
+        self._findings.report(
+            "F402",
+            node.name_span,
+            f"there is no variable `{name}` to give a new value to",
+            hint or f"declare it: `let {name} = …`, or `var` if it will change",
+            note,
+        )
+        self._blocks.assume(name, node.name_span)
+
+    def _report_fixed(self, node: syntax.Assign, binding: Binding) -> None:
+        if binding.role == "let":
+            hint = f"declare it with `var {node.name} = …` instead of `let`"
+        else:
+            hint = f"copy it first, under another name: `var x = {node.name}`"
+        if relations.has_session(binding.variable.type) or binding.role == "caught":
+            hint = "choose another name"
+        self._findings.report(
+            "F401",
+            node.name_span,
+            f"`{node.name}` is {_fixed(binding)}, and keeps its value",
+            hint,
+            self._findings.note("it is declared here", binding.variable.span),
+        )
+
+    # --- branches and loops -----------------------------------------------------------------
+
+    def _if(self, node: syntax.If) -> None:
+        start = self._facts.mark()
+        ends = []
+        for condition, body in node.branches:
+            self._expressions.condition(condition)
+            before = self._facts.mark()
+            self._expressions.when(condition, True)
+            self._block(body)
+            if not trees.leaves(body):
+                ends.append(self._facts.since(start))
+            self._facts.undo(before)
+            self._expressions.when(condition, False)
+        self._block(node.otherwise or ())
+        if not trees.leaves(node.otherwise or ()):
+            ends.append(self._facts.since(start))
+        self._facts.settle(start, ends)
+
+    def _while(self, node: syntax.While) -> None:
+        self._facts.forget(self._living(trees.assigned(node.body)))
+        self._expressions.condition(node.condition)
+        start = self._facts.mark()
+        self._expressions.when(node.condition, True)
+        self._block(node.body)
+        self._facts.undo(start)
+        if not trees.breaks(node.body):
+            self._expressions.when(node.condition, False)
+
+    def _for(self, node: syntax.For) -> None:
+        item = self._item(node.values)
+        self._facts.forget(self._living(trees.assigned(node.body)))
+        start = self._facts.mark()
+        self._blocks.enter()
+        variable = self._blocks.declare(node.name, node.name_span, item, "loop")
+        self._findings.variable_of[node] = variable
+        self._block(node.body)
+        self._blocks.leave()
+        self._facts.undo(start)
+
+    def _item(self, values: syntax.Expr) -> Type:
+        """What a loop over `values` gives, one after the other."""
+        kind = self._expressions.infer(values)
+        match kind:
+            case ListType(item=item) if relations.has_error(item):
+                return self._expressions.value(values)
+            case MapType(value=value) if relations.has_session(value) or relations.has_error(value):
+                return self._expressions.value(values)
+            case ListType(item=item) | MapType(key=item):
+                return item
+            case Unknown():
+                return UNKNOWN
+            case OptionalType() | NoneType():
+                self._expressions.report_absent(values, kind)
+                return UNKNOWN
+            case _:
+                hint = "count with `while`" if words.said(kind) == "Int" else None
+                message = f"`for` goes through a List or a Map's keys, but this is"
+                self._findings.report("F329", values.span, f"{message} {words.said(kind)}", hint)
+                return UNKNOWN
+
+    def _living(self, names: frozenset[str]) -> list[object]:
+        living = self._blocks.living
+        return [living[name].variable for name in names if name in living]
+
+    def _try(self, node: syntax.Try) -> None:
+        facts = self._facts
+        start = facts.mark()
+        ends = []
+        self._block(node.body)
+        if not trees.leaves(node.body):
+            ends.append(facts.since(start))
+        facts.undo(start)
+        facts.forget(self._living(trees.assigned(node.body)))
+        seen: dict[str, syntax.Name] = {}
+        for catch in node.catches:
+            before = facts.mark()
+            self._catch(catch, seen)
+            if not trees.leaves(catch.body):
+                ends.append(facts.since(start))
+            facts.undo(before)
+        facts.settle(start, ends)
+
+    def _catch(self, node: syntax.Catch, seen: dict[str, syntax.Name]) -> None:
+        found = [self._names.find(error, "error") for error in node.errors]
+        for name, info in zip(node.errors, found, strict=True):
+            if info is not None and info.name in seen:
+                self._findings.report(
+                    "F408",
+                    name.span,
+                    f"`{name.name}` is caught already, so it never gets here",
+                    "remove one of the two",
+                    self._findings.note("it is caught here", seen[info.name].span),
+                )
+            if info is not None:
+                seen.setdefault(info.name, name)
+        self._blocks.enter()
+        if node.name is not None and node.name_span is not None:
+            kind: Type = UNKNOWN
+            if len(found) > 1:
+                self._findings.report(
+                    "F409",
+                    node.name_span,
+                    "`as` needs to know which error it names, and this catches several",
+                    "catch one error to use `as`, and give each its own `catch`",
+                )
+            elif found[0] is not None:
+                kind = Named("error", found[0].name)
+            variable = self._blocks.declare(node.name, node.name_span, kind, "caught")
+            self._findings.variable_of[node] = variable
+        self._block(node.body)
+        self._blocks.leave()
+
+    # --- conversations ----------------------------------------------------------------------
+
+    def _open(self, node: syntax.Open) -> None:
+        info = self._names.find(node.flow, "flow")
+        if isinstance(info, FlowInfo):
+            conversations.check_open(self._findings, self._names, node.flow, info, self._info)
+        self._expressions.expect(node.party, PARTY)
+        variable = self._blocks.declare(node.name, node.name_span, SESSION, "session")
+        self._findings.variable_of[node] = variable
+
+    def _send(self, node: syntax.Send) -> None:
+        kind = self._expressions.infer(node.value)
+        conversations.check_sent(self._findings, self._names, node.value, kind)
+        self._expressions.expect(node.session, SESSION)
+
+    def _receive(self, node: syntax.Receive) -> None:
+        if node.send is not None:
+            self._send(node.send)
+        kind = conversations.received(
+            self._findings, self._names, node.type, self._types.read(node.type)
+        )
+        self._expressions.expect(node.session, SESSION)
+        if node.state is not None:
+            self._check_state(node.state, node.span)
+        variable = self._blocks.declare(node.name, node.name_span, kind, "received")
+        self._findings.variable_of[node] = variable
+        # What the checks learn still holds after them.
+        self._block(node.checks or ())
+
+    def _check_state(self, state: str, span: Span) -> None:
+        place = self._findings.name_span(state, span)
+        check_casing(self._findings, "a state", state, place, words.snake)
+        shown = "".join(part[:1].upper() + part[1:] for part in state.split("_"))
+        if shown in TAKEN_STATES:
+            self._findings.report(
+                "F210", place, f"every flow has its own `{shown}` already", "choose another name"
+            )
+        elif shown in self._states:
+            self._findings.report(
+                "F207",
+                place,
+                f"`@{state}` is declared twice",
+                "rename one of the two",
+                self._findings.note("it is first declared here", self._states[shown]),
+            )
+        self._states.setdefault(shown, place)
+
+    def _subflow(self, node: syntax.Subflow) -> Type | None:
+        """Check the call of a subflow; its result, None if it has none."""
+        call = node.call
+        if not isinstance(call.callee, syntax.Name) or call.callee.name in self._blocks.living:
+            meaning = self._expressions.calls.meaning(call.callee)
+            if meaning is not None:
+                self._report_no_flow(call, meaning)
+            self._expressions.loose(call)
+            return UNKNOWN
+        declared = self._names.declared.get(call.callee.name)
+        if declared is not None and declared.kind != "flow":
+            meaning = self._expressions.calls.meaning(call.callee)
+            if meaning is not None:
+                self._report_no_flow(call, meaning)
+            self._expressions.loose(call)
+            return UNKNOWN
+        info = self._names.find(call.callee, "flow")
+        if not isinstance(info, FlowInfo):
+            self._expressions.loose(call)
+            return UNKNOWN
+        self.subflows.append((node, info))
+        if info.declaration.responds is not None:
+            conversations.refuse_responder(self._findings, self._names, call.callee)
+            self._expressions.loose(call)
+        else:
+            self._expressions.arguments(call, info)
+        self._findings.type_of[call] = info.result or NoneType()
+        return info.result
+
+    def _result(self, node: syntax.Subflow) -> Type:
+        """What a subflow gives to a variable."""
+        kind = self._subflow(node)
+        if kind is not None:
+            return kind
+        self._findings.report(
+            "F317",
+            node.span,
+            f"`{called(node.call)}` gives no result",
+            "let it stand alone on its line",
+        )
+        return UNKNOWN

@@ -1,0 +1,90 @@
+"""A whole program: its text, and what its main flow is started with.
+
+Every program that comes out is meant to be accepted by the checker, to end, and to have an outcome
+that does not depend on timing; `scripts` says how the last is ensured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.programs import flows
+from tests.programs.choices import Choices, Drawn, Seeded, pick
+from tests.programs.kinds import FUNCTIONS, PARTY, PLAIN, SERVICE
+from tests.programs.plans import ARGUMENTS, STRANGER, Argument, Book
+
+MODULE = "program"
+
+PARTIES = {"bob": "bob", "carol": "carol", "nobody": "zed"}
+"""The main flow's parties: `bob` and `carol` run every flow, as does `alice` who starts; not `zed`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """`arguments` are those of `Main` besides its parties."""
+
+    text: str
+    arguments: dict[str, Argument]
+
+    def __repr__(self) -> str:
+        return f"{self.text}\n# started with {self.arguments!r}"
+
+
+def generate(choices: Choices) -> Program:
+    """One program."""
+    book = Book(choices)
+    main = book.plan("Main", may_throw=True, size=2 + choices.below(9))
+    main.parameters += [("bob", PARTY), ("carol", PARTY), ("nobody", STRANGER)]
+    arguments: dict[str, Argument] = {}
+    for _ in range(choices.below(4)):
+        kind = pick(choices, [kind for kind in PLAIN if kind in ARGUMENTS])
+        name = f"p{len(arguments) + 1}"
+        main.parameters.append((name, kind))
+        arguments[name] = pick(choices, ARGUMENTS[kind])
+    if choices.below(4):
+        main.result = pick(choices, book.kinds)
+    while book.waiting:
+        flows.write(book, book.waiting.pop(0))
+    text = "\n".join(plan.text for plan in book.plans)
+    return Program(_declarations(book, text) + text, arguments)
+
+
+def _declarations(book: Book, text: str) -> str:
+    """Only what the flows mention, so that a program that fails becomes small."""
+    functions = [line for line in FUNCTIONS.splitlines() if _mentions(text, line.split()[1])]
+    service = SERVICE.splitlines()
+    operations = [line for line in service[1:] if _mentions(text, f"Desk.{line.split()[1]}")]
+    tail = "".join(f"{line}\n" for line in functions)
+    if operations:
+        tail += "\n".join([service[0], *operations]) + "\n"
+    mentioned = tail + text
+    for error, caller in (("Picky", "picky("), ("Taken", "Desk.claim(")):
+        if caller in text:
+            mentioned += error
+    shown: list[str] = []
+    for shape in reversed(book.shapes.values()):
+        if _mentions(mentioned, shape.name):
+            shown.append(shape.text())
+            mentioned += shape.text()
+    return "\n".join([*reversed(shown), tail]) + "\n"
+
+
+def _mentions(text: str, name: str) -> bool:
+    plain = name.partition("(")[0]
+    return re.search(rf"\b{re.escape(plain)}\b", text) is not None
+
+
+def seeded(seed: int) -> Program:
+    """The program of a seed."""
+    return generate(Seeded(seed))
+
+
+@st.composite
+def programs(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Program:
+    """Programs for hypothesis, which makes one that fails as small as it can."""
+    return generate(Drawn(draw))
