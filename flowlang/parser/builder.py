@@ -1,9 +1,7 @@
 """What each reduction of the grammar becomes: a node of the tree. Knows nothing of parse states.
 
 One method for each rule (or its alias) of `grammar/flow.lark`; it gets the parts of the rule, every
-token included. What the grammar accepts and the language does not is said here. A method may be
-called twice for the same parts, when recovery goes back to the start of a line, so it changes
-nothing but sets of places, and lists grow as linked pairs.
+token included. What the grammar accepts and the language does not is said here.
 """
 
 from __future__ import annotations
@@ -21,9 +19,6 @@ from flowlang.parser.tokens import Token
 from flowlang.source import START, Span
 
 Parts: TypeAlias = list[Any]
-Chain: TypeAlias = "tuple[Chain | None, Any] | None"
-"""A list under construction: what came before, and the last item."""
-
 HoleReader: TypeAlias = Callable[[int, int, int, int], "syntax.Expr | None"]
 """Reads the expression between two offsets of the text, the first at a line and column."""
 
@@ -44,7 +39,7 @@ class Body(NamedTuple):
     """The block below a header; None where there is none. `end` is the last place of it."""
 
     opening: Opening
-    lines: Chain
+    lines: Parts
     present: bool
 
 
@@ -60,7 +55,7 @@ class Branches(NamedTuple):
     """An `if` and its `elif`s so far."""
 
     first: Token
-    found: Chain
+    found: list[tuple[syntax.Expr, syntax.Block]]
     end: Span
 
 
@@ -75,15 +70,6 @@ class BrokenItem(NamedTuple):
 
     names: tuple[str, ...]
     span: Span
-
-
-def flat(chain: Chain) -> list[Any]:
-    found = []
-    while chain is not None:
-        chain, item = chain
-        found.append(item)
-    found.reverse()
-    return found
 
 
 def between(first: Span, last: Span) -> Span:
@@ -130,14 +116,16 @@ class Builder:
 
     # --- lists --------------------------------------------------------------------------------
 
-    def none_yet(self, parts: Parts) -> Chain:
-        return None
+    def none_yet(self, parts: Parts) -> Parts:
+        return []
 
-    def first(self, parts: Parts) -> Chain:
-        return (None, parts[0])
+    def first(self, parts: Parts) -> Parts:
+        return [parts[0]]
 
-    def more(self, parts: Parts) -> Chain:
-        return (parts[0], parts[-1])
+    def more(self, parts: Parts) -> Parts:
+        items: Parts = parts[0]
+        items.append(parts[-1])
+        return items
 
     # --- a file -------------------------------------------------------------------------------
 
@@ -146,7 +134,7 @@ class Builder:
         uses: list[syntax.Use] = []
         declarations: list[syntax.Declaration] = []
         broken: list[str] = []
-        for number, item in enumerate(flat(parts[0])):
+        for number, item in enumerate(parts[0]):
             if isinstance(item, Doc):
                 if number == 0:
                     doc = item.text
@@ -197,8 +185,8 @@ class Builder:
 
     def use(self, parts: Parts) -> syntax.Use:
         start, path, _, names, _ = parts
-        modules: list[Token] = flat(path)
-        used = tuple(syntax.Used(name.text, name.span) for name in flat(names))
+        modules: list[Token] = path
+        used = tuple(syntax.Used(name.text, name.span) for name in names)
         module = ".".join(token.text for token in modules)
         module_span = between(modules[0].span, modules[-1].span)
         return syntax.Use(module, module_span, used, between(start.span, used[-1].span))
@@ -328,7 +316,7 @@ class Builder:
         )
 
     def parameters(self, parts: Parts) -> ParameterList:
-        found = tuple(flat(parts[1])) if len(parts) > 2 else ()
+        found = tuple(parts[1]) if len(parts) > 2 else ()
         return ParameterList(found, between(parts[0].span, parts[-1].span))
 
     def parameter(self, parts: Parts) -> syntax.Parameter:
@@ -346,7 +334,7 @@ class Builder:
     def type_generic(self, parts: Parts) -> syntax.TypeRef:
         name, last = parts[0], parts[-1]
         span = between(name.span, last.span)
-        return syntax.TypeRef(name.text, tuple(flat(parts[2])), last.kind == "QMARK", span)
+        return syntax.TypeRef(name.text, tuple(parts[2]), last.kind == "QMARK", span)
 
     # --- flows --------------------------------------------------------------------------------
 
@@ -446,7 +434,7 @@ class Builder:
         return Header("responds", node, span)
 
     def startable(self, parts: Parts) -> Header:
-        ways: list[Token] = flat(parts[2])
+        ways: list[Token] = parts[2]
         span = between(parts[0].span, ways[-1].span)
         return Header("startable", tuple(way.text for way in ways), span)
 
@@ -478,12 +466,12 @@ class Builder:
         return Body(parts[0], parts[2], True)
 
     def body_missing(self, parts: Parts) -> Body:
-        return Body(parts[0], None, False)
+        return Body(parts[0], [], False)
 
     def _lines(self, opening: Opening, rest: Parts, of: str, what: str) -> list[Any]:
         """The lines between INDENT and DEDENT in `rest`; says so when there are none."""
         self._check_opening(opening, of, what, bool(rest))
-        return flat(rest[1]) if rest else []
+        return rest[1] if rest else []
 
     def _check_opening(self, opening: Opening, of: str, what: str, present: bool) -> None:
         if opening.colon is None:
@@ -516,20 +504,19 @@ class Builder:
             return (syntax.Broken((), (), body.opening.end.span),)
         return self._statements(body.lines)
 
-    def _statements(self, lines: Chain) -> syntax.Block:
-        found = flat(lines)
-        for line in found:
+    def _statements(self, lines: Parts) -> syntax.Block:
+        for line in lines:
             if isinstance(line, Doc):
                 self._misplaced_doc(line)
-        return tuple([line for line in found if not isinstance(line, Doc)])
+        return tuple([line for line in lines if not isinstance(line, Doc)])
 
     def _end(self, opening: Opening, lines: list[Any]) -> Span:
         last: Span = lines[-1].span if lines else (opening.colon or opening.end).span
         return last
 
     def _body_end(self, body: Body) -> Span:
-        if body.lines is not None:
-            span: Span = body.lines[1].span
+        if body.lines:
+            span: Span = body.lines[-1].span
             return span
         return (body.opening.colon or body.opening.end).span
 
@@ -564,18 +551,18 @@ class Builder:
     def if_first(self, parts: Parts) -> Branches:
         start, condition, body = parts
         branch = (condition, self._block(body, "`if`"))
-        return Branches(start, (None, branch), self._body_end(body))
+        return Branches(start, [branch], self._body_end(body))
 
     def if_more(self, parts: Parts) -> Branches:
         branches, _, condition, body = parts
         branch = (condition, self._block(body, "`elif`"))
-        return Branches(branches.first, (branches.found, branch), self._body_end(body))
+        return Branches(branches.first, [*branches.found, branch], self._body_end(body))
 
     def if_broken(self, parts: Parts) -> Branches:
         # The branch stays a branch, so that what it declares is not declared beside it as well.
         branches, _, wreck = parts
         branch = (syntax.Constant("Bool", True, wreck.span), (wreck,))
-        return Branches(branches.first, (branches.found, branch), wreck.span)
+        return Branches(branches.first, [*branches.found, branch], wreck.span)
 
     def if_statement(self, parts: Parts) -> syntax.If:
         branches: Branches = parts[0]
@@ -584,7 +571,7 @@ class Builder:
         if len(parts) == 3:
             otherwise, end = self._tail(parts[2], "`else`")
         return syntax.If(
-            tuple(flat(branches.found)), otherwise, between(branches.first.span, end)
+            tuple(branches.found), otherwise, between(branches.first.span, end)
         )
 
     def _tail(self, part: Body | syntax.Broken, of: str) -> tuple[syntax.Block, Span]:
@@ -695,7 +682,7 @@ class Builder:
 
     def subflow(self, parts: Parts) -> syntax.Subflow:
         start, name, last = parts[0], parts[1], parts[-1]
-        arguments = tuple(flat(parts[3])) if len(parts) > 4 else ()
+        arguments = tuple(parts[3]) if len(parts) > 4 else ()
         callee = syntax.Name(name.text, name.span)
         call = syntax.Call(callee, arguments, between(name.span, last.span))
         self._nest(call, callee, *[argument.value for argument in arguments])
@@ -708,7 +695,7 @@ class Builder:
         start, body = parts[:2]
         found = self._block(body, "`try`")
         if len(parts) == 3:
-            catches = tuple(flat(parts[2]))
+            catches = tuple(parts[2])
             return syntax.Try(found, catches, between(start.span, catches[-1].span))
         if body.present:
             self._mistakes.add(
@@ -723,7 +710,7 @@ class Builder:
         start, errors, body = parts[0], parts[1], parts[-1]
         name: Token | None = parts[3] if len(parts) == 5 else None
         return syntax.Catch(
-            tuple(syntax.Name(token.text, token.span) for token in flat(errors)),
+            tuple(syntax.Name(token.text, token.span) for token in errors),
             self._declared(name) if name else None,
             name.span if name else None,
             self._block(body, "`catch`"),
@@ -867,7 +854,7 @@ class Builder:
 
     def call(self, parts: Parts) -> syntax.Expr:
         callee, last = parts[0], parts[-1]
-        arguments = tuple(flat(parts[2])) if len(parts) > 3 else ()
+        arguments = tuple(parts[2]) if len(parts) > 3 else ()
         span = between(callee.span, last.span)
         if not isinstance(callee, syntax.Name | syntax.Attribute):
             self._mistakes.add(
@@ -922,12 +909,12 @@ class Builder:
         return made
 
     def list_literal(self, parts: Parts) -> syntax.Expr:
-        items = tuple(flat(parts[1])) if len(parts) > 2 else ()
+        items = tuple(parts[1]) if len(parts) > 2 else ()
         node = syntax.ListLiteral(items, between(parts[0].span, parts[-1].span))
         return node if self._nest(node, *items) else items[0]
 
     def map_literal(self, parts: Parts) -> syntax.Expr:
-        entries = tuple(flat(parts[1])) if len(parts) > 2 else ()
+        entries = tuple(parts[1]) if len(parts) > 2 else ()
         node = syntax.MapLiteral(entries, between(parts[0].span, parts[-1].span))
         inner = [part for entry in entries for part in entry]
         return node if self._nest(node, *inner) else inner[0]

@@ -1,38 +1,42 @@
 """Runs a parse table over tokens, one at a time. Knows neither what they mean nor how to mend them.
 
-This is the loop of every LALR parser, thirty lines, kept here rather than taken from Lark so that
-a cached table can be used without importing Lark (its import costs more than checking a file), and
-so that recovery can look at the stacks.
+This is the loop of every LALR parser, kept here rather than taken from Lark: a table from the
+cache can then be used without importing Lark (its import costs more than reading a file), and
+recovery can look ahead on the states alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 from flowlang.parser.table import END, Table
 from flowlang.parser.tokens import Token
 
-Action = Callable[[list[Any]], Any]
+Action: TypeAlias = Callable[[list[Any]], Any] | None
+BoundRule: TypeAlias = tuple[int, str, Action]
+
+
+def bound(table: Table, builder: object) -> list[BoundRule]:
+    """The table's rules, each with the method of `builder` that it calls."""
+    return [
+        (rule.size, rule.origin, getattr(builder, rule.action) if rule.action else None)
+        for rule in table.rules
+    ]
 
 
 class Driver:
     """`values` holds what the actions made of the symbols that `states` stand for."""
 
-    def __init__(self, table: Table, actions: list[Action | None], start: str) -> None:
-        self._table = table
-        self._rules = [
-            (rule.size, rule.origin, action)
-            for rule, action in zip(table.rules, actions, strict=True)
-        ]
-        self._end = table.ends[start]
+    def __init__(self, table: Table, rules: list[BoundRule], start: str) -> None:
+        self._moves = table.states
+        self._rules = rules
         self.states = [table.starts[start]]
         self.values: list[Any] = []
 
     def feed(self, token: Token) -> bool:
         """Takes `token`, with every reduction before it; False when it cannot stand here."""
-        states, values, rules = self.states, self.values, self._rules
-        moves = self._table.states
+        states, values, rules, moves = self.states, self.values, self._rules, self._moves
         kind = token.kind
         while True:
             move = moves[states[-1]].get(kind)
@@ -44,7 +48,7 @@ class Driver:
                     values.append(token)
                 return True
             size, origin, action = rules[~move]
-            if action is None:
+            if action is None:  # one symbol that stands for another
                 states[-1] = moves[states[-2]][origin]
             elif size:
                 parts = values[-size:]
@@ -64,25 +68,35 @@ class Driver:
         """What the whole input became, after END was taken."""
         return self.values[-1]
 
-    def accepts(self, states: list[int] | None = None) -> set[str]:
-        """The kinds of token that could come next."""
-        stack = self.states if states is None else states
-        return {
-            kind
-            for kind in self._table.states[stack[-1]]
-            if (kind.isupper() or kind == END) and self._could_take(kind, stack)
-        }
+    def reach(self, tokens: Sequence[Token]) -> tuple[int, list[int]]:
+        """How many of `tokens` could be fed, and the states then. Feeds nothing."""
+        states = list(self.states)
+        for number, token in enumerate(tokens):
+            moved = self._moved(states, token.kind)
+            if moved is None:
+                return number, states
+            states = moved
+        return len(tokens), states
 
-    def _could_take(self, kind: str, states: list[int]) -> bool:
-        moves = self._table.states
-        stack = list(states)
+    def accepts(self, states: list[int]) -> frozenset[str]:
+        """The kinds of token that could come next."""
+        return frozenset(
+            kind
+            for kind in self._moves[states[-1]]
+            if (kind.isupper() or kind == END) and self._moved(states, kind) is not None
+        )
+
+    def _moved(self, states: list[int], kind: str) -> list[int] | None:
+        """The states after a token of `kind`; None if it cannot come."""
+        moves = self._moves
+        states = list(states)
         while True:
-            move = moves[stack[-1]].get(kind)
+            move = moves[states[-1]].get(kind)
             if move is None:
-                return False
+                return None
             if move >= 0:
-                return True
+                return [*states, move] if kind != END else states
             size, origin, _ = self._rules[~move]
             if size:
-                del stack[-size:]
-            stack.append(moves[stack[-1]][origin])
+                del states[-size:]
+            states.append(moves[states[-1]][origin])

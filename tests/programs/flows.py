@@ -136,9 +136,10 @@ class Flows(Blocks):
         parts = [
             found
             for found in self.names.readables()
-            if found.root is inside and found.text.count(".") == 1 and found.kind.name != "Map"
+            if found.root is inside
+            and found.kind.name != "Map"
+            and found.kind.name not in self.book.shapes
         ]
-        parts = [part for part in parts if part.kind.name not in self.book.shapes] or parts
         if may_fail:
             for _ in range(self.choices.below(3)):
                 self.extra_check()

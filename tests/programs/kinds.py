@@ -113,7 +113,7 @@ PYTHON_ERRORS = (
 FUNCTIONS = """\
 function half(n: Int) -> Int = python "program_functions:half"
 function shout(words: Text) -> Text = python "program_functions:shout"
-function fits(untrusted n: Int) -> Bool = python "program_functions:fits"
+function fits(n: untrusted Int) -> Bool = python "program_functions:fits"
 function picky(n: Int) -> Int = python "program_functions:picky"
 function first(numbers: List[Int]) -> Int? = python "program_functions:first"
 function swap(pair: Pair) -> Pair = python "program_functions:swap"
@@ -123,9 +123,9 @@ SERVICE = """\
 service Desk:
     read coin(n: Int) -> Bool
     read count() -> Int
-    read label_of(untrusted n: Int) -> Text
-    read limit(untrusted n: Int) -> Int?
-    write note(untrusted line: Text)
+    read label_of(n: untrusted Int) -> Text
+    read limit(n: untrusted Int) -> Int?
+    write note(line: untrusted Text)
     write take(n: Int) -> Int
     write claim(n: Int) -> Pair
 """
