@@ -318,7 +318,7 @@ def _watch(
         worker.kill()
         return True
     assert worker.stdout is not None
-    with _guard(worker) as guard:
+    with Guard(worker) as guard:
         for line in worker.stdout:
             guard.fed()
             if not line.endswith("\n"):
@@ -333,37 +333,39 @@ def _watch(
                 time.sleep(pause)  # Somewhere between two commits, or within the next.
                 worker.kill()
                 return True
+    if guard.tripped:
+        raise DemoFailed(f"the worker said nothing for {PATIENCE_S:g} s")
     return False
 
 
-class _Guard:
+class Guard:
     """Kills a worker that says nothing for too long, so that the demo ends in any case."""
 
     def __init__(self, worker: subprocess.Popen[str]) -> None:
+        self.tripped = False
         self._worker = worker
         self._heard = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._wait, daemon=True)
 
+    def __enter__(self) -> Guard:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
     def fed(self) -> None:
+        """The worker said something."""
         self._heard = time.monotonic()
 
     def _wait(self) -> None:
-        while not self._over.wait(1.0):
+        while not self._over.wait(min(1.0, PATIENCE_S)):
             if time.monotonic() - self._heard > PATIENCE_S:
+                self.tripped = True
                 self._worker.kill()
                 return
-
-
-@contextlib.contextmanager
-def _guard(worker: subprocess.Popen[str]) -> Iterator[_Guard]:
-    guard = _Guard(worker)
-    guard._thread.start()
-    try:
-        yield guard
-    finally:
-        guard._over.set()
-        guard._thread.join()
 
 
 def _last_words(work: Work) -> str:

@@ -9,17 +9,19 @@ from __future__ import annotations
 from typing import assert_never
 
 from flowlang import syntax
-from flowlang.checker import conversations, relations, trees, words
-from flowlang.checker.calls import called
+from flowlang.checker import conversations, predefined, relations, trees, words
+from flowlang.checker.calls import Builtin, called
 from flowlang.checker.expressions import Expressions
 from flowlang.checker.facts import Facts
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names, check_casing
 from flowlang.checker.typerefs import TypeReader
-from flowlang.checker.variables import Binding, Blocks
+from flowlang.checker.variables import Binding, Blocks, Role
+from flowlang.diagnostics import Note
 from flowlang.source import Span
 from flowlang.types import (
     DURATION,
+    NONE,
     PARTY,
     SESSION,
     TEXT,
@@ -36,6 +38,7 @@ from flowlang.types import (
     RecordInfo,
     Type,
     Unknown,
+    Variable,
 )
 
 # A state's class is named after it, beside the classes that every flow has.
@@ -149,22 +152,22 @@ class Body:
         given = self._value(node.value, kind)
         if kind is None:
             kind = self._decided(node, given)
-        role = "var" if node.mutable else "let"
-        variable = self._blocks.declare(
-            node.name, node.name_span, kind, role, mutable=node.mutable
-        )
+        role: Role = "var" if node.mutable else "let"
+        variable = self._blocks.declare(node.name, node.name_span, kind, role, mutable=node.mutable)
         self._findings.variable_of[node] = variable
         self._now_has(variable.name, given)
 
-    def _value(self, node: syntax.Expr | syntax.Subflow, wanted: Type | None) -> Type:
-        """The type of what a variable gets."""
+    def _value(
+        self, node: syntax.Expr | syntax.Subflow, wanted: Type | None, note: Note | None = None
+    ) -> Type:
+        """The type of what a variable, or the caller of this flow, gets."""
         if not isinstance(node, syntax.Subflow):
             if wanted is None:
                 return self._expressions.value(node)
-            return self._expressions.expect(node, wanted)
+            return self._expressions.expect(node, wanted, note)
         given = self._result(node)
         if wanted is not None and not relations.fits(given, wanted):
-            self._expressions.report_mismatch(node.call, given, wanted)
+            self._expressions.report_mismatch(node.call, given, wanted, note)
             return UNKNOWN
         return given
 
@@ -296,11 +299,11 @@ class Body:
                 return UNKNOWN
             case _:
                 hint = "count with `while`" if words.said(kind) == "Int" else None
-                message = f"`for` goes through a List or a Map's keys, but this is"
+                message = "`for` goes through a List or a Map's keys, but this is"
                 self._findings.report("F329", values.span, f"{message} {words.said(kind)}", hint)
                 return UNKNOWN
 
-    def _living(self, names: frozenset[str]) -> list[object]:
+    def _living(self, names: frozenset[str]) -> list[Variable]:
         living = self._blocks.living
         return [living[name].variable for name in names if name in living]
 
@@ -402,22 +405,10 @@ class Body:
     def _subflow(self, node: syntax.Subflow) -> Type | None:
         """Check the call of a subflow; its result, None if it has none."""
         call = node.call
-        if not isinstance(call.callee, syntax.Name) or call.callee.name in self._blocks.living:
-            meaning = self._expressions.calls.meaning(call.callee)
-            if meaning is not None:
-                self._report_no_flow(call, meaning)
+        info = self._called_flow(call)
+        if info is None:
             self._expressions.loose(call)
-            return UNKNOWN
-        declared = self._names.declared.get(call.callee.name)
-        if declared is not None and declared.kind != "flow":
-            meaning = self._expressions.calls.meaning(call.callee)
-            if meaning is not None:
-                self._report_no_flow(call, meaning)
-            self._expressions.loose(call)
-            return UNKNOWN
-        info = self._names.find(call.callee, "flow")
-        if not isinstance(info, FlowInfo):
-            self._expressions.loose(call)
+            self._findings.type_of[call] = UNKNOWN
             return UNKNOWN
         self.subflows.append((node, info))
         if info.declaration.responds is not None:
@@ -425,8 +416,26 @@ class Body:
             self._expressions.loose(call)
         else:
             self._expressions.arguments(call, info)
-        self._findings.type_of[call] = info.result or NoneType()
+        self._findings.type_of[call] = info.result or NONE
         return info.result
+
+    def _called_flow(self, call: syntax.Call) -> FlowInfo | None:
+        callee = call.callee
+        if isinstance(callee, syntax.Name) and callee.name not in self._blocks.living:
+            declared = self._names.declared.get(callee.name)
+            if declared is None or declared.kind == "flow":
+                info = self._names.find(callee, "flow")
+                return info if isinstance(info, FlowInfo) else None
+        if self._expressions.calls.meaning(callee) is not None:
+            name = called(call)
+            what = self._names.declared[name].kind if name in self._names.declared else "operation"
+            self._findings.report(
+                "F330",
+                callee.span,
+                f"`{name}` is {words.a(what)}, but only a flow runs as a subflow",
+                f"leave `subflow` out: `{name}(…)`",
+            )
+        return None
 
     def _result(self, node: syntax.Subflow) -> Type:
         """What a subflow gives to a variable."""
@@ -440,3 +449,115 @@ class Body:
             "let it stand alone on its line",
         )
         return UNKNOWN
+
+    def _return(self, node: syntax.Return) -> None:
+        wanted, value = self._info.result, node.value
+        if value is None:
+            if wanted is not None:
+                self._findings.report(
+                    "F404",
+                    node.span,
+                    f"`return` needs a value here: this flow promises {words.said(wanted)}",
+                    None,
+                    self._promise(),
+                )
+            return
+        if wanted is not None:
+            self._value(value, wanted, self._promise())
+            return
+        if isinstance(value, syntax.Subflow):
+            given = self._subflow(value)
+            if given is None:
+                return  # `return subflow F(…)` of a flow without a result: it comes last.
+        else:
+            given = self._expressions.infer(value)
+        if not isinstance(given, Unknown):
+            self._findings.report(
+                "F405",
+                value.span,
+                "this flow promises no result, so nothing can be returned",
+                f"add `-> {words.said(given)}` to its first line, or write `return` alone",
+                self._findings.note("the flow begins here", self._flow.name_span),
+            )
+
+    def _promise(self) -> Note | None:
+        result = self._flow.result
+        return self._findings.note("the result is declared here", result.span) if result else None
+
+    # --- the rest ---------------------------------------------------------------------------
+
+    def _error(self, node: syntax.Expr) -> None:
+        """What is thrown."""
+        if isinstance(node, syntax.Name) and node.name not in self._blocks.living:
+            declared = self._names.declared.get(node.name)
+            if node.name in predefined.ERRORS or (declared and declared.kind == "error"):
+                self._findings.report(
+                    "F331",
+                    node.span,
+                    f"`{node.name}` is the name of an error, not an error that can be thrown",
+                    f"make one: `{node.name}(…)`",
+                    self._names.place(node.name),
+                )
+                return
+        kind = self._expressions.infer(node)
+        if isinstance(kind, Unknown) or (isinstance(kind, Named) and kind.kind == "error"):
+            return
+        self._findings.report(
+            "F331",
+            node.span,
+            f"this is {words.said(kind)}, but only an error can be thrown",
+            "declare one, such as `error Refused(reason: Text)`, and throw that",
+        )
+
+    def _step(self, node: syntax.StepTo) -> None:
+        if node.label is not None:
+            self._expressions.expect(node.label, TEXT)
+        steps = [step.name for step in self._flow.steps]
+        if node.name in steps or self._flow.broken:
+            return
+        hint = self._findings.did_you_mean(node.name, steps)
+        self._findings.report(
+            "F214",
+            node.name_span,
+            f"this flow has no progress step `{node.name}`",
+            hint or f'declare it at the top of the flow, under `steps:`: `{node.name} "…"`',
+        )
+
+    def _call(self, node: syntax.Call) -> None:
+        """A call that stands alone on its line."""
+        meaning = self._expressions.calls.meaning(node.callee)
+        name = called(node)
+        match meaning:
+            case None:
+                self._expressions.loose(node)
+                self._findings.type_of[node] = UNKNOWN
+            case OperationInfo():
+                self._expressions.arguments(node, meaning)
+                self._findings.type_of[node] = meaning.result or NONE
+            case FlowInfo():
+                self._expressions.loose(node)
+                self._findings.report(
+                    "F330",
+                    node.span,
+                    f"`{name}` is a flow, and running it may wait",
+                    f"write `subflow {name}(…)`",
+                    self._names.place(name),
+                )
+            case ErrorInfo():
+                self._expressions.infer(node)
+                message = "this makes an error, but does not throw it"
+                self._findings.report("F318", node.span, message, f"write `throw {name}(…)`")
+            case RecordInfo() | FunctionInfo() | Builtin():
+                self._expressions.infer(node)
+                self._findings.report(
+                    "F318",
+                    node.span,
+                    f"`{name}(…)` only gives a result, and nothing takes it",
+                    f"keep it: `let x = {name}(…)`, or remove the line",
+                )
+            case _:
+                assert_never(meaning)
+
+
+def _fixed(binding: Binding) -> str:
+    return "declared with `let`" if binding.role == "let" else binding.noun

@@ -11,21 +11,18 @@ import collections
 import heapq
 import logging
 import os
-import struct
 import time
 import traceback
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import Any, Generic, ParamSpec, TypeVar
-
-import msgspec
+from typing import Any, ParamSpec, TypeVar
 
 from flowrt.core import engine
 from flowrt.core.engine import BEGIN, RESUME, RETRY, Arrival, Commit, NotTaken, Opened, Outcome
-from flowrt.core.flow import Flow, FlowError, Party
+from flowrt.core.flow import Flow, Party
 from flowrt.core.hospital import Patient
-from flowrt.core.progress import ProgressEvent, path_of
+from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import Registry
 from flowrt.core.session import Peer, invite
 from flowrt.core.values import (
@@ -34,19 +31,18 @@ from flowrt.core.values import (
     Checkpoint,
     Invite,
     Letter,
-    OnAcceptance,
-    OnMessage,
-    OnOperator,
-    OnTime,
     Reject,
     decode,
     decode_checkpoint,
     decode_frame,
     encode,
 )
+from flowrt.handle import FlowView, Handle, NodeStopped, StillRunning, view
+from flowrt.outbox import Outbox, packed_ack, unpack
 from flowrt.services import StepTx, bind, find_functions, set_up
 from flowrt.store import Batch, CommitFailed, Fenced, OutcomeUnknown, Store, StoreError
 from flowrt.transport import Network
+from flowrt.turn import Job, Packet, Turn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,10 +53,6 @@ BATCH = 512
 LIVE = 8192
 """How many decoded flows are kept between their steps; the others are in the store alone."""
 
-RESEND_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60))
-"""How long a peer may take to acknowledge before a frame is sent again, for each further time."""
-
-_HEADER = struct.Struct(">Q")
 _LOG = logging.getLogger("flowrt.node")
 _FLOW_LOG = logging.getLogger("flowrt.flow")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
@@ -68,172 +60,6 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING
 
 class NotStartable(Exception):
     """A flow cannot be started so; the message says why and what is possible."""
-
-
-class NodeStopped(Exception):
-    """The node has stopped or is closed; what was committed is in its store."""
-
-
-class StillRunning(Exception):
-    """A result was asked for at once, and the flow has not ended."""
-
-
-class FlowView(msgspec.Struct, frozen=True):
-    """A living flow, for people: where it rests and for what.
-
-    `flow` is the outermost flow's versioned name; `state` and `place` are the innermost frame's;
-    `waits` says for what, `peer` for whom; `path` are its progress steps; `checkpoint_bytes` is its
-    whole size at rest.
-    """
-
-    id: int
-    flow: str
-    state: str
-    place: str
-    waits: str
-    peer: str | None
-    path: tuple[str, ...]
-    in_hospital: bool
-    checkpoint_bytes: int
-
-
-class Handle(Generic[R]):
-    """A flow that was started, or found again by its id."""
-
-    __slots__ = ("__weakref__", "_node", "_outcome", "_streams", "_waiters", "id")
-
-    def __init__(self, node: Node, flow_id: int, outcome: Outcome | None = None) -> None:
-        self.id = flow_id
-        self._node = node
-        self._outcome = outcome
-        self._waiters: list[asyncio.Future[None]] = []
-        self._streams: list[asyncio.Queue[ProgressEvent | None]] = []
-
-    def __repr__(self) -> str:
-        return f"<Handle of flow {self.id} on {self._node.party.name}>"
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """How the flow ended, as bytes; None while it runs."""
-        return self._outcome
-
-    def result_now(self) -> R:
-        """The flow's result, if it has one. Raises the error that ended it, or StillRunning."""
-        outcome = self.outcome
-        if outcome is None:
-            raise StillRunning(f"flow {self.id} has not ended")
-        return self._node._unpack(outcome)  # type: ignore[no-any-return]
-
-    async def result(self) -> R:
-        """Wait for the flow's result. Raises the error that ended it; NodeStopped if its node stops
-        first (the flow then goes on when the node is opened again)."""
-        while self._outcome is None:
-            self._node._refuse_if_stopped()
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
-        return self.result_now()
-
-    async def progress(self) -> AsyncIterator[ProgressEvent]:
-        """Every progress event from the flow's beginning, then live, until the flow ends."""
-        self._node._refuse_if_stopped()
-        stream: asyncio.Queue[ProgressEvent | None] = asyncio.Queue()
-        self._streams.append(stream)
-        try:
-            number = 0
-            for event in self._node.progress(self.id):
-                yield event
-                number = event.number + 1
-                if event.done:
-                    return
-            while True:
-                live = await stream.get()
-                if live is None:
-                    self._node._refuse_if_stopped()
-                    return
-                if live.number < number:
-                    continue  # Committed between reading the history and now: already told.
-                yield live
-                if live.done:
-                    return
-        finally:
-            self._streams.remove(stream)
-
-    def _ended(self, outcome: Outcome) -> None:
-        self._outcome = outcome
-        self._wake()
-
-    def _wake(self, error: Exception | None = None) -> None:
-        for waiter in self._waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
-        self._waiters.clear()
-        if error is not None:
-            for stream in self._streams:
-                stream.put_nowait(None)
-
-
-class _Job:
-    """One event for one flow. `make` builds the checkpoint of a flow that is not stored yet."""
-
-    __slots__ = ("event", "flow_id", "make", "outbox_id", "waiter")
-
-    def __init__(
-        self,
-        flow_id: int,
-        event: engine.Event,
-        make: Callable[[], Checkpoint] | None = None,
-        waiter: asyncio.Future[None] | None = None,
-        outbox_id: int = 0,
-    ) -> None:
-        self.flow_id = flow_id
-        self.event = event
-        self.make = make
-        self.waiter = waiter
-        self.outbox_id = outbox_id
-
-
-_Packet = tuple[str, bytes]
-"""What a peer sent: its authenticated name and the bytes."""
-
-
-class _Turn:
-    """What one batch will write, and what is told after it is written."""
-
-    __slots__ = (
-        "acks",
-        "audit",
-        "batch",
-        "ended",
-        "later",
-        "logs",
-        "moves",
-        "resumed",
-        "taken",
-        "timers",
-        "waiters",
-    )
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-        self.taken: list[_Job | _Packet] = []
-        self.acks: dict[str, list[int]] = {}
-        self.resumed: dict[int, None] = {}
-        self.timers: list[tuple[int, int]] = []
-        self.ended: list[tuple[int, Outcome]] = []
-        self.moves: list[tuple[int, ProgressEvent]] = []
-        self.logs: list[tuple[int, str, str]] = []
-        self.audit: list[tuple[Any, ...]] = []
-        self.waiters: list[asyncio.Future[None]] = []
-        self.later: list[_Job] = []
-
-    def acknowledge(self, peer: str, outbox_id: int) -> None:
-        if outbox_id:
-            self.acks.setdefault(peer, []).append(outbox_id)
 
 
 class Node:
@@ -261,13 +87,11 @@ class Node:
         self._limit = batch
         self._reload = reload
         self._store = store
-        self._ready: collections.deque[_Job] = collections.deque()
+        self._ready: collections.deque[Job] = collections.deque()
         self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
         self._live: dict[int, Checkpoint] = {}
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
-        self._unacked: dict[int, tuple[str, bytes]] = {}
-        self._resends: list[collections.deque[tuple[int, int]]] = []
-        self._settled: list[int] = []
+        self._outbox = Outbox()
         self._timers: list[tuple[int, int]] = []
         self._unloadable: set[int] = set()
         self._incarnation = b""
@@ -275,7 +99,7 @@ class Node:
         self._next_outbox = 1
         self._peers: dict[str, Peer] = {}
         self._alone = 0
-        self._suspect: tuple[_Job | _Packet, StoreError] | None = None
+        self._suspect: tuple[Job | Packet, StoreError] | None = None
         self._refused: StoreError | None = None
         self._was_suspect = False
         self._stopped: Exception | None = None
@@ -288,7 +112,7 @@ class Node:
         self._world = engine.World(self.party, self.registry, key, bound, self._tx)
         self._open_store(services)
         self._transport = network.join(party, self._received)
-        self._send_all()
+        self._outbox.send_all(self._transport, self._clock())
 
     @classmethod
     def create(
@@ -388,7 +212,7 @@ class Node:
         named: dict[str, Any],
         waiter: asyncio.Future[None] | None,
     ) -> Handle[R]:
-        self._refuse_if_stopped()
+        self.refuse_if_stopped()
         kind: Any = flow
         name = self.registry.names.get(kind)
         if name is None:
@@ -400,7 +224,7 @@ class Node:
         self._next_flow = flow_id + 1
         handle: Handle[R] = Handle(self, flow_id)
         self._handles[flow_id] = handle
-        self._ready.append(_Job(flow_id, BEGIN, lambda: engine.begin(name, start), waiter))
+        self._ready.append(Job(flow_id, BEGIN, lambda: engine.begin(name, start), waiter))
         self._wake()
         return handle
 
@@ -409,7 +233,7 @@ class Node:
         known = self._handles.get(flow_id)
         if known is not None:
             return known
-        self._refuse_if_stopped()
+        self.refuse_if_stopped()
         ended = self._store.outcome(flow_id)
         if ended is None and self._store.load(flow_id) is None:
             raise KeyError(flow_id)
@@ -420,17 +244,17 @@ class Node:
 
     def flows(self) -> list[FlowView]:
         """Every living flow, by id. Those whose class is not installed are in the hospital."""
-        self._refuse_if_stopped()
-        return [self._view(flow_id, data) for flow_id, data in self._store.flows()]
+        self.refuse_if_stopped()
+        return [view(flow_id, data, self.registry) for flow_id, data in self._store.flows()]
 
     def progress(self, flow_id: int) -> list[ProgressEvent]:
         """A flow's committed progress events."""
-        self._refuse_if_stopped()
+        self.refuse_if_stopped()
         return [decode(ProgressEvent, event) for event in self._store.moves(flow_id)]
 
     def hospital(self) -> list[Patient]:
         """The flows that failed and wait for an operator, by id."""
-        self._refuse_if_stopped()
+        self.refuse_if_stopped()
         return [decode(Patient, patient) for patient in self._store.patients()]
 
     async def retry(self, flow_id: int) -> None:
@@ -445,37 +269,15 @@ class Node:
         if all(patient.flow_id != flow_id for patient in self.hospital()):
             raise KeyError(flow_id)
         self._unloadable.discard(flow_id)
-        self._ready.append(_Job(flow_id, RETRY, None, waiter))
+        self._ready.append(Job(flow_id, RETRY, None, waiter))
         self._wake()
 
-    def _unpack(self, outcome: Outcome) -> Any:
+    def unpack(self, outcome: Outcome) -> Any:
+        """The result in an outcome, or its error, raised."""
         flow = self.registry.classes[outcome.flow]
         if outcome.error is None:
             return decode(flow.Result, outcome.value)
         raise engine.error_from_outcome(outcome, flow.errors)
-
-    def _view(self, flow_id: int, data: bytes) -> FlowView:
-        try:
-            checkpoint = decode_checkpoint(data, self.registry.states_of)
-        except (BadBytes, KeyError) as error:
-            return FlowView(
-                flow_id, "?", "?", "", f"unreadable: {error}", None, (), True, len(data)
-            )
-        if not checkpoint.frames:
-            return FlowView(flow_id, "", "ended", "", "confirmations", None, (), False, len(data))
-        frame = checkpoint.frames[-1]
-        waits, peer = _waits(checkpoint)
-        return FlowView(
-            flow_id,
-            checkpoint.frames[0].flow,
-            type(frame.state).__name__,
-            frame.state.place,
-            waits,
-            peer,
-            path_of(checkpoint.frames, self.registry.step_names),
-            checkpoint.admitted,
-            len(data),
-        )
 
     # --- one turn: a batch of steps, one commit ---
 
@@ -485,27 +287,27 @@ class Node:
         Raises:
             NodeStopped: the node has stopped, or stops now because its store cannot go on.
         """
-        self._refuse_if_stopped()
+        self.refuse_if_stopped()
         now_us = self._clock()
         self._due(now_us)
-        if not self._ready and not self._inbound and not self._settled and not self._suspect:
+        if not (self._ready or self._inbound or self._outbox.has_settled or self._suspect):
             return False
         self._world.now_us = now_us
         self._tx.now_us = now_us
-        turn = _Turn(Batch(now_us, 0, 0))
+        turn = Turn(Batch(now_us, 0, 0))
         self._take_all(turn, self._limit if limit is None else limit)
         try:
             self._commit(turn)
         except Fenced as error:
             self._stop(NodeStopped(f"{self.party.name}: {error}"))
-            self._refuse_if_stopped()
+            self.refuse_if_stopped()
         except (OutcomeUnknown, CommitFailed) as error:
             self._recover(turn, error)
         else:
             self._tell(turn)
         return True
 
-    def _take_all(self, turn: _Turn, limit: int) -> None:
+    def _take_all(self, turn: Turn, limit: int) -> None:
         """Step whatever is ready, up to `limit` events; alone while a refused batch is searched."""
         self._was_suspect = self._suspect is not None
         if self._suspect is not None:
@@ -523,54 +325,45 @@ class Node:
 
     def next_due(self) -> int | None:
         """When `turn` will have something to do though nothing arrives (microseconds; 0: now)."""
-        if self._ready or self._inbound or self._settled:
+        if self._ready or self._inbound or self._outbox.has_settled or self._suspect:
             return 0
-        times = [queue[0][0] for queue in self._resends if queue]
-        if self._timers:
-            times.append(self._timers[0][0])
-        return min(times, default=None)
+        times = [self._timers[0][0] if self._timers else None, self._outbox.next_due()]
+        return min((time for time in times if time is not None), default=None)
 
     def _due(self, now_us: int) -> None:
         while self._timers and self._timers[0][0] <= now_us:
             _, flow_id = heapq.heappop(self._timers)
-            self._ready.append(_Job(flow_id, RESUME))
-        for level, queue in enumerate(self._resends):
-            while queue and queue[0][0] <= now_us:
-                _, outbox_id = queue.popleft()
-                if outbox_id in self._unacked:
-                    self._post(outbox_id, now_us, level + 1)
+            self._ready.append(Job(flow_id, RESUME))
+        self._outbox.send_again(self._transport, now_us)
 
-    def _take(self, item: _Job | _Packet, turn: _Turn) -> None:
+    def _take(self, item: Job | Packet, turn: Turn) -> None:
         turn.taken.append(item)
-        if type(item) is _Job:
+        if type(item) is Job:
             self._step(item, turn)
         else:
             assert isinstance(item, tuple)
             self._read(*item, turn)
 
-    def _read(self, peer: str, data: bytes, turn: _Turn) -> None:
+    def _read(self, peer: str, data: bytes, turn: Turn) -> None:
         """One packet from the network."""
-        if len(data) < _HEADER.size:
+        packet = unpack(data)
+        if packet is None:
             return
-        (outbox_id,) = _HEADER.unpack_from(data)
+        outbox_id, content = packet
         try:
-            frame = decode_frame(data[_HEADER.size :])
+            frame = decode_frame(content)
         except BadBytes as error:
             _LOG.warning("%s: unreadable frame from %s: %s", self.party.name, peer, error)
             return
         if type(frame) is Letter:
-            self._step(_Job(frame.to_flow, Arrival(peer, frame), outbox_id=outbox_id), turn)
+            self._step(Job(frame.to_flow, Arrival(peer, frame), outbox_id=outbox_id), turn)
         elif type(frame) is Ack:
-            for number in frame.ids:
-                held = self._unacked.get(number)
-                if held is not None and held[0] == peer:
-                    del self._unacked[number]
-                    self._settled.append(number)
+            self._outbox.acknowledged(peer, frame.ids)
         else:
             assert isinstance(frame, Invite)
             self._invited(peer, frame, outbox_id, turn)
 
-    def _invited(self, peer: str, invitation: Invite, outbox_id: int, turn: _Turn) -> None:
+    def _invited(self, peer: str, invitation: Invite, outbox_id: int, turn: Turn) -> None:
         known = self._peer(peer)
         welcome = known.welcome(invitation)
         if welcome is None:
@@ -597,7 +390,7 @@ class Node:
             return engine.respond(name, found, invitation, peer, flow_id)[0]
 
         self._enqueue(turn, peer, engine.respond(name, found, invitation, peer, flow_id)[1])
-        self._step(_Job(flow_id, BEGIN, make), turn)
+        self._step(Job(flow_id, BEGIN, make), turn)
 
     def _peer(self, name: str) -> Peer:
         known = self._peers.get(name)
@@ -607,7 +400,7 @@ class Node:
 
     # --- one step ---
 
-    def _step(self, job: _Job, turn: _Turn) -> None:
+    def _step(self, job: Job, turn: Turn) -> None:
         flow_id = job.flow_id
         event = job.event
         peer = event.peer if type(event) is Arrival else ""
@@ -651,7 +444,7 @@ class Node:
             turn.batch.patients[flow_id] = None
         self._write(flow_id, checkpoint, commit, event, turn)
 
-    def _checkpoint(self, job: _Job, turn: _Turn) -> Checkpoint | None:
+    def _checkpoint(self, job: Job, turn: Turn) -> Checkpoint | None:
         """The flow to step: from memory, from this batch, from the store; None if it is gone or
         cannot be loaded."""
         flow_id = job.flow_id
@@ -676,7 +469,7 @@ class Node:
         self._live[flow_id] = checkpoint
         return checkpoint
 
-    def _cannot_load(self, flow_id: int, error: Exception, turn: _Turn) -> None:
+    def _cannot_load(self, flow_id: int, error: Exception, turn: Turn) -> None:
         if flow_id in self._unloadable:
             return
         self._unloadable.add(flow_id)
@@ -685,7 +478,7 @@ class Node:
         turn.batch.patients[flow_id] = encode(patient)
         _LOG.error("%s: flow %d cannot be loaded: %s", self.party.name, flow_id, cause)
 
-    def _fail(self, job: _Job, error: Exception, turn: _Turn) -> None:
+    def _fail(self, job: Job, error: Exception, turn: Turn) -> None:
         """The step raised: its flow stays where it was, in the hospital."""
         flow_id = job.flow_id
         self._live.pop(flow_id, None)
@@ -701,7 +494,7 @@ class Node:
         self._write(flow_id, checkpoint, commit, job.event, turn)
 
     def _admitted(
-        self, flow_id: int, checkpoint: Checkpoint, cause: str, trace: str, turn: _Turn
+        self, flow_id: int, checkpoint: Checkpoint, cause: str, trace: str, turn: Turn
     ) -> None:
         frame = checkpoint.frames[-1]
         state = type(frame.state)
@@ -724,7 +517,7 @@ class Node:
         checkpoint: Checkpoint,
         commit: Commit,
         event: engine.Event,
-        turn: _Turn,
+        turn: Turn,
     ) -> None:
         """Put a step's commit into the batch."""
         batch = turn.batch
@@ -771,35 +564,33 @@ class Node:
         else:
             turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)]))
 
-    def _enqueue(self, turn: _Turn, peer: str, frame: Letter | Invite) -> None:
+    def _enqueue(self, turn: Turn, peer: str, frame: Letter | Invite) -> None:
         outbox_id = self._next_outbox
         self._next_outbox = outbox_id + 1
         turn.batch.outbox.append((outbox_id, peer, encode(frame)))
 
     # --- commit, then tell ---
 
-    def _commit(self, turn: _Turn) -> None:
+    def _commit(self, turn: Turn) -> None:
         batch = turn.batch
         batch.next_flow = self._next_flow
         batch.next_outbox = self._next_outbox
         for name in batch.peers:
             batch.peers[name] = encode(self._peers[name])
-        batch.settled = self._settled
-        self._settled = []
+        batch.settled = self._outbox.take_settled()
         if turn.audit:
             batch.audit = encode(turn.audit)
         if turn.audit or batch.settled or batch.outbox or batch.peers or batch.patients:
             self._store.commit(batch)
 
-    def _tell(self, turn: _Turn) -> None:
+    def _tell(self, turn: Turn) -> None:
         now_us = turn.batch.now_us
         for outbox_id, peer, frame in turn.batch.outbox:
-            self._unacked[outbox_id] = (peer, frame)
-            self._post(outbox_id, now_us, 0)
+            self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
         for peer, ids in turn.acks.items():
-            self._transport.send(peer, _HEADER.pack(0) + encode(Ack(tuple(ids))))
+            self._transport.send(peer, packed_ack(ids))
         for flow_id in turn.resumed:
-            self._ready.append(_Job(flow_id, RESUME))
+            self._ready.append(Job(flow_id, RESUME))
         for timer in turn.timers:
             heapq.heappush(self._timers, timer)
         self._ready.extend(turn.later)
@@ -809,12 +600,11 @@ class Node:
         for flow_id, move in turn.moves:
             handle = self._handles.get(flow_id)
             if handle is not None:
-                for stream in handle._streams:
-                    stream.put_nowait(move)
+                handle.moved(move)
         for flow_id, outcome in turn.ended:
             handle = self._handles.pop(flow_id, None)
             if handle is not None:
-                handle._ended(outcome)
+                handle.ended(outcome)
         for flow_id, level, text in turn.logs:
             _FLOW_LOG.log(
                 _LEVELS[level],
@@ -827,15 +617,6 @@ class Node:
         while len(self._live) > LIVE:
             del self._live[next(iter(self._live))]
 
-    def _post(self, outbox_id: int, now_us: int, level: int) -> None:
-        """Send an outbox row, and note when to send it again."""
-        peer, frame = self._unacked[outbox_id]
-        level = min(level, len(RESEND_US) - 1)
-        while len(self._resends) <= level:
-            self._resends.append(collections.deque())
-        self._resends[level].append((now_us + RESEND_US[level], outbox_id))
-        self._transport.send(peer, _HEADER.pack(outbox_id) + frame)
-
     # --- the store: opening, and when it refuses ---
 
     def _open_store(self, services: Mapping[str, object]) -> None:
@@ -844,10 +625,10 @@ class Node:
         self._next_flow = opened.next_flow
         self._next_outbox = opened.next_outbox
         self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
-        self._unacked = {number: (peer, frame) for number, peer, frame in opened.outbox}
+        self._outbox.load(opened.outbox)
         for flow_id, due_us in opened.due:
             if due_us == 0:
-                self._ready.append(_Job(flow_id, RESUME))
+                self._ready.append(Job(flow_id, RESUME))
             else:
                 self._timers.append((due_us, flow_id))
         heapq.heapify(self._timers)
@@ -855,12 +636,7 @@ class Node:
             set_up(services, self._tx)
             self._store.commit(Batch(self._clock(), self._next_flow, self._next_outbox))
 
-    def _send_all(self) -> None:
-        now_us = self._clock()
-        for outbox_id in list(self._unacked):
-            self._post(outbox_id, now_us, 0)
-
-    def _recover(self, turn: _Turn, error: StoreError) -> None:
+    def _recover(self, turn: Turn, error: StoreError) -> None:
         """The commit was refused, or nobody knows: what is in memory is worth nothing now.
 
         Go back to the store and take the same events one by one, so that the one that spoils its
@@ -873,23 +649,22 @@ class Node:
         self._live.clear()
         self._ready.clear()
         self._timers.clear()
-        self._resends.clear()
         try:
             if self._was_suspect or not turn.taken:
                 raise error
             self._open_store({})
         except StoreError as worse:
             self._stop(NodeStopped(f"{self.party.name}: the store cannot be written: {worse}"))
-            self._refuse_if_stopped()
+            self.refuse_if_stopped()
         self._next_flow = max(self._next_flow, next_flow)  # Some are promised to waiting starts.
         self._ready.extendleft(reversed(started))
-        self._send_all()
+        self._outbox.send_all(self._transport, self._clock())
         if len(turn.taken) == 1:
             self._suspect = (turn.taken[0], error)
             return
         self._alone = len(turn.taken)
         for item in reversed(turn.taken):
-            if type(item) is _Job:
+            if type(item) is Job:
                 if item.event is not RESUME:  # The store knows who can go on.
                     self._ready.appendleft(item)
             else:
@@ -929,7 +704,8 @@ class Node:
             delay = max(0.0, (due_us - self._clock()) / 1_000_000)
             self._alarm = self._loop.call_later(delay, self._wake)
 
-    def _refuse_if_stopped(self) -> None:
+    def refuse_if_stopped(self) -> None:
+        """Raise NodeStopped if the node does nothing any more."""
         if self._stopped is not None:
             raise self._stopped
 
@@ -945,7 +721,7 @@ class Node:
             if job.waiter is not None and not job.waiter.done():
                 job.waiter.set_exception(reason)
         for handle in list(self._handles.values()):
-            handle._wake(reason)
+            handle.wake(reason)
 
 
 _CODE: dict[type, int] = {engine.Begin: 0, engine.Resume: 1, Arrival: 2, engine.Retry: 3}
@@ -967,32 +743,9 @@ def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[
         raise NotStartable(f"{flow.__name__}: {error}") from None
 
 
-def _waits(checkpoint: Checkpoint) -> tuple[str, str | None]:
-    """What a flow waits for, and for whom."""
-    waiting = checkpoint.waiting
-    if isinstance(waiting, OnMessage):
-        session = engine.find(checkpoint, waiting.session)
-        return "a message", session.peer if session else None
-    if isinstance(waiting, OnTime):
-        return "time", None
-    if isinstance(waiting, OnOperator):
-        return f"an operator: {waiting.reason}", None
-    if isinstance(waiting, OnAcceptance):
-        return "acceptance of its invitations", None
-    return "nothing", None
-
-
 def _one_line(text: str) -> str:
     """A text that cannot forge a second log line."""
     return "".join([c if c.isprintable() else f"\\x{ord(c):02x}" for c in text])
 
 
-__all__ = [
-    "FlowError",
-    "FlowView",
-    "Handle",
-    "Node",
-    "NodeStopped",
-    "NotStartable",
-    "StillRunning",
-]
+__all__ = ["FlowView", "Handle", "Node", "NodeStopped", "NotStartable", "StillRunning"]

@@ -88,7 +88,7 @@ async def main(folder, flows):
         handle = await alice.start(bench.Asker_v1, to=Party("bob"), rounds=10)
         assert await handle.result() == 90
     await asyncio.gather(*[one() for _ in range(flows)])
-    while alice._unacked or bob._unacked or bob.flows():
+    while len(alice._outbox) or len(bob._outbox) or bob.flows():
         await asyncio.sleep(0.001)
     print(flows * 20 / (time.perf_counter() - begun))
     await alice.close(); await bob.close()
@@ -101,7 +101,7 @@ async def main(folder, flows):
     handles = await asyncio.gather(*[
         alice.start(bench.Waiter_v1, to=Party("bob"), first=f"customer {n:05}", second="EUR and USD",
                     count=n, total=100 * n, blob=n.to_bytes(32, "big")) for n in range(flows)])
-    while alice._unacked or bob._unacked:
+    while len(alice._outbox) or len(bob._outbox):
         await asyncio.sleep(0.01)
     rest = alice.flows()
     assert len(rest) == flows and all(view.state == "AwaitGo" for view in rest)

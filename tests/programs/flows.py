@@ -56,7 +56,7 @@ class Flows(Blocks):
             return False
         item = talk.remaining[0]
         if not isinstance(item, Say):
-            return self.others_held(talk) and self.may_hear(talk)
+            return self.may_speak(talk) and self.may_hear(talk)
         return self.may_speak(talk) if item.sender == talk.role else self.may_hear(talk)
 
     def play(self, talk: Talk) -> None:

@@ -1,0 +1,257 @@
+"""Expressions with every name resolved. Knows no statements and no order of things."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Callable, Mapping
+from typing import Literal, assert_never
+
+from flowlang import machine, syntax, types
+
+_INT_MAX = 2**63 - 1
+
+_PREDEFINED: Mapping[str, machine.Builtin] = {
+    "me": machine.Builtin("me"),
+    "now": machine.Builtin("now"),
+    "flow_id": machine.Builtin("flow_id"),
+}
+
+
+class Expressions:
+    """Resolves the expressions of one checked file.
+
+    `name_of` gives a variable its name in the machine. `project` has the checked files by module,
+    because the default of a field stands in the file that declares the record.
+    """
+
+    def __init__(
+        self,
+        checked: types.Checked,
+        project: Mapping[str, types.Checked],
+        name_of: Callable[[types.Variable], str],
+    ) -> None:
+        self._checked = checked
+        self._project = project
+        self._name_of = name_of
+
+    def of(self, node: syntax.Expr) -> machine.Expr:
+        """The expression, resolved."""
+        match node:
+            case syntax.Constant():
+                return constant(node)
+            case syntax.Interpolation(parts=parts):
+                return machine.Text(tuple(self._part(part) for part in parts))
+            case syntax.Name():
+                return self._name(node)
+            case syntax.Attribute():
+                return self._attribute(node)
+            case syntax.Index(value=value, index=index):
+                is_map = isinstance(self.type_of(value), types.MapType)
+                return machine.Item(self.of(value), self.of(index), is_map)
+            case syntax.Call():
+                return self._call(node)
+            case syntax.Unary():
+                return self._unary(node)
+            case syntax.Binary():
+                return self._binary(node)
+            case syntax.ListLiteral(items=items):
+                return machine.Items(tuple(self.of(item) for item in items))
+            case syntax.MapLiteral(entries=entries):
+                return machine.Entries(
+                    tuple((self.of(key), self.of(value)) for key, value in entries)
+                )
+            case _:
+                assert_never(node)
+
+    def type_of(self, node: syntax.Expr) -> types.Type:
+        """The type that the expression has where it stands."""
+        return self._checked.type_of[node]
+
+    def _part(self, part: str | syntax.Expr) -> machine.Expr:
+        return machine.Const("Text", part) if isinstance(part, str) else self.of(part)
+
+    def _name(self, node: syntax.Name) -> machine.Expr:
+        variable = self._checked.variable_of.get(node)
+        if variable is not None:
+            found = machine.Var(self._name_of(variable))
+            return self._known(found, variable.type, self.type_of(node))
+        return _PREDEFINED[node.name]
+
+    def _attribute(self, node: syntax.Attribute) -> machine.Expr:
+        value = self.of(node.value)
+        match self.type_of(node.value):
+            case types.SESSION:
+                return machine.Peer(value)
+            case types.ListType() | types.MapType() | types.TEXT | types.BYTES:
+                return machine.Size(value)
+            case types.Named(name=name):
+                declared = _field_type(self._checked.named, name, node.name)
+                return self._known(machine.Get(value, node.name), declared, self.type_of(node))
+            case _:
+                return machine.Get(value, node.name)
+
+    def _known(
+        self, found: machine.Expr, declared: types.Type, here: types.Type
+    ) -> machine.Expr:
+        """`found`, marked where tests have shown that an optional value is there."""
+        optional = types.OptionalType | types.NoneType
+        if isinstance(declared, types.OptionalType) and not isinstance(here, optional):
+            return machine.Some(found)
+        return found
+
+    def _call(self, node: syntax.Call) -> machine.Expr:
+        meaning = self._checked.meaning_of.get(node.callee)
+        match meaning:
+            case types.RecordInfo():
+                return machine.New(meaning.name, self._record_arguments(node, meaning))
+            case types.ErrorInfo():
+                return machine.New(meaning.name, self.arguments(node))
+            case types.FunctionInfo():
+                target = meaning.declaration.target
+                return machine.CallFunction(meaning.name, target, self.arguments(node))
+            case types.OperationInfo():
+                return machine.CallOperation(
+                    self._service(node.callee), meaning.name, self.arguments(node)
+                )
+            case None:
+                return self._builtin(node)
+            case _:
+                raise ValueError(f"{type(meaning).__name__} is no expression")
+
+    def arguments(self, node: syntax.Call) -> tuple[machine.Expr, ...]:
+        """The arguments of a call whose parameters have no defaults, in declared order."""
+        return tuple(self.of(value) for value in self._checked.calls[node] if value is not None)
+
+    def _record_arguments(
+        self, node: syntax.Call, record: types.RecordInfo
+    ) -> tuple[machine.Expr, ...]:
+        given = self._checked.calls[node]
+        return tuple(
+            self._default(record, field) if value is None else self.of(value)
+            for field, value in zip(record.fields, given, strict=True)
+        )
+
+    def _default(self, record: types.RecordInfo, field: types.FieldInfo) -> machine.Expr:
+        if field.default is None:
+            raise ValueError(f"{record.name}.{field.name} has no default")
+        owner = self._project[record.name.rpartition(".")[0]]
+        return Expressions(owner, self._project, self._name_of).of(field.default)
+
+    def _service(self, callee: syntax.Expr) -> str:
+        if isinstance(callee, syntax.Attribute):
+            service = self._checked.meaning_of[callee.value]
+            if isinstance(service, types.ServiceInfo):
+                return service.name
+        raise ValueError("an operation is called through its service")
+
+    def _builtin(self, node: syntax.Call) -> machine.Expr:
+        given = [value for value in self._checked.calls[node] if value is not None]
+        match given:
+            case [value]:
+                return machine.ToDecimal(self.of(value))
+            case [left, right, places, syntax.Name(name=rounding)]:
+                return machine.Divide(self.of(left), self.of(right), self.of(places), rounding)
+            case _:
+                raise ValueError("no built-in function takes these arguments")
+
+    def _unary(self, node: syntax.Unary) -> machine.Expr:
+        value = self.of(node.operand)
+        if node.operator == "not":
+            return machine.Not(value)
+        kind = name_of_type(self.type_of(node.operand))
+        if isinstance(value, machine.Const) and kind in ("Int", "Duration"):
+            if isinstance(value.value, int):
+                return machine.Const(kind, -value.value)
+        if isinstance(value, machine.Const) and kind == "Decimal":
+            return machine.Const(kind, written(-decimal.Decimal(str(value.value))))
+        return machine.Negate(kind, value)
+
+    def _binary(self, node: syntax.Binary) -> machine.Expr:
+        left, right = self.of(node.left), self.of(node.right)
+        match node.operator:
+            case "and" | "or" as logic:
+                return machine.Logic(logic, left, right)
+            case "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" as comparison:
+                known = _compared(comparison, left, right)
+                return machine.Compare(comparison, left, right) if known is None else known
+            case "+" | "-" | "*" | "//" | "%" as arithmetic:
+                kind = name_of_type(self.type_of(node.left))
+                return machine.Arithmetic(arithmetic, kind, left, right)
+            case "/":
+                raise ValueError("`/` is not in the language")
+            case _:
+                assert_never(node.operator)
+
+
+def constant(node: syntax.Constant) -> machine.Const:
+    """A value as the machine writes it."""
+    match node.value:
+        case decimal.Decimal() as value:
+            return machine.Const(node.kind, written(value))
+        case bytes() as value:
+            return machine.Const(node.kind, value.hex())
+        case datetime.timedelta() as value:
+            return machine.Const(node.kind, value // datetime.timedelta(milliseconds=1))
+        case None | bool() | int() | str() as value:
+            return machine.Const(node.kind, value)
+        case _:
+            assert_never(node.value)
+
+
+def written(value: decimal.Decimal) -> str:
+    """A Decimal in the one way that it is written: no trailing zeros, no exponent, no minus zero."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("", "-0") else text
+
+
+def name_of_type(kind: types.Type) -> str:
+    """What `Arithmetic` and `Negate` call a type."""
+    match kind:
+        case types.Builtin(name=name):
+            return name
+        case types.ListType():
+            return "List"
+        case _:
+            raise ValueError(f"nothing is computed with {types.shown(kind)}")
+
+
+def _field_type(
+    named: Mapping[str, types.RecordInfo | types.ErrorInfo], owner: str, name: str
+) -> types.Type:
+    match named.get(owner):
+        case types.RecordInfo(fields=fields):
+            return next(field.type for field in fields if field.name == name)
+        case types.ErrorInfo(parameters=parameters):
+            return next(field.type for field in parameters if field.name == name)
+        case None:  # One of the built-in errors, whose fields are all there.
+            return types.TEXT
+
+
+def _compared(
+    operator: Literal["==", "!=", "<", "<=", ">", ">=", "in"],
+    left: machine.Expr,
+    right: machine.Expr,
+) -> machine.Const | None:
+    """What a comparison of two values that are written out comes to: linters and type checkers
+    take such a comparison for a mistake, and here it is only the author's constant."""
+    if not (isinstance(left, machine.Const) and isinstance(right, machine.Const)):
+        return None
+    one, other = _value(left), _value(right)
+    if operator in ("==", "!="):
+        same = (left.type, one) == (right.type, other)
+        return machine.Const("Bool", same == (operator == "=="))
+    if isinstance(one, str) and isinstance(other, str):
+        below, equal = one < other, one == other
+    elif isinstance(one, int | decimal.Decimal) and isinstance(other, int | decimal.Decimal):
+        below, equal = one < other, one == other
+    else:
+        return None
+    answers = {"<": below, "<=": below or equal, ">": not (below or equal), ">=": not below}
+    return machine.Const("Bool", answers[operator])
+
+
+def _value(const: machine.Const) -> str | int | bool | decimal.Decimal | None:
+    return decimal.Decimal(str(const.value)) if const.type == "Decimal" else const.value

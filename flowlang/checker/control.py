@@ -1,0 +1,137 @@
+"""Where a flow goes: what is never reached, what never returns, what may not stand where it does.
+
+Looks at the tree alone; knows no names and no types.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from flowlang import syntax
+from flowlang.checker import trees
+from flowlang.checker.findings import Findings
+from flowlang.types import FlowInfo
+
+
+class Control:
+    """Checks the ways through one flow."""
+
+    def __init__(self, findings: Findings, flow: syntax.Flow, info: FlowInfo) -> None:
+        self._findings = findings
+        self._flow = flow
+        self._info = info
+
+    def check(self) -> None:
+        """All ways from the first statement."""
+        flow = self._flow
+        self._block(flow.body, loop=False, checked=None)
+        if flow.result is not None and not flow.broken and not trees.leaves(flow.body):
+            end = flow.body[-1].span if flow.body else flow.span
+            self._findings.report(
+                "F403",
+                flow.result.span,
+                f"`{flow.name}` promises a result, but its end can be reached without `return`",
+                "return a value on every way through the flow, or throw an error",
+                self._findings.note("after this, nothing is returned", end),
+            )
+
+    def _block(self, block: syntax.Block, *, loop: bool, checked: str | None) -> None:
+        for statement in block:
+            self._statement(statement, loop, checked)
+        last = trees.first_leaving(block)
+        if last is not None and last + 1 < len(block) and not self._flow.broken:
+            self._findings.report(
+                "F406",
+                block[last + 1].span,
+                "this is never reached",
+                "remove it, or move it up",
+                self._findings.note(_why(block[last]), block[last].span),
+            )
+
+    def _statement(self, statement: syntax.Statement, loop: bool, checked: str | None) -> None:
+        if checked is not None and (what := _not_in_checks(statement)):
+            self._findings.report(
+                "F504",
+                statement.span,
+                f"`{what}` cannot stand among the checks of `{checked}`",
+                f"checks only look at `{checked}` and throw; move this below them",
+            )
+            return
+        match statement:
+            case syntax.Break() | syntax.Continue() if not loop:
+                word = "break" if isinstance(statement, syntax.Break) else "continue"
+                hint = "to end the flow, write `return`" if word == "break" else None
+                self._findings.report(
+                    "F407", statement.span, f"there is no loop here to `{word}`", hint
+                )
+            case syntax.Receive(name=name, checks=checks):
+                self._block(checks or (), loop=False, checked=name)
+            case syntax.While(body=body) | syntax.For(body=body):
+                self._block(body, loop=True, checked=checked)
+            case syntax.Broken(body=body):
+                # What could not be read may have been a loop.
+                self._block(body, loop=True, checked=checked)
+            case _:
+                for below in trees.blocks(statement):
+                    self._block(below, loop=loop, checked=checked)
+
+
+def _why(statement: syntax.Statement) -> str:
+    match statement:
+        case syntax.Return():
+            return "the flow ends here"
+        case syntax.Throw():
+            return "an error is thrown here"
+        case syntax.Break() | syntax.Continue():
+            return "the loop goes on elsewhere from here"
+        case syntax.While():
+            return "this loop never ends"
+        case _:
+            return "every way through this leaves"
+
+
+def _not_in_checks(statement: syntax.Statement) -> str | None:
+    """The keyword of a statement that does more than to look; None for one that may stand there."""
+    match statement:
+        case syntax.Break():
+            return "break"
+        case syntax.Continue():
+            return "continue"
+        case syntax.Return():
+            return "return"
+        case syntax.Open():
+            return "open"
+        case syntax.Send():
+            return "send"
+        case syntax.Receive():
+            return "receive"
+        case syntax.SubflowStatement():
+            return "subflow"
+        case syntax.Let(value=syntax.Subflow()) | syntax.Assign(value=syntax.Subflow()):
+            return "subflow"
+        case syntax.Try():
+            return "try"
+        case syntax.StepTo():
+            return "step"
+        case syntax.Sleep():
+            return "sleep"
+        case syntax.Checkpoint():
+            return "checkpoint"
+        case syntax.Hold():
+            return "hold"
+        case (
+            syntax.Let()
+            | syntax.Assign()
+            | syntax.If()
+            | syntax.While()
+            | syntax.For()
+            | syntax.Pass()
+            | syntax.Throw()
+            | syntax.Require()
+            | syntax.Log()
+            | syntax.CallStatement()
+            | syntax.Broken()
+        ):
+            return None
+        case _:
+            assert_never(statement)

@@ -1,0 +1,197 @@
+"""What two sides may say to each other: who answers whom, what crosses the wire, where sessions go.
+
+Asked for single statements by `statements`, and once for all flows of a file, when it is known who
+calls whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from flowlang import syntax
+from flowlang.checker import words
+from flowlang.checker.circles import circles
+from flowlang.checker.findings import Findings
+from flowlang.checker.names import Names
+from flowlang.checker.relations import has_session
+from flowlang.diagnostics import Note
+from flowlang.types import UNKNOWN, FlowInfo, Named, Type, Unknown, shown
+
+
+def check_head(findings: Findings, names: Names, flow: syntax.Flow, info: FlowInfo) -> None:
+    """How a flow comes to run: by a counterparty, from outside, as a subflow."""
+    if flow.responds is not None:
+        _check_responder(findings, names, flow, flow.responds)
+        return
+    takes = next((one for one in info.parameters if has_session(one.type)), None)
+    if flow.startable and takes is not None:
+        node = flow.parameters[info.parameters.index(takes)]
+        findings.report(
+            "F610",
+            node.span,
+            f"nobody outside has a session to give for `{takes.name}`",
+            "open the session inside the flow, or remove `startable by`",
+        )
+
+
+def _check_responder(
+    findings: Findings, names: Names, flow: syntax.Flow, responds: syntax.Responds
+) -> None:
+    other = names.find(responds.flow, "flow")
+    if flow.parameters:
+        findings.report(
+            "F607",
+            flow.parameters[0].span,
+            "a flow that responds is started by its counterparty, so it takes no parameters",
+            f"receive what it needs: `receive x: T from {responds.name}:`",
+            findings.note("it responds here", responds.span),
+        )
+    if flow.startable:
+        findings.report(
+            "F610",
+            flow.name_span,
+            f"`{flow.name}` is started by its counterparty, and cannot be startable as well",
+            "remove one of `responds to` and `startable by`",
+            findings.note("it responds here", responds.span),
+        )
+    if other is not None and other.declaration is flow:
+        findings.report(
+            "F606",
+            responds.flow.span,
+            "a flow cannot respond to itself",
+            "write a second flow for the other side",
+        )
+
+
+def check_open(
+    findings: Findings, names: Names, node: syntax.Name, opened: FlowInfo, opener: FlowInfo
+) -> None:
+    """Whether `opened` is what runs at the other side when `opener` opens a session."""
+    if opened.responds_to == opener.name:
+        return
+    responds = opened.declaration.responds
+    if responds is not None and opened.responds_to is None:
+        return  # To whom it responds could not be read.
+    mine = words.short(opener.name)
+    if responds is None:
+        message = f"`{node.name}` does not respond to `{mine}`"
+    else:
+        other = words.short(opened.responds_to or "")
+        message = f"`{node.name}` responds to `{other}`, not to `{mine}`"
+    answering = [
+        name
+        for name, info in names.scope.items()
+        if isinstance(info, FlowInfo) and info.responds_to == opener.name
+    ]
+    hint = f"`{answering[0]}` does" if answering else f"write `responds to {mine} as s` in it"
+    findings.report("F605", node.span, message, hint, names.place(node.name))
+
+
+def check_sent(findings: Findings, names: Names, node: syntax.Expr, kind: Type) -> None:
+    """Only messages cross the wire."""
+    if isinstance(kind, Unknown) or (isinstance(kind, Named) and kind.kind == "message"):
+        return
+    findings.report(
+        "F601",
+        node.span,
+        f"this is {words.said(kind)}, and only messages can be sent",
+        _declare(names, kind),
+        _place(names, kind),
+    )
+
+
+def received(findings: Findings, names: Names, ref: syntax.TypeRef, kind: Type) -> Type:
+    """The type of what is received, which must be a message."""
+    if isinstance(kind, Unknown) or (isinstance(kind, Named) and kind.kind == "message"):
+        return kind
+    findings.report(
+        "F602",
+        ref.span,
+        f"{words.said(kind)} cannot be received: only messages cross the wire",
+        _declare(names, kind),
+        _place(names, kind),
+    )
+    return UNKNOWN
+
+
+def _declare(names: Names, kind: Type) -> str:
+    if isinstance(kind, Named) and kind.kind == "record" and kind.name in names.named:
+        name = words.short(kind.name)
+        return f"declare it with `message {name}:` instead of `record {name}:`"
+    field = "a session cannot be part of one" if has_session(kind) else f"`value: {shown(kind)}`"
+    return f"declare a message for it, such as `message Answer:` with a field {field}"
+
+
+def _place(names: Names, kind: Type) -> Note | None:
+    return names.place(words.short(kind.name)) if isinstance(kind, Named) else None
+
+
+def refuse_responder(
+    findings: Findings, names: Names, callee: syntax.Name | syntax.Attribute
+) -> None:
+    """A flow that responds gets its session from its counterparty and from nobody else."""
+    name = callee.name
+    findings.report(
+        "F608",
+        callee.span,
+        f"`{name}` responds to a counterparty, so it cannot run as a subflow",
+        "move what both need into a flow that takes the session as a parameter",
+        names.place(name),
+    )
+
+
+# --- circles ------------------------------------------------------------------------------------
+
+Called = tuple[syntax.Subflow, FlowInfo]
+
+
+def check_circles(findings: Findings, flows: Sequence[tuple[FlowInfo, Sequence[Called]]]) -> None:
+    """A flow that runs itself again with a session keeps nothing behind: the call comes last.
+    Otherwise the frames that wait for each other would grow with the conversation."""
+    graph: dict[str, list[str]] = {info.name: [] for info, _ in flows}
+    for info, calls in flows:
+        graph[info.name] += [called.name for _, called in calls]
+    group_of = {name: number for number, group in enumerate(circles(graph)) for name in group}
+    for info, calls in flows:
+        circling = [
+            (node, called)
+            for node, called in calls
+            if info.name in group_of
+            and group_of.get(called.name) == group_of[info.name]
+            and any(has_session(one.type) for one in called.parameters)
+        ]
+        if not circling:
+            continue
+        last = set(_last(info.declaration.body, True, False))
+        for node, called in circling:
+            if node not in last:
+                name = words.short(called.name)
+                findings.report(
+                    "F609",
+                    node.span,
+                    f"`{name}` leads back to this flow with a session,"
+                    " so running it must be the last thing that is done",
+                    f"write `return subflow {name}(…)`, outside of any `try`",
+                )
+
+
+def _last(block: syntax.Block, ends_flow: bool, inside_try: bool) -> Iterator[syntax.Subflow]:
+    """The subflows after which the flow has nothing left to do."""
+    for number, statement in enumerate(block):
+        final = ends_flow and number == len(block) - 1
+        match statement:
+            case syntax.Return(value=syntax.Subflow() as subflow) if not inside_try:
+                yield subflow
+            case syntax.SubflowStatement(subflow=subflow) if final and not inside_try:
+                yield subflow
+            case syntax.If(branches=branches, otherwise=otherwise):
+                for below in (*[body for _, body in branches], otherwise or ()):
+                    yield from _last(below, final, inside_try)
+            case syntax.While(body=body) | syntax.For(body=body):
+                yield from _last(body, False, inside_try)
+            case syntax.Try(body=body, catches=catches):
+                yield from _last(body, False, True)
+                for catch in catches:
+                    yield from _last(catch.body, final, inside_try)
+            case _:
+                pass  # The other statements run no flow, or something comes after them.

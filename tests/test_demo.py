@@ -1,0 +1,250 @@
+"""`flowc demo`: that it kills and ends right, and that its verification can say no."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowlang import demo
+from flowlang.demo import Silence, Tally, Trees, Work, checks, hold, run_demo
+
+TRADES = 12
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tally]:
+    """A day with two kills, as it was left, to be looked at and tampered with."""
+    folder = tmp_path_factory.mktemp("day")
+    demo.prepare(folder)
+    return folder, hold(Work(folder, SEED, TRADES), 2, Silence())
+
+
+def test_a_day_with_kills_ends_right(held: tuple[Path, Tally]) -> None:
+    folder, day = held
+    assert [check for check in checks(Work(folder, SEED, TRADES), day) if check.wrong] == []
+    assert day.killed == 2
+    assert len(day.ends) == TRADES
+    assert 0 < day.settled < TRADES, "some are refused as planned"
+    assert max(day.resting) < 1_000
+
+
+def test_the_report_is_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_demo(trades=4, kills=1, seed=SEED, keep=None, as_json=True) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is True
+    assert (report["seed"], report["trades"], report["killed"]) == (SEED, 4, 1)
+    assert report["settled"] + report["refused"] == 4
+    assert [kill.keys() for kill in report["kills"]] == [{"ended", "in_flight"}]
+    assert report["median_checkpoint"] <= report["largest_checkpoint"] < 1_000
+    assert all(check["wrong"] == [] for check in report["checks"])
+
+
+def test_people_get_plain_lines_where_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep = tmp_path / "kept"
+    assert run_demo(trades=4, kills=1, seed=SEED, keep=keep, as_json=False) == 0
+    text = capsys.readouterr().out
+    assert "killed the worker (kill -9, number 1)" in text
+    assert "yes  cash is conserved" in text
+    assert str(keep) in text
+    assert "\x1b" not in text
+    assert (keep / "seller.sqlite").exists()
+
+
+def test_a_folder_that_holds_something_is_not_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("precious")
+    assert run_demo(trades=1, kills=0, seed=SEED, keep=tmp_path, as_json=True) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+# --- the verification can say no --------------------------------------------------------------
+
+FORGE = """
+import sqlite3, sys
+from ledger_flow import SignedTransaction, Transaction
+from keys import private_key, sign
+from market import BUYER, NOTARY, SELLER
+from transactions import from_bytes, id_of, to_bytes
+seed = sys.argv[2]
+db = sqlite3.connect(sys.argv[1])
+[(data,)] = db.execute(
+    "SELECT signed FROM register_sealed WHERE id = (SELECT max(used_by) FROM register_used)"
+)
+sold = from_bytes(data).transaction
+again = Transaction(sold.notary, sold.inputs, sold.outputs[::-1])
+parties = (BUYER, SELLER, NOTARY)
+signed = tuple(sign(private_key(seed, party.name), party, again) for party in parties)
+with db:
+    forged = to_bytes(SignedTransaction(again, signed))
+    db.execute("INSERT INTO register_sealed VALUES (?, ?)", (id_of(again), forged))
+"""
+"""A second seal on the same inputs, with good signatures of everybody."""
+
+SOLD = "(SELECT max(used_by) FROM register_used)"
+
+
+@pytest.mark.parametrize(
+    ("party", "change", "check", "wrong"),
+    [
+        (
+            "buyer",
+            "UPDATE vault_states SET units = units + 1 WHERE kind = 'Cash' AND used_by IS NULL",
+            "cash is conserved",
+            "were issued",
+        ),
+        (
+            "seller",
+            "DELETE FROM vault_transactions WHERE id = (SELECT max(id) FROM vault_transactions)",
+            "the same transactions on all sides",
+            "is not the same at",
+        ),
+        (
+            "notary",
+            f"UPDATE register_sealed SET id = zeroblob(32) WHERE id = {SOLD}",
+            "every id and signature is good",
+            "is not the id of what is kept under it",
+        ),
+        (
+            "notary",
+            f"DELETE FROM register_used WHERE used_by = {SOLD}",
+            "no seal on a conflicting input",
+            "is not what its seals say",
+        ),
+        ("notary", FORGE, "no seal on a conflicting input", "was sealed away 2 times"),
+        (
+            "buyer",
+            "UPDATE vault_states SET locked_by = 1 WHERE used_by IS NULL",
+            "no coin is left locked",
+            "are still locked",
+        ),
+        (
+            "seller",
+            "DELETE FROM desk_orders WHERE name = 'order-0001'",
+            "every trade settled once, or was refused as it had to be",
+            "order-0001 was never begun",
+        ),
+        (
+            "notary",
+            f"DELETE FROM register_sealed WHERE id = {SOLD}",
+            "the flows returned what the databases say",
+            "that nothing was sold",
+        ),
+        (
+            "buyer",
+            "UPDATE vault_transactions SET signed = substr(signed, 2)",
+            "the databases can be read",
+            "",
+        ),
+    ],
+)
+def test_what_was_tampered_with_is_found(
+    held: tuple[Path, Tally], tmp_path: Path, party: str, change: str, check: str, wrong: str
+) -> None:
+    folder, day = held
+    work = Work(tmp_path / "copy", SEED, TRADES)
+    shutil.copytree(folder, work.folder)
+    database = work.folder / f"{party}.sqlite"
+    if change == FORGE:
+        command = [sys.executable, "-c", FORGE, str(database), str(SEED)]
+        subprocess.run(command, env=work.environment(), check=True)
+    else:
+        with contextlib.closing(sqlite3.connect(database)) as db, db:
+            assert db.execute(change).rowcount > 0
+    found = {finding.check: finding.wrong for finding in checks(work, day)}
+    assert any(wrong in text for text in found[check]), found
+
+
+def test_a_trade_that_the_flows_and_the_databases_tell_differently_is_found(
+    held: tuple[Path, Tally],
+) -> None:
+    folder, day = held
+    told = Tally(TRADES, 0)
+    told.ends = {**day.ends, "order-0001": "AssetMismatch"}
+    told.transactions = {k: v for k, v in day.transactions.items() if k != "order-0001"}
+    *_, last = checks(Work(folder, SEED, TRADES), told)
+    assert len(last.wrong) == 1
+    assert last.wrong[0].startswith("order-0001: the flow ended with AssetMismatch")
+
+
+def test_a_worker_that_fails_by_itself_is_reported_with_its_last_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = demo.prepare
+
+    def broken(folder: Path) -> None:
+        prepare(folder)
+        (folder / "app" / "day.py").write_text("raise SystemExit('out of coffee')")
+
+    monkeypatch.setattr(demo, "prepare", broken)
+    assert run_demo(trades=1, kills=0, seed=SEED, keep=None, as_json=True) == 1
+    assert "out of coffee" in capsys.readouterr().err
+
+
+def test_a_worker_that_says_nothing_is_given_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = demo.prepare
+
+    def deaf(folder: Path) -> None:
+        prepare(folder)
+        (folder / "app" / "day.py").write_text("import signal; signal.pause()")
+
+    monkeypatch.setattr(demo, "prepare", deaf)
+    monkeypatch.setattr(demo, "PATIENCE_S", 0.2)
+    assert run_demo(trades=1, kills=0, seed=SEED, keep=None, as_json=True) == 1
+    assert "stopped" in capsys.readouterr().err
+
+
+# --- what people see --------------------------------------------------------------------------
+
+
+def test_the_trees_show_each_party_and_flow() -> None:
+    from rich.console import Console
+
+    pictures: list[object] = []
+    view = Trees(pictures.append)
+    day = Tally(5, 1)
+    for fact in (
+        {"tell": "opened", "in_flight": 0, "flows": 0, "begun": 0},
+        _moved("seller", 1, 0, "Offering P-1 for 950 EUR"),
+        _moved("seller", 1, 1, "Waiting for the buyer's proposal"),
+        _moved("buyer", 1, 0, "Settling P-1"),
+        _moved("buyer", 1, 1, "Having it sealed"),
+        _moved("buyer", 1, 2, "Waiting for the notary"),
+        _moved("notary", 1, 0, "Sealing it"),
+        _moved("notary", 1, 0, "", "done"),
+    ):
+        day.take(fact)
+        view.fact(day, fact)
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(pictures[-1])
+    text = console.export_text()
+    assert "0 settled, 0 refused, of 5" in text
+    for label in (
+        "Offering P-1",
+        "Waiting for the buyer's",
+        "Settling P-1",
+        "Waiting for the notary",
+    ):
+        assert label in text
+    assert "Sealing it" not in text, "a flow that ended is gone from the picture"
+
+
+def _moved(
+    party: str, flow_id: int, depth: int, label: str, outcome: str | None = None
+) -> dict[str, Any]:
+    moves = [(flow_id, "f", depth, label, outcome)]
+    return {"tell": "commit", "party": party, "moves": moves, "resting": []}
