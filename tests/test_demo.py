@@ -205,7 +205,7 @@ def test_a_worker_that_says_nothing_is_given_up(
     monkeypatch.setattr(demo, "prepare", deaf)
     monkeypatch.setattr(demo, "PATIENCE_S", 0.2)
     assert run_demo(trades=1, kills=0, seed=SEED, keep=None, as_json=True) == 1
-    assert "stopped" in capsys.readouterr().err
+    assert "said nothing for 0.2 s" in capsys.readouterr().err
 
 
 # --- what people see --------------------------------------------------------------------------

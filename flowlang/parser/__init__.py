@@ -7,10 +7,20 @@ tree. Importing this package does not import Lark; a first parse on a machine do
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from flowlang import syntax
 from flowlang.diagnostics import Diagnostic, in_order
-from flowlang.source import Source
+from flowlang.parser.builder import Builder
+from flowlang.parser.characters import readable
+from flowlang.parser.driver import Driver, bound
+from flowlang.parser.mistakes import FILE_BYTES, Mistakes, TooMany
+from flowlang.parser.recovery import Recovery, explain_hole
+from flowlang.parser.table import Table, table
+from flowlang.parser.tokens import Lexer
+from flowlang.source import START, Source, Span
+
+__all__ = ["Parsed", "decode", "parse"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,33 +31,112 @@ class Parsed:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def parse(source: Source) -> Parsed:
-    """Reads `source`."""
-    from flowlang.parser.builder import Builder
-    from flowlang.parser.driver import Driver
-    from flowlang.parser.mistakes import Mistakes
-    from flowlang.parser.table import table
-    from flowlang.parser.tokens import Lexer
+def decode(name: str, module: str, data: bytes) -> Source | Diagnostic:
+    """A file's bytes as a source, or why they are none."""
+    if len(data) > FILE_BYTES:
+        return Diagnostic("F001", _too_large(len(data)), name, START, _SPLIT)
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        place = _place_after(data[: error.start].decode("utf-8"))
+        message = f"this file is not UTF-8: the byte 0x{data[error.start]:02X} cannot stand here"
+        return Diagnostic("F002", message, name, place, "save the file as UTF-8")
+    if "\0" in text:
+        place = _place_after(text[: text.index("\0")])
+        message = "this file is not text: it has a NUL character"
+        return Diagnostic("F003", message, name, place, "save the file as UTF-8")
+    return Source(name, module, text)
 
-    made = table()
+
+def parse(source: Source) -> Parsed:
+    """The tree of `source`, as much of it as can be read."""
     mistakes = Mistakes(source.name)
-    lexer = Lexer(made, source.text, mistakes)
+    text = source.text.removeprefix("\ufeff")
+    size = len(text.encode("utf-8", "replace"))
+    try:
+        if size > FILE_BYTES:
+            mistakes.add("F001", START, _too_large(size), _SPLIT)
+            file = _unread(text)
+        else:
+            file = _read(text, mistakes, source.name)
+    except TooMany:
+        file = _unread(text)
+    return Parsed(file, tuple(in_order(mistakes.found)))
+
+
+def _read(text: str, mistakes: Mistakes, name: str) -> syntax.File:
+    made = table()
+    lexer = Lexer(made, readable(text, mistakes), mistakes)
     lexer.read()
+    # What is said while a tree is built counts only if that tree is kept.
+    said = Mistakes(name)
+    driver, _ = _driver(made, lexer, said)
+    if driver.feed_all(lexer.tokens):
+        file = driver.result()
+    else:
+        said = Mistakes(name)
+        driver, builder = _driver(made, lexer, said)
+        reserved = frozenset(word.upper() for word in made.reserved)
+        recovery = Recovery(driver, said, reserved, lexer.damaged, builder.broken_lines)
+        try:
+            file = recovery.read(lexer.tokens)
+        except TooMany:
+            mistakes.found += said.found
+            raise
+    mistakes.found += said.found
+    assert isinstance(file, syntax.File)
+    if lexer.unread is not None:
+        names = file.broken_names | _declared_in(text[lexer.unread :])
+        file = dataclasses.replace(file, broken_names=names)
+    return file
+
+
+def _driver(made: Table, lexer: Lexer, mistakes: Mistakes) -> tuple[Driver, Builder]:
+    """A parser of the file, and the builder of its nodes."""
 
     def read_hole(start: int, end: int, line: int, column: int) -> syntax.Expr | None:
-        driver = Driver(made, actions, "interpolated")
-        if driver.feed_all(lexer.fragment(start, end, line, column)):
-            return driver.result()
+        """The expression in a text's braces; None, and a mistake, where there is none."""
+        tokens = lexer.fragment(start, end, line, column)
+        driver = Driver(made, rules, "interpolated")
+        count, states = driver.reach(tokens)
+        if count == len(tokens):
+            driver.feed_all(tokens)
+            found: syntax.Expr = driver.result()
+            return found
+        if line not in lexer.damaged:
+            explain_hole(driver, tokens, count, states, mistakes)
         return None
 
-    builder = Builder(made, mistakes, read_hole)
-    actions = builder.actions(made)
-    driver = Driver(made, actions, "file")
-    for token in lexer.tokens:
-        if not driver.feed(token):
-            mistakes.add("F100", token.span, f"unexpected {token.kind} {token.text}")
-            file = syntax.File(None, (), (), frozenset())
-            break
-    else:
-        file = driver.result()
-    return Parsed(file, tuple(in_order(mistakes.found)))
+    builder = Builder(made, mistakes, read_hole, lexer.damaged)
+    rules = bound(made, builder)
+    return Driver(made, rules, "file"), builder
+
+
+# --- what cannot be read ----------------------------------------------------------------------
+
+_SPLIT = "split it into several files and `use` one from the other"
+
+
+def _too_large(size: int) -> str:
+    return f"this file has {size:,} bytes; {FILE_BYTES:,} is the most"
+
+
+def _place_after(text: str) -> Span:
+    line = text.count("\n") + 1
+    column = len(text) - (text.rfind("\n") + 1) + 1
+    return Span(line, column, line, column + 1)
+
+
+_DECLARATION = re.compile(
+    r"^(?:flow|record|message|error|service|function)[ \t]+([A-Za-z]\w{0,63})", re.M | re.A
+)
+
+
+def _declared_in(text: str) -> frozenset[str]:
+    return frozenset(_DECLARATION.findall(text))
+
+
+def _unread(text: str) -> syntax.File:
+    """A file of which nothing was read but what it declares."""
+    return syntax.File(None, (), (), _declared_in(text))

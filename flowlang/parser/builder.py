@@ -99,7 +99,9 @@ _ALONE = ("break", "continue", "pass", "return", "checkpoint")
 class Builder:
     """The nodes of one file."""
 
-    def __init__(self, table: Table, mistakes: Mistakes, read_hole: HoleReader) -> None:
+    def __init__(
+        self, table: Table, mistakes: Mistakes, read_hole: HoleReader, damaged: set[int]
+    ) -> None:
         self._mistakes = mistakes
         self._read_hole = read_hole
         self._reserved = frozenset(table.reserved)
@@ -107,12 +109,8 @@ class Builder:
         self._too_deep: set[int] = set()
         self._smallest: dict[object, Span] = {}
         """The places of literals that only a `-` before them makes an Int."""
-        self.broken_lines: set[int] = set()
+        self.broken_lines = set(damaged)
         """Where something could not be read."""
-
-    def actions(self, table: Table) -> list[Callable[[Parts], Any] | None]:
-        """One for each rule of the table, in its order."""
-        return [getattr(self, rule.action) if rule.action else None for rule in table.rules]
 
     # --- lists --------------------------------------------------------------------------------
 
@@ -180,7 +178,7 @@ class Builder:
             uses[0].span if uses else START,
             "nothing is declared in this file",
             "a file has messages, records, errors, services and flows, such as "
-            "`flow Hello() -> Text:` and, indented below it, `return \"hello\"`",
+            '`flow Hello() -> Text:` and, indented below it, `return "hello"`',
         )
 
     def use(self, parts: Parts) -> syntax.Use:
@@ -321,9 +319,7 @@ class Builder:
 
     def parameter(self, parts: Parts) -> syntax.Parameter:
         name, type_ = parts[0], parts[-1]
-        return syntax.Parameter(
-            name.text, type_, len(parts) == 4, between(name.span, type_.span)
-        )
+        return syntax.Parameter(name.text, type_, len(parts) == 4, between(name.span, type_.span))
 
     def type_name(self, parts: Parts) -> syntax.TypeRef:
         name: Token = parts[0]
@@ -570,9 +566,7 @@ class Builder:
         end = branches.end
         if len(parts) == 3:
             otherwise, end = self._tail(parts[2], "`else`")
-        return syntax.If(
-            tuple(branches.found), otherwise, between(branches.first.span, end)
-        )
+        return syntax.If(tuple(branches.found), otherwise, between(branches.first.span, end))
 
     def _tail(self, part: Body | syntax.Broken, of: str) -> tuple[syntax.Block, Span]:
         if isinstance(part, Body):

@@ -49,9 +49,7 @@ class Hole(NamedTuple):
     end: int
 
 
-Number = tuple[
-    str, int | decimal.Decimal | datetime.timedelta | bytes
-]
+Number = tuple[str, int | decimal.Decimal | datetime.timedelta | bytes]
 
 
 def number(text: str) -> Number | Wrong:
@@ -74,8 +72,11 @@ def _int(text: str) -> Number | Wrong:
     digits = text.replace("_", "")
     if len(digits) > 1 and digits[0] == "0":
         if digits.strip("0"):
-            return Wrong("F020", "a number does not begin with 0", f"write {digits.lstrip('0')}"
-                         if len(digits) < 30 else None)
+            return Wrong(
+                "F020",
+                "a number does not begin with 0",
+                f"write {digits.lstrip('0')}" if len(digits) < 30 else None,
+            )
         return Wrong("F020", "a number does not begin with 0", "write 0")
     if len(digits) > 19 or int(digits) > INT_MOST + 1:
         return too_large_int()
@@ -92,7 +93,10 @@ def too_large_int() -> Wrong:
 
 def _decimal(text: str) -> Number | Wrong:
     digits = text.replace("_", "")
-    if len(digits.replace(".", "").lstrip("0")) > DECIMAL_DIGITS or len(digits) > 2 * DECIMAL_DIGITS:
+    if (
+        len(digits.replace(".", "").lstrip("0")) > DECIMAL_DIGITS
+        or len(digits) > 2 * DECIMAL_DIGITS
+    ):
         return Wrong(
             "F022", f"this Decimal has more than {DECIMAL_DIGITS} digits", "write fewer digits"
         )
@@ -110,16 +114,24 @@ def _not_a_number(text: str) -> Wrong:
     shown = text if len(text) <= 30 else f"{text[:20]}…"
     whole = f"`{shown}` is not a number"
     if text[:2] in ("0x", "0X"):
-        return Wrong("F020", f"`{shown}` is not a value of bytes",
-                     "after `0x` stand pairs of digits 0-9 and A-F, such as 0xCAFE")
+        return Wrong(
+            "F020",
+            f"`{shown}` is not a value of bytes",
+            "after `0x` stand pairs of digits 0-9 and A-F, such as 0xCAFE",
+        )
     if re.fullmatch(r"[0-9_.]+[eE][0-9]*", text):
-        return Wrong("F020", whole, "there are no exponents: write all digits, such as 100000 or 0.001")
+        return Wrong(
+            "F020", whole, "there are no exponents: write all digits, such as 100000 or 0.001"
+        )
     if re.fullmatch(r"(?:[0-9]+(?:ms|s|m|h|d)){2,}", text):
         sum_ = " + ".join(re.findall(r"[0-9]+(?:ms|s|m|h|d)", text))
         return Wrong("F020", f"`{shown}` is not a duration", f"add the parts: {sum_}")
     if re.fullmatch(r"[0-9]+\.[0-9]+(?:ms|s|m|h|d)", text):
-        return Wrong("F020", f"`{shown}` is not a duration",
-                     "a duration is a whole number of ms, s, m, h or d, such as 1500ms")
+        return Wrong(
+            "F020",
+            f"`{shown}` is not a duration",
+            "a duration is a whole number of ms, s, m, h or d, such as 1500ms",
+        )
     if re.fullmatch(r"[0-9][0-9_]*(?:\.[0-9_]+)?", text):
         return Wrong("F020", whole, "put `_` only between digits, such as 1_000")
     return Wrong("F020", whole, "a number ends in digits, or in ms, s, m, h or d for a duration")
@@ -133,7 +145,7 @@ def bytes_of(text: str) -> bytes | Wrong:
         if text[position] == "\\":
             match = _BYTE_ESCAPE.match(text, position, end)
             if match is None:
-                return _bad_escape(text, position, "`\\n \\t \\r \\\" \\\\` and `\\xNN`")
+                return _bad_escape(text, position, '`\\n \\t \\r \\" \\\\` and `\\xNN`')
             made += _SIMPLE[match[1]].encode() if match[1] else bytes.fromhex(match[2])
             position = match.end()
             continue
@@ -171,8 +183,13 @@ def parts_of(text: str) -> list[str | Hole] | Wrong:
             parts.append(hole)
             position = hole.end + 1
         elif character == "}":
-            return Wrong("F019", "this `}` has no `{` before it", "a brace in a text is written `\\}`",
-                         position, 1)
+            return Wrong(
+                "F019",
+                "this `}` has no `{` before it",
+                "a brace in a text is written `\\}`",
+                position,
+                1,
+            )
         else:
             stop = _next_special(text, position, end)
             plain.append(text[position:stop])
@@ -199,7 +216,13 @@ def _escaped(text: str, position: int, end: int) -> tuple[str, int] | Wrong:
     code = int(match[2], 16)
     if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
         length = match.end() - position
-        return Wrong("F018", f"U+{code:04X} is not a character", "write the number of a Unicode character, such as `\\u{1F600}`", position, length)
+        return Wrong(
+            "F018",
+            f"U+{code:04X} is not a character",
+            "write the number of a Unicode character, such as `\\u{1F600}`",
+            position,
+            length,
+        )
     return chr(code), match.end()
 
 
@@ -223,14 +246,18 @@ def _hole(text: str, position: int, end: int) -> Hole | Wrong:
             depth -= 1
             if depth == 0:
                 if not text[position + 1 : index].strip():
-                    return Wrong("F019", "there is no expression between these braces",
-                                 "braces in a text are written `\\{` and `\\}`",
-                                 position, index + 1 - position)
+                    return Wrong(
+                        "F019",
+                        "there is no expression between these braces",
+                        "braces in a text are written `\\{` and `\\}`",
+                        position,
+                        index + 1 - position,
+                    )
                 return Hole(position + 1, index)
     return Wrong(
         "F019",
         "this `{` has no `}` in the text",
-        "`{` begins an expression, which cannot have a `\"`; a brace itself is written `\\{`",
+        '`{` begins an expression, which cannot have a `"`; a brace itself is written `\\{`',
         position,
         1,
     )

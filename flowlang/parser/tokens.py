@@ -12,11 +12,11 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from flowlang.parser.characters import unknown_character, wrong_name
 from flowlang.parser.mistakes import (
     BLOCK_DEPTH,
     EXPRESSION_DEPTH,
     FILE_TOKENS,
-    NAME_LENGTH,
     Mistakes,
 )
 from flowlang.parser.table import END, Table
@@ -101,8 +101,7 @@ class Lexer:
             self._left_open()
         self._end_line()
         while len(self._levels) > 1:
-            self._levels.pop()
-            self._add("DEDENT", "", len(self._text))
+            self._dedent(len(self._text))
         self._add(END, "", len(self._text))
 
     def fragment(self, start: int, end: int, line: int, column: int) -> list[Token]:
@@ -245,11 +244,17 @@ class Lexer:
                 self._add("INDENT", "", start)
             return
         while len(levels) > 1 and width <= levels[-2]:
-            levels.pop()
-            self._add("DEDENT", "", start)
+            self._dedent(start)
         if width != levels[-1] and width != self._odd:
             self._odd = width
             self._unaligned(start, width)
+
+    def _dedent(self, start: int) -> None:
+        self._levels.pop()
+        if self.tokens[-1].kind == "INDENT":  # nothing in the block was a token
+            self.tokens.pop()
+        else:
+            self._add("DEDENT", "", start)
 
     def _unaligned(self, start: int, width: int) -> None:
         # The line stays in the inner block, where the line before it was.
@@ -420,9 +425,7 @@ class Lexer:
 
     def _open_doc(self, position: int, end: int) -> int:
         self.unread = position
-        self._report(
-            "F014", position, 3, 'this docstring has no end', 'close it with `"""`'
-        )
+        self._report("F014", position, 3, "this docstring has no end", 'close it with `"""`')
         return end
 
     def _continued(self, match: re.Match[str]) -> int:
@@ -468,51 +471,3 @@ class Lexer:
         )
         if not self._brackets and not _REST_IS_BLANK.match(self._text, match.end()):
             self._end_line()
-
-
-def wrong_name(name: str) -> tuple[str, str, str] | None:
-    """What is wrong with a name: code, message, hint."""
-    shown = name if len(name) <= 40 else f"{name[:20]}…"
-    if not name.isascii():
-        import unicodedata
-
-        odd = next(character for character in name if not character.isascii())
-        title = unicodedata.name(odd, "a character without a name")
-        message = f"`{shown}` has the character `{odd}` (U+{ord(odd):04X}, {title})"
-        return "F015", message, "names are of the letters A-Z and a-z, digits and `_`"
-    if name.startswith("_"):
-        return "F016", f"the name `{shown}` begins with `_`", "begin names with a letter"
-    if "__" in name:
-        return "F016", f"the name `{shown}` has two `_` in a row", "put one `_` between words"
-    if len(name) > NAME_LENGTH:
-        message = f"this name has {len(name):,} letters; {NAME_LENGTH} is the most"
-        return "F017", message, "choose a shorter name"
-    return None
-
-
-def unknown_character(found: str) -> tuple[str, str | None]:
-    """The sentence for a character that means nothing here, and what was meant perhaps."""
-    if found == "\\":
-        return "`\\` means nothing outside a text", None
-    if found in "“”„«»":
-        return f"`{found}` means nothing here", 'a text is written in straight quotes: "…"'
-    if found == "'":
-        return "`'` means nothing here", 'a text is written in double quotes: "…"'
-    if found.isascii():
-        return f"`{found}` means nothing in this language", _MEANT.get(found)
-    import unicodedata
-
-    title = unicodedata.name(found[0], "a character without a name")
-    message = f"`{found[0]}` (U+{ord(found[0]):04X}, {title}) cannot stand outside a text"
-    if found[0].isspace():
-        return message, "use an ordinary space"
-    return message, None
-
-
-_MEANT = {
-    "&": "for “both”, write `and`",
-    "|": "for “either”, write `or`",
-    "~": "for “not”, write `not`",
-    "`": 'a text is written in double quotes: "…"',
-    "$": None,
-}

@@ -3,8 +3,11 @@ cheat achieves (nothing either)."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import hashlib
 import importlib
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -334,7 +337,6 @@ def test_a_seller_whose_prices_are_all_too_high_keeps_the_paper(app: SimpleNames
 
 
 def test_a_wrong_asset_is_refused_on_both_sides(app: SimpleNamespace) -> None:
-    world = make(app)
     bond = app.market.security("Bond", "B-1", 100_000, SELLER)
     extra = app.market.issue("bonds", [bond])
     world = make(app, change=lambda party, offered: _also_record(app, party, offered, extra))
@@ -724,3 +726,76 @@ def test_a_flow_at_rest_takes_less_than_a_thousand_bytes(app: SimpleNamespace) -
     resting = _hard(app, batch=1).power.resting
     assert len(resting) > 10
     assert max(resting) < 1_000
+
+
+# --- transactions and locks by themselves -----------------------------------------------------
+
+
+def test_a_stranger_can_compute_a_transactions_id(app: SimpleNamespace) -> None:
+    ledger = app.ledger_flow
+    made_by = bytes(range(32))
+    transaction = ledger.Transaction(
+        notary=NOTARY,
+        inputs=(ledger.StateRef(made_by, 0),),
+        outputs=(ledger.State("Cash", "", Party("bank"), ledger.Amount(500, "EUR"), SELLER),),
+    )
+    by_hand = (
+        b"\x93"  # an array of three
+        + (b"\x91" + b"\xa6notary")
+        + (b"\x91" + b"\x92" + b"\xc4\x20" + made_by + b"\x00")
+        + (b"\x91" + b"\x95" + b"\xa4Cash" + b"\xa0" + b"\x91\xa4bank")
+        + (b"\x92" + b"\xcd\x01\xf4" + b"\xa3EUR" + b"\x91\xa6seller")
+    )
+    assert app.transactions.canonical_bytes(transaction) == by_hand
+    assert app.transactions.id_of(transaction) == hashlib.sha256(by_hand).digest()
+
+
+@pytest.mark.parametrize(
+    ("written", "differently"),
+    [
+        (b"\xcd\x01\xf4", b"\xce\x00\x00\x01\xf4"),  # a number in more bytes than it needs
+        (b"\xa4Cash", b"\xd9\x04Cash"),  # a length in more bytes than it needs
+        (b"\xa4Cash", b"\xc4\x04Cash"),  # bytes where text is declared
+        (b"\xcd\x01\xf4", b"\xcb\x40\x7f\x40\x00\x00\x00\x00\x00"),  # a float
+    ],
+)
+def test_a_transaction_written_in_another_way_is_refused(
+    app: SimpleNamespace, written: bytes, differently: bytes
+) -> None:
+    issued = app.market.issue(SEED, [app.market.coin(500, SELLER)])
+    data = app.transactions.to_bytes(issued)
+    assert app.transactions.from_bytes(data) == issued
+    with pytest.raises(ValueError, match=r"."):
+        app.transactions.from_bytes(data.replace(written, differently))
+    with pytest.raises(ValueError, match=r"."):
+        app.transactions.from_bytes(data + b"\x00")
+
+
+def test_a_lock_runs_out_after_a_day(app: SimpleNamespace) -> None:
+    """For a flow that an operator ended, and that had no chance to release."""
+    market = app.market
+    first = market.issue(SEED, [market.coin(100, BUYER)])
+    vault = market.services(SEED, BUYER, [first])["Vault"]
+    ref = app.ledger_flow.StateRef(bytes(32), 0)
+    paper = app.ledger_flow.Holding(ref, market.security("CommercialPaper", "P", 200, SELLER))
+    noon = datetime.datetime(2025, 6, 1, 12, tzinfo=datetime.UTC)
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+
+        def at(flow_id: int, hours: int) -> Any:
+            return SimpleNamespace(
+                me=BUYER,
+                flow_id=flow_id,
+                now=noon + datetime.timedelta(hours=hours),
+                execute=lambda sql, parameters=(): db.execute(sql, parameters).fetchall(),
+            )
+
+        vault.setup(at(0, 0))
+        proposal = vault.propose(at(1, 0), paper, market.euros(60), SELLER)
+        with pytest.raises(app.ledger_flow.NotEnoughCash):
+            vault.propose(at(2, 23), paper, market.euros(60), SELLER)
+        assert vault.propose(at(2, 25), paper, market.euros(60), SELLER) == proposal
+        vault.release(at(1, 25))
+        with pytest.raises(app.ledger_flow.NotEnoughCash):
+            vault.propose(at(3, 26), paper, market.euros(60), SELLER)
+        vault.release(at(2, 26))
+        assert vault.propose(at(3, 26), paper, market.euros(60), SELLER) == proposal
