@@ -410,7 +410,7 @@ def new(name: str) -> None:
         click.echo(f"  {path.relative_to(folder)}")
     click.echo(
         f"Next: cd {shown(folder)} && flowc check . && flowc run greeting.flow Greet "
-        "--as alice to=bob name=World && python -m pytest"
+        "--as alice whom=bob name=World && python -m pytest"
     )
 
 

@@ -9,11 +9,16 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import decimal
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar, dataclass_transform
 
 from flowlang.source import Span
 
-_node = dataclasses.dataclass(frozen=True, eq=False, slots=True)
+_Class = TypeVar("_Class")
+
+
+@dataclass_transform(eq_default=False, frozen_default=True)
+def _node(cls: type[_Class]) -> type[_Class]:
+    return dataclasses.dataclass(frozen=True, eq=False, slots=True)(cls)
 
 
 # --- types ------------------------------------------------------------------------------------

@@ -22,9 +22,7 @@ class Declarations:
     services: tuple[machine.Service, ...]
 
 
-def declarations(
-    checked: types.Checked, project: Mapping[str, types.Checked]
-) -> Declarations:
+def declarations(checked: types.Checked, project: Mapping[str, types.Checked]) -> Declarations:
     """What a file without mistakes declares. `project` has the checked files by module."""
     infos = list(checked.infos.values())
     expressions = Expressions(checked, project, lambda variable: variable.name)
@@ -43,9 +41,7 @@ def declarations(
             if isinstance(info, types.RecordInfo)
         ),
         errors=tuple(
-            _error(info, expressions, source)
-            for info in infos
-            if isinstance(info, types.ErrorInfo)
+            _error(info, expressions, source) for info in infos if isinstance(info, types.ErrorInfo)
         ),
         functions=tuple(
             _function(info, source) for info in infos if isinstance(info, types.FunctionInfo)
@@ -61,9 +57,7 @@ def place(source: Source, span: Span) -> machine.Place:
     return machine.Place(span.line, source.line(span.line).strip())
 
 
-def _record(
-    info: types.RecordInfo, expressions: Expressions, source: Source
-) -> machine.Record:
+def _record(info: types.RecordInfo, expressions: Expressions, source: Source) -> machine.Record:
     fields = tuple(
         machine.Field(
             field.name,

@@ -91,9 +91,7 @@ class Expressions:
             case _:
                 return machine.Get(value, node.name)
 
-    def _known(
-        self, found: machine.Expr, declared: types.Type, here: types.Type
-    ) -> machine.Expr:
+    def _known(self, found: machine.Expr, declared: types.Type, here: types.Type) -> machine.Expr:
         """`found`, marked where tests have shown that an optional value is there."""
         optional = types.OptionalType | types.NoneType
         if isinstance(declared, types.OptionalType) and not isinstance(here, optional):

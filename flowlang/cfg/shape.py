@@ -58,9 +58,7 @@ class Shapes:
             case syntax.Receive(checks=checks):
                 inner = self.of_block(checks or ())
                 return dataclasses.replace(_nested([inner], frames=1), waits=True)
-            case (
-                syntax.SubflowStatement() | syntax.Sleep() | syntax.Checkpoint() | syntax.Hold()
-            ):
+            case syntax.SubflowStatement() | syntax.Sleep() | syntax.Checkpoint() | syntax.Hold():
                 return Shape(waits=True)
             case syntax.Open():
                 return Shape(opens=True)
@@ -69,7 +67,9 @@ class Shapes:
             case syntax.Throw():
                 return _END
             case syntax.If(branches=branches, otherwise=otherwise):
-                return _nested([self.of_block(body) for _, body in branches] + [self.of_block(otherwise or ())])
+                return _nested(
+                    [self.of_block(body) for _, body in branches] + [self.of_block(otherwise or ())]
+                )
             case syntax.While() | syntax.For():
                 return self._loop(statement)
             case syntax.Try(body=body, catches=catches):

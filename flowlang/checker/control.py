@@ -10,16 +10,14 @@ from typing import assert_never
 from flowlang import syntax
 from flowlang.checker import trees
 from flowlang.checker.findings import Findings
-from flowlang.types import FlowInfo
 
 
 class Control:
     """Checks the ways through one flow."""
 
-    def __init__(self, findings: Findings, flow: syntax.Flow, info: FlowInfo) -> None:
+    def __init__(self, findings: Findings, flow: syntax.Flow) -> None:
         self._findings = findings
         self._flow = flow
-        self._info = info
 
     def check(self) -> None:
         """All ways from the first statement."""

@@ -7,11 +7,16 @@ says: "is not none", "was examined". Knows no statements.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from flowlang.types import Variable
 
-Path: TypeAlias = "tuple[Variable, *tuple[str, ...]]"
+
+class Path(NamedTuple):
+    """`order.note.size`: a variable, or a part of one."""
+
+    root: Variable
+    parts: tuple[str, ...] = ()
 
 
 class Change(NamedTuple):
@@ -78,7 +83,7 @@ class Facts:
         self.learn(frozenset.intersection(*[end.learnt for end in ends]) - gone)
 
     def _put(self, path: Path, known: bool) -> None:
-        roots = self._by_root.setdefault(path[0], set())
+        roots = self._by_root.setdefault(path.root, set())
         if known:
             self._known.add(path)
             roots.add(path)

@@ -5,12 +5,12 @@ Writes both down and quotes the source; decides nothing about either.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from flowlang import syntax
 from flowlang.diagnostics import Diagnostic, Note, closest
 from flowlang.source import Source, Span
-from flowlang.types import Info, OperationInfo, Type, Variable
+from flowlang.types import ErrorInfo, Info, OperationInfo, RecordInfo, Type, Variable
 
 PATIENCE = 20_000
 """Names compared for a "did you mean" in one file. Comparing is slow, and a file with thousands of
@@ -30,7 +30,9 @@ class Findings:
         self.meaning_of: dict[syntax.Expr, Info | OperationInfo] = {}
         self.calls: dict[syntax.Call, tuple[syntax.Expr | None, ...]] = {}
         self.type_refs: dict[syntax.TypeRef, Type] = {}
+        self.named: Mapping[str, RecordInfo | ErrorInfo] = {}
         self.diagnostics: list[Diagnostic] = []
+        self._mistaken: set[int] = set()
         self._lines = source.text.split("\n")
         self._patience = PATIENCE
 
@@ -38,8 +40,14 @@ class Findings:
         self, code: str, span: Span, message: str, hint: str | None = None, *notes: Note | None
     ) -> None:
         """One mistake, at its place in this file."""
+        self._mistaken.add(span.line)
         known = tuple(note for note in notes if note is not None)
         self.diagnostics.append(Diagnostic(code, message, self.source.name, span, hint, known))
+
+    def has_mistake(self, block: syntax.Block) -> bool:
+        """Whether something was reported on a line of the block."""
+        lines = range(block[0].span.line, block[-1].span.end_line + 1)
+        return any(line in self._mistaken for line in lines)
 
     def note(self, message: str, span: Span) -> Note:
         """A second place in this file."""

@@ -16,7 +16,7 @@ def path_of(node: syntax.Expr, variable_of: Mapping[object, Variable]) -> Path |
         names.append(node.name)
         node = node.value
     variable = variable_of.get(node) if isinstance(node, syntax.Name) else None
-    return None if variable is None else (variable, *reversed(names))
+    return None if variable is None else Path(variable, tuple(reversed(names)))
 
 
 def present(

@@ -12,7 +12,7 @@ from flowlang import syntax
 from flowlang.checker import conversations, predefined, relations, trees, words
 from flowlang.checker.calls import Builtin, called
 from flowlang.checker.expressions import Expressions
-from flowlang.checker.facts import Facts
+from flowlang.checker.facts import Facts, Path
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names, check_casing
 from flowlang.checker.typerefs import TypeReader
@@ -187,7 +187,7 @@ class Body:
         variable = self._blocks.living[name].variable
         absent = isinstance(given, OptionalType | NoneType | Unknown)
         if isinstance(variable.type, OptionalType) and not absent:
-            self._facts.learn([(variable,)])
+            self._facts.learn([Path(variable)])
 
     def _assign(self, node: syntax.Assign) -> None:
         binding = self._blocks.living.get(node.name)

@@ -1,7 +1,8 @@
 """What to say about a token that cannot stand where it stands. Feeds no parser.
 
 A list of rules is asked in order, from the slips that people make when they come from another
-language to the general "expected …". A rule may also mend the line: then it is read as it was meant.
+language to the general "expected …". A rule may also mend the line, which is then read as it was
+meant.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from flowlang.parser import literals
 from flowlang.parser.table import END
 from flowlang.parser.tokens import Token
 from flowlang.source import Span
+
+
+OUTSIDE_OF_FLOW = "F127"
 
 
 class Said(NamedTuple):
@@ -190,7 +194,7 @@ _NOT_WORDS = frozenset({"NAME", "NUMBER", "TEXT", "BYTES", "DOC", "BROKEN", "NEW
 
 def _misspelt(scene: Scene) -> Said | None:
     token = scene.token
-    if token.kind != "NAME":
+    if token.kind != "NAME" or scene.at == 0:
         return None
     words = [kind.lower() for kind in scene.accepted if kind.isalpha() and len(kind) > 1]
     meant = closest(token.text, [word for word in words if word.upper() not in _PUNCTUATION])
@@ -238,35 +242,38 @@ def _reserved_word(scene: Scene, index: int) -> Said:
 _FOREIGN = {
     "async": "every flow may wait; there is no `async`",
     "assert": "write `require … else SomeError(…)`",
-    "class": "write `record`, `message` or `flow`",
-    "const": "write `let`",
+    "class": "declare a `record`, a `message` or a `flow`",
+    "const": "write `let …`",
     "def": "declare a flow with `flow Name():`; logic in Python is declared with "
     '`function name(…) -> T = python "module:name"`',
     "del": "values are never deleted",
-    "do": "write `while`",
-    "elseif": "write `elif`",
-    "elsif": "write `elif`",
+    "do": "write `while …:`",
+    "elseif": "write `elif …:`",
+    "elsif": "write `elif …:`",
     "except": "write `catch SomeError:`",
     "finally": "there is no `finally`; sessions end by themselves when their block is left",
-    "fn": "declare a flow with `flow Name():`",
+    "fn": "write `flow Name():`",
     "foreach": "write `for x in xs:`",
-    "fun": "declare a flow with `flow Name():`",
-    "func": "declare a flow with `flow Name():`",
+    "fun": "write `flow Name():`",
+    "func": "write `flow Name():`",
     "import": "write `use some.module: Name`",
-    "interface": "write `service`",
+    "interface": "write `service …:`",
     "loop": "write `while true:`",
     "module": "a file is a module; its name is the file's",
-    "mut": "write `var`",
+    "mut": "write `var …`",
     "raise": "write `throw SomeError(…)`",
-    "repeat": "write `while`",
-    "struct": "write `record`",
-    "switch": "write `if` and `elif`",
+    "repeat": "write `while …:`",
+    "struct": "write `record …:`",
+    "switch": "use `if` and `elif`",
     "unless": "write `if not …:`",
     "until": "write `while not …:`",
     "using": "write `use some.module: Name`",
-    "val": "write `let`",
+    "val": "write `let …`",
     "yield": "a flow gives back one result, with `return`",
 }
+
+# What to write instead is one word and its line: the line can be read with that word.
+_WORD = re.compile(r"write `([a-z]+) ")
 
 
 def _foreign(scene: Scene) -> Said | None:
@@ -316,9 +323,9 @@ def _misplaced_statement(scene: Scene) -> Said | None:
     first = scene.first
     second = scene.line[1] if len(scene.line) > 1 else None
     assigned = second is not None and second.kind in ("EQUAL", "LPAR", "DOT")
-    if scene.at == 0 and first.kind in _STATEMENTS or scene.at <= 1 and assigned:
+    if (scene.at == 0 and first.kind in _STATEMENTS) or (scene.at <= 1 and assigned):
         return Said(
-            "F127",
+            OUTSIDE_OF_FLOW,
             first.span,
             "a statement cannot stand at the left margin, outside of a flow",
             "indent it below the `flow …:` line that it belongs to",
@@ -365,7 +372,7 @@ def _pairs(scene: Scene) -> Said | None:
                 place,
                 f"a text has no `{before.text}` before it",
                 "every text may have `{expressions}` in it",
-                rest[: at - 1] + [token, *rest[at - 1 :]],
+                [*rest[: at - 1], token, *rest[at - 1 :]],
             )
     if token.kind == "DOT" and scene.wants_value and scene.after is not None:
         if scene.after.kind == "NUMBER":
@@ -403,7 +410,7 @@ def _augmented(scene: Scene, sign: str, place: Span) -> Said:
 
 def _single_equal(scene: Scene) -> Said | None:
     token, first = scene.token, scene.first
-    if token.kind != "EQUAL" or "COMPARE" not in scene.accepted and not scene.value_complete:
+    if token.kind != "EQUAL" or ("COMPARE" not in scene.accepted and not scene.value_complete):
         return None
     if first.kind in ("IF", "ELIF", "WHILE", "REQUIRE") or any(
         earlier.kind == "EQUAL" for earlier in scene.line[: scene.at]
@@ -577,6 +584,8 @@ _WORDS = {
     "NEWLINE": "the end of the line",
     END: "the end of the expression",
 }
+# Keywords that may be names too: where a name could come, they are not what is missing.
+_ALSO_NAMES = frozenset({"BY", "DEBUG", "FROM", "INFO", "PYTHON", "RPC", "SCHEDULE", "WARN"})
 _MOST = 4
 
 
@@ -602,7 +611,7 @@ def _phrases(scene: Scene) -> list[str]:
         phrases.append(_VALUES.get(kind, "a value"))
     elif "NAME" in accepted:
         phrases.append(_name_wanted(scene, kind))
-    skipped = set()
+    skipped = set(_ALSO_NAMES) if "NAME" in accepted else set()
     if scene.value_complete:
         skipped |= {"LPAR", "DOT", "IN"} if scene.first.kind != "FOR" else {"LPAR", "DOT"}
     if scene.wants_value:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from flowlang import syntax
 from flowlang.parser.driver import Driver
-from flowlang.parser.expected import Said, Scene, explain
+from flowlang.parser.expected import OUTSIDE_OF_FLOW, Said, Scene, explain
 from flowlang.parser.mistakes import Mistakes
 from flowlang.parser.tokens import Token
 
@@ -47,7 +47,7 @@ class Recovery:
         self._position = 0
         self._ignored_dedents: set[int] = set()
         self._last_line = 0
-        self._stray = False  # the lines before stand outside of a flow, and that was said
+        self._stray = False  # the line before explains why this one is outside of a flow
 
     def read(self, tokens: Sequence[Token]) -> syntax.File:
         """The tree of the whole file. `tokens` ends with END."""
@@ -113,7 +113,8 @@ class Recovery:
         count, states = self._driver.reach(line)
         if count == len(line):
             self._driver.feed_all(line)
-            self._stray = False
+            bodiless = self._tokens[self._position].kind != "INDENT"
+            self._stray = line[0].kind in _HAS_BODY and bodiless
         else:
             self._unreadable(line, count, states)
         self._last_line = line[-1].line
@@ -128,10 +129,10 @@ class Recovery:
             lambda tokens: self._driver.reach(tokens)[0],
         )
         said = explain(scene)
-        stray = scene.top and line[0].kind.lower() not in _DECLARING_WORDS and not said.mended
-        if not (stray and self._is_stray()) and not self._is_damaged(line):
+        outside = said.code == OUTSIDE_OF_FLOW
+        if not (outside and self._stray) and not self._is_damaged(line):
             self._mistakes.add(said.code, said.span, said.message, said.hint)
-        self._stray = stray
+        self._stray = outside
         meant = self._mended(said, line)
         if meant is not None and self._driver.reach(meant)[0] == len(meant):
             self._driver.feed_all(meant)
@@ -162,10 +163,6 @@ class Recovery:
                 return meant
             meant = again.mended
         return meant
-
-    def _is_stray(self) -> bool:
-        """Whether the lines before explain that this one stands outside of a flow."""
-        return self._stray or self._last_line in self._broken_lines
 
     def _is_damaged(self, line: list[Token]) -> bool:
         return not self._damaged.isdisjoint(range(line[0].line, line[-1].line + 1))

@@ -54,7 +54,8 @@ _BEFORE_BLOCK = frozenset(
     {"NAME", "RPAR", "RSQB", "TEXT", "NUMBER", "TRUE", "FALSE", "NONE", "ELSE", "TRY", "STEPS"}
 )
 _UNKNOWN = re.compile(
-    r"&&|\|\||\\[ \t]*\r?\n|'[^'\n]*'?|\"\"\"|b?\"[^\n]*|[“”„«»][^“”„«»\"\n]*[“”«»\"]|[^\x00-\x7f]+|."
+    r"&&|\|\||\\[ \t]*\r?\n|'[^'\n]*'?|\"\"\"|b?\"[^\n]*"
+    r"|[“”„«»][^“”„«»\"\n]*[“”«»\"]|[^\x00-\x7f]+|."
 )
 _WRITTEN = {"&&": ("AND", "and"), "||": ("OR", "or"), "!": ("NOT", "not")}
 
@@ -122,8 +123,10 @@ class Lexer:
     def _scan(self, position: int, end: int) -> None:
         budget = FILE_TOKENS
         while position < end and self.unread is None:
-            scanner = self._pattern.scanner(self._text, position, end)
-            for match in itertools.islice(iter(scanner.match, None), budget):
+            matches = self._pattern.finditer(self._text, position, end)
+            for match in itertools.islice(matches, budget):
+                if match.start() != position:
+                    break  # no token begins here
                 budget -= 1
                 position = match.end()
                 kind = match.lastgroup

@@ -85,7 +85,7 @@ async def main(folder, flows):
     alice, bob = await nodes(folder, "alice", "bob")
     begun = time.perf_counter()
     async def one():
-        handle = await alice.start(bench.Asker_v1, to=Party("bob"), rounds=10)
+        handle = await alice.start(bench.Asker_v1, whom=Party("bob"), rounds=10)
         assert await handle.result() == 90
     await asyncio.gather(*[one() for _ in range(flows)])
     while len(alice._outbox) or len(bob._outbox) or bob.flows():
@@ -99,7 +99,7 @@ W3_MAKE = """
 async def main(folder, flows):
     alice, bob = await nodes(folder, "alice", "bob")
     handles = await asyncio.gather(*[
-        alice.start(bench.Waiter_v1, to=Party("bob"), first=f"customer {n:05}", second="EUR and USD",
+        alice.start(bench.Waiter_v1, whom=Party("bob"), first=f"customer {n:05}", second="EUR and USD",
                     count=n, total=100 * n, blob=n.to_bytes(32, "big")) for n in range(flows)])
     while len(alice._outbox) or len(bob._outbox):
         await asyncio.sleep(0.01)

@@ -84,6 +84,8 @@ class Blocks:
         if first is not None:
             first()
         self.statements(size)
+        if chance(self.choices, 80):
+            self.finish(mark)
         self.settle(mark)
         for talk, _ in duties:
             while talk.quota and not talk.dropped:
@@ -105,7 +107,22 @@ class Blocks:
             while talk.remaining and not talk.held():
                 self.play(talk)
 
+    def finish(self, mark: int) -> None:
+        """Go on with the sessions opened since `mark` to the ends of their scripts."""
+        for talk in reversed(self.talks[mark:]):
+            while talk.remaining and self.playable(talk) and talk is not self.plan.talk:
+                if chance(self.choices, 30):
+                    self.statements(1)
+                else:
+                    self.play(talk)
+
     def play(self, talk: Talk) -> None:
+        raise NotImplementedError
+
+    def playable(self, talk: Talk) -> bool:
+        raise NotImplementedError
+
+    def throwers(self) -> list[tuple[int, Maker]]:
         raise NotImplementedError
 
     def conversations(self) -> list[tuple[int, Maker]]:
@@ -494,7 +511,12 @@ class Blocks:
         ending = None
         if lone and chance(self.choices, 20):
             ending = lambda: self.throw_if_possible(pick(self.choices, lone))  # noqa: E731
-        self.block(1 + self.choices.below(4), [(t, count) for t in duties], leave=ending)
+        self.block(
+            1 + self.choices.below(3),
+            [(t, count) for t in duties],
+            first=self.try_something if not duties else None,
+            leave=ending,
+        )
         self.guards.pop()
         if talk is not None:
             talk.dropped = True
@@ -506,13 +528,24 @@ class Blocks:
             if talk.quota is not None:
                 talk.quota -= count
 
+    def try_something(self) -> None:
+        """What a `try` is for: something that may throw, often after a wait."""
+        if self.book.room <= 0 or chance(self.choices, 15):
+            return
+        self.book.room -= 1
+        if chance(self.choices, 30) and self.names.assignable():
+            self.assign()
+        weighted(self.choices, [(1, self.checkpoint), *self.throwers()])()
+
     def throw_if_possible(self, name: str) -> None:
         if self.can_throw(name):
             self.throw(name)
 
     def clauses(self) -> list[tuple[str, ...]]:
         """What the catches catch: every error at most once."""
-        left = [*self.book.errors, "Taken", "Picky", *BUILT_IN]
+        left = list(self.book.errors)
+        left[1:1] = ["SessionEnded"]
+        left += ["Taken", "Picky", *(error for error in BUILT_IN if error != "SessionEnded")]
         clauses = []
         for _ in range(1 + self.choices.below(3)):
             count = weighted(self.choices, [(5, 1), (3, 2), (1, 3)])

@@ -37,6 +37,30 @@ class Flows(Blocks):
             options.append((10, self.recurse))
         return options
 
+    def throwers(self) -> list[tuple[int, Maker]]:
+        options: list[tuple[int, Maker]] = [(6, self.call)]
+        if self.may_open():
+            options.append((12, self.converse))
+        if self.can_throw("Picky"):
+            options.append((2, self.picky))
+        if self.can_throw("Taken"):
+            options.append((3, self.claim))
+        if any(self.can_throw(error) for error in self.book.errors):
+            options.append((4, self.require_caught))
+        return options
+
+    def converse(self) -> None:
+        """A whole conversation at once."""
+        mark = len(self.talks)
+        self.open()
+        self.finish(mark)
+
+    def require_caught(self) -> None:
+        """A check that this very `try` catches."""
+        error = pick(self.choices, [e for e in self.book.errors if self.can_throw(e)])
+        condition = self.make.condition(1)
+        self.line(f"require {condition.text} else {self.error(error)}")
+
     # --- whose turn it is, and whether it may be taken now ---
 
     def may_speak(self, talk: Talk) -> bool:

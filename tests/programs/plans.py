@@ -104,7 +104,7 @@ class Book:
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
-        self.room = 6 + choices.below(50)
+        self.room = 4 + choices.below(36)
         self.plans: list[Plan] = []
         self.waiting: list[Plan] = []
         self.responders: dict[str, list[Responder]] = {}

@@ -43,6 +43,7 @@ from flowrt.core.registry import AnyFlow, Registry
 from flowrt.core.values import (
     CHECKPOINT_FORMAT,
     MAX_FRAME_BYTES,
+    MAX_TEXT,
     BadBytes,
     Checkpoint,
     Confirm,
@@ -78,10 +79,6 @@ ORPHAN = -1
 
 MAX_TURNS = 1_000_000
 """How many turns of loops one step may take."""
-
-MAX_TEXT = 500
-MAX_ID = 64
-"""How much is kept of a text or an id that a peer wrote."""
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -209,7 +206,7 @@ def advance(
     committed). None when there is nothing to write: a repeated arrival, a stale timer.
 
     Raises:
-        NotTaken: the letter is not for this flow, or too early; it must not be acknowledged.
+        NotTaken: the letter came too early; it must not be acknowledged.
         Exception: the step failed, by the author's Python or by our fault; nothing of it counts.
     """
     commit = Commit()
@@ -240,7 +237,7 @@ def admit(checkpoint: Checkpoint, event: Event, world: World) -> Commit:
 
 
 class NotTaken(Exception):
-    """A letter that is not acknowledged: from the wrong party, or too far ahead."""
+    """A letter that is not acknowledged: too far ahead, or more than an inbox may hold."""
 
 
 def _arrive(checkpoint: Checkpoint, event: Arrival, commit: Commit) -> bool:
@@ -249,19 +246,33 @@ def _arrive(checkpoint: Checkpoint, event: Arrival, commit: Commit) -> bool:
     if session is None:
         return False  # It ended here; what still comes for it has no reader, and needs none.
     if not sessions.is_for(session, event.peer, letter.secret):
-        raise NotTaken
+        # Answered like the one above, so that guessing tells a stranger nothing.
+        return False
     expected, held = session.expected, len(session.inbox)
     taken, freed = sessions.take(session, letter.seq, letter.content)
     if not taken:
         raise NotTaken
     commit.outbox += [(session.peer, letter) for letter in freed]
-    if session.closed and (
-        session.status == sessions.OPEN
-        or (session.frame == ORPHAN and type(sessions.head(session)) is Reject)
-    ):
+    if session.closed and _is_settled(checkpoint, session):
         checkpoint.sessions.remove(session)
         return True
     return session.expected != expected or len(session.inbox) != held
+
+
+def _is_settled(checkpoint: Checkpoint, session: SessionState) -> bool:
+    """Whether a session that was closed here is good for nothing more. A rejected one is kept for
+    its frame, which ends with that error, but one such is enough."""
+    if session.status in (sessions.OPEN, sessions.OVER):
+        return True
+    if sessions.head(session) is None:
+        return False
+    return session.frame == ORPHAN or any(
+        other is not session
+        and other.closed
+        and other.frame == session.frame
+        and sessions.head(other) is not None
+        for other in checkpoint.sessions
+    )
 
 
 def find(checkpoint: Checkpoint, number: int) -> SessionState | None:
@@ -280,7 +291,12 @@ def can_go_on(checkpoint: Checkpoint, now_us: int) -> bool:
         return True
     if kind is OnMessage:
         session = find(checkpoint, waiting.session)  # type: ignore[union-attr]
-        return session is None or session.closed or sessions.head(session) is not None
+        return (
+            session is None
+            or session.closed
+            or session.status == sessions.OVER
+            or sessions.head(session) is not None
+        )
     if kind is OnTime:
         return waiting.due_us <= now_us  # type: ignore[union-attr]
     if kind is OnAcceptance:
@@ -457,6 +473,8 @@ class StepRun:
                 session.frame = ORPHAN
                 if not session.closed:
                     self._end(session, farewell)
+                elif _is_settled(checkpoint, session):
+                    checkpoint.sessions.remove(session)
         checkpoint.frames.pop()
 
     def _end(self, session: SessionState, farewell: Content) -> None:
@@ -464,8 +482,7 @@ class StepRun:
         if letter is not None:
             self._commit.outbox.append((session.peer, letter))
         session.closed = True
-        rejected = session.frame == ORPHAN and type(sessions.head(session)) is Reject
-        if rejected or session.status in (sessions.OPEN, sessions.OVER):
+        if _is_settled(self._checkpoint, session):
             self._checkpoint.sessions.remove(session)
 
     # --- what arrived ---
@@ -491,7 +508,7 @@ class StepRun:
             except BadBytes:
                 break
             peer = session.peer if session is not None else None
-            return error_of(kind, fields, content.error_id[:MAX_ID], peer)
+            return error_of(kind, fields, content.error_id, peer)
         return _built_in(UnexpectedFlowEnd(), content.error_id, session)
 
     # --- what generated code calls ---
@@ -547,7 +564,8 @@ class StepRun:
         if type(content) is not Data:
             raise self._error_from(session, content)
         if content.name != kind.wire:
-            raise UnexpectedMessage(f"{content.name} arrived where {kind.wire} was expected")
+            came = content.name[:MAX_TEXT]
+            raise UnexpectedMessage(f"{came} arrived where {kind.wire} was expected")
         return decode_message(kind, content.body)
 
     def result(self, flow: type[Flow[R]]) -> R:
@@ -614,7 +632,7 @@ _ON_COMMIT = OnCommit()
 
 
 def _built_in(error: FlowError, error_id: str, session: SessionState | None) -> FlowError:
-    error.error_id = error_id[:MAX_ID]
+    error.error_id = error_id
     error.peer = Party(session.peer) if session is not None else None
     return error
 

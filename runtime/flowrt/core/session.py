@@ -23,6 +23,7 @@ from flowrt.core.values import (
     Confirm,
     Content,
     Data,
+    Failure,
     Invite,
     Letter,
     Reject,
@@ -35,6 +36,13 @@ WINDOW = 64
 """How far ahead of the next expected number content is kept; what is further ahead is not taken
 (nor acknowledged), so the peer sends it again."""
 
+UNREAD = 10_000
+UNREAD_BYTES = 16 << 20
+"""How much may wait in an inbox unread; the peer must send again what comes beyond."""
+
+FEW = 16
+"""So few are never too many: one frame is at most 1 MiB."""
+
 
 def is_for(session: SessionState, peer: str, secret: bytes) -> bool:
     """Whether this authenticated peer may speak in this session."""
@@ -42,49 +50,71 @@ def is_for(session: SessionState, peer: str, secret: bytes) -> bool:
 
 
 def take(session: SessionState, seq: int, content: Content) -> tuple[bool, list[Letter]]:
-    """One arrival. Returns whether it is now held (or was before), so that it may be acknowledged,
-    and the letters that its confirmation sets free."""
-    if seq < session.expected:
+    """One arrival. Returns whether it is now held (or was before, or will never be read), so that
+    it may be acknowledged, and the letters that its confirmation sets free."""
+    if seq < session.expected or _is_finished(session):
         return True, []  # A peer repeats after a reconnect: look at the number before the state.
-    if seq >= session.expected + WINDOW:
+    if seq >= session.expected + WINDOW or (
+        len(session.inbox) >= FEW and _is_full(session, seq, content)
+    ):
         return False, []
-    place = 0
-    for place, (held, _) in enumerate(session.inbox):  # noqa: B007
-        if held == seq:
-            return True, []
-        if held > seq:
-            break
-    else:
-        place = len(session.inbox)
-    session.inbox.insert(place, (seq, content))
-    return True, _catch_up(session)
+    inbox = session.inbox
+    place = len(inbox)
+    while place and inbox[place - 1][0] > seq:
+        place -= 1
+    if place and inbox[place - 1][0] == seq:
+        return True, []
+    inbox.insert(place, (seq, content))
+    return True, _catch_up(session, place) if seq == session.expected else []
 
 
-def _catch_up(session: SessionState) -> list[Letter]:
+def _is_finished(session: SessionState) -> bool:
+    """Whether the peer's last word was read, or is held in its order: what still comes has no
+    reader."""
+    if session.status == OVER:
+        return True
+    if not session.inbox:
+        return False
+    seq, content = session.inbox[-1]
+    return seq < session.expected and type(content) is not Data
+
+
+def _is_full(session: SessionState, seq: int, content: Content) -> bool:
+    """Whether a peer has sent so much that was not read that it must wait. What a gap waits for is
+    taken always, or nothing could be read any more."""
+    if seq == session.expected and head(session) is None:
+        return False
+    if len(session.inbox) >= UNREAD:
+        return True
+    return _size(content) + sum(_size(held) for _, held in session.inbox) > UNREAD_BYTES
+
+
+def _size(content: Content) -> int:
+    if type(content) is Data:
+        return len(content.body)
+    return len(content.fields) if type(content) is Failure else 0
+
+
+def _catch_up(session: SessionState, index: int) -> list[Letter]:
+    """Count what is in order from `index` on; a confirmation among it is taken at once."""
     freed: list[Letter] = []
-    index = _unread(session)
-    while index < len(session.inbox) and session.inbox[index][0] == session.expected:
-        _, content = session.inbox[index]
+    inbox = session.inbox
+    while index < len(inbox) and inbox[index][0] == session.expected:
+        content = inbox[index][1]
         session.expected += 1
         if type(content) is Confirm:
-            del session.inbox[index]
-            freed = _confirmed(session, content)
-        elif type(content) is Reject:
+            del inbox[index]
+            freed += _confirmed(session, content)
+            continue
+        if session.status == INVITED and type(content) is not Reject:
+            content = Reject("the peer began with neither a confirmation nor a rejection", "")
+            inbox[index] = (session.expected - 1, content)
+        index += 1
+        if type(content) is not Data:
+            del inbox[index:]
+        if type(content) is Reject:
             session.unsent.clear()
-            index += 1
-        else:
-            index += 1
     return freed
-
-
-def _unread(session: SessionState) -> int:
-    """How many at the head of the inbox are in order, to be read."""
-    count = 0
-    for seq, _ in session.inbox:
-        if seq >= session.expected:
-            break
-        count += 1
-    return count
 
 
 def _confirmed(session: SessionState, content: Confirm) -> list[Letter]:
@@ -192,10 +222,14 @@ class Seen(msgspec.Struct, array_like=True):
         return number < self.low or number in self.above
 
     def add(self, number: int) -> None:
-        self.above.append(number)
-        while self.low in self.above:
-            self.above.remove(self.low)
+        if number != self.low:
+            self.above.append(number)
+            return
+        held = set(self.above)
+        self.low += 1
+        while self.low in held:
             self.low += 1
+        self.above = [n for n in self.above if n > self.low]
 
 
 class Peer(msgspec.Struct, array_like=True):
@@ -216,23 +250,24 @@ class Peer(msgspec.Struct, array_like=True):
 
     def welcome(self, invitation: Invite) -> bool | None:
         """True for a new invitation (now remembered), False for a repeated one, None for one that
-        is too far ahead or of a forgotten incarnation: not taken, not acknowledged."""
+        is too far ahead: not taken, not acknowledged."""
         for seen in self.seen:
-            if hmac.compare_digest(seen.incarnation, invitation.incarnation):
+            if seen.incarnation == invitation.incarnation:
                 break
         else:
-            if len(self.seen) >= INCARNATIONS:
-                return None
             seen = Seen(invitation.incarnation, 0, [])
-            self.seen.append(seen)
         if seen.has(invitation.number):
             return False
-        if invitation.number < 0 or len(seen.above) >= AHEAD:
+        # The missing number is taken always, or its successors would wait for ever.
+        if invitation.number != seen.low and len(seen.above) >= AHEAD:
             return None
         seen.add(invitation.number)
+        if not self.seen or self.seen[-1] is not seen:
+            # The one that was in use longest ago is forgotten.
+            self.seen = [*[s for s in self.seen if s is not seen][1 - INCARNATIONS :], seen]
         return True
 
 
 INCARNATIONS = 16
 AHEAD = 4096
-"""How many invitations may have overtaken a missing one."""
+"""How many incarnations are remembered, and how many invitations may overtake a missing one."""

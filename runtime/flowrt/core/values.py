@@ -7,14 +7,17 @@ by a name that it was sent.
 from __future__ import annotations
 
 import functools
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
-from flowrt.core.flow import FlowError, Malformed, Message, Party, State
+from flowrt.core.flow import INT_MAX, FlowError, Malformed, Message, Party, State
 
 MAX_FRAME_BYTES = 1 << 20
 """The largest frame that is sent or read."""
+
+MAX_TEXT = 500
+"""How much is kept of a text that a peer wrote."""
 
 CHECKPOINT_FORMAT = 1
 
@@ -23,20 +26,29 @@ M = TypeVar("M", bound=Message)
 
 # --- what travels -----------------------------------------------------------------------------
 
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)]
+"""A count, or a row's key at the other side: what a store's integer can hold."""
+
+Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=1000)]
+Reason: TypeAlias = Annotated[str, msgspec.Meta(max_length=4000)]
+ErrorId: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
+Secret: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+Incarnation: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
+
 
 class Data(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=0):
     """A message: its qualified name and its canonical bytes."""
 
-    name: str
+    name: Name
     body: bytes
 
 
 class Confirm(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     """The responder runs: where it is reached, and its flow's version."""
 
-    flow: int
-    session: int
-    version: int
+    flow: Number
+    session: Number
+    version: Number
 
 
 class End(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -50,16 +62,16 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
     `UnexpectedFlowEnd` and disclose only their id.
     """
 
-    name: str
+    name: Name
     fields: bytes
-    error_id: str
+    error_id: ErrorId
 
 
 class Reject(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     """The invitation was not accepted."""
 
-    reason: str
-    error_id: str
+    reason: Reason
+    error_id: ErrorId
 
 
 Content = Data | Confirm | End | Failure | Reject
@@ -72,24 +84,24 @@ class Invite(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=0):
     The session is known to both by `secret`; `first` is the first message, if it was ready.
     """
 
-    number: int
-    incarnation: bytes
-    flow: str
-    initiator: str
-    version: int
-    from_flow: int
-    from_session: int
-    secret: bytes
+    number: Number
+    incarnation: Incarnation
+    flow: Name
+    initiator: Name
+    version: Number
+    from_flow: Number
+    from_session: Number
+    secret: Secret
     first: Data | None
 
 
 class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     """Content number `seq` of one direction of a session, to the receiver's own address."""
 
-    to_flow: int
-    to_session: int
-    secret: bytes
-    seq: int
+    to_flow: Number
+    to_session: Number
+    secret: Secret
+    seq: Number
     content: Content
 
 
@@ -200,6 +212,10 @@ class BadBytes(Exception):
     """Bytes that are not what they should be: damaged, or of another version."""
 
 
+_DECODING = (msgspec.MsgspecError, RecursionError, ValueError)
+"""What decoding raises: msgspec leaves UTF-8's errors, which are ValueErrors, as they are."""
+
+
 # --- codecs -----------------------------------------------------------------------------------
 
 
@@ -250,7 +266,7 @@ def decode(kind: Any, data: bytes) -> Any:
     """The value of type `kind` in `data`. Raises BadBytes for anything else."""
     try:
         return decoder(kind).decode(data)
-    except (msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
+    except (*_DECODING, TypeError) as error:
         raise BadBytes(str(error)) from None
 
 
@@ -259,7 +275,7 @@ def decode_message(kind: type[M], data: bytes) -> M:
     try:
         message: M = decode(kind, data)
     except BadBytes as error:
-        raise Malformed(f"{kind.wire} could not be read: {error}") from None
+        raise Malformed(f"{kind.wire} could not be read: {error}"[:MAX_TEXT]) from None
     return message
 
 
@@ -269,7 +285,7 @@ def decode_frame(data: bytes) -> Frame:
         raise BadBytes(f"a frame of {len(data)} bytes is larger than {MAX_FRAME_BYTES}")
     try:
         return _FRAME.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _DECODING as error:
         raise BadBytes(str(error)) from None
 
 
@@ -281,7 +297,7 @@ def decode_checkpoint(data: bytes, states_of: Any) -> Checkpoint:
     """
     try:
         raw = _CHECKPOINT.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _DECODING as error:
         raise BadBytes(f"the checkpoint cannot be read: {error}") from None
     if raw.format != CHECKPOINT_FORMAT:
         raise BadBytes(f"the checkpoint has format {raw.format}, this is {CHECKPOINT_FORMAT}")

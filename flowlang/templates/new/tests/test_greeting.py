@@ -18,7 +18,7 @@ async def greet(name: str) -> str:
         for party in ("alice", "bob")
     ]
     try:
-        handle = await alice.start(greeting_flow.Greet_v1, to=Party("bob"), name=name)
+        handle = await alice.start(greeting_flow.Greet_v1, whom=Party("bob"), name=name)
         return await handle.result()
     finally:
         await alice.close()

@@ -1,0 +1,154 @@
+"""Statements that never wait, as actions. Knows which sessions end where a block is left, and no
+blocks of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flowlang import machine, syntax, types
+from flowlang.cfg.declarations import place
+from flowlang.cfg.expressions import Expressions
+from flowlang.cfg.shape import Shapes
+from flowlang.cfg.variables import Variables
+
+
+class Actions:
+    """Turns statements into actions, in the order of the source, and remembers at which nesting
+    depths a session may be open at this point."""
+
+    def __init__(
+        self,
+        checked: types.Checked,
+        expressions: Expressions,
+        variables: Variables,
+        shapes: Shapes,
+    ) -> None:
+        self._checked = checked
+        self._expressions = expressions
+        self._variables = variables
+        self._shapes = shapes
+        self._opened: list[bool] = []
+        self._loops: list[int] = []
+
+    # --- blocks and their sessions ----------------------------------------------------------
+
+    def enter(self) -> None:
+        """A block begins; the flow's own is at depth 0."""
+        self._opened.append(False)
+
+    def exit(self) -> None:
+        """The block ends."""
+        self._opened.pop()
+
+    def leave(self, depth: int) -> list[machine.Action]:
+        """What ends the sessions opened deeper than `depth`, if at this point there can be any."""
+        if depth >= 0 and any(self._opened[depth + 1 :]):
+            return [machine.Leave(depth)]
+        return []
+
+    def block(self, block: Iterable[syntax.Statement], depth: int) -> tuple[machine.Action, ...]:
+        """A block of the source at this nesting depth."""
+        statements = tuple(block)
+        self.enter()
+        found: list[machine.Action] = []
+        for statement in statements:
+            found += self.of(statement, depth)
+        if self._shapes.of_block(statements).goes_on:
+            found += self.leave(depth - 1)
+        self.exit()
+        return tuple(found)
+
+    # --- statements -------------------------------------------------------------------------
+
+    def of(self, statement: syntax.Statement, depth: int) -> list[machine.Action]:
+        """One statement in a block at this nesting depth."""
+        at = place(self._checked.source, statement.span)
+        expression = self._expressions.of
+        match statement:
+            case syntax.Let(value=value) | syntax.Assign(value=value):
+                if isinstance(value, syntax.Subflow):
+                    raise ValueError("a subflow is waited for")
+                found = expression(value)
+                return [machine.Assign(self._variables.bind(statement), found, at)]
+            case syntax.If(branches=branches, otherwise=otherwise):
+                ways = tuple(
+                    (expression(condition), self.block(body, depth + 1))
+                    for condition, body in branches
+                )
+                return [machine.If(ways, self.block(otherwise or (), depth + 1), at)]
+            case syntax.While(condition=condition, body=body):
+                test = expression(condition)
+                return [machine.While(test, self._round(body, depth), at)]
+            case syntax.For():
+                return [self._for(statement, depth, at)]
+            case syntax.Break():
+                return [*self.leave(self._loops[-1]), machine.Break(at)]
+            case syntax.Continue():
+                return [*self.leave(self._loops[-1]), machine.Continue(at)]
+            case syntax.Try():
+                return [self._try(statement, depth, at)]
+            case _:
+                return self._simple(statement, depth, at)
+
+    def _simple(
+        self, statement: syntax.Statement, depth: int, at: machine.Place
+    ) -> list[machine.Action]:
+        expression = self._expressions.of
+        match statement:
+            case syntax.Return(value=value) if not isinstance(value, syntax.Subflow):
+                return [machine.Return(None if value is None else expression(value), at)]
+            case syntax.Pass():
+                return []
+            case syntax.Open():
+                return [self._open(statement, depth, at)]
+            case syntax.Send(value=value, session=session):
+                return [machine.Send(expression(session), expression(value), at)]
+            case syntax.Throw(error=error):
+                return [machine.Throw(expression(error), at)]
+            case syntax.Require(condition=condition, error=error):
+                return [machine.Require(expression(condition), expression(error), at)]
+            case syntax.StepTo(name=name, label=label):
+                text = None if label is None else expression(label)
+                return [machine.Progress(name, text, at)]
+            case syntax.Log(level=level, text=text):
+                return [machine.Log(level, expression(text), at)]
+            case syntax.CallStatement(call=call):
+                return [machine.Do(expression(call), at)]
+            case _:
+                raise ValueError(f"{type(statement).__name__} is no action")
+
+    def _open(self, node: syntax.Open, depth: int, at: machine.Place) -> machine.Open:
+        party = self._expressions.of(node.party)
+        flow = self._checked.meaning_of[node.flow].name
+        self._opened[-1] = True
+        return machine.Open(self._variables.bind(node), flow, party, depth, at)
+
+    def _round(self, body: syntax.Block, depth: int) -> tuple[machine.Action, ...]:
+        self._loops.append(depth)
+        found = self.block(body, depth + 1)
+        self._loops.pop()
+        return found
+
+    def _for(self, node: syntax.For, depth: int, at: machine.Place) -> machine.For:
+        values = self._expressions.of(node.values)
+        is_map = isinstance(self._expressions.type_of(node.values), types.MapType)
+        name = self._variables.bind(node)
+        return machine.For(name, values, is_map, self._round(node.body, depth), at)
+
+    def _try(self, node: syntax.Try, depth: int, at: machine.Place) -> machine.Try:
+        body = self.block(node.body, depth + 1)
+        opens = self._shapes.of_block(node.body).opens
+        catches = []
+        for catch in node.catches:
+            errors, name = self.caught(catch)
+            inner = self.block(catch.body, depth + 1)
+            if opens:
+                inner = (machine.Leave(depth), *inner)
+            where = place(self._checked.source, catch.span)
+            catches.append(machine.CatchBlock(errors, name, inner, where))
+        return machine.Try(body, tuple(catches), depth, at)
+
+    def caught(self, catch: syntax.Catch) -> tuple[tuple[str, ...], str | None]:
+        """The errors that a catch takes, and the variable that holds the one it took."""
+        errors = tuple(self._checked.meaning_of[error].name for error in catch.errors)
+        return errors, None if catch.name is None else self._variables.bind(catch)

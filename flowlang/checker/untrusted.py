@@ -1,0 +1,561 @@
+"""Data that another party sent, and whether it was examined before it is used.
+
+Knows from where each variable has its value and what a condition looks at. Believes that names and
+types are right, or that their mistakes are reported.
+
+Suspicion is worked out in two steps. First, for the whole flow and regardless of order: which
+variables can hold foreign data at all. Then, statement by statement: which parts were examined.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple, TypeAlias, assert_never
+
+from flowlang import syntax
+from flowlang.checker import trees
+from flowlang.checker.calls import called
+from flowlang.checker.facts import Facts, Path
+from flowlang.checker.findings import Findings
+from flowlang.diagnostics import Note
+from flowlang.types import (
+    ErrorInfo,
+    FlowInfo,
+    FunctionInfo,
+    Named,
+    OperationInfo,
+    ParameterInfo,
+    RecordInfo,
+    Variable,
+)
+
+MAX_PARTS = 32
+"""Longer paths, and lets made of more parts than this, are followed as a whole."""
+
+Origin: TypeAlias = Literal["received", "caught", "parameter"]
+
+
+@dataclasses.dataclass
+class Suspicion:
+    """What is foreign about a variable. `root` is the variable that foreign data came in by, the
+    latest if there are several. A `let` is as clean as its `sources`; where they are None, the
+    variable is examined for itself."""
+
+    root: Variable
+    sources: tuple[Path, ...] | None = None
+
+
+class Read(NamedTuple):
+    """A variable, or a part of one, that an expression reads; `whole` unless only a part of that
+    is used which has no path, such as `lines[i].count`."""
+
+    node: syntax.Expr
+    path: Path
+    whole: bool
+
+
+class Mentioned(NamedTuple):
+    """What a condition looks at. An `idle` one comes out the same whatever the data is."""
+
+    paths: frozenset[Path]
+    roots: frozenset[Variable]
+    idle: bool = False
+
+
+class Origins:
+    """Where the variables of one flow have their values from, in whatever order things happen."""
+
+    def __init__(self, findings: Findings, flow: syntax.Flow, info: FlowInfo) -> None:
+        self.roots: dict[Variable, Origin] = {}
+        self.born: dict[Variable, int] = {}
+        self.suspicions: dict[Variable, Suspicion] = {}
+        self._variable_of = findings.variable_of
+        self._meaning_of = findings.meaning_of
+        self._aliases: dict[Variable, Path] = {}
+        self._feeds: dict[Variable, list[Variable]] = {}
+        for node, parameter in zip(flow.parameters, info.parameters, strict=True):
+            if parameter.untrusted:
+                self._root(node, "parameter")
+        for statement in trees.statements(flow.body):
+            self._statement(statement)
+        self._spread()
+        self._settle_lets(flow.body)
+        self.by_name: dict[str, list[Variable]] = {}
+        for variable in self.suspicions:
+            self.by_name.setdefault(variable.name, []).append(variable)
+
+    def _root(self, node: object, origin: Origin) -> None:
+        variable = self._birth(node)
+        if variable is not None:
+            self.roots[variable] = origin
+
+    def _birth(self, node: object) -> Variable | None:
+        variable = self._variable_of.get(node)
+        if variable is not None:
+            self.born.setdefault(variable, len(self.born))
+        return variable
+
+    def _statement(self, statement: syntax.Statement) -> None:
+        match statement:
+            case syntax.Receive(checks=checks) if checks is not None:
+                self._root(statement, "received")
+            case syntax.Try(catches=catches):
+                for catch in catches:
+                    self._root(catch, "caught")
+            case syntax.Let(value=value) | syntax.For(values=value) | syntax.Assign(value=value):
+                target = self._birth(statement)
+                if target is None or isinstance(value, syntax.Subflow):
+                    return
+                for read in self.reads(value):
+                    self._feeds.setdefault(read.path.root, []).append(target)
+                alias = self.path(value)
+                fixed = isinstance(statement, syntax.Let) and not statement.mutable
+                # What may get another value is no second name of anything, nor is what reads it.
+                if fixed and alias and not alias.root.mutable and len(alias.parts) < MAX_PARTS:
+                    self._aliases[target] = alias
+            case _:
+                pass  # The other statements give no variable a value, or one to be trusted.
+
+    def _spread(self) -> None:
+        """Whatever is made of foreign data is foreign; the latest root counts."""
+        for root in sorted(self.roots, key=self.born.__getitem__, reverse=True):
+            waiting = [root]
+            while waiting:
+                variable = waiting.pop()
+                if variable not in self.suspicions:
+                    self.suspicions[variable] = Suspicion(root)
+                    waiting += self._feeds.get(variable, ())
+
+    def _settle_lets(self, body: syntax.Block) -> None:
+        for statement in trees.statements(body):
+            if not isinstance(statement, syntax.Let) or isinstance(statement.value, syntax.Subflow):
+                continue
+            target = self._variable_of.get(statement)
+            suspicion = self.suspicions.get(target) if target is not None else None
+            if suspicion is None or statement.mutable:
+                continue
+            sources: set[Path] = set()
+            for read in self.reads(statement.value):
+                below = self.suspicions.get(read.path.root)
+                if below is not None:
+                    sources.update(below.sources or (read.path,))
+            settled = not any(path.root.mutable for path in sources)
+            if settled and len(sources) <= MAX_PARTS:
+                suspicion.sources = tuple(sorted(sources, key=self._order))
+
+    def _order(self, path: Path) -> tuple[int, tuple[str, ...]]:
+        return self.born.get(path.root, -1), path.parts
+
+    # --- reading expressions ----------------------------------------------------------------
+
+    def path(self, node: syntax.Expr) -> Path | None:
+        """The variable or part of one that an expression is; a second name counts as the first."""
+        parts: list[str] = []
+        while True:
+            match node:
+                case syntax.Attribute(value=value, name=name):
+                    parts.append(name)
+                    node = value
+                case syntax.Index(value=value, index=syntax.Constant(value=key)):
+                    parts.append(f"[{key!r}]")
+                    node = value
+                case syntax.Name():
+                    variable = self._variable_of.get(node)
+                    if variable is None:
+                        return None
+                    first = self._aliases.get(variable, Path(variable))
+                    return Path(first.root, (*first.parts, *reversed(parts)))
+                case _:
+                    return None
+
+    def reads(self, node: syntax.Expr, *, into_calls: bool = False) -> Iterator[Read]:
+        """What an expression's value is made of. What Python gives back is to be trusted, or a
+        parameter would not have been declared `untrusted`; so arguments count only `into_calls`."""
+        waiting = [(node, True)]
+        while waiting:
+            found, whole = waiting.pop()
+            path = self.path(found)
+            if path is not None:
+                yield Read(found, path, whole)
+                continue
+            match found:
+                case syntax.Call() if not into_calls and self._is_python(found):
+                    pass
+                case syntax.Attribute(value=value):
+                    waiting.append((value, False))
+                case syntax.Index(value=value, index=index):
+                    waiting += [(index, True), (value, False)]
+                case _:
+                    waiting += [(inner, True) for inner in reversed(trees.inside(found))]
+
+    def _is_python(self, call: syntax.Call) -> bool:
+        meaning = self._meaning_of.get(call.callee)
+        return isinstance(meaning, FunctionInfo | OperationInfo)
+
+
+class Trust:
+    """Follows one flow and reports foreign data that is used before it was examined."""
+
+    def __init__(self, findings: Findings, flow: syntax.Flow, info: FlowInfo) -> None:
+        self._findings = findings
+        self._flow = flow
+        self._origins = Origins(findings, flow, info)
+        self._clean = Facts()
+        self._forgiven: set[Path] = set()
+        self._examined: set[Variable] = set()
+        self._in_checks = False
+
+    def check(self) -> None:
+        """The whole flow."""
+        self._block(self._flow.body)
+
+    def _block(self, block: syntax.Block) -> None:
+        for statement in block:
+            self._statement(statement)
+
+    def _statement(self, statement: syntax.Statement) -> None:
+        match statement:
+            case syntax.Let(value=value):
+                self._look(value)
+                self._gets(self._findings.variable_of.get(statement), value)
+            case syntax.Assign():
+                self._assign(statement)
+            case syntax.If():
+                self._if(statement)
+            case syntax.While(condition=condition, body=body):
+                self._forget(trees.assigned(body))
+                self._look(condition)
+                start = self._clean.mark()
+                self._block(body)
+                self._clean.undo(start)
+            case syntax.For(values=values, body=body):
+                self._look(values)
+                start = self._clean.mark()
+                self._gets(self._findings.variable_of.get(statement), values)
+                self._forget(trees.assigned(body))
+                self._block(body)
+                self._clean.undo(start)
+                self._forget(trees.assigned(body))
+            case syntax.Return(value=value):
+                if value is not None:
+                    self._refuse(value, "returned")
+            case syntax.Open(party=party):
+                self._refuse(party, "used to open a session")
+            case syntax.Send(value=value):
+                self._refuse(value, "sent")
+            case syntax.Receive():
+                self._receive(statement)
+            case syntax.SubflowStatement(subflow=subflow):
+                self._look(subflow)
+            case syntax.Try():
+                self._try(statement)
+            case syntax.Throw(error=error):
+                self._look(error)
+            case syntax.Require(condition=condition, error=error):
+                self._look(condition)
+                self._look(error)
+                self._mind(condition)
+            case syntax.StepTo(label=label):
+                if label is not None:
+                    self._refuse(label, "shown as progress")
+            case syntax.Sleep(duration=duration):
+                self._refuse(duration, "used as a time to sleep")
+            case syntax.Log(text=text):
+                self._look(text)
+            case syntax.Hold(reason=reason):
+                self._look(reason)
+            case syntax.CallStatement(call=call):
+                self._look(call)
+            case syntax.Broken(body=body):
+                self._block(body)
+            case syntax.Break() | syntax.Continue() | syntax.Pass() | syntax.Checkpoint():
+                pass
+            case _:
+                assert_never(statement)
+
+    # --- statements -------------------------------------------------------------------------
+
+    def _gets(self, target: Variable | None, value: syntax.Expr | syntax.Subflow) -> None:
+        """A variable has a new value: it is as foreign as that."""
+        suspicion = self._origins.suspicions.get(target) if target is not None else None
+        if target is None or suspicion is None or suspicion.sources is not None:
+            return
+        self._clean.forget([target])
+        if isinstance(value, syntax.Subflow) or self._foreign(value) is None:
+            self._clean.learn([Path(target)])
+
+    def _assign(self, node: syntax.Assign) -> None:
+        self._look(node.value)
+        target = self._findings.variable_of.get(node)
+        if target is None:
+            return
+        read = None if isinstance(node.value, syntax.Subflow) else self._foreign(node.value)
+        born = self._origins.born
+        if read is not None and born.get(target, -1) < born[self._root(read.path)]:
+            self._report(read, f"kept in `{node.name}`, which lives on after it")
+        self._gets(target, node.value)
+
+    def _if(self, node: syntax.If) -> None:
+        clean = self._clean
+        start = clean.mark()
+        ends = []
+        for condition, body in node.branches:
+            self._look(condition)
+            before = clean.mark()
+            self._block(body)
+            left = trees.leaves(body)
+            if not left:
+                ends.append(clean.since(start))
+            clean.undo(before)
+            if left:
+                self._mind(condition)
+        self._block(node.otherwise or ())
+        if not trees.leaves(node.otherwise or ()):
+            ends.append(clean.since(start))
+        clean.settle(start, ends)
+
+    def _try(self, node: syntax.Try) -> None:
+        clean = self._clean
+        start = clean.mark()
+        ends = []
+        self._block(node.body)
+        if not trees.leaves(node.body):
+            ends.append(clean.since(start))
+        clean.undo(start)
+        self._forget(trees.assigned(node.body))
+        for catch in node.catches:
+            before = clean.mark()
+            caught = self._findings.variable_of.get(catch)
+            if caught is not None:
+                clean.forget([caught])
+            self._block(catch.body)
+            if not trees.leaves(catch.body):
+                ends.append(clean.since(start))
+            clean.undo(before)
+        clean.settle(start, ends)
+
+    def _receive(self, node: syntax.Receive) -> None:
+        if node.send is not None:
+            self._statement(node.send)
+        variable = self._findings.variable_of.get(node)
+        if node.checks is None or variable is None:
+            return
+        self._clean.forget([variable])
+        self._in_checks = True
+        self._block(node.checks)
+        self._in_checks = False
+        if variable not in self._examined and self._has_parts(variable, node.checks):
+            self._findings.report(
+                "F503",
+                node.name_span,
+                f"nothing here checks `{node.name}`",
+                f"say what must hold: `require {node.name}.… else …`;"
+                " or write `unchecked` instead of the checks, to take it as it comes",
+            )
+        self._clean.learn([Path(variable)])
+
+    def _has_parts(self, variable: Variable, checks: syntax.Block) -> bool:
+        """Whether there was something to check, and a check of it could be read."""
+        if not checks or not isinstance(variable.type, Named):
+            return False
+        info = self._findings.named.get(variable.type.name)
+        gap = any(isinstance(one, syntax.Broken) for one in trees.statements(checks))
+        known = isinstance(info, RecordInfo) and bool(info.fields)
+        return known and not gap and not self._findings.has_mistake(checks)
+
+    def _forget(self, names: frozenset[str]) -> None:
+        """Variables that may have got another value by now."""
+        for name in names:
+            self._clean.forget(self._origins.by_name.get(name, ()))
+
+    # --- looking ----------------------------------------------------------------------------
+
+    def _look(self, node: syntax.Expr | syntax.Subflow) -> None:
+        """Refuse foreign data where a call inside wants data that can be trusted."""
+        match node:
+            case syntax.Subflow(call=call):
+                self._look(call)
+            case syntax.Unary(operand=operand):
+                self._look(operand)
+            case syntax.Binary(operator="and" | "or", left=left, right=right):
+                self._look(left)
+                start = self._clean.mark()
+                self._clean.learn(self._mentioned(left, True).paths)
+                self._look(right)
+                self._clean.undo(start)
+            case _:
+                for inner in trees.everything(node):
+                    if isinstance(inner, syntax.Call):
+                        self._look_at_call(inner)
+
+    def _look_at_call(self, call: syntax.Call) -> None:
+        meaning = self._findings.meaning_of.get(call.callee)
+        if isinstance(meaning, OperationInfo) and meaning.kind == "write" and self._in_checks:
+            self._findings.report(
+                "F505",
+                call.span,
+                f"`{called(call)}` writes, and checks only look",
+                "call it below the checks",
+            )
+        match meaning:
+            case FunctionInfo() | OperationInfo() | FlowInfo():
+                values = self._findings.calls.get(call, ())
+                for parameter, value in zip(meaning.parameters, values, strict=False):
+                    if value is not None and not parameter.untrusted:
+                        self._refuse_argument(call, parameter, value)
+            case RecordInfo() | ErrorInfo() | None:
+                pass  # A value made of foreign data is foreign itself; an error may carry it.
+            case _:
+                pass  # A service is not called.
+
+    def _refuse_argument(
+        self, call: syntax.Call, parameter: ParameterInfo, value: syntax.Expr
+    ) -> None:
+        read = self._foreign(value)
+        if read is None:
+            return
+        text = self._text(read)
+        self._findings.report(
+            "F502",
+            read.node.span,
+            f"{text} was not checked yet, and `{called(call)}` trusts its `{parameter.name}`",
+            f"check it first, with a `require` about {text}; or declare"
+            f" `{parameter.name}: untrusted …` if `{called(call)}` is made for such data",
+            self._source(read),
+        )
+        self._forgive(read)
+
+    def _refuse(self, node: syntax.Expr | syntax.Subflow, use: str) -> None:
+        """Foreign data may not be used like this."""
+        self._look(node)
+        read = None if isinstance(node, syntax.Subflow) else self._foreign(node)
+        if read is not None:
+            self._report(read, use)
+
+    def _report(self, read: Read, use: str) -> None:
+        text = self._text(read)
+        self._findings.report(
+            "F501",
+            read.node.span,
+            f"{text} was not checked yet, so it cannot be {use}",
+            f"check it first, with a `require` about {text}",
+            self._source(read),
+        )
+        self._forgive(read)
+
+    def _text(self, read: Read) -> str:
+        text = self._findings.quoted(read.node.span)
+        return f"`{text}`" if text else "this"
+
+    def _source(self, read: Read) -> Note:
+        root = self._root(read.path)
+        name = root.name
+        message = {
+            "received": f"`{name}` is what the other side sent",
+            "caught": f"`{name}` was thrown, maybe by another party, and is caught here",
+            "parameter": f"`{name}` is declared `untrusted` here",
+        }[self._origins.roots[root]]
+        return self._findings.note(message, root.span)
+
+    def _forgive(self, read: Read) -> None:
+        """One report of it is enough."""
+        self._forgiven.add(read.path)
+        self._examined.add(self._root(read.path))
+
+    # --- what is foreign, and what was examined -----------------------------------------------
+
+    def _foreign(self, node: syntax.Expr) -> Read | None:
+        """The first part of an expression's value that is foreign and was not examined."""
+        return next((r for r in self._origins.reads(node) if self._is_foreign(r.path)), None)
+
+    def _is_foreign(self, path: Path) -> bool:
+        suspicion = self._origins.suspicions.get(path.root)
+        if suspicion is None:
+            return False
+        for length in range(len(path.parts) + 1):
+            part = Path(path.root, path.parts[:length])
+            if part in self._clean or part in self._forgiven:
+                return False
+        return suspicion.sources is None or any(map(self._is_foreign, suspicion.sources))
+
+    def _root(self, path: Path) -> Variable:
+        suspicion = self._origins.suspicions[path.root]
+        for source in suspicion.sources or ():
+            if self._is_foreign(source):
+                return self._origins.suspicions[source.root].root
+        return suspicion.root
+
+    def _mind(self, condition: syntax.Expr) -> None:
+        """The flow goes on only if `condition` came out as it should: what it mentions is clean."""
+        mentioned = self._mentioned(condition, True)
+        self._clean.learn(mentioned.paths)
+        self._examined |= mentioned.roots
+
+    def _mentioned(self, node: syntax.Expr, truth: bool) -> Mentioned:
+        match node:
+            case syntax.Unary(operator="not", operand=operand):
+                return self._mentioned(operand, not truth)
+            case syntax.Binary(operator="and" | "or" as operator, left=left, right=right):
+                one, other = self._mentioned(left, truth), self._mentioned(right, truth)
+                either_will_do = truth == (operator == "or")
+                if (one.idle and other.idle) or (either_will_do and (one.idle or other.idle)):
+                    return _IDLE
+                return Mentioned(one.paths | other.paths, one.roots | other.roots)
+            case syntax.Binary(operator="==" | "!=" | "<" | "<=" | ">" | ">=") if self._same(node):
+                return _IDLE
+        if all(isinstance(inner, _FIXED) for inner in trees.everything(node)):
+            return _IDLE
+        return self._seen(self._origins.reads(node, into_calls=True))
+
+    def _seen(self, reads: Iterable[Read]) -> Mentioned:
+        paths: set[Path] = set()
+        roots: set[Variable] = set()
+        for read in reads:
+            suspicion = self._origins.suspicions.get(read.path.root)
+            if suspicion is None:
+                continue
+            roots.add(suspicion.root)
+            if read.whole:
+                paths.add(read.path)
+                paths.update(suspicion.sources or ())
+        return Mentioned(frozenset(paths), frozenset(roots))
+
+    def _same(self, node: syntax.Binary) -> bool:
+        return self._shape(node.left) == self._shape(node.right)
+
+    def _shape(self, node: syntax.Expr) -> object:
+        """What an expression says, without where it says it."""
+        path = self._origins.path(node)
+        if path is not None:
+            return path
+        inner = tuple(self._shape(one) for one in trees.inside(node))
+        match node:
+            case syntax.Constant(kind=kind, value=value):
+                return (kind, value)
+            case syntax.Name(name=name) | syntax.Attribute(name=name):
+                return (name, *inner)
+            case syntax.Call():
+                names = tuple(argument.name for argument in node.arguments)
+                return (called(node), names, *inner)
+            case syntax.Unary(operator=operator) | syntax.Binary(operator=operator):
+                return (operator, *inner)
+            case syntax.Interpolation(parts=parts):
+                return (tuple(part for part in parts if isinstance(part, str)), *inner)
+            case syntax.Index() | syntax.ListLiteral() | syntax.MapLiteral():
+                return (type(node), *inner)
+            case _:
+                assert_never(node)
+
+
+_IDLE = Mentioned(frozenset(), frozenset(), True)
+
+_FIXED = (
+    syntax.Constant,
+    syntax.Unary,
+    syntax.Binary,
+    syntax.ListLiteral,
+    syntax.MapLiteral,
+    syntax.Interpolation,
+)
+"""What is the same whatever the data is, if all that is inside is."""
