@@ -198,7 +198,7 @@ def constant(node: syntax.Constant) -> machine.Const:
 
 
 def written(value: decimal.Decimal) -> str:
-    """A Decimal in the one way that it is written: no trailing zeros, no exponent, no minus zero."""
+    """A Decimal in the one way to write it: no trailing zeros, no exponent, no minus zero."""
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -241,13 +241,14 @@ def _compared(
     if operator in ("==", "!="):
         same = (left.type, one) == (right.type, other)
         return machine.Const("Bool", same == (operator == "=="))
-    if isinstance(one, str) and isinstance(other, str):
-        below, equal = one < other, one == other
-    elif isinstance(one, int | decimal.Decimal) and isinstance(other, int | decimal.Decimal):
-        below, equal = one < other, one == other
-    else:
-        return None
-    answers = {"<": below, "<=": below or equal, ">": not (below or equal), ">=": not below}
+    match one, other:
+        case str(), str():
+            order = (one > other) - (one < other)
+        case int() | decimal.Decimal(), int() | decimal.Decimal():
+            order = (one > other) - (one < other)
+        case _:
+            return None
+    answers = {"<": order < 0, "<=": order <= 0, ">": order > 0, ">=": order >= 0}
     return machine.Const("Bool", answers[operator])
 
 

@@ -1,5 +1,5 @@
-"""One flow's statements as blocks, cut where it must wait. Knows neither what lives across a cut nor
-how a state is named.
+"""One flow's statements as blocks, cut where it must wait. Knows neither what lives across a cut
+nor how a state is named.
 
 A statement that never waits stays one action. The others are taken apart: a loop becomes blocks
 that go in a circle, a `try` becomes blocks that know their handlers.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, TypeAlias, assert_never
+from collections.abc import Iterable, Iterator
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from flowlang import machine, types
 
-Kind: TypeAlias = Literal["start", "wait", "loop", "join", "catch", "then", "else", "try", "check"]
+Kind: TypeAlias = Literal[
+    "start", "wait", "loop", "body", "join", "try", "catch", "then", "else", "check"
+]
 """What a block is for; those where ways meet are named after it."""
 
 
@@ -18,9 +20,9 @@ Kind: TypeAlias = Literal["start", "wait", "loop", "join", "catch", "then", "els
 class Block:
     """A stretch without a wait, except at its end.
 
-    `id` is its number in order of the source, as text, and what `next` and `handlers` mean by a
-    target. `given` is the name that the author gave to the wait (`@name`). `keeps` are the variables
-    that the rest of the flow needs when the block is entered, what its wait delivers not among them.
+    `id` is a number, as text, and what `next` and `handlers` mean by a target. `given` is the name
+    that the author gave to the wait (`@name`). `keeps` are the variables that the rest of the flow
+    needs when the block is entered, what its wait delivers not among them.
     """
 
     id: str
@@ -52,34 +54,6 @@ class Cfg:
     place: machine.Place
 
 
-def targets(following: machine.Next) -> tuple[str, ...]:
-    """Where a block goes on; for a wait, where it goes on afterwards."""
-    match following:
-        case machine.Goto(target=target) | machine.Suspend(target=target):
-            return (target,)
-        case machine.Branch(then=then, otherwise=otherwise):
-            return (then, otherwise)
-        case machine.End():
-            return ()
-        case _:
-            assert_never(following)
-
-
-def retargeted(following: machine.Next, names: Mapping[str, str]) -> machine.Next:
-    """The same with other names of the targets; a target that `names` does not have stays."""
-    match following:
-        case machine.Goto(target=target) | machine.Suspend(target=target):
-            return msgspec.structs.replace(following, target=names.get(target, target))
-        case machine.Branch(then=then, otherwise=otherwise):
-            return msgspec.structs.replace(
-                following, then=names.get(then, then), otherwise=names.get(otherwise, otherwise)
-            )
-        case machine.End():
-            return following
-        case _:
-            assert_never(following)
-
-
 def tidied(blocks: Iterable[Block]) -> tuple[Block, ...]:
     """The blocks that can be reached, straight stretches in one piece."""
     table = {block.id: block for block in blocks}
@@ -107,7 +81,7 @@ def _thread(table: dict[str, Block]) -> None:
     for block in table.values():
         table[block.id] = dataclasses.replace(
             block,
-            next=retargeted(block.next, final),
+            next=machine.retargeted(block.next, final),
             handlers=tuple(
                 msgspec.structs.replace(handler, target=final.get(handler.target, handler.target))
                 for handler in block.handlers
@@ -154,6 +128,6 @@ def _same_region(one: Block, other: Block) -> bool:
 
 def leads_to(block: Block) -> Iterator[str]:
     """Where the block can go: on, or to a handler."""
-    yield from targets(block.next)
+    yield from machine.targets(block.next)
     for handler in block.handlers:
         yield handler.target

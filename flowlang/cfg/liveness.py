@@ -105,7 +105,7 @@ def _named(name: str | None) -> Names:
 
 @dataclasses.dataclass(frozen=True)
 class _Around:
-    """What is needed where an action may go other than on: to a handler, out of a loop, round it."""
+    """What is needed where an action may go but on: to a handler, out of a loop, round it."""
 
     caught: Names
     broken: Names = NOTHING

@@ -1,4 +1,4 @@
-"""What a statement does to the flow of control: waits, breaks, opens. Knows no types and no names."""
+"""What a statement does to the flow of control: waits, breaks, opens. Knows no types, no names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_INDENTATION = 10
 """A statement that nests deeper is cut into blocks: Python reads 100 levels, people far fewer."""
 
 MAX_FRAMES = 12
-"""Loops and handlers within each other; Python's own limit is 20, and some surround the statement."""
+"""Loops and handlers within each other. Python's limit is 20, and some surround the statement."""
 
 
 @dataclasses.dataclass(frozen=True)

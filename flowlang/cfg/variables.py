@@ -6,7 +6,7 @@ from flowlang import machine, types
 
 
 class Variables:
-    """Hands out names: the author's own where it is free, `name_2` where two blocks use one name."""
+    """Hands out names: the author's own where it is free, `name_2` where two blocks have it."""
 
     def __init__(self, checked: types.Checked) -> None:
         self._checked = checked

@@ -65,7 +65,7 @@ class Calls:
         if isinstance(callee, syntax.Attribute):
             return self._operation(callee)
         name = callee.name
-        if name in self._blocks.living:
+        if self._blocks.is_variable(name):
             self._refuse_variable(callee)
             return None
         if name in BUILTIN_CALLS:

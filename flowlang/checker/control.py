@@ -37,7 +37,10 @@ class Control:
         for statement in block:
             self._statement(statement, loop, checked)
         last = trees.first_leaving(block)
-        if last is not None and last + 1 < len(block) and not self._flow.broken:
+        if last is None or last + 1 == len(block) or self._flow.broken:
+            return
+        # A `break` without a loop is a mistake of its own, and goes nowhere.
+        if loop or not isinstance(block[last], syntax.Break | syntax.Continue):
             self._findings.report(
                 "F406",
                 block[last + 1].span,
@@ -47,7 +50,7 @@ class Control:
             )
 
     def _statement(self, statement: syntax.Statement, loop: bool, checked: str | None) -> None:
-        if checked is not None and (what := _not_in_checks(statement)):
+        if checked is not None and (what := not_in_checks(statement)):
             self._findings.report(
                 "F504",
                 statement.span,
@@ -88,7 +91,7 @@ def _why(statement: syntax.Statement) -> str:
             return "every way through this leaves"
 
 
-def _not_in_checks(statement: syntax.Statement) -> str | None:
+def not_in_checks(statement: syntax.Statement) -> str | None:
     """The keyword of a statement that does more than to look; None for one that may stand there."""
     match statement:
         case syntax.Break():

@@ -111,13 +111,17 @@ class Declarations:
                 if isinstance(one.type, Named) and one.type.name == after
             )
             names = [words.short(name) for name in (*way, way[0])]
-            route = " in ".join(f"a `{name}`" for name in (names if len(names) < 7 else names[:6]))
+            shown = names if len(names) < 7 else [*names[:5], "…"]
+            note = None
+            if len(way) > 1:
+                circle = "the circle is " + " → ".join(f"`{name}`" for name in shown)
+                note = self._findings.note(circle, info.declaration.name_span)
             self._findings.report(
                 "F321",
                 field.span,
-                f"a `{names[0]}` would contain itself and never end",
+                f"every `{names[0]}` would contain another `{names[0]}`, without end",
                 f"make it optional, `{field.type.name}?`, or a list",
-                self._findings.note(route, info.declaration.name_span) if len(way) > 1 else None,
+                note,
             )
 
     # --- what is called ---------------------------------------------------------------------

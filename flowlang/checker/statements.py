@@ -421,7 +421,7 @@ class Body:
 
     def _called_flow(self, call: syntax.Call) -> FlowInfo | None:
         callee = call.callee
-        if isinstance(callee, syntax.Name) and callee.name not in self._blocks.living:
+        if isinstance(callee, syntax.Name) and not self._blocks.is_variable(callee.name):
             declared = self._names.declared.get(callee.name)
             if declared is None or declared.kind == "flow":
                 info = self._names.find(callee, "flow")
@@ -513,7 +513,7 @@ class Body:
         if node.label is not None:
             self._expressions.expect(node.label, TEXT)
         steps = [step.name for step in self._flow.steps]
-        if node.name in steps or self._flow.broken:
+        if self._flow.broken or node.name in steps or node.name in map(words.upper, steps):
             return
         hint = self._findings.did_you_mean(node.name, steps)
         self._findings.report(

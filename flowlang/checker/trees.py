@@ -128,7 +128,7 @@ def _leaves(statement: syntax.Statement) -> bool:
         case syntax.Try(body=body, catches=catches):
             return leaves(body) and all(leaves(catch.body) for catch in catches)
         case syntax.Receive(checks=checks):
-            return checks is not None and leaves(checks)
+            return checks is not None and leaves(checks) and not _jumps(checks)
         case (
             syntax.Let()
             | syntax.Assign()
@@ -150,6 +150,12 @@ def _leaves(statement: syntax.Statement) -> bool:
             return False
         case _:
             assert_never(statement)
+
+
+def _jumps(checks: syntax.Block) -> bool:
+    """Whether checks leave in a way that checks may not: a mistake, and not the end of the flow."""
+    jumps = syntax.Return | syntax.Break | syntax.Continue
+    return any(isinstance(statement, jumps) for statement in statements(checks))
 
 
 def first_leaving(block: syntax.Block) -> int | None:

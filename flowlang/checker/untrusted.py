@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, TypeAlias, assert_never
 from flowlang import syntax
 from flowlang.checker import trees
 from flowlang.checker.calls import called
+from flowlang.checker.control import not_in_checks
 from flowlang.checker.facts import Facts, Path
 from flowlang.checker.findings import Findings
 from flowlang.diagnostics import Note
@@ -212,7 +213,9 @@ class Trust:
 
     def _block(self, block: syntax.Block) -> None:
         for statement in block:
-            self._statement(statement)
+            # What may not stand among checks is reported for that alone.
+            if not (self._in_checks and not_in_checks(statement)):
+                self._statement(statement)
 
     def _statement(self, statement: syntax.Statement) -> None:
         match statement:

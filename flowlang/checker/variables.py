@@ -73,7 +73,7 @@ class Blocks:
         check_casing(self._findings, _NOUNS[role], name, span, words.snake)
         before = self.living.get(name)
         if before is not None and before.role != "unclear":
-            self._report_second(name, span, before)
+            self._report_second(name, span, role, before)
             # What is meant further down is anybody's guess, so nothing is said about it.
             kind = kind if kind == before.variable.type else UNKNOWN
             mutable = mutable or before.variable.mutable
@@ -82,6 +82,11 @@ class Blocks:
         variable = Variable(name, kind, mutable, span)
         self._bind(name, Binding(variable, role))
         return variable
+
+    def is_variable(self, name: str) -> bool:
+        """Whether a call of `name` would call a variable. Where one has taken the name of a
+        declaration, which is reported, the declaration is meant."""
+        return name in self.living and name not in self._names.declared
 
     def unclear(self, names: tuple[str, ...], span: Span) -> None:
         """Names of a statement that could not be read: it may have declared them."""
@@ -100,7 +105,16 @@ class Blocks:
         self._open[-1].append((name, self.living.get(name)))
         self.living[name] = binding
 
-    def _report_second(self, name: str, span: Span, before: Binding) -> None:
+    def _report_second(self, name: str, span: Span, role: Role, before: Binding) -> None:
+        if role in ("parameter", "field"):
+            self._findings.report(
+                "F207",
+                span,
+                f"`{name}` is declared twice",
+                "rename or remove one of the two",
+                self._findings.note("it is first declared here", before.variable.span),
+            )
+            return
         if before.variable.mutable:
             hint = f"to give it a new value, write `{name} = …`"
         else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from flowlang.diagnostics import closest
 from flowlang.parser import literals
@@ -64,9 +64,15 @@ class Scene:
         return self.line[self.at + 1] if self.at + 1 < len(self.line) else None
 
     @property
-    def top(self) -> bool:
-        """Whether declarations stand here, not what is inside one."""
-        return "FLOW" in self.opening
+    def room(self) -> Literal["file", "service", "flow", "record", "steps"]:
+        """What the line stands in, told by what could begin it."""
+        if END in self.opening:
+            return "file"
+        if "LPAR" in self.opening:
+            return "flow"
+        if "LET" not in self.opening:
+            return "service"
+        return "record" if "DOC" in self.opening else "steps"
 
     @property
     def wants_value(self) -> bool:
@@ -122,9 +128,9 @@ def _later(scene: Scene) -> Said | None:
         return _not_yet(token, token.text)
     if scene.at and token.kind == "WITHIN":
         return _not_yet(token, "within")
-    if scene.top and first.text in _LATER_TOP_WORDS and scene.at <= 1:
+    if scene.room == "file" and first.text in _LATER_TOP_WORDS and scene.at <= 1:
         return _not_yet(first, first.text)
-    if first.text == "external" and "READ" in scene.opening:
+    if first.text == "external" and scene.room == "service":
         return _not_yet(first, "external")
     if first.text == "key" and scene.at == 1 and token.kind in ("NAME", "TEXT"):
         return _not_yet(first, "key")
@@ -292,7 +298,7 @@ def _misplaced(scene: Scene) -> Said | None:
         return Said("F125", first.span, f"this `{first.text}` has no `if` before it")
     if first.kind == "CATCH" and scene.at == 0:
         return Said("F125", first.span, "this `catch` has no `try` before it")
-    if scene.top:
+    if scene.room == "file":
         return _misplaced_statement(scene)
     if first.kind in _DECLARES and scene.at <= 1 and _declares(scene):
         return Said(
@@ -689,23 +695,28 @@ def _remedy(scene: Scene) -> str | None:
     for token in scene.line[: scene.at]:
         opened += token.kind in ("LPAR", "LSQB", "LBRACE")
         opened -= token.kind in ("RPAR", "RSQB", "RBRACE")
-    declares = scene.first.kind in _DECLARES | {"READ", "WRITE"}
-    return _REMEDIES.get(scene.first.kind) if not opened or declares else None
+    if scene.room in ("record", "steps"):
+        return _LINES[scene.room][1] if not opened else None
+    if opened and scene.room == "flow":
+        return None
+    return _REMEDIES.get(scene.first.kind)
 
 
 def _unexpected_line(scene: Scene) -> Said:
-    token = scene.token
-    if scene.top:
-        what = "a declaration"
-        hint = "a file has `flow`, `message`, `record`, `error`, `service`, `function` and `use`"
-    elif "READ" in scene.opening:
-        what = "an operation"
-        hint = "write `read name(parameter: Type) -> Type` or `write name(parameter: Type)`"
-    elif "RETURN" in scene.opening:
-        what = "a statement"
-        hint = None
-    elif "COLON" not in scene.opening and "PASS" not in scene.opening:
-        what, hint = "a statement", None
-    else:
-        what, hint = "a field", "write `name: Type`"
-    return Said("F100", token.span, f"expected {what}{_found(scene)}", hint)
+    what, hint = _LINES[scene.room]
+    return Said("F100", scene.token.span, f"expected {what}{_found(scene)}", hint)
+
+
+_LINES = {
+    "file": (
+        "a declaration",
+        "a file has `flow`, `message`, `record`, `error`, `service`, `function` and `use`",
+    ),
+    "service": (
+        "an operation",
+        "write `read name(parameter: Type) -> Type` or `write name(parameter: Type)`",
+    ),
+    "flow": ("a statement", None),
+    "record": ("a field", "write `name: Type`"),
+    "steps": ("a step", 'write `NAME "label"`'),
+}

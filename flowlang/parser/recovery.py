@@ -171,13 +171,13 @@ class Recovery:
 
     def _break(self, line: list[Token], scene: Scene) -> None:
         """Feeds BROKEN instead of the line; then what is below it is read, or passed over."""
-        first = line[0].kind
+        first, top = line[0].kind, scene.room == "file"
         indented = self._tokens[self._position].kind == "INDENT"
-        keeps = (scene.top and indented and first in _HAS_BODY) or (
+        keeps = (top and indented and first in _HAS_BODY) or (
             first in _TAILS and first in scene.opening
         )
-        reads = keeps or (not scene.top and first in _HAS_STATEMENTS)
-        names = _declared(line) if scene.top else _variables(line)
+        reads = keeps or (not top and first in _HAS_STATEMENTS)
+        names = _declared(line) if top else _variables(line)
         newline = line[-1]
         if indented and not (reads and self._takes_block(line, keeps)):
             names = self._pass_over_block(names)

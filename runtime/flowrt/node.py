@@ -1,118 +1,50 @@
-"""A party's node: the loop around the core, and the only part of it that reads a clock.
+"""A party's node: starting flows, asking about them, and the event loop that drives its batches.
 
-It takes every event that is ready, steps each flow, writes all of it in one transaction, and only
-then tells: frames, acknowledgements, results, progress, log lines. Law: commit, send, acknowledge.
+The only part of it that reads a clock.
 """
 
 from __future__ import annotations
 
 import asyncio
-import collections
-import heapq
 import logging
 import os
 import time
-import traceback
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 from flowrt.core import engine
-from flowrt.core.engine import BEGIN, RESUME, RETRY, Arrival, Commit, NotTaken, Opened, Outcome
-from flowrt.core.flow import Flow, Party
+from flowrt.core.engine import BEGIN, RETRY, Outcome
+from flowrt.core.flow import Flow
 from flowrt.core.hospital import Patient
 from flowrt.core.progress import ProgressEvent
-from flowrt.core.registry import Registry
-from flowrt.core.session import Peer, invite
-from flowrt.core.values import (
-    Ack,
-    BadBytes,
-    Checkpoint,
-    Invite,
-    Letter,
-    Reject,
-    decode,
-    decode_checkpoint,
-    decode_frame,
-    encode,
-)
+from flowrt.core.values import BadBytes, decode, encode
 from flowrt.handle import FlowView, Handle, NodeStopped, StillRunning, view
-from flowrt.outbox import Outbox, packed_ack, unpack
-from flowrt.services import StepTx, bind, find_functions, set_up
-from flowrt.store import Batch, CommitFailed, Fenced, OutcomeUnknown, Store, StoreError
+from flowrt.loop import BATCH, Loop
+from flowrt.store import Store
 from flowrt.transport import Network
-from flowrt.turn import Job, Packet, Turn
+from flowrt.turn import Job
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-BATCH = 512
-"""How many events one transaction takes at most."""
-
-LIVE = 8192
-"""How many decoded flows are kept between their steps; the others are in the store alone."""
-
 _LOG = logging.getLogger("flowrt.node")
-_FLOW_LOG = logging.getLogger("flowrt.flow")
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
 
 
 class NotStartable(Exception):
     """A flow cannot be started so; the message says why and what is possible."""
 
 
-class Node:
+class Node(Loop):
     """One party's flows, durable in its store, talking over a network.
 
     `Node.open` runs it in the event loop; `Node.create` makes one that does only what `turn` is
     called for, which is how tests drive a whole world in one thread.
     """
 
-    def __init__(
-        self,
-        party: str,
-        store: Store,
-        network: Network,
-        modules: Iterable[ModuleType],
-        services: Mapping[str, object],
-        clock: Callable[[], int],
-        key: bytes,
-        batch: int,
-        reload: bool,
-    ) -> None:
-        self.party = Party(party)
-        self.registry = Registry(modules)
-        self._clock = clock
-        self._limit = batch
-        self._reload = reload
-        self._store = store
-        self._ready: collections.deque[Job] = collections.deque()
-        self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
-        self._live: dict[int, Checkpoint] = {}
-        self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
-        self._outbox = Outbox()
-        self._timers: list[tuple[int, int]] = []
-        self._unloadable: set[int] = set()
-        self._incarnation = b""
-        self._next_flow = 1
-        self._next_outbox = 1
-        self._peers: dict[str, Peer] = {}
-        self._alone = 0
-        self._suspect: tuple[Job | Packet, StoreError] | None = None
-        self._refused: StoreError | None = None
-        self._was_suspect = False
-        self._stopped: Exception | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._scheduled = False
-        self._alarm: asyncio.TimerHandle | None = None
-        find_functions(self.registry.classes.values())
-        bound = bind(self.registry.services(), services)
-        self._tx = StepTx(self.party, store)
-        self._world = engine.World(self.party, self.registry, key, bound, self._tx)
-        self._open_store(services)
-        self._transport = network.join(party, self._received)
-        self._outbox.send_all(self._transport, self._clock())
+    _asyncio: asyncio.AbstractEventLoop | None = None
+    _scheduled = False
+    _alarm: asyncio.TimerHandle | None = None
 
     @classmethod
     def create(
@@ -174,7 +106,7 @@ class Node:
             clock=clock,
             batch=batch,
         )
-        node._loop = asyncio.get_running_loop()
+        node._asyncio = asyncio.get_running_loop()
         node._wake()
         return node
 
@@ -279,409 +211,12 @@ class Node:
             return decode(flow.Result, outcome.value)
         raise engine.error_from_outcome(outcome, flow.errors)
 
-    # --- one turn: a batch of steps, one commit ---
-
-    def turn(self, limit: int | None = None) -> bool:
-        """Take what is ready, at most `limit` events, in one transaction. False if nothing was.
-
-        Raises:
-            NodeStopped: the node has stopped, or stops now because its store cannot go on.
-        """
-        self.refuse_if_stopped()
-        now_us = self._clock()
-        self._due(now_us)
-        if not (self._ready or self._inbound or self._outbox.has_settled or self._suspect):
-            return False
-        self._world.now_us = now_us
-        self._tx.now_us = now_us
-        turn = Turn(Batch(now_us, 0, 0))
-        self._take_all(turn, self._limit if limit is None else limit)
-        try:
-            self._commit(turn)
-        except Fenced as error:
-            self._stop(NodeStopped(f"{self.party.name}: {error}"))
-            self.refuse_if_stopped()
-        except (OutcomeUnknown, CommitFailed) as error:
-            self._recover(turn, error)
-        else:
-            self._tell(turn)
-        return True
-
-    def _take_all(self, turn: Turn, limit: int) -> None:
-        """Step whatever is ready, up to `limit` events; alone while a refused batch is searched."""
-        self._was_suspect = self._suspect is not None
-        if self._suspect is not None:
-            item, self._refused = self._suspect
-            self._suspect = None
-            self._take(item, turn)
-            self._refused = None
-            return
-        if self._alone:
-            self._alone -= 1
-            limit = 1
-        while limit > 0 and (self._inbound or self._ready):
-            limit -= 1
-            self._take(self._inbound.popleft() if self._inbound else self._ready.popleft(), turn)
-
-    def next_due(self) -> int | None:
-        """When `turn` will have something to do though nothing arrives (microseconds; 0: now)."""
-        if self._ready or self._inbound or self._outbox.has_settled or self._suspect:
-            return 0
-        times = [self._timers[0][0] if self._timers else None, self._outbox.next_due()]
-        return min((time for time in times if time is not None), default=None)
-
-    def _due(self, now_us: int) -> None:
-        while self._timers and self._timers[0][0] <= now_us:
-            _, flow_id = heapq.heappop(self._timers)
-            self._ready.append(Job(flow_id, RESUME))
-        self._outbox.send_again(self._transport, now_us)
-
-    def _take(self, item: Job | Packet, turn: Turn) -> None:
-        turn.taken.append(item)
-        if type(item) is Job:
-            self._step(item, turn)
-        else:
-            assert isinstance(item, tuple)
-            self._read(*item, turn)
-
-    def _read(self, peer: str, data: bytes, turn: Turn) -> None:
-        """One packet from the network."""
-        packet = unpack(data)
-        if packet is None:
-            return
-        outbox_id, content = packet
-        try:
-            frame = decode_frame(content)
-        except BadBytes as error:
-            _LOG.warning("%s: unreadable frame from %s: %s", self.party.name, peer, error)
-            return
-        if type(frame) is Letter:
-            self._step(Job(frame.to_flow, Arrival(peer, frame), outbox_id=outbox_id), turn)
-        elif type(frame) is Ack:
-            self._outbox.acknowledged(peer, frame.ids)
-        else:
-            assert isinstance(frame, Invite)
-            self._invited(peer, frame, outbox_id, turn)
-
-    def _invited(self, peer: str, invitation: Invite, outbox_id: int, turn: Turn) -> None:
-        known = self._peer(peer)
-        welcome = known.welcome(invitation)
-        if welcome is None:
-            return
-        turn.acknowledge(peer, outbox_id)
-        if not welcome:
-            return
-        turn.batch.peers[peer] = b""
-        found = self.registry.responder(invitation.flow, invitation.initiator)
-        if isinstance(found, str):
-            error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
-            content = Reject(found, error_id)
-            _LOG.info("%s rejects %s: %s (%s)", self.party.name, peer, found, error_id)
-            letter = Letter(
-                invitation.from_flow, invitation.from_session, invitation.secret, 0, content
-            )
-            self._enqueue(turn, peer, letter)
-            return
-        flow_id = self._next_flow
-        self._next_flow = flow_id + 1
-        name = self.registry.names[found]
-
-        def make() -> Checkpoint:
-            return engine.respond(name, found, invitation, peer, flow_id)[0]
-
-        self._enqueue(turn, peer, engine.respond(name, found, invitation, peer, flow_id)[1])
-        self._step(Job(flow_id, BEGIN, make), turn)
-
-    def _peer(self, name: str) -> Peer:
-        known = self._peers.get(name)
-        if known is None:
-            known = self._peers[name] = Peer(0, [])
-        return known
-
-    # --- one step ---
-
-    def _step(self, job: Job, turn: Turn) -> None:
-        flow_id = job.flow_id
-        event = job.event
-        peer = event.peer if type(event) is Arrival else ""
-        checkpoint = self._checkpoint(job, turn)
-        if checkpoint is None:
-            if peer and flow_id not in self._unloadable:
-                turn.acknowledge(peer, job.outbox_id)
-            return
-        # One step a commit: what a flow did in this batch is not committed yet.
-        run = flow_id not in turn.batch.flows
-        if not run and event is RESUME:
-            turn.resumed[flow_id] = None
-            return
-        if not run and event is RETRY:
-            turn.later.append(job)
-            return
-        if job.waiter is not None:
-            turn.waiters.append(job.waiter)
-        was_admitted = checkpoint.admitted
-        tx = self._tx
-        tx.flow_id = flow_id
-        if self._refused is not None:
-            self._fail(job, self._refused, turn)
-            return
-        try:
-            commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
-        except NotTaken:
-            return
-        except Exception as error:
-            tx.finish(keep=False)
-            self._fail(job, error, turn)
-            return
-        tx.finish(keep=True)
-        if peer:
-            turn.acknowledge(peer, job.outbox_id)
-        if commit is None:
-            return
-        if commit.held is not None:
-            self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn)
-        elif was_admitted and not checkpoint.admitted:
-            turn.batch.patients[flow_id] = None
-        self._write(flow_id, checkpoint, commit, event, turn)
-
-    def _checkpoint(self, job: Job, turn: Turn) -> Checkpoint | None:
-        """The flow to step: from memory, from this batch, from the store; None if it is gone or
-        cannot be loaded."""
-        flow_id = job.flow_id
-        found = self._live.get(flow_id)
-        if found is not None:
-            return found
-        written = turn.batch.flows.get(flow_id, 0)
-        if written == 0:
-            if job.make is not None:
-                checkpoint = self._live[flow_id] = job.make()
-                return checkpoint
-            data = self._store.load(flow_id)
-        else:
-            data = written[0] if isinstance(written, tuple) else None
-        if data is None:
-            return None
-        try:
-            checkpoint = decode_checkpoint(data, self.registry.states_of)
-        except (BadBytes, KeyError) as error:
-            self._cannot_load(flow_id, error, turn)
-            return None
-        self._live[flow_id] = checkpoint
-        return checkpoint
-
-    def _cannot_load(self, flow_id: int, error: Exception, turn: Turn) -> None:
-        if flow_id in self._unloadable:
-            return
-        self._unloadable.add(flow_id)
-        cause = f"flow {error} is not installed" if isinstance(error, KeyError) else str(error)
-        patient = Patient(flow_id, "?", "?", "", f"cannot be loaded: {cause}", self._world.now_us)
-        turn.batch.patients[flow_id] = encode(patient)
-        _LOG.error("%s: flow %d cannot be loaded: %s", self.party.name, flow_id, cause)
-
-    def _fail(self, job: Job, error: Exception, turn: Turn) -> None:
-        """The step raised: its flow stays where it was, in the hospital."""
-        flow_id = job.flow_id
-        self._live.pop(flow_id, None)
-        checkpoint = self._checkpoint(job, turn)
-        if checkpoint is None:
-            return
-        commit = engine.admit(checkpoint, job.event, self._world)
-        cause = f"{type(error).__name__}: {error}"
-        trace = "".join(traceback.format_exception(error))
-        self._admitted(flow_id, checkpoint, cause, trace, turn)
-        if type(job.event) is Arrival:
-            turn.acknowledge(job.event.peer, job.outbox_id)
-        self._write(flow_id, checkpoint, commit, job.event, turn)
-
-    def _admitted(
-        self, flow_id: int, checkpoint: Checkpoint, cause: str, trace: str, turn: Turn
-    ) -> None:
-        frame = checkpoint.frames[-1]
-        state = type(frame.state)
-        patient = Patient(
-            flow_id, frame.flow, state.__name__, state.place, cause, self._world.now_us, trace
-        )
-        turn.batch.patients[flow_id] = encode(patient)
-        _LOG.error(
-            "%s: flow %d (%s at %s) is in the hospital: %s",
-            self.party.name,
-            flow_id,
-            frame.flow,
-            state.place,
-            _one_line(cause),
-        )
-
-    def _write(
-        self,
-        flow_id: int,
-        checkpoint: Checkpoint,
-        commit: Commit,
-        event: engine.Event,
-        turn: Turn,
-    ) -> None:
-        """Put a step's commit into the batch."""
-        batch = turn.batch
-        for peer, item in commit.outbox:
-            if type(item) is Opened:
-                number = self._peer(peer).next_number()
-                batch.peers[peer] = b""
-                self._enqueue(
-                    turn,
-                    peer,
-                    invite(
-                        item.session,
-                        number,
-                        self._incarnation,
-                        item.flow,
-                        item.initiator,
-                        item.version,
-                        flow_id,
-                    ),
-                )
-            else:
-                assert type(item) is Letter
-                self._enqueue(turn, peer, item)
-        if commit.gone:
-            batch.flows[flow_id] = None
-            self._live.pop(flow_id, None)
-        else:
-            due_us = commit.due_us
-            batch.flows[flow_id] = (encode(checkpoint), due_us)
-            if due_us == 0:
-                turn.resumed[flow_id] = None
-            elif due_us is not None:
-                turn.timers.append((due_us, flow_id))
-        outcome = commit.outcome
-        if outcome is not None:
-            batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
-            turn.ended.append((flow_id, outcome))
-        for move in commit.moves:
-            batch.moves.append((flow_id, move.number, encode(move)))
-            turn.moves.append((flow_id, move))
-        if commit.logs:
-            turn.logs += [(flow_id, level, text) for level, text in commit.logs]
-            turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)], commit.logs))
-        else:
-            turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)]))
-
-    def _enqueue(self, turn: Turn, peer: str, frame: Letter | Invite) -> None:
-        outbox_id = self._next_outbox
-        self._next_outbox = outbox_id + 1
-        turn.batch.outbox.append((outbox_id, peer, encode(frame)))
-
-    # --- commit, then tell ---
-
-    def _commit(self, turn: Turn) -> None:
-        batch = turn.batch
-        batch.next_flow = self._next_flow
-        batch.next_outbox = self._next_outbox
-        for name in batch.peers:
-            batch.peers[name] = encode(self._peers[name])
-        batch.settled = self._outbox.take_settled()
-        if turn.audit:
-            batch.audit = encode(turn.audit)
-        if turn.audit or batch.settled or batch.outbox or batch.peers or batch.patients:
-            self._store.commit(batch)
-
-    def _tell(self, turn: Turn) -> None:
-        now_us = turn.batch.now_us
-        for outbox_id, peer, frame in turn.batch.outbox:
-            self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
-        for peer, ids in turn.acks.items():
-            self._transport.send(peer, packed_ack(ids))
-        for flow_id in turn.resumed:
-            self._ready.append(Job(flow_id, RESUME))
-        for timer in turn.timers:
-            heapq.heappush(self._timers, timer)
-        self._ready.extend(turn.later)
-        for waiter in turn.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        for flow_id, move in turn.moves:
-            handle = self._handles.get(flow_id)
-            if handle is not None:
-                handle.moved(move)
-        for flow_id, outcome in turn.ended:
-            handle = self._handles.pop(flow_id, None)
-            if handle is not None:
-                handle.ended(outcome)
-        for flow_id, level, text in turn.logs:
-            _FLOW_LOG.log(
-                _LEVELS[level],
-                "%s",
-                _one_line(text),
-                extra={"party": self.party.name, "flow_id": flow_id},
-            )
-        if self._reload:
-            self._live.clear()
-        while len(self._live) > LIVE:
-            del self._live[next(iter(self._live))]
-
-    # --- the store: opening, and when it refuses ---
-
-    def _open_store(self, services: Mapping[str, object]) -> None:
-        opened = self._store.open(self.party.name)
-        self._incarnation = opened.incarnation
-        self._next_flow = opened.next_flow
-        self._next_outbox = opened.next_outbox
-        self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
-        self._outbox.load(opened.outbox)
-        for flow_id, due_us in opened.due:
-            if due_us == 0:
-                self._ready.append(Job(flow_id, RESUME))
-            else:
-                self._timers.append((due_us, flow_id))
-        heapq.heapify(self._timers)
-        if services:
-            set_up(services, self._tx)
-            self._store.commit(Batch(self._clock(), self._next_flow, self._next_outbox))
-
-    def _recover(self, turn: Turn, error: StoreError) -> None:
-        """The commit was refused, or nobody knows: what is in memory is worth nothing now.
-
-        Go back to the store and take the same events one by one, so that the one that spoils its
-        batch is found; one that is refused alone is its own flow's trouble, and goes to the
-        hospital. If even that cannot be written, the node stops.
-        """
-        _LOG.error("%s: a batch of %d was refused: %s", self.party.name, len(turn.taken), error)
-        started = [job for job in self._ready if job.event is not RESUME]
-        next_flow = self._next_flow
-        self._live.clear()
-        self._ready.clear()
-        self._timers.clear()
-        try:
-            if self._was_suspect or not turn.taken:
-                raise error
-            self._open_store({})
-        except StoreError as worse:
-            self._stop(NodeStopped(f"{self.party.name}: the store cannot be written: {worse}"))
-            self.refuse_if_stopped()
-        self._next_flow = max(self._next_flow, next_flow)  # Some are promised to waiting starts.
-        self._ready.extendleft(reversed(started))
-        self._outbox.send_all(self._transport, self._clock())
-        if len(turn.taken) == 1:
-            self._suspect = (turn.taken[0], error)
-            return
-        self._alone = len(turn.taken)
-        for item in reversed(turn.taken):
-            if type(item) is Job:
-                if item.event is not RESUME:  # The store knows who can go on.
-                    self._ready.appendleft(item)
-            else:
-                assert isinstance(item, tuple)
-                self._inbound.appendleft(item)
-
     # --- the event loop ---
 
-    def _received(self, peer: str, data: bytes) -> None:
-        if self._stopped is None:
-            self._inbound.append((peer, data))
-            self._wake()
-
     def _wake(self) -> None:
-        if self._loop is not None and not self._scheduled and self._stopped is None:
+        if self._asyncio is not None and not self._scheduled and self._stopped is None:
             self._scheduled = True
-            self._loop.call_soon(self._run)
+            self._asyncio.call_soon(self._run)
 
     def _run(self) -> None:
         self._scheduled = False
@@ -698,34 +233,16 @@ class Node:
         due_us = self.next_due()
         if due_us == 0:
             self._wake()
-        elif due_us is not None and self._loop is not None:
+        elif due_us is not None and self._asyncio is not None:
             if self._alarm is not None:
                 self._alarm.cancel()
             delay = max(0.0, (due_us - self._clock()) / 1_000_000)
-            self._alarm = self._loop.call_later(delay, self._wake)
-
-    def refuse_if_stopped(self) -> None:
-        """Raise NodeStopped if the node does nothing any more."""
-        if self._stopped is not None:
-            raise self._stopped
+            self._alarm = self._asyncio.call_later(delay, self._wake)
 
     def _stop(self, reason: Exception) -> None:
-        if self._stopped is not None:
-            return
-        self._stopped = reason
         if self._alarm is not None:
             self._alarm.cancel()
-        self._transport.close()
-        self._store.close()
-        for job in self._ready:
-            if job.waiter is not None and not job.waiter.done():
-                job.waiter.set_exception(reason)
-        for handle in list(self._handles.values()):
-            handle.wake(reason)
-
-
-_CODE: dict[type, int] = {engine.Begin: 0, engine.Resume: 1, Arrival: 2, engine.Retry: 3}
-"""Events as the audit trail writes them."""
+        super()._stop(reason)
 
 
 def _now_us() -> int:
@@ -741,11 +258,6 @@ def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[
         return decode(flow.Start, encode(start))
     except (TypeError, BadBytes) as error:
         raise NotStartable(f"{flow.__name__}: {error}") from None
-
-
-def _one_line(text: str) -> str:
-    """A text that cannot forge a second log line."""
-    return "".join([c if c.isprintable() else f"\\x{ord(c):02x}" for c in text])
 
 
 __all__ = ["FlowView", "Handle", "Node", "NodeStopped", "NotStartable", "StillRunning"]

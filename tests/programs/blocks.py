@@ -151,7 +151,7 @@ class Blocks:
         if self.indent < 7:
             options += [
                 (10, self.if_),
-                (8, self.try_),
+                (13, self.try_),
             ]
             if len(self.loops) < 2:
                 options += [(5, self.for_), (5, self.while_)]

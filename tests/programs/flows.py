@@ -175,8 +175,7 @@ class Flows(Blocks):
         if may_fail:
             condition = self.about(found, where)
             if chance(self.choices, 25):
-                other = self.make.condition(0, Where(untrusted=True, calls=1, risk=10))
-                condition = join(OR, "or", condition, other)
+                condition = join(OR, "or", condition, self.about(pick(self.choices, parts), where))
         else:
             condition = self.always(found.text, found.kind)
         if may_fail and chance(self.choices, 30):

@@ -341,6 +341,7 @@ class StepRun:
     __slots__ = (
         "_checkpoint",
         "_commit",
+        "_errors",
         "_given",
         "_now",
         "_result",
@@ -362,6 +363,7 @@ class StepRun:
         self._result: tuple[object, FlowError | None] | None = None
         self._now: datetime.datetime | None = None
         self._turns = 0
+        self._errors = 0
 
     # --- the loop: frames call, return and fail until something waits ---
 
@@ -412,9 +414,10 @@ class StepRun:
             return
         invariant(type(step) is Hold, f"{type(step).__name__} is not a step")
         assert isinstance(step, Hold)
-        self._checkpoint.waiting = OnOperator(step.reason)
+        reason = _writable(step.reason)
+        self._checkpoint.waiting = OnOperator(reason)
         self._checkpoint.admitted = True
-        self._commit.held = step.reason
+        self._commit.held = reason
 
     def _call(self, step: Call) -> None:
         frames = self._checkpoint.frames
@@ -450,8 +453,9 @@ class StepRun:
         """End the innermost frame with an error. True if its caller goes on with it."""
         checkpoint = self._checkpoint
         if not error.error_id:
-            secret = self._world.secret(self.flow_id, checkpoint.steps, b"error")
-            error.error_id = secret[:8].hex()
+            self._errors += 1
+            purpose = b"error %d" % self._errors
+            error.error_id = self._world.secret(self.flow_id, checkpoint.steps, purpose)[:8].hex()
         depth = len(checkpoint.frames) - 1
         name = checkpoint.frames[0].flow
         self._drop_frame(_disclosed(error))
@@ -608,14 +612,14 @@ class StepRun:
             registry.classes[name].name,
             depth,
             path_of(checkpoint.frames, registry.step_names),
-            label,
+            _writable(label),
             outcome,
         )
         checkpoint.moves += 1
         self._commit.moves.append(event)
 
     def log(self, level: str, text: str) -> None:
-        self._commit.logs.append((level, text))
+        self._commit.logs.append((level, _writable(text)))
 
     def service(self, key: ServiceKey[S]) -> S:
         bound: S = self._world.services[key.name]
@@ -629,6 +633,12 @@ class StepRun:
 
 END = End()
 _ON_COMMIT = OnCommit()
+
+
+def _writable(text: str) -> str:
+    """`text` with lone surrogates, which an author's Python can make, written out: no encoder takes
+    them, and a text that people read is not worth a flow."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _built_in(error: FlowError, error_id: str, session: SessionState | None) -> FlowError:
