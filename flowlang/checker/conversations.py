@@ -83,7 +83,9 @@ def check_open(
         for name, info in names.scope.items()
         if isinstance(info, FlowInfo) and info.responds_to == opener.name
     ]
-    hint = f"`{answering[0]}` does" if answering else f"write `responds to {mine} as s` in it"
+    hint = f"write `responds to {mine} as s` in it"
+    if answering:
+        hint = f"the flow that responds to `{mine}` is `{answering[0]}`"
     findings.report("F605", node.span, message, hint, names.place(node.name))
 
 

@@ -83,7 +83,10 @@ class Operators:
             right = self._expressions.value(node.right, wanted)
             return self._expressions.value(node.left, right), right
         left = self._expressions.value(node.left, wanted)
-        return left, self._expressions.value(node.right, left if _is_bare(node.right) else wanted)
+        wanted = left if _is_bare(node.right) else wanted
+        # After a mistake on the left, the right is not worth another one of the same kind.
+        kind_of = self._expressions.infer if left == UNKNOWN else self._expressions.value
+        return left, kind_of(node.right, wanted)
 
     def _compare(self, node: syntax.Binary) -> None:
         left, right = self._both(node)

@@ -56,12 +56,15 @@ class Batch:
 class Opened:
     """What a node needs to go on: who it is, its counters, what is unsent, what goes on by itself.
 
-    `incarnation` names this store since it was created; `due` are (flow id, due time).
+    `incarnation` names this store since it was created; `commits` counts the batches that were
+    written since then, so that it shows whether one of unknown outcome was; `due` are (flow id, due
+    time).
     """
 
     party: str
     incarnation: bytes
     epoch: int
+    commits: int
     next_flow: int
     next_outbox: int
     peers: dict[str, bytes]
@@ -73,10 +76,12 @@ class Store(typing.Protocol):
     """Memory and SQLite follow it, and pass one suite of tests (tests/contracts)."""
 
     def open(self, party: str) -> Opened:
-        """Claim the store for this process; who had it before can no longer commit.
+        """Claim the store for this process; who had it before can no longer commit. Opened again,
+        without `close`, it goes back to what is committed.
 
         Raises:
-            StoreError: another party's store, a newer format, not a store at all.
+            Fenced: opened again, and another process has claimed it in between.
+            StoreError: another party's store, a newer format, not a store at all, out of order.
         """
         ...
 
@@ -105,7 +110,8 @@ class Store(typing.Protocol):
         ...
 
     def savepoint(self) -> None:
-        """Begin a service's work within this batch; undone by `rollback`, kept by `release`."""
+        """Begin a service's work within this batch; undone by `rollback`, kept by `release`.
+        Raises CommitFailed if nobody may write now."""
         ...
 
     def release(self) -> None: ...

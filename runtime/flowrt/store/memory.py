@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flowrt.store import Batch, CommitFailed, Fenced, Opened, StoreError
-from flowrt.store.statements import Refused, check
+from flowrt.store.transaction import Transaction
 
 
 class MemoryDisk:
@@ -22,6 +22,7 @@ class MemoryDisk:
         self.party: str | None = None
         self.incarnation = os.urandom(8)
         self.epoch = 0
+        self.commits = 0
         self.next_flow = 1
         self.next_outbox = 1
         self.flows: dict[int, tuple[bytes, int | None]] = {}
@@ -32,6 +33,11 @@ class MemoryDisk:
         self.patients: dict[int, bytes] = {}
         self.audit: list[tuple[int, bytes]] = []
         self.tables: sqlite3.Connection | None = None
+        """Made when a service first works; closed when the disk is forgotten."""
+
+    def __del__(self) -> None:
+        if self.tables is not None:
+            self.tables.close()
 
 
 class MemoryStore:
@@ -40,12 +46,17 @@ class MemoryStore:
     def __init__(self, disk: MemoryDisk | None = None) -> None:
         self.disk = disk if disk is not None else MemoryDisk()
         self._epoch = 0
+        self._work: Transaction | None = None
+        if self.disk.tables is not None:
+            self._work = Transaction(self.disk.tables)
 
     def open(self, party: str) -> Opened:
         disk = self.disk
         if disk.party not in (None, party):
             raise StoreError(f"this store belongs to party {disk.party}, not {party}")
         self.abandon()
+        if self._epoch not in (0, disk.epoch):
+            raise Fenced("this store was opened again; who had it before stops")
         disk.party = party
         disk.epoch += 1
         self._epoch = disk.epoch
@@ -53,6 +64,7 @@ class MemoryStore:
             party,
             disk.incarnation,
             disk.epoch,
+            disk.commits,
             disk.next_flow,
             disk.next_outbox,
             dict(disk.peers),
@@ -83,35 +95,29 @@ class MemoryStore:
     # --- services ---
 
     def savepoint(self) -> None:
-        if self.disk.tables is None:
-            self.disk.tables = sqlite3.connect(":memory:", isolation_level=None)
-        if not self.disk.tables.in_transaction:
-            self.disk.tables.execute("BEGIN")
-        self.disk.tables.execute("SAVEPOINT step")
+        if self._work is None:
+            if self.disk.tables is None:
+                self.disk.tables = sqlite3.connect(":memory:", isolation_level=None)
+                self.disk.tables.execute("PRAGMA foreign_keys = ON")
+            self._work = Transaction(self.disk.tables)
+        self._work.savepoint()
 
     def release(self) -> None:
-        self._tables.execute("RELEASE step")
+        self._working.release()
 
     def rollback(self) -> None:
-        self._tables.execute("ROLLBACK TO step")
-        self._tables.execute("RELEASE step")
+        self._working.rollback()
 
     @property
-    def _tables(self) -> sqlite3.Connection:
-        if self.disk.tables is None:
+    def _working(self) -> Transaction:
+        if self._work is None:
             raise StoreError("no service has begun to work")
-        return self.disk.tables
+        return self._work
 
     def execute(
         self, sql: str, parameters: Sequence[Any], *, read_only: bool
     ) -> list[tuple[Any, ...]]:
-        check(sql, read_only)
-        db = self._tables
-        before = db.total_changes
-        rows = db.execute(sql, parameters).fetchall()
-        if read_only and db.total_changes != before:
-            raise Refused("a `read` operation wrote; declare it as `write`")
-        return rows
+        return self._working.execute(sql, parameters, read_only=read_only)
 
     # --- writing ---
 
@@ -119,12 +125,9 @@ class MemoryStore:
         if self._epoch != self.disk.epoch:
             self.abandon()
             raise Fenced("this store was opened again; who had it before stops")
-        if self.disk.tables is not None and self.disk.tables.in_transaction:
-            try:
-                self.disk.tables.execute("COMMIT")
-            except sqlite3.Error as error:
-                self.abandon()
-                raise CommitFailed(str(error)) from error
+        if self._work is not None:
+            self._commit_tables(self._work)
+        self.disk.commits += 1
         self.disk.next_flow = batch.next_flow
         self.disk.next_outbox = batch.next_outbox
         for flow_id, row in batch.flows.items():
@@ -149,9 +152,22 @@ class MemoryStore:
         if batch.audit:
             self.disk.audit.append((batch.now_us, batch.audit))
 
+    def _commit_tables(self, work: Transaction) -> None:
+        lost = work.is_lost
+        try:
+            if work.db.in_transaction:
+                work.db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.abandon()
+            raise CommitFailed(str(error)) from error
+        work.ended()
+        if lost:
+            raise CommitFailed("a statement of a service has ended the transaction")
+
     def abandon(self) -> None:
-        if self.disk.tables is not None and self.disk.tables.in_transaction:
-            self.disk.tables.execute("ROLLBACK")
+        if self._work is not None:
+            self._work.abandon()
 
     def close(self) -> None:
         self.abandon()
+        self._epoch = 0

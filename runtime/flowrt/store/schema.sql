@@ -5,6 +5,7 @@ CREATE TABLE engine_node (
     party TEXT NOT NULL,
     incarnation BLOB NOT NULL,
     epoch INTEGER NOT NULL,
+    commits INTEGER NOT NULL,
     next_flow INTEGER NOT NULL,
     next_outbox INTEGER NOT NULL
 );

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrt.store import Batch, CommitFailed, Fenced, Opened, OutcomeUnknown, StoreError
-from flowrt.store.statements import Refused, check
+from flowrt.store.transaction import Transaction
 
 FORMAT = 1
 ROWS = 64
@@ -34,82 +34,100 @@ class SqliteStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._db: sqlite3.Connection | None = None
+        self._work: Transaction | None = None
         self._epoch = 0
-        self._in_transaction = False
 
     # --- opening ---
 
     def open(self, party: str) -> Opened:
-        if not self.path.exists():
-            self._create(party)
-        db = self._connect(self.path)
+        self._let_go()
         try:
-            opened = self._claim(db, party)
-        except BaseException:
-            db.close()
-            raise
-        self._db = db
+            if not self.path.exists():
+                self._create(party)
+            db = self._connect(self.path, party)
+            try:
+                opened = self._claim(db, party)
+            except BaseException:
+                db.close()
+                raise
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{self.path} cannot be opened as a store: {error}") from error
+        self._work = Transaction(db)
         self._epoch = opened.epoch
         return opened
 
-    def _connect(self, path: Path) -> sqlite3.Connection:
+    def _connect(self, path: Path, party: str | None) -> sqlite3.Connection:
+        """A connection that keeps what it commits. Whose file it is, is looked at first: another
+        program's database must stay as it is."""
+        db = sqlite3.connect(path, isolation_level=None, timeout=10, cached_statements=512)
         try:
-            db = sqlite3.connect(path, isolation_level=None, timeout=10, cached_statements=512)
             db.execute("PRAGMA trusted_schema = OFF")
+            if party is not None:
+                self._check_owner(db, party)
             mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA wal_autocheckpoint = 4000")
             db.execute("PRAGMA cache_size = -65536")
             level = db.execute("PRAGMA synchronous").fetchone()[0]
-        except sqlite3.Error as error:
-            raise StoreError(f"{path} cannot be opened as a store: {error}") from None
-        if (mode, level) != ("wal", 2):
+            if (mode, level) != ("wal", 2):
+                raise StoreError(
+                    f"{path}: the file system does not support durable WAL (mode {mode}); "
+                    "keep the store on a local disk"
+                )
+        except BaseException:
             db.close()
-            raise StoreError(
-                f"{path}: the file system does not support durable WAL (mode {mode}); "
-                "keep the store on a local disk"
-            )
+            raise
         return db
 
+    def _check_owner(self, db: sqlite3.Connection, party: str) -> None:
+        try:
+            row = db.execute("SELECT format, party FROM engine_node").fetchone()
+        except sqlite3.DatabaseError as error:
+            if "locked" in str(error) or "open" in str(error):
+                raise
+            raise StoreError(f"{self.path} is not a store of flows: {error}") from None
+        if row is None:
+            raise StoreError(f"{self.path} is not a store of flows: it has no owner")
+        form, owner = row
+        if form != FORMAT:
+            raise StoreError(f"{self.path} has format {form}, this version reads {FORMAT}")
+        if owner != party:
+            raise StoreError(f"{self.path} belongs to party {owner}, not {party}")
+
     def _create(self, party: str) -> None:
+        if not self.path.parent.is_dir():
+            raise StoreError(f"{self.path.parent} is not a folder; create it first")
         aside = self.path.with_name(self.path.name + ".creating")
         for leftover in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
             leftover.unlink(missing_ok=True)
-        if not self.path.parent.is_dir():
-            raise StoreError(f"{self.path.parent} is not a folder; create it first")
         schema = importlib.resources.files("flowrt.store").joinpath("schema.sql").read_text()
-        with contextlib.closing(self._connect(aside)) as db:
+        with contextlib.closing(self._connect(aside, None)) as db:
             db.executescript(schema)
             db.execute(
-                "INSERT INTO engine_node VALUES (1, ?, ?, ?, 0, 1, 1)",
+                "INSERT INTO engine_node VALUES (1, ?, ?, ?, 0, 0, 1, 1)",
                 (FORMAT, party, os.urandom(8)),
             )
         _sync(aside)
         os.rename(aside, self.path)
         _sync(self.path.parent)
-        with contextlib.closing(self._connect(self.path)) as db:
+        with contextlib.closing(self._connect(self.path, party)) as db:
             if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise StoreError(f"{self.path}: what was just written cannot be read back")
 
     def _claim(self, db: sqlite3.Connection, party: str) -> Opened:
         db.execute("BEGIN IMMEDIATE")
-        try:
-            row = db.execute(
-                "SELECT format, party, incarnation, epoch, next_flow, next_outbox FROM engine_node"
-            ).fetchone()
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path} is not a store of flows: {error}") from None
-        form, owner, incarnation, epoch, next_flow, next_outbox = row
-        if form != FORMAT:
-            raise StoreError(f"{self.path} has format {form}, this version reads {FORMAT}")
-        if owner != party:
-            raise StoreError(f"{self.path} belongs to party {owner}, not {party}")
+        incarnation, epoch, commits, next_flow, next_outbox = db.execute(
+            "SELECT incarnation, epoch, commits, next_flow, next_outbox FROM engine_node"
+        ).fetchone()
+        if self._epoch not in (0, epoch):
+            raise Fenced(f"{self.path} was opened by another process; this one stops")
         db.execute("UPDATE engine_node SET epoch = ?", (epoch + 1,))
         opened = Opened(
             party,
             incarnation,
             epoch + 1,
+            commits,
             next_flow,
             next_outbox,
             dict(db.execute("SELECT name, known FROM engine_peer")),
@@ -120,16 +138,24 @@ class SqliteStore:
         return opened
 
     def close(self) -> None:
-        if self._db is not None:
-            self.abandon()
-            self._db.close()
-            self._db = None
+        self._let_go()
+        self._epoch = 0
+
+    def _let_go(self) -> None:
+        if self._work is not None:
+            self._work.abandon()
+            self._work.db.close()
+            self._work = None
+
+    @property
+    def _working(self) -> Transaction:
+        if self._work is None:
+            raise StoreError(f"{self.path} is not open")
+        return self._work
 
     @property
     def _open_db(self) -> sqlite3.Connection:
-        if self._db is None:
-            raise StoreError(f"{self.path} is not open")
-        return self._db
+        return self._working.db
 
     # --- reading ---
 
@@ -164,56 +190,45 @@ class SqliteStore:
     # --- services ---
 
     def savepoint(self) -> None:
-        self._begin()
-        self._open_db.execute("SAVEPOINT step")
+        self._working.savepoint()
 
     def release(self) -> None:
-        self._open_db.execute("RELEASE step")
+        self._working.release()
 
     def rollback(self) -> None:
-        self._open_db.execute("ROLLBACK TO step")
-        self._open_db.execute("RELEASE step")
+        self._working.rollback()
 
     def execute(
         self, sql: str, parameters: Sequence[Any], *, read_only: bool
     ) -> list[tuple[Any, ...]]:
-        check(sql, read_only)
-        db = self._open_db
-        before = db.total_changes
-        rows = db.execute(sql, parameters).fetchall()
-        if read_only and db.total_changes != before:
-            raise Refused("a `read` operation wrote; declare it as `write`")
-        return rows
+        return self._working.execute(sql, parameters, read_only=read_only)
 
     # --- writing ---
 
-    def _begin(self) -> None:
-        if not self._in_transaction:
-            self._open_db.execute("BEGIN IMMEDIATE")
-            self._in_transaction = True
-
     def abandon(self) -> None:
-        if self._in_transaction:
-            self._in_transaction = False
-            with contextlib.suppress(sqlite3.Error):
-                self._open_db.execute("ROLLBACK")
+        if self._work is not None:
+            self._work.abandon()
 
     def commit(self, batch: Batch) -> None:
-        db = self._open_db
+        work = self._working
+        db = work.db
         try:
-            self._begin()
+            work.begin()
+            if work.is_lost:
+                raise CommitFailed(f"{self.path}: a statement of a service ended the transaction")
             claimed = db.execute(
-                "UPDATE engine_node SET next_flow = ?, next_outbox = ? WHERE epoch = ?",
+                "UPDATE engine_node SET next_flow = ?, next_outbox = ?, commits = commits + 1 "
+                "WHERE epoch = ?",
                 (batch.next_flow, batch.next_outbox, self._epoch),
             )
             if claimed.rowcount != 1:
                 raise Fenced(f"{self.path} was opened by another process; this one stops")
             self._write(db, batch)
         except sqlite3.Error as error:
-            self.abandon()
+            work.abandon()
             raise CommitFailed(f"{self.path}: {error}") from error
-        except Fenced:
-            self.abandon()
+        except StoreError:
+            work.abandon()
             raise
         try:
             db.execute("COMMIT")
@@ -221,12 +236,12 @@ class SqliteStore:
             # Deferred constraints are refused here with the transaction still open: then nothing
             # was written. Whatever else happens here is not known to have happened.
             still_open = db.in_transaction
-            self.abandon()
-            self._in_transaction = False
+            work.abandon()
             if still_open:
                 raise CommitFailed(f"{self.path}: {error}") from error
             raise OutcomeUnknown(f"{self.path}: {error}") from error
-        self._in_transaction = False
+        finally:
+            work.ended()
 
     def _write(self, db: sqlite3.Connection, batch: Batch) -> None:
         changed = [

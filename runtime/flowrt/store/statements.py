@@ -17,10 +17,9 @@ class Refused(StoreError):
 
 
 @functools.lru_cache(maxsize=4096)
-def check(sql: str, read_only: bool) -> None:
-    """Raises Refused unless the statement leaves the transaction and the engine's tables alone.
-
-    That a `WITH` of a read-only operation does not write is for the store to see.
+def check(sql: str, read_only: bool) -> str:
+    """The statement's first word. Raises Refused unless it leaves the transaction and the engine's
+    tables alone; that a `WITH` of a read-only operation does not write is for the store to see.
     """
     start = _LEADING.match(sql)
     rest = sql[start.end() if start else 0 :]
@@ -34,3 +33,4 @@ def check(sql: str, read_only: bool) -> None:
         raise Refused(f"a `read` operation may not {first}; declare the operation as `write`")
     if "engine_" in sql.lower():
         raise Refused("tables whose names begin with engine_ belong to the engine")
+    return first

@@ -1,0 +1,296 @@
+"""flowc as an author meets it: what it prints, what it writes, how it exits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flowlang.cli import main
+
+Flowc = Callable[..., tuple[int, str, str]]
+
+GOOD = """\
+message Ping:
+    n: Int
+
+error TooMuch(n: Int): "{n} is too much"
+
+flow Ask(whom: Party, n: Int) -> Int:
+    startable by rpc
+    steps:
+        ASKING "Asking"
+
+    step ASKING
+    open Reply with whom as talk
+    send Ping(n) to talk then receive back: Ping from talk:
+        require back.n > n else TooMuch(back.n)
+    return back.n
+
+flow Reply():
+    responds to Ask as talk
+
+    receive ping: Ping from talk:
+        require ping.n < 100 else TooMuch(ping.n)
+    send Ping(ping.n + 1) to talk
+"""
+
+BAD = """\
+flow Sum(a: Int, whom: Party) -> Int:
+    let total = a + whom
+    retrun total
+
+flow Other() -> Int:
+    return 1 + "x"
+"""
+
+
+@pytest.fixture
+def flowc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Flowc:
+    """Run flowc in a folder of its own; gives (exit code, output, talk)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        printed = capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, printed.out, printed.err
+
+    return run
+
+
+def test_check_says_that_all_is_well(flowc: Flowc) -> None:
+    Path("a.flow").write_text(GOOD)
+    assert flowc("check", "a.flow") == (0, "No problems in 1 file.\n", "")
+    assert flowc("check", ".") == (0, "No problems in 1 file.\n", "")
+
+
+def test_check_shows_every_mistake_once(flowc: Flowc) -> None:
+    Path("a.flow").write_text(BAD)
+    code, out, err = flowc("check", "a.flow")
+    assert (code, err) == (1, "")
+    assert out.count("error[") == 3
+    assert "  --> a.flow:2:17" in out
+    assert " 2 |     let total = a + whom\n   |                     ^^^^" in out
+    assert "did you mean `return`?" in out
+    assert out.splitlines()[-1].startswith("3 problems in 1 file. More about one: flowc explain F")
+    again = flowc("check", "a.flow")
+    assert again == (code, out, err), "from the cache, the same to the letter"
+
+
+def test_check_as_data(flowc: Flowc) -> None:
+    Path("a.flow").write_text(BAD)
+    code, out, _ = flowc("check", "a.flow", "--json")
+    found = json.loads(out)
+    assert code == 1
+    assert found["ok"] is False
+    assert found["files"] == ["a.flow"]
+    assert [(d["line"], d["severity"]) for d in found["diagnostics"]] == [
+        (2, "error"),
+        (3, "error"),
+        (6, "error"),
+    ]
+
+
+def test_an_unchanged_check_needs_no_parser(flowc: Flowc, tmp_path: Path) -> None:
+    Path("a.flow").write_text(GOOD)
+    flowc("check", "a.flow")
+    code = (
+        "import sys\nfrom flowlang.cli import main\ntry: main(['check', 'a.flow'])\n"
+        "except SystemExit: print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "No problems" in done.stdout
+    assert not {"lark", "jinja2", "flowlang.parser", "msgspec"} & set(done.stdout.split())
+    Path("a.flow").write_text(GOOD.replace("back.n > n", "back.m > n"))
+    assert flowc("check", "a.flow")[0] == 1, "and a change is seen"
+
+
+def test_compile_writes_modules_that_run(flowc: Flowc) -> None:
+    Path("shop").mkdir()
+    Path("pyproject.toml").write_text("[tool.flowlang]\n")
+    Path("shop/orders.flow").write_text("record Order:\n    sku: Text\n")
+    Path("a.flow").write_text("use shop.orders: Order\n\nmessage Buy:\n    order: Order\n")
+    code, out, _ = flowc("compile", "a.flow", "-o", "built")
+    assert code == 0
+    assert out.splitlines() == [
+        "wrote built/a_flow.py",
+        "wrote built/shop/orders_flow.py",
+        "2 modules compiled, 2 changed.",
+    ]
+    assert flowc("compile", "a.flow", "-o", "built")[1] == "2 modules compiled, 0 changed.\n"
+    check = "import a_flow; print(a_flow.Buy(a_flow.Order('x')).order.sku)"
+    done = subprocess.run(
+        [sys.executable, "-c", check], cwd="built", check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "x\n"
+
+
+def test_compile_writes_nothing_when_there_is_a_mistake(flowc: Flowc) -> None:
+    Path("a.flow").write_text(BAD)
+    assert flowc("compile", "a.flow")[0] == 1
+    assert flowc("compile", "a.flow", "--json")[0] == 1
+    assert not Path("a_flow.py").exists()
+
+
+def test_compile_leaves_foreign_files_alone(flowc: Flowc) -> None:
+    Path("a.flow").write_text(GOOD)
+    Path("a_flow.py").write_text("mine = 1\n")
+    code, out, _ = flowc("compile", "a.flow")
+    assert code == 1
+    assert "error[F707]: this file was not made by flowc, so it is not overwritten" in out
+    assert Path("a_flow.py").read_text() == "mine = 1\n"
+
+
+def test_compile_shows_the_machines(flowc: Flowc) -> None:
+    Path("a.flow").write_text(GOOD)
+    code, out, _ = flowc("compile", "a.flow", "--emit", "json")
+    module = json.loads(out)
+    assert code == 0
+    [ask, _] = module["machines"]
+    keeps = {state["name"]: state["keeps"] for state in ask["states"]}
+    assert keeps == {"Start": ["whom", "n"], "AwaitPing": ["n"]}
+    assert not Path("a_flow.py").exists()
+
+
+def test_graph_draws(flowc: Flowc) -> None:
+    Path("a.flow").write_text(GOOD)
+    assert "AwaitPing" in flowc("graph", "a.flow")[1]
+    assert flowc("graph", "a.flow", "Ask", "--format", "mermaid")[1].startswith("stateDiagram-v2")
+    code, _, err = flowc("graph", "a.flow", "Asq")
+    assert code == 2
+    assert "Did you mean `Ask`?" in err
+
+
+def test_explain_tells_more(flowc: Flowc) -> None:
+    code, out, _ = flowc("explain", "F301")
+    assert code == 0
+    assert out.startswith("# F301")
+    assert json.loads(flowc("explain", "f301", "--json")[1])["code"] == "F301"
+    code, _, err = flowc("explain", "F3O1")
+    assert code == 2
+    assert "There is no diagnostic F3O1. Did you mean F301?" in err
+
+
+def test_run_to_a_result(flowc: Flowc) -> None:
+    Path("a.flow").write_text(GOOD)
+    code, out, err = flowc("run", "a.flow", "Ask", "--as", "alice", "whom=bob", "n=5")
+    assert (code, out) == (0, "Ask_v1 returned 6\n".replace("Ask_v1", "a.Ask_v1"))
+    assert err == "alice #1 ASKING Asking\nalice #1 done\n"
+    code, out, _ = flowc("run", "a.flow", "Ask", "--as", "alice", "whom=bob", "n=5", "--json")
+    assert json.loads(out) == {"flow": "a.Ask_v1", "id": 1, "result": 6}
+
+
+def test_run_to_an_error(flowc: Flowc) -> None:
+    Path("a.flow").write_text(GOOD)
+    code, out, _ = flowc("run", "a.flow", "Ask", "--as", "alice", "whom=bob", "n=100", "--json")
+    error = json.loads(out)["error"]
+    assert code == 1
+    assert (error["name"], error["text"], error["peer"], error["fields"]) == (
+        "a.TooMuch",
+        "100 is too much",
+        "bob",
+        {"n": 100},
+    )
+
+
+def test_run_keeps_databases_where_it_is_told(flowc: Flowc) -> None:
+    Path("a.flow").write_text(GOOD)
+    run = ("run", "a.flow", "Ask", "--as", "alice", "whom=bob", "n=5", "--store", "stores")
+    assert flowc(*run)[0] == 0
+    assert sorted(path.name for path in Path("stores").glob("*.db")) == ["alice.db", "bob.db"]
+    assert json.loads(flowc(*run, "--json")[1])["id"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["Ask", "whom=bob", "n=x"], "n=x: "),
+        (["Ask", "whom=bob"], "missing: n=…"),
+        (["Ask", "whom=bob", "n=1", "m=2"], "has no parameter `m`; it has: whom, n"),
+        (["Ask", "bob"], "`bob` is not an argument; write key=value"),
+        (
+            ["Asq", "whom=bob"],
+            "there is no flow `Asq` in this file; flows that can be started: Ask",
+        ),
+        (["Reply"], "Reply_v1 is not `startable by rpc`"),
+        (["Ask", "whom=bob", "n=1", "--services", "nowhere:at"], "No module named 'nowhere'"),
+    ],
+)
+def test_run_says_what_does_not_fit(flowc: Flowc, arguments: list[str], says: str) -> None:
+    Path("a.flow").write_text(GOOD)
+    code, _, err = flowc("run", "a.flow", *arguments, "--as", "alice")
+    assert code in (1, 2)
+    assert says in err
+
+
+def test_new_makes_a_project_that_passes_its_test(flowc: Flowc) -> None:
+    code, out, _ = flowc("new", "hello")
+    assert code == 0
+    assert "  greeting.flow\n" in out
+    assert flowc("check", "hello")[0] == 0
+    for command in (
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "flowlang", "run", "greeting.flow", "Greet", "--as", "alice",
+         "whom=bob", "name=World"],
+    ):  # fmt: skip
+        done = subprocess.run(command, cwd="hello", capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "Hello World, this is bob." in done.stdout
+
+
+@pytest.mark.parametrize("name", ["hello", "9lives", "a b", "x" * 100, "a/../b!"])
+def test_new_refuses_names_and_existing_folders(flowc: Flowc, name: str) -> None:
+    Path("hello").mkdir()
+    before = sorted(Path.cwd().rglob("*"))
+    code, out, _ = flowc("new", name)
+    assert code == 1
+    assert "error[F709]" in out
+    assert sorted(Path.cwd().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [["chekc", "a.flow"], ["check"], ["compile", "--emit", "xml", "a.flow"], ["run"]]
+)
+def test_wrong_usage_is_2(flowc: Flowc, arguments: list[str]) -> None:
+    code, out, err = flowc(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+    if arguments[0] == "chekc":
+        assert "Did you mean `check`?" in err
+
+
+def test_help_of_every_command(flowc: Flowc) -> None:
+    _, out, _ = flowc("--help")
+    for command in ("check", "compile", "graph", "explain", "run", "new", "demo"):
+        assert f"  {command} " in out
+        assert flowc(command, "--help")[0] == 0
+
+
+def test_a_bug_of_ours_is_70(flowc: Flowc, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of paper")
+
+    Path("a.flow").write_text(GOOD)
+    monkeypatch.setattr("flowlang.cli._compile", broken)
+    code, _, err = flowc("check", "a.flow")
+    assert code == 70
+    assert "this is a bug of flowc" in err
+
+
+def test_colours_only_where_wanted(flowc: Flowc, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("a.flow").write_text(BAD)
+    assert "\x1b" not in flowc("check", "a.flow")[1]
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[1;31merror[" in flowc("check", "a.flow")[1]

@@ -1,0 +1,79 @@
+"""The Python that generated programs call on a node: six functions, and the service `Desk`.
+
+The reference interpreter says the same in its own words; see there.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+FUNCTIONS = "program_functions"
+"""The module in which generated programs look for their functions."""
+
+
+class Functions(ModuleType):
+    """That module, made for the generated module whose classes it returns and throws."""
+
+    def __init__(self, generated: ModuleType) -> None:
+        super().__init__(FUNCTIONS)
+        self.generated = generated
+        sys.modules[FUNCTIONS] = self
+
+    def half(self, n: int) -> int:
+        return n // 2
+
+    def shout(self, words: str) -> str:
+        return words.upper()
+
+    def fits(self, n: int) -> bool:
+        return n % 3 != 2
+
+    def picky(self, n: int) -> int:
+        if n % 4 == 3:
+            raise self.generated.Picky(n)
+        return n
+
+    def first(self, numbers: tuple[int, ...]) -> int | None:
+        return numbers[0] if numbers else None
+
+    def swap(self, pair: Any) -> Any:
+        return type(pair)(pair.right, pair.left)
+
+
+class Desk:
+    """Answers from its arguments and from what this flow has in the journal."""
+
+    def __init__(self, generated: ModuleType) -> None:
+        self.generated = generated
+
+    def setup(self, tx: Any) -> None:
+        tx.execute("CREATE TABLE IF NOT EXISTS journal (flow INTEGER NOT NULL, line TEXT NOT NULL)")
+
+    def count(self, tx: Any) -> int:
+        [(rows,)] = tx.execute("SELECT count(*) FROM journal WHERE flow = ?", (tx.flow_id,))
+        assert isinstance(rows, int)
+        return rows
+
+    def coin(self, tx: Any, n: int) -> bool:
+        return (n + self.count(tx)) % 2 == 0
+
+    def label_of(self, tx: Any, n: int) -> str:
+        return f"n{n}"
+
+    def limit(self, tx: Any, n: int) -> int | None:
+        return None if n % 2 else n // 2
+
+    def note(self, tx: Any, line: str) -> None:
+        tx.execute("INSERT INTO journal VALUES (?, ?)", (tx.flow_id, line))
+
+    def take(self, tx: Any, n: int) -> int:
+        self.note(tx, f"take {n}")
+        return self.count(tx)
+
+    def claim(self, tx: Any, n: int) -> Any:
+        if n % 3 == 2:
+            raise self.generated.Taken(n)
+        self.note(tx, f"claim {n}")
+        return self.generated.Pair(self.count(tx), n)
