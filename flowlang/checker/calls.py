@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Literal, TypeAlias, assert_never
 
 from flowlang import syntax
@@ -113,10 +114,10 @@ class Calls:
             return
         if name[0].isupper():
             what = "record, message, error or flow"
-            known = self._names.of_kind("record", "message", "error", "flow")
+            known = chain(self._names.of_kind("record", "message", "error", "flow"))
         else:
             what = "function"
-            known = [*self._names.of_kind("function"), *predefined.FUNCTIONS]
+            known = chain(self._names.of_kind("function"), predefined.FUNCTIONS)
         hint = remedies.CALLS.get(name) or self._findings.did_you_mean(name, known)
         self._findings.report("F203", callee.span, f"there is no {what} `{name}`", hint)
         self._names.settle(name, hint)

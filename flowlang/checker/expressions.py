@@ -6,6 +6,8 @@ its expression becomes Unknown, which fits everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
 from typing import assert_never
 
 from flowlang import syntax
@@ -203,7 +205,8 @@ class Expressions:
                 f"write `divide(x, y, places, {name})`",
             )
         else:
-            known = [*self.blocks.living, *predefined.VALUES, *self._names.of_kind("function")]
+            functions = self._names.of_kind("function")
+            known = chain(self.blocks.living, predefined.VALUES, functions)
             hint_near = self._findings.did_you_mean(name, known)
             gone = self.blocks.gone.get(name)
             note = (
@@ -248,16 +251,11 @@ class Expressions:
         self._report_no_part(node, whole, list(parts))
         return UNKNOWN
 
-    def _parts(self, whole: Type) -> dict[str, Type]:
+    def _parts(self, whole: Type) -> Mapping[str, Type]:
         """What may stand after a dot."""
         match whole:
             case Named(name=name):
-                info = self._names.named.get(name)
-                if isinstance(info, RecordInfo):
-                    return {field.name: field.type for field in info.fields}
-                if isinstance(info, ErrorInfo):
-                    return {one.name: one.type for one in info.parameters}
-                return {}
+                return self._names.parts(name)
             case ListType() | MapType():
                 return {"size": INT}
             case _ if whole in (TEXT, BYTES):

@@ -6,7 +6,7 @@ says: "is not none", "was examined". Knows no statements.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from flowlang.types import Variable
@@ -17,13 +17,6 @@ class Path(NamedTuple):
 
     root: Variable
     parts: tuple[str, ...] = ()
-
-
-class Change(NamedTuple):
-    """What a stretch of the flow added to the facts, and what it took away."""
-
-    learnt: frozenset[Path]
-    forgotten: frozenset[Path]
 
 
 class Facts:
@@ -56,31 +49,26 @@ class Facts:
         """This point, to come back to."""
         return len(self._trail)
 
-    def since(self, mark: int) -> Change:
-        """What changed between that point and this one."""
-        first: dict[Path, bool] = {}
-        for path, added in self._trail[mark:]:
-            first.setdefault(path, added)
-        learnt = frozenset(p for p, added in first.items() if added and p in self._known)
-        gone = frozenset(p for p, added in first.items() if not added and p not in self._known)
-        return Change(learnt, gone)
-
     def undo(self, mark: int) -> None:
         """Back to that point."""
         while len(self._trail) > mark:
             path, learnt = self._trail.pop()
             self._put(path, not learnt)
 
-    def settle(self, mark: int, ends: Sequence[Change]) -> None:
-        """Where the ways that began at `mark` meet again: what holds at the end of each."""
-        self.undo(mark)
-        if not ends:
-            return
-        gone = frozenset[Path]().union(*[end.forgotten for end in ends])
-        for path in gone:
-            self._put(path, False)
-            self._trail.append((path, False))
-        self.learn(frozenset.intersection(*[end.learnt for end in ends]) - gone)
+    def lose(self, paths: Iterable[Path]) -> None:
+        """The fact may no longer hold of these paths."""
+        for path in paths:
+            if path in self._known:
+                self._put(path, False)
+                self._trail.append((path, False))
+
+    def changed(self, start: int, end: int | None = None) -> dict[Path, bool]:
+        """The paths that were learnt (True) or forgotten (False) between two points: of each, what
+        happened to it first."""
+        first: dict[Path, bool] = {}
+        for path, learnt in self._trail[start:end]:
+            first.setdefault(path, learnt)
+        return first
 
     def _put(self, path: Path, known: bool) -> None:
         roots = self._by_root.setdefault(path.root, set())
@@ -90,3 +78,46 @@ class Facts:
         else:
             self._known.discard(path)
             roots.discard(path)
+
+
+class Meeting:
+    """The point where ways meet that part here: after an `if`, after a `try`.
+
+    Each way is followed in turn and undone; what it did is kept only as far as the others agree, so
+    that a long chain of branches costs no more than the branches themselves.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._start = facts.mark()
+        self._before: list[Path] = []
+        self._shared: set[Path] | None = None
+        self._gone: set[Path] = set()
+
+    def reach(self, mark: int) -> None:
+        """The way that began at `mark` ends here and goes on to the meeting point. What was learnt
+        between the parting and `mark` holds on this way and on all that follow."""
+        facts = self._facts
+        changed = facts.changed(mark)
+        self._gone.update(path for path, learnt in changed.items() if not learnt)
+        if self._shared is None:
+            self._before = [p for p, learnt in facts.changed(self._start, mark).items() if learnt]
+            self._shared = {path for path in changed if path in facts}
+        else:
+            self._shared = {path for path in self._shared if path in facts}
+
+    def interrupt(self, variables: Iterable[Variable]) -> None:
+        """Back to the parting, for ways that begin when the first was left at any point of it;
+        these variables may have got other values by then."""
+        facts = self._facts
+        facts.undo(self._start)
+        mark = facts.mark()
+        facts.forget(variables)
+        self._gone.update(facts.changed(mark))
+
+    def meet(self) -> None:
+        """From here on holds what held at the end of every way."""
+        self._facts.undo(self._start)
+        if self._shared is not None:
+            self._facts.lose(self._gone)
+            self._facts.learn(self._shared.union(self._before) - self._gone)

@@ -5,7 +5,7 @@ Writes both down and quotes the source; decides nothing about either.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 
 from flowlang import syntax
 from flowlang.diagnostics import Diagnostic, Note, closest
@@ -73,14 +73,13 @@ class Findings:
             start = end
         return span
 
-    def near(self, name: str, known: Collection[str]) -> str | None:
-        """The known name that was probably meant."""
-        self._patience -= len(known)
-        return closest(name, list(known)) if self._patience >= 0 else None
-
-    def did_you_mean(self, name: str, known: Collection[str]) -> str | None:
+    def did_you_mean(self, name: str, known: Iterable[str]) -> str | None:
         """A whole hint, or None when nothing is near."""
-        near = self.near(name, known)
+        if self._patience < 0:
+            return None
+        names = list(known)
+        self._patience -= len(names)
+        near = closest(name, names)
         return f"did you mean `{near}`?" if near else None
 
     def _line(self, number: int) -> str:

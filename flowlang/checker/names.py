@@ -6,7 +6,7 @@ Knows what kind of thing each name is and where it was declared; reads no types 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias, assert_never
 
 from flowlang import syntax
@@ -17,11 +17,14 @@ from flowlang.source import Span
 from flowlang.types import (
     Checked,
     ErrorInfo,
+    FieldInfo,
     FlowInfo,
     FunctionInfo,
     Info,
+    ParameterInfo,
     RecordInfo,
     ServiceInfo,
+    Type,
 )
 
 Kind: TypeAlias = Literal["record", "message", "error", "function", "service", "flow"]
@@ -49,6 +52,7 @@ class Names:
         self.unknown: set[str] = set()
         self._findings = findings
         self._imports = imports
+        self._parts: dict[str, Mapping[str, Type]] = {}
         for used in imports.values():
             self.named.update(used.named)
 
@@ -131,6 +135,17 @@ class Names:
             self.report_missing(node.name, node.span, wanted)
         return None
 
+    def parts(self, qualified: str) -> Mapping[str, Type]:
+        """The fields of a record, message or error."""
+        found = self._parts.get(qualified)
+        if found is None:
+            info = self.named.get(qualified)
+            fields: Sequence[FieldInfo | ParameterInfo] = ()
+            if info is not None:
+                fields = info.fields if isinstance(info, RecordInfo) else info.parameters
+            found = self._parts[qualified] = {field.name: field.type for field in fields}
+        return found
+
     def report_missing(self, name: str, span: Span, wanted: str) -> None:
         """Say that `name` is not the kind of thing that is wanted here."""
         hint = self._findings.did_you_mean(name, self.of_kind(wanted))
@@ -156,10 +171,13 @@ class Names:
         if hint is None:
             self.unknown.add(name)
 
-    def of_kind(self, *kinds: str) -> list[str]:
+    def of_kind(self, *kinds: str) -> Iterator[str]:
         """The names that are one of these kinds of thing."""
-        found = [name for name, one in self.declared.items() if one.kind in kinds]
-        return found + (list(predefined.ERRORS) if "error" in kinds else [])
+        for name, one in self.declared.items():
+            if one.kind in kinds:
+                yield name
+        if "error" in kinds:
+            yield from predefined.ERRORS
 
     def place(self, name: str) -> Note | None:
         """A note that shows where a name is declared."""

@@ -12,7 +12,7 @@ from flowlang import syntax
 from flowlang.checker import conversations, predefined, relations, trees, words
 from flowlang.checker.calls import Builtin, called
 from flowlang.checker.expressions import Expressions
-from flowlang.checker.facts import Facts, Path
+from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names, check_casing
 from flowlang.checker.typerefs import TypeReader
@@ -210,7 +210,7 @@ class Body:
         if name in self._names.declared:
             self._names.report_missing(name, node.name_span, "variable")
             return
-        known = [n for n, binding in self._blocks.living.items() if binding.variable.mutable]
+        known = (n for n, binding in self._blocks.living.items() if binding.variable.mutable)
         gone = self._blocks.gone.get(name)
         note = None
         hint = self._findings.did_you_mean(name, known)
@@ -245,21 +245,21 @@ class Body:
     # --- branches and loops -----------------------------------------------------------------
 
     def _if(self, node: syntax.If) -> None:
-        start = self._facts.mark()
-        ends = []
+        meeting = Meeting(self._facts)
         for condition, body in node.branches:
             self._expressions.condition(condition)
-            before = self._facts.mark()
+            start = self._facts.mark()
             self._expressions.when(condition, True)
             self._block(body)
             if not trees.leaves(body):
-                ends.append(self._facts.since(start))
-            self._facts.undo(before)
+                meeting.reach(start)
+            self._facts.undo(start)
             self._expressions.when(condition, False)
+        start = self._facts.mark()
         self._block(node.otherwise or ())
         if not trees.leaves(node.otherwise or ()):
-            ends.append(self._facts.since(start))
-        self._facts.settle(start, ends)
+            meeting.reach(start)
+        meeting.meet()
 
     def _while(self, node: syntax.While) -> None:
         self._facts.forget(self._living(trees.assigned(node.body)))
@@ -308,22 +308,20 @@ class Body:
         return [living[name].variable for name in names if name in living]
 
     def _try(self, node: syntax.Try) -> None:
-        facts = self._facts
-        start = facts.mark()
-        ends = []
+        meeting = Meeting(self._facts)
+        start = self._facts.mark()
         self._block(node.body)
         if not trees.leaves(node.body):
-            ends.append(facts.since(start))
-        facts.undo(start)
-        facts.forget(self._living(trees.assigned(node.body)))
+            meeting.reach(start)
+        meeting.interrupt(self._living(trees.assigned(node.body)))
         seen: dict[str, syntax.Name] = {}
         for catch in node.catches:
-            before = facts.mark()
+            start = self._facts.mark()
             self._catch(catch, seen)
             if not trees.leaves(catch.body):
-                ends.append(facts.since(start))
-            facts.undo(before)
-        facts.settle(start, ends)
+                meeting.reach(start)
+            self._facts.undo(start)
+        meeting.meet()
 
     def _catch(self, node: syntax.Catch, seen: dict[str, syntax.Name]) -> None:
         found = [self._names.find(error, "error") for error in node.errors]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Literal
 
 from flowlang import syntax
@@ -130,7 +131,7 @@ class TypeReader:
         if ours := _ELSEWHERE.get(ref.name):
             hint: str | None = f"write `{ours}`"
         else:
-            known = [*BUILTINS, "List", "Map", *self._names.of_kind("record", "message")]
+            known = chain(predefined.TYPES, self._names.of_kind("record", "message"))
             hint = self._findings.did_you_mean(ref.name, known)
         self._findings.report("F202", ref.span, f"there is no type `{ref.name}`", hint)
         self._names.settle(ref.name, hint)

@@ -17,7 +17,7 @@ from flowlang import syntax
 from flowlang.checker import trees
 from flowlang.checker.calls import called
 from flowlang.checker.control import not_in_checks
-from flowlang.checker.facts import Facts, Path
+from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
 from flowlang.diagnostics import Note
 from flowlang.types import (
@@ -227,7 +227,7 @@ class Trust:
             case syntax.If():
                 self._if(statement)
             case syntax.While(condition=condition, body=body):
-                self._forget(trees.assigned(body))
+                self._clean.forget(self._named(trees.assigned(body)))
                 self._look(condition)
                 start = self._clean.mark()
                 self._block(body)
@@ -236,10 +236,10 @@ class Trust:
                 self._look(values)
                 start = self._clean.mark()
                 self._gets(self._findings.variable_of.get(statement), values)
-                self._forget(trees.assigned(body))
+                self._clean.forget(self._named(trees.assigned(body)))
                 self._block(body)
                 self._clean.undo(start)
-                self._forget(trees.assigned(body))
+                self._clean.forget(self._named(trees.assigned(body)))
             case syntax.Return(value=value):
                 if value is not None:
                     self._refuse(value, "returned")
@@ -300,43 +300,40 @@ class Trust:
         self._gets(target, node.value)
 
     def _if(self, node: syntax.If) -> None:
-        clean = self._clean
-        start = clean.mark()
-        ends = []
+        meeting = Meeting(self._clean)
         for condition, body in node.branches:
             self._look(condition)
-            before = clean.mark()
+            start = self._clean.mark()
             self._block(body)
             left = trees.leaves(body)
             if not left:
-                ends.append(clean.since(start))
-            clean.undo(before)
+                meeting.reach(start)
+            self._clean.undo(start)
             if left:
                 self._mind(condition)
+        start = self._clean.mark()
         self._block(node.otherwise or ())
         if not trees.leaves(node.otherwise or ()):
-            ends.append(clean.since(start))
-        clean.settle(start, ends)
+            meeting.reach(start)
+        meeting.meet()
 
     def _try(self, node: syntax.Try) -> None:
-        clean = self._clean
-        start = clean.mark()
-        ends = []
+        meeting = Meeting(self._clean)
+        start = self._clean.mark()
         self._block(node.body)
         if not trees.leaves(node.body):
-            ends.append(clean.since(start))
-        clean.undo(start)
-        self._forget(trees.assigned(node.body))
+            meeting.reach(start)
+        meeting.interrupt(self._named(trees.assigned(node.body)))
         for catch in node.catches:
-            before = clean.mark()
+            start = self._clean.mark()
             caught = self._findings.variable_of.get(catch)
             if caught is not None:
-                clean.forget([caught])
+                self._clean.forget([caught])
             self._block(catch.body)
             if not trees.leaves(catch.body):
-                ends.append(clean.since(start))
-            clean.undo(before)
-        clean.settle(start, ends)
+                meeting.reach(start)
+            self._clean.undo(start)
+        meeting.meet()
 
     def _receive(self, node: syntax.Receive) -> None:
         if node.send is not None:
@@ -367,10 +364,10 @@ class Trust:
         known = isinstance(info, RecordInfo) and bool(info.fields)
         return known and not gap and not self._findings.has_mistake(checks)
 
-    def _forget(self, names: frozenset[str]) -> None:
-        """Variables that may have got another value by now."""
-        for name in names:
-            self._clean.forget(self._origins.by_name.get(name, ()))
+    def _named(self, names: frozenset[str]) -> list[Variable]:
+        """The variables of these names that can hold foreign data."""
+        by_name = self._origins.by_name
+        return [variable for name in names for variable in by_name.get(name, ())]
 
     # --- looking ----------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from flowlang.parser.table import END
 from flowlang.parser.tokens import Token
 from flowlang.source import Span
 
-
 OUTSIDE_OF_FLOW = "F127"
 
 
@@ -132,7 +131,12 @@ def _later(scene: Scene) -> Said | None:
         return _not_yet(first, first.text)
     if first.text == "external" and scene.room == "service":
         return _not_yet(first, "external")
-    if first.text == "key" and scene.at == 1 and token.kind in ("NAME", "TEXT"):
+    if (
+        first.text == "key"
+        and scene.room == "flow"
+        and scene.at == 1
+        and token.kind in ("NAME", "TEXT")
+    ):
         return _not_yet(first, "key")
     if before is not None and before.text == "each" and token.kind == "NAME":
         return _not_yet(before, "each")
@@ -227,9 +231,11 @@ _PUNCTUATION = frozenset(
 
 def _reserved(scene: Scene) -> Said | None:
     """A word of the language where a name is wanted."""
-    if scene.at == 1 and scene.token.kind == "EQUAL" and scene.first.kind in scene.reserved:
+    token, first, after = scene.token, scene.first, scene.after
+    if scene.at == 1 and token.kind == "EQUAL" and first.kind in scene.reserved - {"LET", "VAR"}:
         return _reserved_word(scene, 0)
-    if scene.wants_name and scene.token.kind in scene.reserved:
+    assigned = scene.at == 0 and after is not None and after.kind == "EQUAL"
+    if token.kind in scene.reserved and (assigned or scene.wants_name):
         return _reserved_word(scene, scene.at)
     return None
 
@@ -245,50 +251,64 @@ def _reserved_word(scene: Scene, index: int) -> Said:
     )
 
 
-_FOREIGN = {
-    "async": "every flow may wait; there is no `async`",
-    "assert": "write `require … else SomeError(…)`",
-    "class": "declare a `record`, a `message` or a `flow`",
-    "const": "write `let …`",
-    "def": "declare a flow with `flow Name():`; logic in Python is declared with "
-    '`function name(…) -> T = python "module:name"`',
-    "del": "values are never deleted",
-    "do": "write `while …:`",
-    "elseif": "write `elif …:`",
-    "elsif": "write `elif …:`",
-    "except": "write `catch SomeError:`",
-    "finally": "there is no `finally`; sessions end by themselves when their block is left",
-    "fn": "write `flow Name():`",
-    "foreach": "write `for x in xs:`",
-    "fun": "write `flow Name():`",
-    "func": "write `flow Name():`",
-    "import": "write `use some.module: Name`",
-    "interface": "write `service …:`",
-    "loop": "write `while true:`",
-    "module": "a file is a module; its name is the file's",
-    "mut": "write `var …`",
-    "raise": "write `throw SomeError(…)`",
-    "repeat": "write `while …:`",
-    "struct": "write `record …:`",
-    "switch": "use `if` and `elif`",
-    "unless": "write `if not …:`",
-    "until": "write `while not …:`",
-    "using": "write `use some.module: Name`",
-    "val": "write `let …`",
-    "yield": "a flow gives back one result, with `return`",
+_DROPPED = ""
+# Words that begin a line elsewhere: what to do here, and the word that makes the line readable.
+_FOREIGN: dict[str, tuple[str, str | None]] = {
+    "assert": ("write `require … else SomeError(…)`", "REQUIRE"),
+    "async": ("every flow may wait; leave the word out", _DROPPED),
+    "class": ("declare a `record`, a `message` or a `flow`", None),
+    "const": ("write `let`", "LET"),
+    "def": (
+        "declare a flow with `flow Name():`; what is written in Python is declared with "
+        '`function name(…) -> T = python "module:name"`',
+        None,
+    ),
+    "do": ("write `while …:`", None),
+    "elseif": ("write `elif`", "ELIF"),
+    "elsif": ("write `elif`", "ELIF"),
+    "except": ("write `catch SomeError:`", "CATCH"),
+    "export": ("whatever is declared can be used elsewhere; leave the word out", _DROPPED),
+    "finally": ("sessions end by themselves when their block is left", "CATCH"),
+    "fn": ("write `flow Name():`", "FLOW"),
+    "for_each": ("write `for x in xs:`", "FOR"),
+    "foreach": ("write `for x in xs:`", "FOR"),
+    "from": ("write `use some.module: Name`", None),
+    "fun": ("write `flow Name():`", "FLOW"),
+    "func": ("write `flow Name():`", "FLOW"),
+    "import": ("write `use some.module: Name`", "USE"),
+    "interface": ("write `service Name:`", "SERVICE"),
+    "loop": ("write `while true:`", None),
+    "print": ('write `log info "…"`', None),
+    "private": ("leave the word out", _DROPPED),
+    "pub": ("whatever is declared can be used elsewhere; leave the word out", _DROPPED),
+    "public": ("whatever is declared can be used elsewhere; leave the word out", _DROPPED),
+    "raise": ("write `throw SomeError(…)`", "THROW"),
+    "repeat": ("write `while …:`", None),
+    "static": ("leave the word out", _DROPPED),
+    "struct": ("write `record Name:`", "RECORD"),
+    "switch": ("use `if` and `elif`", None),
+    "unless": ("write `if not …:`", None),
+    "until": ("write `while not …:`", None),
+    "val": ("write `let`", "LET"),
+    "yield": ("a flow gives back one result, with `return`", None),
 }
-
-# What to write instead is one word and its line: the line can be read with that word.
-_WORD = re.compile(r"write `([a-z]+) ")
 
 
 def _foreign(scene: Scene) -> Said | None:
     first = scene.first
-    if first.kind != "NAME" or scene.at > 2 or first.text not in _FOREIGN:
+    if first.kind not in ("NAME", "FROM") or scene.at > 2 or first.text not in _FOREIGN:
         return None
-    if scene.token.kind == "EQUAL":
+    if first.kind == "FROM" and scene.room != "file":
         return None
-    return Said("F115", first.span, f"`{first.text}` is not in this language", _FOREIGN[first.text])
+    if scene.token.kind in ("EQUAL", "DOT"):
+        return None
+    hint, kind = _FOREIGN[first.text]
+    mended = None
+    if kind == _DROPPED:
+        mended = list(scene.line[1:])
+    elif kind is not None:
+        mended = scene.with_kind(0, kind)
+    return Said("F115", first.span, f"`{first.text}` is not in this language", hint, mended)
 
 
 def _misplaced(scene: Scene) -> Said | None:
@@ -351,47 +371,51 @@ _STATEMENTS = frozenset(
 
 def _pairs(scene: Scene) -> Said | None:
     """Operators that other languages have, which read here as two tokens that do not fit."""
-    before, token = scene.before, scene.token
-    if before is None:
-        return None
-    at = scene.at
-    if scene.touches():
-        sign = before.text + token.text
-        place = Span(before.line, before.column, token.end_line, token.end_column)
-        rest = [*scene.line[: at - 1], *scene.line[at + 1 :]]
-        if sign in _SIGNS_MEANT:
-            kind, meant = _SIGNS_MEANT[sign]
-            mended = list(rest)
-            mended.insert(at - 1, before._replace(kind=kind, text=meant))
-            return Said("F120", place, f"`{sign}` is written `{meant}`", None, mended)
-        if sign in ("+=", "-=", "*=", "/=", "//=", "%="):
-            return _augmented(scene, sign, place)
-        if sign in ("++", "--"):
-            return Said("F120", place, f"there is no `{sign}`", "write `x = x + 1`")
-        if sign == "**":
-            return Said("F120", place, "there is no `**`", "multiply, or use a Python function")
-        if sign in ("??", "?."):
-            return Said("F120", place, f"there is no `{sign}`", "test with `if x != none:`")
-        if before.kind == "NAME" and before.text in ("f", "F", "r", "u") and token.kind == "TEXT":
-            return Said(
-                "F120",
-                place,
-                f"a text has no `{before.text}` before it",
-                "every text may have `{expressions}` in it",
-                [*rest[: at - 1], token, *rest[at - 1 :]],
-            )
-    if token.kind == "DOT" and scene.wants_value and scene.after is not None:
-        if scene.after.kind == "NUMBER":
-            return Said(
-                "F020",
-                Span(token.line, token.column, scene.after.end_line, scene.after.end_column),
-                f"`.{scene.after.text}` is not a number",
-                f"write `0.{scene.after.text}`",
-                [*scene.line[:at], *scene.line[at + 1 :]],
-            )
+    for left in (scene.at - 1, scene.at):
+        if left < 0 or left + 1 >= len(scene.line):
+            continue
+        first, second = scene.line[left : left + 2]
+        if first.start + len(first.text) == second.start:
+            said = _pair(scene, left, first, second)
+            if said is not None:
+                return said
     return None
 
 
+def _pair(scene: Scene, left: int, first: Token, second: Token) -> Said | None:
+    sign = first.text + second.text
+    place = Span(first.line, first.column, second.end_line, second.end_column)
+    before, after = list(scene.line[:left]), list(scene.line[left + 2 :])
+    if sign in _SIGNS_MEANT:
+        kind, meant = _SIGNS_MEANT[sign]
+        mended = [*before, first._replace(kind=kind, text=meant), *after]
+        return Said("F120", place, f"`{sign}` is written `{meant}`", f"write `{meant}`", mended)
+    if sign in ("+=", "-=", "*=", "/=", "//=", "%="):
+        return _augmented(scene, sign, place)
+    if sign in _SIGNS_ABSENT:
+        return Said("F120", place, f"there is no `{sign}`", _SIGNS_ABSENT[sign])
+    if first.kind == "NAME" and first.text in ("f", "F", "r", "u") and second.kind == "TEXT":
+        return Said(
+            "F120",
+            place,
+            f"a text has no `{first.text}` before it",
+            "every text may have `{expressions}` in it",
+            [*before, second, *after],
+        )
+    if first.kind == "DOT" and second.kind == "NUMBER" and left == scene.at and scene.wants_value:
+        hint = f"write `0.{second.text}`"
+        mended = [*before, second, *after]
+        return Said("F020", place, f"`.{second.text}` is not a number", hint, mended)
+    return None
+
+
+_SIGNS_ABSENT = {
+    "++": "write `x = x + 1`",
+    "--": "write `x = x - 1`",
+    "**": "multiply, or use a function written in Python",
+    "??": "test with `if x != none:`",
+    "?.": "test with `if x != none:`",
+}
 _SIGNS_MEANT = {
     "===": ("COMPARE", "=="),
     "!==": ("COMPARE", "!="),
@@ -488,15 +512,67 @@ def _is(scene: Scene) -> Said:
     return Said("F120", token.span, f"`{said}` is written `{sign}`", f"write `{sign}`", mended)
 
 
+def _brackets(scene: Scene) -> Said | None:
+    """Arguments and types written as elsewhere."""
+    token, before = scene.token, scene.before
+    if token.kind == "COLON" and {"EQUAL", "COMMA"} <= scene.accepted:
+        mended = scene.with_kind(scene.at, "EQUAL")
+        message = "the name of an argument is followed by `=`, not `:`"
+        return Said("F120", token.span, message, "write `name=value`", mended)
+    if token.text == "<" and "LSQB" in scene.accepted and not scene.value_complete:
+        written = f"`{before.text}[…]`" if before else "`[…]`"
+        message = "what a type is of is written in square brackets"
+        return Said("F120", token.span, message, f"write {written}")
+    return None
+
+
+def _block_in_line(scene: Scene) -> Said | None:
+    """Statements behind the `:` of a header."""
+    before = scene.before
+    if before is None or before.kind != "COLON" or scene.accepted != {"NEWLINE"}:
+        return None
+    return Said(
+        "F109",
+        scene.token.span,
+        "a block does not stand on the line of its `:`",
+        "write it on the lines below, indented",
+    )
+
+
 def _subflow_inside(scene: Scene) -> Said | None:
-    if scene.token.kind != "SUBFLOW" or not scene.wants_value:
+    token, before = scene.token, scene.before
+    name = before is not None and before.kind == "SUBFLOW" and scene.at > 1
+    if name and token.kind == "NAME":
+        token = scene.line[scene.at - 1]
+    elif scene.accepted >= {"NEWLINE"} and any(t.kind == "SUBFLOW" for t in scene.line[: scene.at]):
+        pass
+    elif token.kind != "SUBFLOW" or not scene.wants_value:
         return None
     return Said(
         "F124",
-        scene.token.span,
+        token.span,
         "a subflow cannot stand inside an expression",
         "it stands alone, or right after `let x =`, `var x =`, `x =` or `return`: "
         "give its result a name first",
+    )
+
+
+def _no_parameters(scene: Scene) -> Said | None:
+    """A flow or function without its `()`."""
+    first, token = scene.first, scene.token
+    if scene.at != 2 or "LPAR" not in scene.accepted or scene.room not in ("file", "service"):
+        return None
+    if token.kind not in ("COLON", "ARROW"):
+        return None
+    place = token._replace(text="")
+    brackets = [place._replace(kind="LPAR"), place._replace(kind="RPAR")]
+    name = scene.line[1].text
+    return Said(
+        "F100",
+        token.span,
+        f"expected `(`{_found(scene)}",
+        f"write `{first.text} {name}()`",
+        [*scene.line[:2], *brackets, *scene.line[2:]],
     )
 
 
@@ -517,12 +593,15 @@ _RULES: tuple[Callable[[Scene], Said | None], ...] = (
     _pairs,
     _single_equal,
     _conditions,
+    _brackets,
+    _block_in_line,
     _subflow_inside,
     _function_with_body,
     _misplaced,
     _foreign,
     _misspelt,
     _misspelt_first,
+    _no_parameters,
     _reserved,
 )
 
@@ -617,35 +696,63 @@ def _phrases(scene: Scene) -> list[str]:
         phrases.append(_VALUES.get(kind, "a value"))
     elif "NAME" in accepted:
         phrases.append(_name_wanted(scene, kind))
-    skipped = set(_ALSO_NAMES) if "NAME" in accepted else set()
+    skipped: set[str] = set()
+    if "NAME" in accepted:
+        skipped |= _ALSO_NAMES
+    if "USE" in accepted:  # any word may be a name here
+        skipped |= {word for word in _WORDS if word.isalpha() and word not in _PUNCTUATION}
     if scene.value_complete:
-        skipped |= {"LPAR", "DOT", "IN"} if scene.first.kind != "FOR" else {"LPAR", "DOT"}
+        skipped |= {"LPAR", "DOT"} | ({"IN"} if scene.first.kind != "FOR" else set())
     if scene.wants_value:
-        skipped |= {"TEXT", "NUMBER", "LPAR", "COMMA"} | ({"RPAR", "RSQB", "RBRACE"} & accepted)
-    if "COLON" in accepted:
+        skipped |= {"TEXT", "NUMBER", "LPAR", "COMMA", "RPAR", "RSQB", "RBRACE"}
+    if "COLON" in accepted or scene.wants_value:
         skipped.add("NEWLINE")
-    if scene.value_complete and scene.first.kind in ("LET", "VAR", "NAME"):
-        skipped.add("EQUAL")
-    phrases += [words for word, words in _WORDS.items() if word in accepted - skipped]
+    if scene.first.kind == "USE":
+        skipped.add("DOT")
+    if scene.first.kind in ("LET", "VAR") and "EQUAL" in accepted:
+        skipped.add("COLON")  # a type may be given, but nobody must
+    words = _WORDS | {"COLON": _colon(scene)}
+    phrases += [words[word] for word in _WORDS if word in accepted - skipped]
     return phrases[:_MOST] or ["something else"]
 
 
+def _colon(scene: Scene) -> str:
+    """The `:` that could come, with what comes after it."""
+    first = scene.first.kind
+    inside = _open_bracket(scene)
+    if inside == "LBRACE":
+        return "`:` and a value"
+    if first == "USE":
+        return "`:` and the names to use"
+    if (first == "ERROR" and not inside) or first == "STEP":
+        return "`:` and a text"
+    if inside or scene.room == "record" or (first == "RECEIVE" and scene.at == 2):
+        return "`:` and a type"
+    return "`:`"
+
+
 def _name_wanted(scene: Scene, kind: str) -> str:
-    if kind == "COMMA" and scene.first.kind == "CATCH":
+    first = scene.first.kind
+    if kind == "COMMA" and first == "CATCH":
         return "an error"
-    if kind in ("COMMA", "LPAR") and scene.first.kind in _DECLARES | {"READ", "WRITE"}:
-        inside_type = "UNTRUSTED" not in scene.accepted and _in_square_brackets(scene)
-        return "a type" if inside_type else "a parameter"
-    if kind == "COMMA" and _in_square_brackets(scene):
+    if kind == "COLON" and first == "USE":
+        return "a name"
+    if kind in ("COMMA", "LPAR") and first in _DECLARES | {"READ", "WRITE"}:
+        return "a type" if _open_bracket(scene) == "LSQB" else "a parameter"
+    if kind == "COMMA" and _open_bracket(scene) == "LSQB":
         return "a type"
     return _NAMES.get(kind, "a name")
 
 
-def _in_square_brackets(scene: Scene) -> bool:
-    opened = 0
+def _open_bracket(scene: Scene) -> str:
+    """The kind of the innermost bracket that is open before the token; "" if none is."""
+    opened = []
     for token in scene.line[: scene.at]:
-        opened += (token.kind == "LSQB") - (token.kind == "RSQB")
-    return opened > 0
+        if token.kind in ("LPAR", "LSQB", "LBRACE"):
+            opened.append(token.kind)
+        elif token.kind in ("RPAR", "RSQB", "RBRACE"):
+            opened.pop()
+    return opened[-1] if opened else ""
 
 
 def _either(phrases: list[str]) -> str:
@@ -666,6 +773,10 @@ def _shown(token: Token) -> str:
 
 
 _REMEDIES = {
+    "MESSAGE": "write `message Name:` and, indented below it, lines such as `field: Type`",
+    "RECORD": "write `record Name:` and, indented below it, lines such as `field: Type`",
+    "SERVICE": "write `service Name:` and its operations, indented below it",
+    "SUBFLOW": "write `subflow SomeFlow(arguments)`",
     "RECEIVE": "write `receive x: SomeMessage from session:` and a block of checks, "
     "or end it with `unchecked`",
     "SEND": "write `send SomeMessage(…) to session`",
@@ -690,16 +801,21 @@ _REMEDIES = {
 
 
 def _remedy(scene: Scene) -> str | None:
-    """How such a line is written, unless the mistake is deep in one of its expressions."""
-    opened = 0
-    for token in scene.line[: scene.at]:
-        opened += token.kind in ("LPAR", "LSQB", "LBRACE")
-        opened -= token.kind in ("RPAR", "RSQB", "RBRACE")
+    """How such a line is written, unless the mistake is inside one of its expressions."""
+    before = scene.before
+    if (before is not None and before.kind in _OPERATORS) or scene.accepted == {"NEWLINE"}:
+        return None
+    if scene.value_complete and "NEWLINE" in scene.accepted:
+        return None
+    inside = _open_bracket(scene)
     if scene.room in ("record", "steps"):
-        return _LINES[scene.room][1] if not opened else None
-    if opened and scene.room == "flow":
+        return None if inside else _LINES[scene.room][1]
+    if inside and scene.room == "flow":
         return None
     return _REMEDIES.get(scene.first.kind)
+
+
+_OPERATORS = frozenset({"PLUS", "MINUS", "MULTIPLY", "COMPARE", "AND", "OR", "NOT", "DOT"})
 
 
 def _unexpected_line(scene: Scene) -> Said:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import re
-from typing import NamedTuple
-
-from flowlang.syntax import Constant
+from typing import Literal, NamedTuple
 
 INT_MOST = 2**63 - 1
 DECIMAL_DIGITS = 38
@@ -49,7 +47,9 @@ class Hole(NamedTuple):
     end: int
 
 
-Number = tuple[str, int | decimal.Decimal | datetime.timedelta | bytes]
+class Number(NamedTuple):
+    kind: Literal["Int", "Decimal", "Duration", "Bytes"]
+    value: int | decimal.Decimal | datetime.timedelta | bytes
 
 
 def number(text: str) -> Number | Wrong:
@@ -64,7 +64,7 @@ def number(text: str) -> Number | Wrong:
     if match := _DURATION.fullmatch(text):
         return _duration(match[1], match[2])
     if match := _HEX.fullmatch(text):
-        return "Bytes", bytes.fromhex(match[1])
+        return Number("Bytes", bytes.fromhex(match[1]))
     return _not_a_number(text)
 
 
@@ -80,7 +80,7 @@ def _int(text: str) -> Number | Wrong:
         return Wrong("F020", "a number does not begin with 0", "write 0")
     if len(digits) > 19 or int(digits) > INT_MOST + 1:
         return too_large_int()
-    return "Int", int(digits)
+    return Number("Int", int(digits))
 
 
 def too_large_int() -> Wrong:
@@ -100,14 +100,14 @@ def _decimal(text: str) -> Number | Wrong:
         return Wrong(
             "F022", f"this Decimal has more than {DECIMAL_DIGITS} digits", "write fewer digits"
         )
-    return "Decimal", decimal.Decimal(digits)
+    return Number("Decimal", decimal.Decimal(digits))
 
 
 def _duration(digits: str, unit: str) -> Number | Wrong:
     count = digits.replace("_", "")
     if len(count) > 16 or int(count) * (_UNITS[unit] / _UNITS["ms"]) > LONGEST / _UNITS["ms"]:
         return Wrong("F023", "this duration is longer than 100 years", "36525d is the longest")
-    return "Duration", int(count) * _UNITS[unit]
+    return Number("Duration", int(count) * _UNITS[unit])
 
 
 def _not_a_number(text: str) -> Wrong:
@@ -270,9 +270,3 @@ def doc_of(text: str) -> str:
     margin = min(margins, default=0)
     lines = [lines[0].strip()] + [line[margin:].rstrip() for line in lines[1:]]
     return "\n".join(lines).strip("\n").rstrip()
-
-
-def plain_text(constant: Constant) -> str:
-    """The value of a Text constant."""
-    assert isinstance(constant.value, str)
-    return constant.value

@@ -173,10 +173,11 @@ class Recovery:
         """Feeds BROKEN instead of the line; then what is below it is read, or passed over."""
         first, top = line[0].kind, scene.room == "file"
         indented = self._tokens[self._position].kind == "INDENT"
-        keeps = (top and indented and first in _HAS_BODY) or (
-            first in _TAILS and first in scene.opening
-        )
-        reads = keeps or (not top and first in _HAS_STATEMENTS)
+        if top:
+            keeps = indented and first in _HAS_BODY
+        else:
+            keeps = scene.room == "flow" and first in _TAILS & scene.opening
+        reads = keeps or (scene.room == "flow" and first in _HAS_STATEMENTS)
         names = _declared(line) if top else _variables(line)
         newline = line[-1]
         if indented and not (reads and self._takes_block(line, keeps)):

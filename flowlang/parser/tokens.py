@@ -54,7 +54,7 @@ _BEFORE_BLOCK = frozenset(
     {"NAME", "RPAR", "RSQB", "TEXT", "NUMBER", "TRUE", "FALSE", "NONE", "ELSE", "TRY", "STEPS"}
 )
 _UNKNOWN = re.compile(
-    r"&&|\|\||\\[ \t]*\r?\n|'[^'\n]*'?|\"\"\"|b?\"[^\n]*"
+    r"&&|\|\||\\[ \t]*\r?\n|'[^'\n]*'?|`[^`\n]*`|\"\"\"|b?\"[^\n]*"
     r"|[“”„«»][^“”„«»\"\n]*[“”«»\"]|[^\x00-\x7f]+|."
 )
 _WRITTEN = {"&&": ("AND", "and"), "||": ("OR", "or"), "!": ("NOT", "not")}
@@ -263,7 +263,7 @@ class Lexer:
         # The line stays in the inner block, where the line before it was.
         outer, inner = self._levels[-2:]
         self._report(
-            "F104",
+            "F108",
             start,
             1,
             f"this line is indented by {width}, which fits neither the block around it "
@@ -414,7 +414,7 @@ class Lexer:
                 "F120", position, len(found), f"`{found}` is written `{word}`", f"write `{word}`"
             )
             self._add(kind, found, position)
-        elif found[0] in "'“”„«»" and len(found) > 1:
+        elif found[0] in "'`“”„«»" and len(found) > 1:
             self._other_quotes(found, position)
         elif found[0] == '"' or found.startswith('b"'):
             self._open_text(found, position)
@@ -445,7 +445,7 @@ class Lexer:
 
     def _other_quotes(self, found: str, position: int) -> None:
         self._report(
-            "F013",
+            "F024",
             position,
             len(found),
             'a text is written in straight double quotes: "…"',

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Iterable
 
 from tests.programs.choices import chance, pick, weighted
-from tests.programs.expressions import AND, NOT, SUM, Expr, Expressions, Where, compare, join
+from tests.programs.expressions import AND, NOT, OR, SUM, Expr, Expressions, Where, compare, join
 from tests.programs.kinds import BOOL, DURATION, INT, PAIR, TEXT, TIMESTAMP, Kind, list_of, map_of
 from tests.programs.names import POOL, Names, Readable, Variable
-from tests.programs.plans import BUILT_IN, Book, Plan, Talk
+from tests.programs.plans import Book, Plan, Talk
 from tests.programs.scripts import RESPONDER
 
 Maker = Callable[[], None]
@@ -122,7 +122,7 @@ class Blocks:
     def playable(self, talk: Talk) -> bool:
         raise NotImplementedError
 
-    def throwers(self) -> list[tuple[int, Maker]]:
+    def throwers(self, converse: bool) -> list[tuple[int, Maker]]:
         raise NotImplementedError
 
     def conversations(self) -> list[tuple[int, Maker]]:
@@ -143,8 +143,8 @@ class Blocks:
             (2, self.log),
             (12, self.let),
             (12 if self.names.assignable() else 0, self.assign),
-            (9, self.checkpoint),
-            (4, self.sleep),
+            (14, self.checkpoint),
+            (5, self.sleep),
             (3, self.step),
             (1, lambda: self.line("pass")),
         ]
@@ -156,11 +156,9 @@ class Blocks:
             if len(self.loops) < 2:
                 options += [(5, self.for_), (5, self.while_)]
         if self.can_throw_any():
-            options.append((3, self.require))
-        if self.can_throw("Picky"):
-            options.append((2, self.picky))
-        if self.can_throw("Taken"):
-            options.append((2, self.claim))
+            options.append((4 if self.guards else 2, self.require))
+        options.append((self.guarded("Picky"), self.picky))
+        options.append((self.guarded("Taken"), self.claim))
         options.append((1, self.hold))
         return options + self.conversations()
 
@@ -178,6 +176,11 @@ class Blocks:
                 ended = (*self.talks[guard.mark :], *guard.duties)
                 return all(talk.held() for talk in ended)
         return self.plan.may_throw and self.others_held()
+
+    def guarded(self, error: str) -> int:
+        """How much to throw this error here: little where it would end the flow."""
+        caught = any(error in guard.errors for guard in self.guards)
+        return (4 if caught else 1) if self.can_throw(error) else 0
 
     def can_throw_any(self, talk: Talk | None = None) -> bool:
         """Whether any error may be thrown here, `talk` being over by then."""
@@ -216,7 +219,9 @@ class Blocks:
             options.append((2, self.return_))
         thrown = [error for error in self.book.errors if self.can_throw(error)]
         if thrown:
-            options.append((4, lambda: self.throw(pick(self.choices, thrown))))
+            # An error that nothing here catches ends most of the program: not too often.
+            caught = any(error in guard.errors for guard in self.guards for error in thrown)
+            options.append((6 if caught else 1, lambda: self.throw(pick(self.choices, thrown))))
         return options
 
     # --- simple statements ---
@@ -317,6 +322,9 @@ class Blocks:
             self.names.narrow(found.text, found.kind.items[0])
             return
         condition = self.make.condition(1)
+        if not chance(self.choices, 30):
+            number = self.make.of(INT, 1, Where(literal=False))
+            condition = join(OR, "or", compare("<", number, Expr("90")), condition)
         self.line(f"require {condition.text} else {self.error(name)}")
 
     def narrowable(self, found: Readable) -> bool:
@@ -502,7 +510,8 @@ class Blocks:
                 must_leave = chance(self.choices, 30)
             if must_leave and not self.can_throw_any(talk):
                 talk, count, must_leave = None, 0, False
-        clauses = self.clauses()
+        converse = talk is None and chance(self.choices, 60)
+        clauses = self.clauses(talking=converse or talk is not None)
         caught = frozenset(error for clause in clauses for error in clause)
         duties = (talk,) if talk is not None else ()
         self.line("try:")
@@ -514,7 +523,7 @@ class Blocks:
         self.block(
             1 + self.choices.below(3),
             [(t, count) for t in duties],
-            first=self.try_something if not duties else None,
+            first=None if duties else lambda: self.try_something(converse),
             leave=ending,
         )
         self.guards.pop()
@@ -528,33 +537,31 @@ class Blocks:
             if talk.quota is not None:
                 talk.quota -= count
 
-    def try_something(self) -> None:
+    def try_something(self, converse: bool) -> None:
         """What a `try` is for: something that may throw, often after a wait."""
-        if self.book.room <= 0 or chance(self.choices, 15):
+        if self.book.room <= 0:
             return
         self.book.room -= 1
         if chance(self.choices, 30) and self.names.assignable():
             self.assign()
-        weighted(self.choices, [(1, self.checkpoint), *self.throwers()])()
+        weighted(self.choices, [(1, self.checkpoint), *self.throwers(converse)])()
 
     def throw_if_possible(self, name: str) -> None:
         if self.can_throw(name):
             self.throw(name)
 
-    def clauses(self) -> list[tuple[str, ...]]:
-        """What the catches catch: every error at most once."""
-        left = list(self.book.errors)
-        left[1:1] = ["SessionEnded"]
-        left += ["Taken", "Picky", *(error for error in BUILT_IN if error != "SessionEnded")]
+    def clauses(self, *, talking: bool) -> list[tuple[str, ...]]:
+        """What the catches catch: every error at most once; where peers are listened to, also what
+        they may end with."""
+        ends = ["SessionEnded", "Malformed", "UnexpectedFlowEnd", "UnexpectedMessage"]
+        rare = ["Taken", "Picky", "SessionRejected"]
+        left = list(self.book.errors) + (ends if talking else rare)
         clauses = []
         for _ in range(1 + self.choices.below(3)):
             count = weighted(self.choices, [(5, 1), (3, 2), (1, 3)])
-            clause = []
-            for _ in range(count):
-                # The declared ones come first, so they are caught more often.
-                at = min(self.choices.below(len(left)), self.choices.below(len(left)))
-                clause.append(left.pop(at))
-            clauses.append(tuple(clause))
+            clause = [left.pop(self.choices.below(len(left))) for _ in range(min(count, len(left)))]
+            if clause:
+                clauses.append(tuple(clause))
         return clauses
 
     def catch(self, errors: tuple[str, ...], must_leave: bool, *, may_leave: bool) -> None:

@@ -49,7 +49,7 @@ class Where:
     untrusted: bool = False
     calls: int = 2
     quotes: bool = True
-    risk: int = 1
+    risk: int = 6
     literal: bool = True
     """Whether a bare literal will do; where something must be read it will not."""
 
@@ -224,14 +224,16 @@ class Expressions:
         if where.calls >= 2 and where.quotes:
             options.append((2, lambda: self._call("Desk.take", INT, depth, where)))
         if where.risk > 0:
-            options.append((1, lambda: self._risk(depth, where)))
+            options.append((2, lambda: self._risk(depth, where)))
         return options
 
     def _risk(self, depth: int, where: Where) -> Expr:
         """What may overflow, divide by zero or miss an index; mostly something harmless instead."""
-        if not chance(self.choices, where.risk * 4):
+        readable = self.readable(INT, where)
+        if not readable or not chance(self.choices, where.risk * 4):
             return self.of(INT, depth, where)
-        number = self.of(INT, depth, where)
+        # Not with a literal, which the compiler would work out and refuse.
+        number = self.read(pick(self.choices, readable))
         lists = self.readable(list_of(INT), where)
         sort = self.choices.below(3 if lists else 2)
         if sort == 2:
@@ -290,8 +292,9 @@ class Expressions:
     def _divide(self, depth: int, where: Where) -> Expr:
         left = self.of(DECIMAL, depth, where)
         right = pick(self.choices, ("2.0", "3.0", "0.7", "(-1.5)"))
-        if chance(self.choices, where.risk):
-            right = self.of(DECIMAL, depth, dataclasses.replace(where, untrusted=False)).text
+        readable = self.readable(DECIMAL, dataclasses.replace(where, untrusted=False))
+        if readable and chance(self.choices, where.risk * 2):
+            right = pick(self.choices, readable).text
         places = pick(self.choices, ("2", "0", "1", "5"))
         rounding = pick(
             self.choices, ("HALF_EVEN", "UP", "DOWN", "HALF_UP", "HALF_DOWN", "CEILING", "FLOOR")
@@ -300,9 +303,10 @@ class Expressions:
         return Expr(text, ATOM, left.untrusted)
 
     def _large(self, depth: int, where: Where) -> Expr:
-        number = self.of(DECIMAL, depth, where)
-        if not chance(self.choices, where.risk * 5):
-            return number
+        readable = self.readable(DECIMAL, where)
+        if not readable or not chance(self.choices, where.risk * 5):
+            return self.of(DECIMAL, depth, where)
+        number = self.read(pick(self.choices, readable))
         return join(SUM, "+", Expr("99999999999999999999999999999999999.999"), number)
 
     def _duration(self, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:

@@ -13,7 +13,7 @@ from tests.programs.names import SESSIONS, Variable
 from tests.programs.plans import STRANGER, Book, Plan, Responder, Talk
 from tests.programs.scripts import INITIATOR, RESPONDER, Either, Item, Repeat, Say, speaker
 
-MAX_FLOWS = 9
+MAX_FLOWS = 7
 
 
 class Flows(Blocks):
@@ -24,7 +24,7 @@ class Flows(Blocks):
     def conversations(self) -> list[tuple[int, Maker]]:
         options: list[tuple[int, Maker]] = [(8 if self.loops else 14, self.call)]
         if self.may_open():
-            options.append((12 if not self.talks else 4, self.open))
+            options.append((14 if not self.talks else 4, self.open))
             if not self.loops and self.can_throw_any():
                 options.append((2, self.crowd))
         stranger = next((v.name for v in self.names.variables() if v.kind == STRANGER), None)
@@ -37,10 +37,10 @@ class Flows(Blocks):
             options.append((10, self.recurse))
         return options
 
-    def throwers(self) -> list[tuple[int, Maker]]:
+    def throwers(self, converse: bool) -> list[tuple[int, Maker]]:
         options: list[tuple[int, Maker]] = [(6, self.call)]
-        if self.may_open():
-            options.append((12, self.converse))
+        if converse and self.may_open():
+            options.append((40, self.converse))
         if self.can_throw("Picky"):
             options.append((2, self.picky))
         if self.can_throw("Taken"):
@@ -171,7 +171,7 @@ class Flows(Blocks):
             self.untrusted_let()
         found = pick(self.choices, parts)
         error = pick(self.choices, self.book.errors)
-        where = Where(calls=0, risk=15 if may_fail else 0)
+        where = Where(calls=0, risk=25 if may_fail else 0)
         if may_fail:
             condition = self.about(found, where)
             if chance(self.choices, 25):
@@ -606,8 +606,13 @@ def _take(flow: Flows, talk: Talk) -> None:
 def _end(flow: Flows, plan: Plan) -> None:
     """The rest of the script that was given, and the result."""
     talk = plan.talk
+    if not plan.index and chance(flow.choices, 70):
+        mark = len(flow.talks)
+        flow.open()
+        flow.finish(mark)
+        flow.settle(mark)
     if talk is not None:
-        early = not talk.borrowed and flow.can_return() and chance(flow.choices, 12)
+        early = not talk.borrowed and flow.can_return() and chance(flow.choices, 25)
         while talk.remaining and not talk.dropped and not early:
             if chance(flow.choices, 30):
                 flow.statements(1)

@@ -38,7 +38,7 @@ class Program:
 def generate(choices: Choices) -> Program:
     """One program."""
     book = Book(choices)
-    main = book.plan("Main", may_throw=True, size=2 + choices.below(9))
+    main = book.plan("Main", may_throw=True, size=2 + choices.below(10))
     main.parameters += [("bob", PARTY), ("carol", PARTY), ("nobody", STRANGER)]
     arguments: dict[str, Argument] = {}
     for _ in range(choices.below(4)):

@@ -154,6 +154,6 @@ class Names:
         elif kind.name == "Session":
             found.append(Readable(f"{path}.peer", PARTY, dirty, root))
             found.append(Readable(f"{path}.peer.name", TEXT, dirty, root))
-        elif shape is not None and depth < 2:
+        elif shape is not None and depth < 4:
             for field in shape.fields:
                 self._add(found, root, f"{path}.{field.name}", field.kind, dirty, depth + 1)

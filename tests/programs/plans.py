@@ -35,8 +35,6 @@ STRANGER = Kind("Stranger")
 
 STEERING = Shape("message", "Go", (Field("more", BOOL), Field("number", INT, "0")))
 
-BUILT_IN = ("SessionEnded", "UnexpectedFlowEnd", "Malformed", "UnexpectedMessage", "SessionRejected")
-
 _FIELD_NAMES = ("n", "text", "flag", "by", "from", "end", "args", "wire", "class")
 _DEFAULTS = {INT: "7", TEXT: '"none given"', BOOL: "true", optional(INT): "none"}
 
@@ -104,7 +102,7 @@ class Book:
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
-        self.room = 4 + choices.below(36)
+        self.room = 5 + choices.below(26)
         self.plans: list[Plan] = []
         self.waiting: list[Plan] = []
         self.responders: dict[str, list[Responder]] = {}

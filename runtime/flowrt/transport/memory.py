@@ -47,6 +47,10 @@ class MemoryNetwork:
                 place.receive(sender, data)
         return count > 0
 
+    def clear(self) -> None:
+        """Lose what is on its way."""
+        self._queue.clear()
+
     def _next(self) -> tuple[str, str, bytes]:
         if self.reorder and len(self._queue) > 1 and self._random.random() < self.reorder:
             self._queue.rotate(-self._random.randrange(1, len(self._queue)))

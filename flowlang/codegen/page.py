@@ -1,0 +1,136 @@
+"""Statements of Python, written one below the other. Knows no flow.
+
+What does not fit into a statement is computed on lines before it, in the order in which it would
+have been computed within.
+"""
+
+from __future__ import annotations
+
+from flowlang.codegen import words
+from flowlang.codegen.layout import Unfit, long, statement
+from flowlang.codegen.trees import (
+    AND,
+    Atom,
+    Chain,
+    Prefix,
+    Tree,
+    alone,
+    parts,
+    rebuilt,
+)
+
+
+class Page:
+    """Lines at a growing and shrinking indentation."""
+
+    def __init__(self, indent: int) -> None:
+        self.lines: list[str] = []
+        self.indent = indent
+        self._values = 0
+
+    def line(self, text: str) -> None:
+        """A line that is known to fit, or that cannot be cut."""
+        self.lines += long(self.indent, "", Atom(text))
+
+    def comment(self, said: str) -> None:
+        """A line of comment."""
+        self.lines.append(words.comment(self.indent, said))
+
+    def open(self, header: str) -> None:
+        """The head of a block, such as `else:`, and its indentation."""
+        self.line(header)
+        self.indent += 4
+
+    def close(self) -> None:
+        """The end of a block; one that is empty gets a `pass`."""
+        last = next((line for line in reversed(self.lines) if not _is_comment(line)), "")
+        if not last.startswith(" " * self.indent):
+            self.line("pass")
+        self.indent -= 4
+
+    def put(self, prefix: str, tree: Tree, suffix: str = "") -> None:
+        """`prefix tree suffix`, such as `x = …`."""
+        self.lines += self._laid(prefix, tree, suffix)
+
+    def test(self, keyword: str, tree: Tree) -> bool:
+        """`if tree:` and the like, and its indentation. False if the test itself had to go before,
+        where nobody sees that what follows depends on it."""
+        try:
+            self.lines += statement(self.indent, f"{keyword} ", tree, ":")
+            direct = True
+        except Unfit:
+            name = self.value(tree)
+            self.lines += statement(self.indent, f"{keyword} ", name, ":")
+            direct = False
+        self.indent += 4
+        return direct
+
+    def fits(self, keyword: str, tree: Tree) -> bool:
+        """Whether `keyword tree:` needs no line before it."""
+        try:
+            statement(self.indent, f"{keyword} ", tree, ":")
+        except Unfit:
+            return False
+        return True
+
+    def value(self, tree: Tree) -> Atom:
+        """The value of an expression in a variable of its own."""
+        self._values += 1
+        name = Atom("_value" if self._values == 1 else f"_value_{self._values}")
+        if isinstance(tree, Chain) and tree.lazy and not self._is_plain(name, tree):
+            self._lazy(name, tree)
+        else:
+            self.put(f"{name.text} = ", tree)
+        return name
+
+    def _is_plain(self, name: Atom, tree: Chain) -> bool:
+        try:
+            statement(self.indent, f"{name.text} = ", tree)
+        except Unfit:
+            return False
+        return True
+
+    def _lazy(self, name: Atom, tree: Chain) -> None:
+        """`a and b` where both are long: `b` is computed only if it is needed."""
+        self.put(f"{name.text} = ", tree.operands[0])
+        test: Tree = name if tree.strength == AND else Prefix("not", name)
+        for operand in tree.operands[1:]:
+            self.test("if", test)
+            self.put(f"{name.text} = ", alone(operand))
+            self.close()
+
+    def _laid(self, prefix: str, tree: Tree, suffix: str) -> list[str]:
+        while True:
+            try:
+                return statement(self.indent, prefix, tree, suffix)
+            except Unfit as unfit:
+                if unfit.part is not tree:
+                    tree = self._lifted(tree, unfit.part)
+                elif isinstance(tree, Chain) and tree.lazy:
+                    tree = self.value(tree)
+                else:
+                    return long(self.indent, prefix, tree, suffix)
+
+    def _lifted(self, tree: Tree, part: Tree) -> Tree:
+        """`tree` with `part` computed before it, after all that would have been computed first."""
+        if tree is part:
+            return self.value(tree)
+        within = parts(tree)
+        at = next(number for number, one in enumerate(within) if _holds(one, part))
+        made = [one if one.quiet else self.value(one) for one in within[:at]]
+        made.append(self._lifted(within[at], part))
+        return rebuilt(tree, (*made, *within[at + 1 :]))
+
+
+def _holds(tree: Tree, part: Tree) -> bool:
+    todo = [tree]
+    while todo:
+        at = todo.pop()
+        if at is part:
+            return True
+        todo.extend(parts(at))
+    return False
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")

@@ -1,0 +1,411 @@
+"""What statements and blocks become: nodes of the tree. Knows no declaration.
+
+What the grammar accepts and the language does not (a header without `:`, a `try` without `catch`)
+is said here, so that the tree stays whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from flowlang import syntax
+from flowlang.diagnostics import closest
+from flowlang.parser import literals
+from flowlang.parser.expressions import OTHERWISE, Expressions, Parts, between
+from flowlang.parser.tokens import Token
+from flowlang.source import Span
+
+_ALONE = ("break", "continue", "pass", "return", "checkpoint")
+
+
+class Doc(NamedTuple):
+    text: str
+    span: Span
+
+
+class Opening(NamedTuple):
+    """The end of a header line: its `:` if there is one, and where the line ends."""
+
+    colon: Token | None
+    end: Token
+
+
+class Body(NamedTuple):
+    """The block below a header, not `present` if there is none."""
+
+    opening: Opening
+    lines: Parts
+    present: bool
+
+
+class Branches(NamedTuple):
+    """An `if` and its `elif`s so far."""
+
+    first: Token
+    found: list[tuple[syntax.Expr, syntax.Block]]
+    end: Span
+
+
+class ReceiveEnd(NamedTuple):
+    """What stands behind `from session` in a `receive`."""
+
+    state: str | None
+    checks: Body | None
+    end: Span
+
+
+class Statements(Expressions):
+    """Builds what a flow does."""
+
+    # --- blocks -------------------------------------------------------------------------------
+
+    def opening(self, parts: Parts) -> Opening:
+        return Opening(parts[0], parts[1])
+
+    def opening_without_colon(self, parts: Parts) -> Opening:
+        return Opening(None, parts[0])
+
+    def doc_line(self, parts: Parts) -> Doc:
+        return Doc(literals.doc_of(parts[0].text), parts[0].span)
+
+    def body(self, parts: Parts) -> Body:
+        return Body(parts[0], parts[2], True)
+
+    def body_missing(self, parts: Parts) -> Body:
+        return Body(parts[0], [], False)
+
+    def _lines(self, opening: Opening, rest: Parts, what: str) -> list[Any]:
+        """The lines between INDENT and DEDENT in `rest`; says so when there are none."""
+        self._check_opening(opening, what, bool(rest))
+        return rest[1] if rest else []
+
+    def _check_opening(self, opening: Opening, what: str, present: bool) -> None:
+        if opening.colon is None:
+            self._mistakes.add("F101", opening.end.span, "expected `:` at the end of this line")
+        elif not present:
+            message = "expected an indented block below this line"
+            if what:
+                message += f", with {what}"
+            self._mistakes.add("F102", opening.colon.span, message)
+        if not present:
+            self.broken_lines.add(opening.end.line)
+
+    def _doc_and(self, lines: list[Any]) -> tuple[str | None, list[Any]]:
+        """A block's docstring and its other lines."""
+        doc = lines[0].text if lines and isinstance(lines[0], Doc) else None
+        rest = []
+        for number, line in enumerate(lines):
+            if not isinstance(line, Doc):
+                rest.append(line)
+            elif number:
+                self._misplaced_doc(line)
+        return doc, rest
+
+    def _block(self, body: Body) -> syntax.Block:
+        """The statements of a block; a missing one is a gap."""
+        self._check_opening(body.opening, "", body.present)
+        if not body.present:
+            return (syntax.Broken((), (), body.opening.end.span),)
+        return self._statements(body.lines)
+
+    def _statements(self, lines: Parts) -> syntax.Block:
+        for line in lines:
+            if isinstance(line, Doc):
+                self._misplaced_doc(line)
+        return tuple([line for line in lines if not isinstance(line, Doc)])
+
+    def _end(self, opening: Opening, lines: list[Any]) -> Span:
+        last: Span = lines[-1].span if lines else (opening.colon or opening.end).span
+        return last
+
+    def _body_end(self, body: Body) -> Span:
+        if body.lines:
+            span: Span = body.lines[-1].span
+            return span
+        return (body.opening.colon or body.opening.end).span
+
+    def _misplaced_doc(self, doc: Doc) -> None:
+        self._mistakes.add(
+            "F141",
+            doc.span,
+            "a docstring stands first in a file, flow, message, record or service",
+            "begin other remarks with `#`",
+        )
+
+    def _declared(self, name: Token) -> str:
+        if name.text in OTHERWISE:
+            self._mistakes.add(
+                "F113",
+                name.span,
+                f"`{name.text}` cannot be a name: it is how other languages write "
+                f"`{OTHERWISE[name.text]}`",
+                "choose another name",
+            )
+        return name.text
+
+    # --- statements ---------------------------------------------------------------------------
+
+    def let(self, parts: Parts) -> syntax.Let:
+        kind, name, _, value, _ = parts
+        return syntax.Let(
+            self._declared(name),
+            name.span,
+            None,
+            value,
+            kind.kind == "VAR",
+            between(kind.span, value.span),
+        )
+
+    def let_typed(self, parts: Parts) -> syntax.Let:
+        kind, name, _, type_, _, value, _ = parts
+        return syntax.Let(
+            self._declared(name),
+            name.span,
+            type_,
+            value,
+            kind.kind == "VAR",
+            between(kind.span, value.span),
+        )
+
+    def assign(self, parts: Parts) -> syntax.Assign:
+        name, _, value, _ = parts
+        return syntax.Assign(name.text, name.span, value, between(name.span, value.span))
+
+    def if_first(self, parts: Parts) -> Branches:
+        start, condition, body = parts
+        branch = (condition, self._block(body))
+        return Branches(start, [branch], self._body_end(body))
+
+    def if_more(self, parts: Parts) -> Branches:
+        branches, _, condition, body = parts
+        branch = (condition, self._block(body))
+        return Branches(branches.first, [*branches.found, branch], self._body_end(body))
+
+    def if_broken(self, parts: Parts) -> Branches:
+        # The branch stays a branch, so that what it declares is not declared beside it as well.
+        branches, _, wreck = parts
+        branch = (syntax.Constant("Bool", True, wreck.span), (wreck,))
+        return Branches(branches.first, [*branches.found, branch], wreck.span)
+
+    def if_statement(self, parts: Parts) -> syntax.If:
+        branches: Branches = parts[0]
+        otherwise: syntax.Block | None = None
+        end = branches.end
+        if len(parts) == 3:
+            otherwise, end = self._tail(parts[2])
+        return syntax.If(tuple(branches.found), otherwise, between(branches.first.span, end))
+
+    def _tail(self, part: Body | syntax.Broken) -> tuple[syntax.Block, Span]:
+        if isinstance(part, Body):
+            return self._block(part), self._body_end(part)
+        return (part,), part.span
+
+    def while_statement(self, parts: Parts) -> syntax.While:
+        start, condition, body = parts
+        span = between(start.span, self._body_end(body))
+        return syntax.While(condition, self._block(body), span)
+
+    def for_statement(self, parts: Parts) -> syntax.For:
+        start, name, _, values, body = parts
+        return syntax.For(
+            self._declared(name),
+            name.span,
+            values,
+            self._block(body),
+            between(start.span, self._body_end(body)),
+        )
+
+    def break_statement(self, parts: Parts) -> syntax.Break:
+        return syntax.Break(parts[0].span)
+
+    def continue_statement(self, parts: Parts) -> syntax.Continue:
+        return syntax.Continue(parts[0].span)
+
+    def pass_statement(self, parts: Parts) -> syntax.Pass:
+        return syntax.Pass(parts[0].span)
+
+    def checkpoint(self, parts: Parts) -> syntax.Checkpoint:
+        return syntax.Checkpoint(parts[0].span)
+
+    def return_nothing(self, parts: Parts) -> syntax.Return:
+        return syntax.Return(None, parts[0].span)
+
+    def return_value(self, parts: Parts) -> syntax.Return:
+        return syntax.Return(parts[1], between(parts[0].span, parts[1].span))
+
+    def open(self, parts: Parts) -> syntax.Open:
+        start, flow, _, party, _, name, _ = parts
+        return syntax.Open(
+            syntax.Name(flow.text, flow.span),
+            party,
+            self._declared(name),
+            name.span,
+            between(start.span, name.span),
+        )
+
+    def send(self, parts: Parts) -> syntax.Send:
+        start, value, _, session = parts[:4]
+        return syntax.Send(value, session, between(start.span, session.span))
+
+    def receive(self, parts: Parts) -> syntax.Receive:
+        start, name, _, type_, _, session, end = parts
+        checks = None if end.checks is None else self._checks(end.checks, name)
+        return syntax.Receive(
+            self._declared(name),
+            name.span,
+            type_,
+            session,
+            checks,
+            None,
+            end.state,
+            between(start.span, end.end),
+        )
+
+    def send_then_receive(self, parts: Parts) -> syntax.Receive:
+        sent = self.send(parts)
+        received: syntax.Receive = parts[5]
+        return dataclasses.replace(received, send=sent, span=between(sent.span, received.span))
+
+    def _checks(self, body: Body, name: Token) -> syntax.Block:
+        if body.present:
+            return self._block(body)
+        place = body.opening.colon or body.opening.end
+        self._mistakes.add(
+            "F103",
+            place.span,
+            f"nothing is said about how `{name.text}` is checked",
+            "end the line with `:` and write the checks in a block below it, "
+            "or take the message as it comes with `unchecked` at the end of the line",
+        )
+        self.broken_lines.add(place.line)
+        return (syntax.Broken((), (), place.span),)
+
+    def checked(self, parts: Parts) -> ReceiveEnd:
+        body: Body = parts[-1]
+        state = parts[1].text if len(parts) == 3 else None
+        return ReceiveEnd(state, body, self._body_end(body))
+
+    def unchecked(self, parts: Parts) -> ReceiveEnd:
+        state = parts[1].text if len(parts) == 4 else None
+        return ReceiveEnd(state, None, parts[-2].span)
+
+    def subflow(self, parts: Parts) -> syntax.Subflow:
+        start, name, last = parts[0], parts[1], parts[-1]
+        arguments = tuple(parts[3]) if len(parts) > 4 else ()
+        callee = syntax.Name(name.text, name.span)
+        call = syntax.Call(callee, arguments, between(name.span, last.span))
+        self._nest(call, callee, *[argument.value for argument in arguments])
+        return syntax.Subflow(call, between(start.span, last.span))
+
+    def subflow_statement(self, parts: Parts) -> syntax.SubflowStatement:
+        return syntax.SubflowStatement(parts[0], parts[0].span)
+
+    def try_statement(self, parts: Parts) -> syntax.Try:
+        start, body = parts[:2]
+        found = self._block(body)
+        if len(parts) == 3:
+            catches = tuple(parts[2])
+            return syntax.Try(found, catches, between(start.span, catches[-1].span))
+        if body.present:
+            self._mistakes.add(
+                "F147",
+                start.span,
+                "this `try` catches nothing",
+                "write `catch SomeError:` and a block below it",
+            )
+        return syntax.Try(found, (), between(start.span, self._body_end(body)))
+
+    def catch(self, parts: Parts) -> syntax.Catch:
+        start, errors, body = parts[0], parts[1], parts[-1]
+        name: Token | None = parts[3] if len(parts) == 5 else None
+        return syntax.Catch(
+            tuple(syntax.Name(token.text, token.span) for token in errors),
+            self._declared(name) if name else None,
+            name.span if name else None,
+            self._block(body),
+            between(start.span, self._body_end(body)),
+        )
+
+    def catch_broken(self, parts: Parts) -> syntax.Catch:
+        start, wreck = parts
+        return syntax.Catch((), None, None, (wreck,), between(start.span, wreck.span))
+
+    def throw(self, parts: Parts) -> syntax.Throw:
+        return syntax.Throw(parts[1], between(parts[0].span, parts[1].span))
+
+    def require(self, parts: Parts) -> syntax.Require:
+        start, condition, _, error, _ = parts
+        return syntax.Require(condition, error, between(start.span, error.span))
+
+    def step_to(self, parts: Parts) -> syntax.StepTo:
+        start, name = parts[:2]
+        label = parts[3] if len(parts) == 5 else None
+        end = label.span if label else name.span
+        return syntax.StepTo(name.text, name.span, label, between(start.span, end))
+
+    def sleep(self, parts: Parts) -> syntax.Sleep:
+        return syntax.Sleep(parts[1], between(parts[0].span, parts[1].span))
+
+    def log(self, parts: Parts) -> syntax.Log:
+        start, level, text, _ = parts
+        return syntax.Log(level.text, text, between(start.span, text.span))
+
+    def hold(self, parts: Parts) -> syntax.Hold:
+        return syntax.Hold(parts[1], between(parts[0].span, parts[1].span))
+
+    def value_alone(self, parts: Parts) -> syntax.Statement:
+        value: syntax.Expr = parts[0]
+        if isinstance(value, syntax.Call):
+            return syntax.CallStatement(value, value.span)
+        name = value.name if isinstance(value, syntax.Name) else ""
+        meant = closest(name, _ALONE)
+        if meant:
+            hint = f"did you mean `{meant}`?"
+            self._mistakes.add("F110", value.span, f"`{name}` is not a statement", hint)
+        else:
+            self._mistakes.add(
+                "F148",
+                value.span,
+                "this value is not used for anything",
+                "give it a name with `let`, `return` it, or remove the line",
+            )
+        self.broken_lines.add(value.span.line)
+        return syntax.Broken((name,) if name else (), (), value.span)
+
+    # --- what could not be read ---------------------------------------------------------------
+
+    def _broken(self, token: Token, body: syntax.Block) -> syntax.Broken:
+        span = between(token.span, body[-1].span) if body else token.span
+        self.broken_lines.add(token.line)
+        return syntax.Broken(tuple(token.text.split()), body, span)
+
+    def wreck(self, parts: Parts) -> syntax.Broken:
+        body = self._statements(parts[3]) if len(parts) == 5 else ()
+        return self._broken(parts[0], body)
+
+    def broken(self, parts: Parts) -> syntax.Broken:
+        broken: syntax.Broken = parts[0]
+        return broken
+
+    def _with_tail(
+        self, broken: syntax.Broken, names: tuple[str, ...], part: Body | syntax.Broken
+    ) -> syntax.Broken:
+        # Each block keeps to itself what it declares, so it is a broken statement of its own.
+        body, end = self._tail(part)
+        first = syntax.Broken(broken.names, broken.body, broken.span)
+        tail = syntax.Broken(names, body, end)
+        return syntax.Broken((*broken.names, *names), (first, tail), between(broken.span, end))
+
+    def broken_tail(self, parts: Parts) -> syntax.Broken:
+        return self._with_tail(parts[0], (), parts[2])
+
+    def broken_elif(self, parts: Parts) -> syntax.Broken:
+        return self._with_tail(parts[0], (), parts[3])
+
+    def broken_catch(self, parts: Parts) -> syntax.Broken:
+        names = (parts[4].text,) if len(parts) == 6 else ()
+        return self._with_tail(parts[0], names, parts[-1])
+
+    def broken_line(self, parts: Parts) -> syntax.Broken:
+        return self._broken(parts[0], ())

@@ -1,0 +1,394 @@
+"""Counts what a program contains and what happened when it ran, so that no gap goes unseen.
+
+`WANTED` names everything that the generated programs together must have. Judges nothing.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator
+from typing import Union
+
+from flowlang import syntax
+
+Count = collections.Counter[str]
+
+WAITS = (
+    syntax.Receive | syntax.Sleep | syntax.Checkpoint | syntax.Hold | syntax.SubflowStatement
+)
+
+OPERATORS = ("+", "-", "*", "//", "%", "==", "!=", "<", "<=", ">", ">=", "in", "and", "or")
+CONSTANTS = ("Int", "Decimal", "Bool", "Text", "Bytes", "Duration", "none")
+CALLED = ("record", "message", "error", "function", "read", "write", "divide", "decimal")
+
+STATEMENTS = (
+    "let", "let typed", "var", "let = subflow", "assign", "assign = subflow",
+    "if", "elif", "else", "while", "while true", "for", "break", "continue", "pass",
+    "return", "return value", "return subflow",
+    "open", "send", "receive checked", "receive unchecked", "send then receive", "receive @state",
+    "subflow", "try", "catch as", "catch", "catch several", "throw", "throw again", "require",
+    "step", "step label", "sleep", "checkpoint", "log debug", "log info", "log warn", "hold",
+    "operation",
+)  # fmt: skip
+
+PLACES = (
+    "wait in if", "wait in for", "wait in while", "wait in try", "wait in catch",
+    "wait in responder", "wait in subflow", "wait in try in loop", "wait in loop in try",
+    "wait in try in try", "wait in loop in loop", "open in loop", "open in try", "open in if",
+    "break from a loop that waits", "continue in a loop that waits",
+    "return from a loop that waits", "throw in a try that waits",
+    "checks with if", "checks with for", "checks with let",
+    "recursion", "session parameter", "sessions parameter", "for over a map", "for over sessions",
+    "narrowed in if", "narrowed by require", "field default left out", "named argument",
+    "tracks", "responder that speaks first",
+)  # fmt: skip
+
+EVENTS = (
+    "caught: error thrown here", "caught: error from the peer", "caught: SessionEnded",
+    "caught: SessionRejected", "caught: UnexpectedFlowEnd", "caught: UnexpectedMessage",
+    "caught: Malformed",
+    "failed: error thrown here", "failed: error from the peer", "failed: SessionEnded",
+    "failed: SessionRejected", "failed: UnexpectedFlowEnd", "failed: UnexpectedMessage",
+    "failed: Malformed",
+    "ended in the hospital", "thrown again", "waited for acceptance", "subflow called itself",
+)  # fmt: skip
+
+WANTED = (
+    *STATEMENTS,
+    *PLACES,
+    *EVENTS,
+    *[f"binary {operator}" for operator in OPERATORS],
+    *[f"constant {kind}" for kind in CONSTANTS],
+    *[f"call of {kind}" for kind in CALLED],
+    *[f".{name}" for name in ("size", "name", "peer", "field")],
+    *["me", "now", "flow_id", "interpolation", "index", "list", "map", "unary -", "unary not"],
+)
+
+
+def count(file: syntax.File) -> Count:
+    """What this program contains."""
+    counter = Counter(file)
+    for declaration in file.declarations:
+        if isinstance(declaration, syntax.Flow):
+            counter.flow(declaration)
+    return counter.found
+
+
+Node = Union[syntax.Expr, syntax.Statement, syntax.Subflow]
+
+
+class Counter:
+    """Walks flows and notes what it passes."""
+
+    def __init__(self, file: syntax.File) -> None:
+        self.declared = {declaration.name: declaration for declaration in file.declarations}
+        self.found: Count = collections.Counter()
+        self.kind = ""
+
+    def note(self, *names: str) -> None:
+        self.found.update(names)
+
+    def flow(self, flow: syntax.Flow) -> None:
+        self.kind = "main" if flow.startable else "responder" if flow.responds else "subflow"
+        for parameter in flow.parameters:
+            if parameter.type.name == "Session":
+                self.note("session parameter")
+            if parameter.type.name == "List" and parameter.type.arguments[0].name == "Session":
+                self.note("sessions parameter")
+        if any(step.tracks is not None for step in flow.steps):
+            self.note("tracks")
+        if flow.responds is not None and isinstance(flow.body[0], syntax.Send):
+            self.note("responder that speaks first")
+        for node in _inside(flow.body):
+            if isinstance(node, syntax.Subflow) and _callee(node.call) == flow.name:
+                self.note("recursion")
+        self.block(flow.body, ())
+
+    def block(self, body: syntax.Block, around: tuple[str, ...]) -> None:
+        for statement in body:
+            self.statement(statement, around)
+
+    # --- statements ---
+
+    def statement(self, node: syntax.Statement, around: tuple[str, ...]) -> None:
+        if _waits(node):
+            self.wait(around)
+        for expression in _expressions(node):
+            self.expression(expression)
+        match node:
+            case syntax.Let(value=value, type=written, mutable=mutable):
+                self.note("var" if mutable else "let", *(["let typed"] if written else []))
+                if isinstance(value, syntax.Subflow):
+                    self.note("let = subflow")
+            case syntax.Assign(value=value):
+                self.note("assign = subflow" if isinstance(value, syntax.Subflow) else "assign")
+            case syntax.Return(value=value):
+                sort = " subflow" if isinstance(value, syntax.Subflow) else " value" if value else ""
+                self.note(f"return{sort}")
+            case syntax.If():
+                self.if_(node, around)
+            case syntax.While(condition=condition, body=body):
+                endless = isinstance(condition, syntax.Constant)
+                self.note("while true" if endless else "while")
+                self.loop(body, (*around, "while"))
+            case syntax.For(values=values, body=body):
+                self.for_(values)
+                self.loop(body, (*around, "for"))
+            case syntax.Try():
+                self.try_(node, around)
+            case syntax.Receive():
+                self.receive(node)
+            case syntax.Open():
+                self.note("open", *[f"open in {_place(place)}" for place in around])
+            case syntax.Throw(error=error):
+                self.note("throw again" if isinstance(error, syntax.Name) else "throw")
+            case syntax.Require(condition=condition):
+                self.note("require", *(["narrowed by require"] if _is_narrowing(condition) else []))
+            case syntax.StepTo(label=label):
+                self.note("step label" if label is not None else "step")
+            case syntax.Log(level=level):
+                self.note(f"log {level}")
+            case _:
+                self.note(_SIMPLE[type(node)])
+
+    def wait(self, around: tuple[str, ...]) -> None:
+        self.note(*{f"wait in {place}" for place in around}, f"wait in {self.kind}")
+        for outer, inner in zip(around, around[1:], strict=False):
+            self.note(f"wait in {_place(inner)} in {_place(outer)}")
+
+    def if_(self, node: syntax.If, around: tuple[str, ...]) -> None:
+        self.note("if", *["elif"] * (len(node.branches) - 1))
+        for condition, body in node.branches:
+            if _is_narrowing(condition):
+                self.note("narrowed in if")
+            self.block(body, (*around, "if"))
+        if node.otherwise is not None:
+            self.note("else")
+            self.block(node.otherwise, (*around, "if"))
+
+    def for_(self, values: syntax.Expr) -> None:
+        self.note("for")
+        if isinstance(values, syntax.MapLiteral):
+            self.note("for over a map")
+        if isinstance(values, syntax.ListLiteral) and "send" in _round(values):
+            self.note("for over sessions")
+
+    def loop(self, body: syntax.Block, around: tuple[str, ...]) -> None:
+        if any(_waits(node) for node in _inside(body)):
+            for leaving in _leaving(body):
+                self.note(_LEAVING[type(leaving)])
+        self.block(body, around)
+
+    def try_(self, node: syntax.Try, around: tuple[str, ...]) -> None:
+        self.note("try")
+        inside = list(_inside(node.body))
+        if any(_waits(i) for i in inside) and any(isinstance(i, syntax.Throw) for i in inside):
+            self.note("throw in a try that waits")
+        self.block(node.body, (*around, "try"))
+        for catch in node.catches:
+            sort = "catch several" if len(catch.errors) > 1 else "catch as" if catch.name else "catch"
+            self.note(sort)
+            self.block(catch.body, (*around, "catch"))
+
+    def receive(self, node: syntax.Receive) -> None:
+        self.note("receive unchecked" if node.checks is None else "receive checked")
+        if node.state is not None:
+            self.note("receive @state")
+        if node.send is not None:
+            self.note("send then receive")
+        for check in node.checks or ():
+            for sort, name in ((syntax.If, "if"), (syntax.For, "for"), (syntax.Let, "let")):
+                if isinstance(check, sort):
+                    self.note(f"checks with {name}")
+            self.statement(check, ("checks",))
+
+    # --- expressions ---
+
+    def expression(self, node: syntax.Expr | syntax.Subflow) -> None:
+        for inner in _parts(node):
+            match inner:
+                case syntax.Constant(kind=kind):
+                    self.note(f"constant {kind}")
+                case syntax.Name(name=name) if name in ("me", "now", "flow_id"):
+                    self.note(name)
+                case syntax.Attribute(name=name):
+                    self.note(f".{name}" if name in ("size", "name", "peer") else ".field")
+                case syntax.Binary(operator=operator):
+                    self.note(f"binary {operator}")
+                case syntax.Unary(operator=operator):
+                    self.note(f"unary {operator}")
+                case syntax.Call():
+                    self.call(inner)
+                case syntax.Name() | syntax.Subflow():
+                    pass
+                case _:
+                    self.note(_NAMES[type(inner)])
+
+    def call(self, node: syntax.Call) -> None:
+        if any(argument.name is not None for argument in node.arguments):
+            self.note("named argument")
+        if isinstance(node.callee, syntax.Attribute):
+            service = self.declared["Desk"]
+            assert isinstance(service, syntax.Service)
+            kinds = {operation.name: operation.kind for operation in service.operations}
+            self.note(f"call of {kinds[node.callee.name]}")
+            return
+        match self.declared.get(node.callee.name):
+            case syntax.Record(kind=kind, fields=fields):
+                self.note(f"call of {kind}")
+                if len(fields) > len(node.arguments):
+                    self.note("field default left out")
+            case syntax.Error():
+                self.note("call of error")
+            case syntax.Function():
+                self.note("call of function")
+            case None:
+                self.note(f"call of {node.callee.name}")
+
+
+_SIMPLE: dict[type, str] = {
+    syntax.Break: "break",
+    syntax.Continue: "continue",
+    syntax.Pass: "pass",
+    syntax.Send: "send",
+    syntax.SubflowStatement: "subflow",
+    syntax.Sleep: "sleep",
+    syntax.Checkpoint: "checkpoint",
+    syntax.Hold: "hold",
+    syntax.CallStatement: "operation",
+}
+
+_NAMES: dict[type, str] = {
+    syntax.Interpolation: "interpolation",
+    syntax.Index: "index",
+    syntax.ListLiteral: "list",
+    syntax.MapLiteral: "map",
+}
+
+_LEAVING: dict[type, str] = {
+    syntax.Break: "break from a loop that waits",
+    syntax.Continue: "continue in a loop that waits",
+    syntax.Return: "return from a loop that waits",
+}
+
+
+def _place(place: str) -> str:
+    return "loop" if place in ("for", "while") else place
+
+
+def _round(values: syntax.ListLiteral) -> str:
+    """Sessions have names of their own pool; nothing else is listed by them."""
+    from tests.programs.names import SESSIONS
+
+    named = all(isinstance(i, syntax.Name) and i.name in SESSIONS for i in values.items)
+    return "send" if named else ""
+
+
+def _callee(call: syntax.Call) -> str:
+    return call.callee.name
+
+
+def _is_narrowing(condition: syntax.Expr) -> bool:
+    return (
+        isinstance(condition, syntax.Binary)
+        and condition.operator in ("==", "!=")
+        and isinstance(condition.right, syntax.Constant)
+        and condition.right.kind == "none"
+    )
+
+
+def _waits(node: object) -> bool:
+    """Whether this very statement waits."""
+    value = getattr(node, "value", None)
+    return isinstance(node, WAITS) or isinstance(value, syntax.Subflow)
+
+
+def _blocks(node: object) -> list[syntax.Block]:
+    match node:
+        case syntax.If(branches=branches, otherwise=otherwise):
+            return [body for _, body in branches] + ([otherwise] if otherwise else [])
+        case syntax.While(body=body) | syntax.For(body=body):
+            return [body]
+        case syntax.Try(body=body, catches=catches):
+            return [body, *[catch.body for catch in catches]]
+        case syntax.Receive(checks=checks) if checks is not None:
+            return [checks]
+    return []
+
+
+def _inside(body: syntax.Block) -> Iterator[object]:
+    """All statements of a block, and the subflows on their right sides."""
+    for node in body:
+        yield node
+        value = getattr(node, "value", None)
+        if isinstance(value, syntax.Subflow):
+            yield value
+        if isinstance(node, syntax.SubflowStatement):
+            yield node.subflow
+        for block in _blocks(node):
+            yield from _inside(block)
+
+
+def _leaving(body: syntax.Block) -> Iterator[syntax.Statement]:
+    """The statements that leave this loop, not one within it."""
+    for node in body:
+        if isinstance(node, syntax.Break | syntax.Continue | syntax.Return):
+            yield node
+        loop = isinstance(node, syntax.While | syntax.For)
+        for block in _blocks(node):
+            for leaving in _leaving(block):
+                if not loop or isinstance(leaving, syntax.Return):
+                    yield leaving
+
+
+def _expressions(node: syntax.Statement) -> Iterator[syntax.Expr | syntax.Subflow]:
+    """The expressions of a statement itself, those of its blocks left out."""
+    match node:
+        case syntax.If(branches=branches):
+            yield from [condition for condition, _ in branches]
+        case syntax.Receive(session=session, send=send):
+            yield session
+            if send is not None:
+                yield send.value
+        case syntax.SubflowStatement(subflow=subflow):
+            yield subflow
+        case _:
+            for name in _FIELDS:
+                value = getattr(node, name, None)
+                if isinstance(value, syntax.Expr | syntax.Subflow):
+                    yield value
+
+
+_FIELDS = (
+    "value", "values", "condition", "error", "party", "session", "duration", "reason", "text",
+    "label", "call",
+)  # fmt: skip
+
+
+def _parts(node: syntax.Expr | syntax.Subflow) -> Iterator[syntax.Expr | syntax.Subflow]:
+    """An expression and all within it."""
+    yield node
+    inner: list[object] = []
+    match node:
+        case syntax.Subflow(call=call):
+            # The flow that is called is not an expression.
+            inner = [argument.value for argument in call.arguments]
+        case syntax.Interpolation(parts=parts):
+            inner = list(parts)
+        case syntax.Attribute(value=value):
+            inner = [value]
+        case syntax.Index(value=value, index=index):
+            inner = [value, index]
+        case syntax.Call(arguments=arguments):
+            inner = [argument.value for argument in arguments]
+        case syntax.Unary(operand=operand):
+            inner = [operand]
+        case syntax.Binary(left=left, right=right):
+            inner = [left, right]
+        case syntax.ListLiteral(items=items):
+            inner = list(items)
+        case syntax.MapLiteral(entries=entries):
+            inner = [part for entry in entries for part in entry]
+    for part in inner:
+        if not isinstance(part, str):
+            yield from _parts(part)  # type: ignore[arg-type]
