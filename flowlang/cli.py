@@ -170,7 +170,8 @@ def _compile(files: Sequence[Path]) -> tuple[Compilation, dict[str, str | None]]
                 "F708",
                 shown(path),
                 f"this file belongs to another project than {shown(files[0])}",
-                "run flowc once for each project",
+                "run flowc once for each; or make them one project, by a `pyproject.toml` with"
+                " `[tool.flowlang]` in the folder above both",
             )
     depends: dict[str, str | None] = {}
 
@@ -250,7 +251,7 @@ def generate(compilation: Compilation, folder: Path) -> list[Path]:
         folder.joinpath(*f"{name}_flow".split(".")).with_suffix(".py"): python_of(module)
         for name, module in compilation.modules.items()
     }
-    return write_all(files)
+    return write_all(files, folder)
 
 
 # --- graph, explain ---------------------------------------------------------------------------

@@ -41,6 +41,9 @@ PATIENCE_S = 30.0
 BURST = 12
 """A worker is killed after at most this many commits beyond the trade that was chosen for it."""
 
+LAST = 4
+"""With so few trades left a worker is killed at once, before there is none to kill it in."""
+
 EARLY = 0.1
 """How often a worker is killed while it starts, before it has opened its databases."""
 
@@ -275,7 +278,7 @@ def hold(work: Work, kills: int, view: View) -> Tally:
     day = Tally(work.trades, kills)
     chance = random.Random(work.seed)
     # Each kill waits for that many trades to have ended, so that the day is killed all over.
-    last = max(1, work.trades - 4)
+    last = max(1, work.trades - LAST)
     marks = sorted((chance.randrange(last) for _ in range(kills)), reverse=True)
     while not day.closed:
         with (work.folder / "worker.log").open("ab") as log, _started(work, log) as worker:
@@ -329,7 +332,7 @@ def _watch(
             if mark is None or len(day.ends) < mark or fact["tell"] != "commit":
                 continue
             commits -= 1
-            if commits <= 0:
+            if commits <= 0 or len(day.ends) > day.trades - LAST:
                 time.sleep(pause)  # Somewhere between two commits, or within the next.
                 worker.kill()
                 return True

@@ -244,14 +244,15 @@ def _own_files(home: Path) -> Iterator[Path]:
 # --- writing --------------------------------------------------------------------------------
 
 
-def write_all(files: Mapping[Path, str]) -> list[Path]:
-    """Write generated files, all or none; returns those whose content changed.
+def write_all(files: Mapping[Path, str], below: Path | None = None) -> list[Path]:
+    """Write generated files, all or none; returns those whose content changed. No link is followed
+    from the folder `below` on.
 
     Raises:
         FileTrouble: one exists and is not ours, is a link, or a folder cannot be written.
     """
     for path in files:
-        _may_write(path)
+        _may_write(path, below)
     aside: list[tuple[str, Path]] = []
     changed = []
     try:
@@ -281,11 +282,12 @@ def write_all(files: Mapping[Path, str]) -> list[Path]:
     return changed
 
 
-def _may_write(path: Path) -> None:
+def _may_write(path: Path, below: Path | None) -> None:
     for part in (path, *path.parents):
-        if part.is_symlink() and part == path:
+        inside = part == path or (below is not None and part.is_relative_to(below))
+        if inside and part.is_symlink():
             raise FileTrouble(
-                "F707", shown(path), "this is a link, and flowc writes through none", "remove it"
+                "F707", shown(part), "this is a link, and flowc writes through none", "remove it"
             )
         if part.exists() and part != path and not part.is_dir():
             raise FileTrouble("F706", shown(part), "this is a file where a folder is needed")

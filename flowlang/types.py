@@ -187,12 +187,13 @@ class Variable:
 class Checked:
     """A file and what the checker found out, beside the tree.
 
-    `type_of` has every expression of every flow (after narrowing, the narrowed type) and every
-    default and error text; `variable_of` has every `Name` that reads a variable and every statement
-    or catch that binds or assigns one (`Let For Open Receive Assign Catch Responds Parameter`);
-    `meaning_of` has every `Name` that names a declaration, and the `Call`s' callees that are
-    attributes (`Desk.propose`) as their `OperationInfo`. `calls` has, for each `Call` of a record,
-    error, function, operation or flow, its arguments in declared order (None: the default).
+    `type_of` has every expression of every flow (after narrowing, the narrowed type; for a call
+    without a result, that of `none`) and every default and error text; `variable_of` has every
+    `Name` that reads a variable and every statement or catch that binds or assigns one (`Let For
+    Open Receive Assign Catch Responds Parameter`; also an error's parameters, which its text
+    reads); `meaning_of` has every `Name` that names a declaration, and the `Call`s' callees that
+    are attributes (`Desk.propose`) as their `OperationInfo`. `calls` has, for each `Call` of a
+    record, error, function, operation or flow, its arguments in declared order (None: the default).
     `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
     `named` has, by qualified name, every record, message and error that a type here can lead to.
     """

@@ -59,7 +59,7 @@ def test_people_get_plain_lines_where_there_is_no_terminal(
     assert "yes  cash is conserved" in text
     assert str(keep) in text
     assert "\x1b" not in text
-    assert (keep / "seller.sqlite").exists()
+    assert (keep / "seller.db").exists()
 
 
 def test_a_folder_that_holds_something_is_not_used(
@@ -143,8 +143,8 @@ SOLD = "(SELECT max(used_by) FROM register_used)"
             "that nothing was sold",
         ),
         (
-            "buyer",
-            "UPDATE vault_transactions SET signed = substr(signed, 2)",
+            "notary",
+            "UPDATE register_sealed SET signed = substr(signed, 2)",
             "the databases can be read",
             "",
         ),
@@ -156,7 +156,7 @@ def test_what_was_tampered_with_is_found(
     folder, day = held
     work = Work(tmp_path / "copy", SEED, TRADES)
     shutil.copytree(folder, work.folder)
-    database = work.folder / f"{party}.sqlite"
+    database = work.folder / f"{party}.db"
     if change == FORGE:
         command = [sys.executable, "-c", FORGE, str(database), str(SEED)]
         subprocess.run(command, env=work.environment(), check=True)

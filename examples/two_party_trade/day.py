@@ -40,7 +40,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 def store_path(folder: Path, party: Party) -> Path:
     """Where a party's database is."""
-    return folder / f"{party.name}.sqlite"
+    return folder / f"{party.name}.db"
 
 
 class WatchedStore(SqliteStore):

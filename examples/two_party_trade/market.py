@@ -108,18 +108,23 @@ class Day:
 def plan(seed: str, trades: int, at_once: int) -> Day:
     """A day of `trades` orders, of which at most `at_once` are under way at a time.
 
-    About a quarter ask too much at first, about one in eight offers a bond, which the buyer does
-    not want. The buyer's money is enough, whatever is locked by trades under way.
+    A quarter ask too much at first; an eighth offer a bond, which the buyer does not want. The
+    buyer's money is enough, whatever is locked by trades under way.
     """
     chance = random.Random(f"{seed}/{trades}")
+    kinds = ["bond"] * -(-trades // 8) + ["dear"] * -(-trades // 4) + ["fair"] * trades
+    kinds = chance.sample(kinds[:trades], trades)
     papers: list[State] = []
     asked: list[tuple[int, ...]] = []
-    for number in range(1, trades + 1):
-        kind = BOND if chance.random() < 0.125 else PAPER
+    for number, kind in enumerate(kinds, start=1):
         face = chance.randrange(80_000, 120_000)
-        papers.append(security(kind, f"{kind[0]}-{number:04}", face, SELLER))
         best = face * PERCENT // 100
-        asked.append((face, best - 1) if chance.random() < 0.25 else (best - number,))
+        papers.append(
+            security(BOND, f"B-{number:04}", face, SELLER)
+            if kind == "bond"
+            else security(PAPER, f"C-{number:04}", face, SELLER)
+        )
+        asked.append((face, best - 1) if kind == "dear" else (best - number,))
     coins: list[int] = []
     # A trade locks less than its price and the largest coin together.
     while sum(coins) < 120_000 * trades + 2 * 120_000 * at_once:

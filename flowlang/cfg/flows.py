@@ -119,7 +119,6 @@ class _Lowering:
         self._begin(self._at)
         self._block(self._flow.body, BODY)
         if self._at.next is None:
-            self._place = place(self._checked.source, self._flow.span)
             self._do([machine.Return(None, self._place)])
             self._end(machine.End())
         return [_finished(draft, self._place) for draft in self._begun]

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias, assert_never
 
-from flowlang import machine
+from flowlang import machine, walk
 from flowlang.cfg.graph import Block, leads_to
 
 Names: TypeAlias = frozenset[str]
@@ -45,12 +45,12 @@ def needed(blocks: Sequence[Block]) -> Mapping[str, Names]:
 
 def _block_needs(block: Block, needs: Mapping[str, Names]) -> Names:
     caught = NOTHING
-    for handler in block.handlers:
+    for handler in walk.effective(block.handlers):
         caught |= needs[handler.target] - _named(handler.name)
     live = _next_needs(block.next, needs) | caught
     live = _before(block.actions, live, _Around(caught))
     if block.awaits is not None:
-        live = (live - _named(delivered(block.awaits))) | caught
+        live = (live - _named(walk.delivered(block.awaits))) | caught
     return live
 
 
@@ -59,41 +59,17 @@ def _next_needs(following: machine.Next, needs: Mapping[str, Names]) -> Names:
         case machine.Goto(target=target):
             return needs[target]
         case machine.Branch(condition=condition, then=then, otherwise=otherwise):
-            return needs[then] | needs[otherwise] | reads(condition)
+            return needs[then] | needs[otherwise] | walk.reads(condition)
         case machine.Suspend(wait=wait, target=target):
-            return needs[target] | wait_reads(wait)
+            return needs[target] | _all_read(walk.wait_expressions(wait))
         case machine.End():
             return NOTHING
         case _:
             assert_never(following)
 
 
-def delivered(wait: machine.Wait) -> str | None:
-    """The variable that takes what the wait brings."""
-    match wait:
-        case machine.AwaitMessage(name=name) | machine.AwaitSubflow(name=name):
-            return name
-        case machine.AwaitCheckpoint() | machine.AwaitTime() | machine.AwaitOperator():
-            return None
-        case _:
-            assert_never(wait)
-
-
-def wait_reads(wait: machine.Wait) -> Names:
-    """What is needed to begin the wait."""
-    match wait:
-        case machine.AwaitMessage(session=session):
-            return reads(session)
-        case machine.AwaitSubflow(arguments=arguments):
-            return _all_reads(arguments)
-        case machine.AwaitTime(duration=duration):
-            return reads(duration)
-        case machine.AwaitOperator(reason=reason):
-            return reads(reason)
-        case machine.AwaitCheckpoint():
-            return NOTHING
-        case _:
-            assert_never(wait)
+def _all_read(expressions: Iterable[machine.Expr]) -> Names:
+    return NOTHING.union(*[walk.reads(expression) for expression in expressions])
 
 
 def _named(name: str | None) -> Names:
@@ -123,29 +99,29 @@ def _before(actions: Iterable[machine.Action], live: Names, around: _Around) -> 
 def _before_one(action: machine.Action, live: Names, around: _Around) -> Names:
     match action:
         case machine.Assign(name=name, value=value):
-            return (live - {name}) | reads(value)
+            return (live - {name}) | walk.reads(value)
         case machine.Open(name=name, party=party):
-            return (live - {name}) | reads(party)
+            return (live - {name}) | walk.reads(party)
         case machine.Send(session=session, value=value):
-            return live | reads(session) | reads(value)
+            return live | walk.reads(session) | walk.reads(value)
         case machine.Leave():
             return live
         case machine.Progress(label=label):
-            return live if label is None else live | reads(label)
+            return live if label is None else live | walk.reads(label)
         case machine.Log(text=text):
-            return live | reads(text)
+            return live | walk.reads(text)
         case machine.Do(value=value):
-            return live | reads(value)
+            return live | walk.reads(value)
         case machine.Require(condition=condition, error=error):
-            return live | reads(condition) | reads(error)
+            return live | walk.reads(condition) | walk.reads(error)
         case machine.Throw(error=error):
-            return reads(error)
+            return walk.reads(error)
         case machine.Return(value=value):
-            return NOTHING if value is None else reads(value)
+            return NOTHING if value is None else walk.reads(value)
         case machine.If(branches=branches, otherwise=otherwise):
             found = _before(otherwise, live, around)
             for condition, body in reversed(branches):
-                found = reads(condition) | _before(body, live, around) | found
+                found = walk.reads(condition) | _before(body, live, around) | found
             return found
         case machine.While():
             return _before_while(action, live, around)
@@ -168,7 +144,7 @@ def _before_one(action: machine.Action, live: Names, around: _Around) -> Names:
 
 def _before_while(loop: machine.While, live: Names, around: _Around) -> Names:
     endless = loop.condition == machine.Const("Bool", True)
-    head = reads(loop.condition) | (NOTHING if endless else live)
+    head = walk.reads(loop.condition) | (NOTHING if endless else live)
     while True:
         inner = _Around(around.caught, broken=live, continued=head)
         found = head | _before(loop.body, head, inner)
@@ -183,71 +159,5 @@ def _before_for(loop: machine.For, live: Names, around: _Around) -> Names:
         inner = _Around(around.caught, broken=live, continued=head)
         found = head | (_before(loop.body, head, inner) - {loop.name})
         if found == head:
-            return head | reads(loop.values)
+            return head | walk.reads(loop.values)
         head = found
-
-
-# --- expressions --------------------------------------------------------------------------------
-
-
-def _all_reads(expressions: Iterable[machine.Expr]) -> Names:
-    found: set[str] = set()
-    for expression in expressions:
-        found |= reads(expression)
-    return frozenset(found)
-
-
-def reads(expression: machine.Expr) -> Names:
-    """The variables that the expression reads."""
-    found: set[str] = set()
-    todo: list[machine.Expr] = [expression]
-    while todo:
-        at = todo.pop()
-        if isinstance(at, machine.Var):
-            found.add(at.name)
-        else:
-            todo.extend(parts(at))
-    return frozenset(found)
-
-
-def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
-    """The expressions directly within one, in the order in which they are computed."""
-    match expression:
-        case machine.Const() | machine.Var() | machine.Builtin():
-            return ()
-        case (
-            machine.Get(value=value)
-            | machine.Some(value=value)
-            | machine.Not(value=value)
-            | machine.Negate(value=value)
-            | machine.Keys(value=value)
-            | machine.Size(value=value)
-            | machine.ToDecimal(value=value)
-        ):
-            return (value,)
-        case (
-            machine.New(arguments=arguments)
-            | machine.CallFunction(arguments=arguments)
-            | machine.CallOperation(arguments=arguments)
-        ):
-            return arguments
-        case (
-            machine.Arithmetic(left=left, right=right)
-            | machine.Compare(left=left, right=right)
-            | machine.Logic(left=left, right=right)
-        ):
-            return (left, right)
-        case machine.Item(values=values, index=index):
-            return (values, index)
-        case machine.Items(items=items):
-            return items
-        case machine.Entries(entries=entries):
-            return tuple(part for entry in entries for part in entry)
-        case machine.Text(parts=texts):
-            return texts
-        case machine.Peer(session=session):
-            return (session,)
-        case machine.Divide(left=left, right=right, places=places):
-            return (left, right, places)
-        case _:
-            assert_never(expression)

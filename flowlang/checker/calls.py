@@ -155,7 +155,7 @@ class Calls:
         report(
             "F316",
             callee.name_span,
-            f"nothing here can be called as `.{callee.name}(…)`; only a service's operations can",
+            f"`.{callee.name}(…)` cannot be called: only services have operations",
             _METHODS.get(callee.name) or remedies.ATTRIBUTES.get(callee.name),
         )
         return None
@@ -246,14 +246,7 @@ class Calls:
                 f"`{called}` has no `{argument.name}`",
                 hint or signature,
             )
-        elif named:
-            report(
-                "F315",
-                argument.span,
-                "an argument without a name stands after one with a name",
-                "put it first, or give it its name",
-            )
-        elif number == len(slots):
+        elif number == len(slots) and not named:  # After a name, the parser has said so.
             report(
                 "F313",
                 argument.span,

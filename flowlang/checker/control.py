@@ -10,6 +10,7 @@ from typing import assert_never
 from flowlang import syntax
 from flowlang.checker import trees
 from flowlang.checker.findings import Findings
+from flowlang.diagnostics import Note
 
 
 class Control:
@@ -24,14 +25,37 @@ class Control:
         flow = self._flow
         self._block(flow.body, loop=False, checked=None)
         if flow.result is not None and not flow.broken and not trees.leaves(flow.body):
-            end = flow.body[-1].span if flow.body else flow.span
             self._findings.report(
                 "F403",
                 flow.result.span,
                 f"`{flow.name}` promises a result, but its end can be reached without `return`",
                 "return a value on every way through the flow, or throw an error",
-                self._findings.note("after this, nothing is returned", end),
+                self._end(flow.body),
             )
+
+    def _end(self, block: syntax.Block) -> Note | None:
+        """Where the flow can run out of statements."""
+        last = block[-1] if block else None
+        match last:
+            case syntax.If(branches=branches, otherwise=otherwise):
+                bodies = (*[body for _, body in branches], *([otherwise] if otherwise else []))
+                open_ends = [body for body in bodies if not trees.leaves(body)]
+                if open_ends:
+                    return self._end(open_ends[0])
+                condition = "this condition does not hold"
+                if len(branches) > 1:
+                    condition = "none of these conditions holds"
+                message = f"when {condition}, nothing is returned"
+            case syntax.Try(body=body, catches=catches):
+                bodies = (body, *[catch.body for catch in catches])
+                return self._end(next(body for body in bodies if not trees.leaves(body)))
+            case syntax.While() | syntax.For():
+                message = "after this loop, nothing is returned"
+            case None:
+                return None
+            case _:
+                message = "after this, nothing is returned"
+        return self._findings.note(message, last.span)
 
     def _block(self, block: syntax.Block, *, loop: bool, checked: str | None) -> None:
         for statement in block:

@@ -120,8 +120,9 @@ def _declare(names: Names, kind: Type) -> str:
     if isinstance(kind, Named) and kind.kind == "record" and kind.name in names.named:
         name = words.short(kind.name)
         return f"declare it with `message {name}:` instead of `record {name}:`"
-    field = "a session cannot be part of one" if has_session(kind) else f"`value: {shown(kind)}`"
-    return f"declare a message for it, such as `message Answer:` with a field {field}"
+    if has_session(kind):
+        return "a session stays here; whoever should talk to the other side opens another one"
+    return f"declare a message with a field for it, such as `value: {shown(kind)}`, and use that"
 
 
 def _place(names: Names, kind: Type) -> Note | None:

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import assert_never
 
 from flowlang import syntax
-from flowlang.checker import narrowing, predefined, relations, remedies, words
+from flowlang.checker import narrowing, predefined, relations, remedies, trees, words
 from flowlang.checker.calls import Builtin, Calls, Meaning, called
 from flowlang.checker.facts import Facts
 from flowlang.checker.findings import Findings
@@ -57,8 +57,6 @@ class Expressions:
         self.calls = Calls(findings, names, blocks)
         self._findings = findings
         self._names = names
-        self.whole: dict[syntax.Expr, int] = {}
-        """What whole numbers that are written out come to."""
         self._literals = Literals(findings, names.named, self)
         self._operators = Operators(findings, self)
 
@@ -307,7 +305,7 @@ class Expressions:
                 return UNKNOWN
 
     def _refuse_negative(self, node: syntax.Index) -> None:
-        if self.whole.get(node.index, 0) < 0:
+        if (trees.number(node.index) or 0) < 0:
             text = self._findings.quoted(node.value.span) or "xs"
             self._findings.report(
                 "F328",
@@ -385,7 +383,7 @@ class Expressions:
             _, by, places, _ = arranged
             if isinstance(by, syntax.Constant) and by.kind == "Decimal" and not by.value:
                 self._findings.report("F324", by.span, "this divides by zero")
-            number = self.whole.get(places) if places is not None else None
+            number = trees.number(places) if places is not None else None
             if places is not None and number is not None and not 0 <= number <= MAX_PLACES:
                 self._findings.report(
                     "F324", places.span, f"a Decimal has 0 to {MAX_PLACES} decimal places"

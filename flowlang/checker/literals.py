@@ -41,8 +41,6 @@ class Literals:
         self._expressions = expressions
 
     def constant(self, node: syntax.Constant) -> Type:
-        if isinstance(node.value, int) and node.kind == "Int":
-            self._expressions.whole[node] = node.value
         return NONE if node.kind == "none" else BUILTINS[node.kind]
 
     def interpolation(self, node: syntax.Interpolation) -> Type:

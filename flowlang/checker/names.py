@@ -139,7 +139,7 @@ class Names:
         """The fields of a record, message or error."""
         found = self._parts.get(qualified)
         if found is None:
-            info = self.named.get(qualified)
+            info = self.named.get(qualified) or predefined.ERRORS.get(qualified)
             fields: Sequence[FieldInfo | ParameterInfo] = ()
             if info is not None:
                 fields = info.fields if isinstance(info, RecordInfo) else info.parameters
@@ -148,6 +148,14 @@ class Names:
 
     def report_missing(self, name: str, span: Span, wanted: str) -> None:
         """Say that `name` is not the kind of thing that is wanted here."""
+        if name == "FlowError":
+            self._findings.report(
+                "F205",
+                span,
+                "`FlowError` stands for all errors, and cannot be named itself",
+                "name the errors that are expected, one by one",
+            )
+            return
         hint = self._findings.did_you_mean(name, self.of_kind(wanted))
         if name in self.declared:
             what = words.a(self.declared[name].kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from flowlang import syntax
-from flowlang.checker import narrowing, relations, remedies, words
+from flowlang.checker import narrowing, relations, remedies, trees, words
 from flowlang.checker.findings import Findings
 from flowlang.types import (
     BOOL,
@@ -46,8 +46,6 @@ class Operators:
         if kind not in (*relations.NEGATABLE, UNKNOWN):
             self._findings.report("F302", node.span, f"`-` does not apply to {words.said(kind)}")
             return UNKNOWN
-        if node.operand in self._expressions.whole:
-            self._compute(node, -self._expressions.whole[node.operand])
         return kind
 
     def binary(self, node: syntax.Binary, wanted: Type | None) -> Type:
@@ -117,7 +115,7 @@ class Operators:
             have, want = words.told_apart(left, right)
             message = f"{have} and {want} cannot be put in order"
             if left == right:
-                message = f"{have} has no order"
+                message = f"{words.said(left)} has no order"
         self._findings.report(
             "F304", node.span, message, remedies.for_operator(left, node.operator, right)
         )
@@ -169,8 +167,9 @@ class Operators:
                 return UNKNOWN
         kind_of_result = relations.arithmetic(left, node.operator, right)
         if kind_of_result is None:
-            have, want = words.told_apart(left, right)
-            what = have if left == right else f"{have} and {want}"
+            what = words.said(left)
+            if left != right:
+                what = " and ".join(words.told_apart(left, right))
             self._findings.report(
                 "F302",
                 node.span,
@@ -178,39 +177,20 @@ class Operators:
                 remedies.for_operator(left, node.operator, right),
             )
             return UNKNOWN
-        self._fold(node)
+        self._refuse_impossible(node)
         return kind_of_result
 
-    def _fold(self, node: syntax.Binary) -> None:
-        """Find out what whole numbers that are written out come to."""
-        right = self._expressions.whole.get(node.right)
+    def _refuse_impossible(self, node: syntax.Binary) -> None:
+        """What is written out in numbers and can never work."""
+        left, right = trees.number(node.left), trees.number(node.right)
         if right == 0 and node.operator in ("//", "%"):
             self._findings.report("F324", node.right.span, "this divides by zero")
-            return
-        left = self._expressions.whole.get(node.left)
         if left is None or right is None:
             return
-        match node.operator:
-            case "+":
-                self._compute(node, left + right)
-            case "-":
-                self._compute(node, left - right)
-            case "*":
-                self._compute(node, left * right)
-            case "//":
-                self._compute(node, left // right)
-            case "%":
-                self._compute(node, left % right)
-            case _:
-                pass  # The other operators do not make numbers.
-
-    def _compute(self, node: syntax.Expr, result: int) -> None:
-        if INT_MIN <= result <= INT_MAX:
-            self._expressions.whole[node] = result
-        else:
-            self._findings.report(
-                "F325", node.span, "the result does not fit into an Int, which has 64 bits"
-            )
+        results = {"+": left + right, "-": left - right, "*": left * right}
+        if not INT_MIN <= results.get(node.operator, 0) <= INT_MAX:
+            message = "the result does not fit into an Int, which has 64 bits"
+            self._findings.report("F325", node.span, message)
 
 
 def _is_bare(node: syntax.Expr) -> bool:

@@ -52,6 +52,8 @@ def for_mismatch(given: Type, wanted: Type, text: str | None) -> str | None:
             return f"put it into a list: `[{text or '…'}]`"
         case ListType(item=item), target if fits(item, target):
             return "take one of its items: `xs[0]`, or go through them with `for`"
+        case _, target if target == TEXT and given == INT and text and text.isdecimal():
+            return f'write `"{text}"`'
         case _, target if target == TEXT and printable(given):
             return f'write it into a text: `"{{{text}}}"`' if text and '"' not in text else None
         case _:

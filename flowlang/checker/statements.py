@@ -207,7 +207,7 @@ class Body:
         name = node.name
         if name in self._names.unknown:
             return
-        if name in self._names.declared:
+        if name in self._names.declared or predefined.reserved(name):
             self._names.report_missing(name, node.name_span, "variable")
             return
         known = (n for n, binding in self._blocks.living.items() if binding.variable.mutable)
@@ -231,7 +231,7 @@ class Body:
         if binding.role == "let":
             hint = f"declare it with `var {node.name} = …` instead of `let`"
         else:
-            hint = f"copy it first, under another name: `var x = {node.name}`"
+            hint = f"copy it, under another name: `var other = {node.name}`"
         if relations.has_session(binding.variable.type) or binding.role == "caught":
             hint = "choose another name"
         self._findings.report(
@@ -388,7 +388,10 @@ class Body:
         shown = "".join(part[:1].upper() + part[1:] for part in state.split("_"))
         if shown in TAKEN_STATES:
             self._findings.report(
-                "F210", place, f"every flow has its own `{shown}` already", "choose another name"
+                "F210",
+                place,
+                f"`@{state}` would become the state `{shown}`, which every flow has already",
+                "choose another name",
             )
         elif shown in self._states:
             self._findings.report(

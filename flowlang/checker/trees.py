@@ -45,6 +45,17 @@ def everything(node: syntax.Expr) -> Iterator[syntax.Expr]:
         waiting += reversed(inside(found))
 
 
+def number(node: syntax.Expr) -> int | None:
+    """The whole number that is written out, if one is."""
+    match node:
+        case syntax.Constant(kind="Int", value=int(value)):
+            return value
+        case syntax.Unary(operator="-", operand=syntax.Constant(kind="Int", value=int(value))):
+            return -value
+        case _:
+            return None
+
+
 def blocks(statement: syntax.Statement) -> tuple[syntax.Block, ...]:
     """The blocks directly below a statement."""
     match statement:

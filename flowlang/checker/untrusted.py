@@ -1,17 +1,13 @@
 """Data that another party sent, and whether it was examined before it is used.
 
-Knows from where each variable has its value and what a condition looks at. Believes that names and
-types are right, or that their mistakes are reported.
-
-Suspicion is worked out in two steps. First, for the whole flow and regardless of order: which
-variables can hold foreign data at all. Then, statement by statement: which parts were examined.
+Follows a flow statement by statement: what a condition looks at is clean from there on. Which
+variables can hold foreign data at all, `origins` has found out before.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple, TypeAlias, assert_never
+from collections.abc import Iterable
+from typing import NamedTuple, assert_never
 
 from flowlang import syntax
 from flowlang.checker import trees
@@ -19,7 +15,9 @@ from flowlang.checker.calls import called
 from flowlang.checker.control import not_in_checks
 from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
+from flowlang.checker.origins import Origins, Read
 from flowlang.diagnostics import Note
+from flowlang.source import Span
 from flowlang.types import (
     ErrorInfo,
     FlowInfo,
@@ -31,29 +29,8 @@ from flowlang.types import (
     Variable,
 )
 
-MAX_PARTS = 32
-"""Longer paths, and lets made of more parts than this, are followed as a whole."""
-
-Origin: TypeAlias = Literal["received", "caught", "parameter"]
-
-
-@dataclasses.dataclass
-class Suspicion:
-    """What is foreign about a variable. `root` is the variable that foreign data came in by, the
-    latest if there are several. A `let` is as clean as its `sources`; where they are None, the
-    variable is examined for itself."""
-
-    root: Variable
-    sources: tuple[Path, ...] | None = None
-
-
-class Read(NamedTuple):
-    """A variable, or a part of one, that an expression reads; `whole` unless only a part of that
-    is used which has no path, such as `lines[i].count`."""
-
-    node: syntax.Expr
-    path: Path
-    whole: bool
+MAX_ROUNDS = 4
+"""After so many, every variable that could ever hold foreign data is taken to hold it."""
 
 
 class Mentioned(NamedTuple):
@@ -62,137 +39,6 @@ class Mentioned(NamedTuple):
     paths: frozenset[Path]
     roots: frozenset[Variable]
     idle: bool = False
-
-
-class Origins:
-    """Where the variables of one flow have their values from, in whatever order things happen."""
-
-    def __init__(self, findings: Findings, flow: syntax.Flow, info: FlowInfo) -> None:
-        self.roots: dict[Variable, Origin] = {}
-        self.born: dict[Variable, int] = {}
-        self.suspicions: dict[Variable, Suspicion] = {}
-        self._variable_of = findings.variable_of
-        self._meaning_of = findings.meaning_of
-        self._aliases: dict[Variable, Path] = {}
-        self._feeds: dict[Variable, list[Variable]] = {}
-        for node, parameter in zip(flow.parameters, info.parameters, strict=True):
-            if parameter.untrusted:
-                self._root(node, "parameter")
-        for statement in trees.statements(flow.body):
-            self._statement(statement)
-        self._spread()
-        self._settle_lets(flow.body)
-        self.by_name: dict[str, list[Variable]] = {}
-        for variable in self.suspicions:
-            self.by_name.setdefault(variable.name, []).append(variable)
-
-    def _root(self, node: object, origin: Origin) -> None:
-        variable = self._birth(node)
-        if variable is not None:
-            self.roots[variable] = origin
-
-    def _birth(self, node: object) -> Variable | None:
-        variable = self._variable_of.get(node)
-        if variable is not None:
-            self.born.setdefault(variable, len(self.born))
-        return variable
-
-    def _statement(self, statement: syntax.Statement) -> None:
-        match statement:
-            case syntax.Receive(checks=checks) if checks is not None:
-                self._root(statement, "received")
-            case syntax.Try(catches=catches):
-                for catch in catches:
-                    self._root(catch, "caught")
-            case syntax.Let(value=value) | syntax.For(values=value) | syntax.Assign(value=value):
-                target = self._birth(statement)
-                if target is None or isinstance(value, syntax.Subflow):
-                    return
-                for read in self.reads(value):
-                    self._feeds.setdefault(read.path.root, []).append(target)
-                alias = self.path(value)
-                fixed = isinstance(statement, syntax.Let) and not statement.mutable
-                # What may get another value is no second name of anything, nor is what reads it.
-                if fixed and alias and not alias.root.mutable and len(alias.parts) < MAX_PARTS:
-                    self._aliases[target] = alias
-            case _:
-                pass  # The other statements give no variable a value, or one to be trusted.
-
-    def _spread(self) -> None:
-        """Whatever is made of foreign data is foreign; the latest root counts."""
-        for root in sorted(self.roots, key=self.born.__getitem__, reverse=True):
-            waiting = [root]
-            while waiting:
-                variable = waiting.pop()
-                if variable not in self.suspicions:
-                    self.suspicions[variable] = Suspicion(root)
-                    waiting += self._feeds.get(variable, ())
-
-    def _settle_lets(self, body: syntax.Block) -> None:
-        for statement in trees.statements(body):
-            if not isinstance(statement, syntax.Let) or isinstance(statement.value, syntax.Subflow):
-                continue
-            target = self._variable_of.get(statement)
-            suspicion = self.suspicions.get(target) if target is not None else None
-            if suspicion is None or statement.mutable:
-                continue
-            sources: set[Path] = set()
-            for read in self.reads(statement.value):
-                below = self.suspicions.get(read.path.root)
-                if below is not None:
-                    sources.update(below.sources or (read.path,))
-            settled = not any(path.root.mutable for path in sources)
-            if settled and len(sources) <= MAX_PARTS:
-                suspicion.sources = tuple(sorted(sources, key=self._order))
-
-    def _order(self, path: Path) -> tuple[int, tuple[str, ...]]:
-        return self.born.get(path.root, -1), path.parts
-
-    # --- reading expressions ----------------------------------------------------------------
-
-    def path(self, node: syntax.Expr) -> Path | None:
-        """The variable or part of one that an expression is; a second name counts as the first."""
-        parts: list[str] = []
-        while True:
-            match node:
-                case syntax.Attribute(value=value, name=name):
-                    parts.append(name)
-                    node = value
-                case syntax.Index(value=value, index=syntax.Constant(value=key)):
-                    parts.append(f"[{key!r}]")
-                    node = value
-                case syntax.Name():
-                    variable = self._variable_of.get(node)
-                    if variable is None:
-                        return None
-                    first = self._aliases.get(variable, Path(variable))
-                    return Path(first.root, (*first.parts, *reversed(parts)))
-                case _:
-                    return None
-
-    def reads(self, node: syntax.Expr, *, into_calls: bool = False) -> Iterator[Read]:
-        """What an expression's value is made of. What Python gives back is to be trusted, or a
-        parameter would not have been declared `untrusted`; so arguments count only `into_calls`."""
-        waiting = [(node, True)]
-        while waiting:
-            found, whole = waiting.pop()
-            path = self.path(found)
-            if path is not None:
-                yield Read(found, path, whole)
-                continue
-            match found:
-                case syntax.Call() if not into_calls and self._is_python(found):
-                    pass
-                case syntax.Attribute(value=value):
-                    waiting.append((value, False))
-                case syntax.Index(value=value, index=index):
-                    waiting += [(index, True), (value, False)]
-                case _:
-                    waiting += [(inner, True) for inner in reversed(trees.inside(found))]
-
-    def _is_python(self, call: syntax.Call) -> bool:
-        meaning = self._meaning_of.get(call.callee)
-        return isinstance(meaning, FunctionInfo | OperationInfo)
 
 
 class Trust:
@@ -206,9 +52,32 @@ class Trust:
         self._forgiven: set[Path] = set()
         self._examined: set[Variable] = set()
         self._in_checks = False
+        self._soiled: set[Variable] = set()
+        self._quiet = False
 
     def check(self) -> None:
         """The whole flow."""
+        if self._origins.roots:
+            self._find_soiled()
+            self._walk()
+
+    def _find_soiled(self) -> None:
+        """Which variables are given foreign data somewhere: after a loop or a `try` that does so
+        they may hold it. What is given may depend on that in turn, so look until nothing is new."""
+        self._quiet = True
+        for _ in range(MAX_ROUNDS):
+            before = len(self._soiled)
+            self._walk()
+            if len(self._soiled) == before:
+                break
+        else:
+            self._soiled.update(self._origins.suspicions)
+        self._quiet = False
+
+    def _walk(self) -> None:
+        self._clean = Facts()
+        self._forgiven = set()
+        self._examined = set()
         self._block(self._flow.body)
 
     def _block(self, block: syntax.Block) -> None:
@@ -284,19 +153,24 @@ class Trust:
         suspicion = self._origins.suspicions.get(target) if target is not None else None
         if target is None or suspicion is None or suspicion.sources is not None:
             return
+        # The value is looked at first: it may be made of the variable's old one.
+        clean = isinstance(value, syntax.Subflow) or self._foreign(value) is None
         self._clean.forget([target])
-        if isinstance(value, syntax.Subflow) or self._foreign(value) is None:
+        if clean:
             self._clean.learn([Path(target)])
+        else:
+            self._soiled.add(target)
 
     def _assign(self, node: syntax.Assign) -> None:
         self._look(node.value)
         target = self._findings.variable_of.get(node)
         if target is None:
             return
-        read = None if isinstance(node.value, syntax.Subflow) else self._foreign(node.value)
         born = self._origins.born
-        if read is not None and born.get(target, -1) < born[self._root(read.path)]:
-            self._report(read, f"kept in `{node.name}`, which lives on after it")
+        if not isinstance(node.value, syntax.Subflow):
+            for read in self._origins.reads(node.value):
+                if self._is_foreign(read.path) and born[target] < born[self._root(read.path)]:
+                    self._report(read, f"kept in `{node.name}`, which lives on after it")
         self._gets(target, node.value)
 
     def _if(self, node: syntax.If) -> None:
@@ -346,7 +220,7 @@ class Trust:
         self._block(node.checks)
         self._in_checks = False
         if variable not in self._examined and self._has_parts(variable, node.checks):
-            self._findings.report(
+            self._say(
                 "F503",
                 node.name_span,
                 f"nothing here checks `{node.name}`",
@@ -365,9 +239,14 @@ class Trust:
         return known and not gap and not self._findings.has_mistake(checks)
 
     def _named(self, names: frozenset[str]) -> list[Variable]:
-        """The variables of these names that can hold foreign data."""
+        """The variables of these names that are given foreign data somewhere."""
         by_name = self._origins.by_name
-        return [variable for name in names for variable in by_name.get(name, ())]
+        return [
+            variable
+            for name in names
+            for variable in by_name.get(name, ())
+            if variable in self._soiled
+        ]
 
     # --- looking ----------------------------------------------------------------------------
 
@@ -392,7 +271,7 @@ class Trust:
     def _look_at_call(self, call: syntax.Call) -> None:
         meaning = self._findings.meaning_of.get(call.callee)
         if isinstance(meaning, OperationInfo) and meaning.kind == "write" and self._in_checks:
-            self._findings.report(
+            self._say(
                 "F505",
                 call.span,
                 f"`{called(call)}` writes, and checks only look",
@@ -416,7 +295,7 @@ class Trust:
         if read is None:
             return
         text = self._text(read)
-        self._findings.report(
+        self._say(
             "F502",
             read.node.span,
             f"{text} was not checked yet, and `{called(call)}` trusts its `{parameter.name}`",
@@ -435,7 +314,7 @@ class Trust:
 
     def _report(self, read: Read, use: str) -> None:
         text = self._text(read)
-        self._findings.report(
+        self._say(
             "F501",
             read.node.span,
             f"{text} was not checked yet, so it cannot be {use}",
@@ -443,6 +322,12 @@ class Trust:
             self._source(read),
         )
         self._forgive(read)
+
+    def _say(
+        self, code: str, span: Span, message: str, hint: str, note: Note | None = None
+    ) -> None:
+        if not self._quiet:
+            self._findings.report(code, span, message, hint, note)
 
     def _text(self, read: Read) -> str:
         text = self._findings.quoted(read.node.span)
@@ -473,6 +358,8 @@ class Trust:
         suspicion = self._origins.suspicions.get(path.root)
         if suspicion is None:
             return False
+        if not path.parts and self._origins.roots.get(path.root) == "caught":
+            return False  # An error as a whole can only be thrown, which it may.
         for length in range(len(path.parts) + 1):
             part = Path(path.root, path.parts[:length])
             if part in self._clean or part in self._forgiven:
@@ -480,11 +367,11 @@ class Trust:
         return suspicion.sources is None or any(map(self._is_foreign, suspicion.sources))
 
     def _root(self, path: Path) -> Variable:
-        suspicion = self._origins.suspicions[path.root]
-        for source in suspicion.sources or ():
-            if self._is_foreign(source):
-                return self._origins.suspicions[source.root].root
-        return suspicion.root
+        suspicions = self._origins.suspicions
+        foreign = [s for s in suspicions[path.root].sources or () if self._is_foreign(s)]
+        if not foreign:
+            return suspicions[path.root].root
+        return max((suspicions[s.root].root for s in foreign), key=self._origins.born.__getitem__)
 
     def _mind(self, condition: syntax.Expr) -> None:
         """The flow goes on only if `condition` came out as it should: what it mentions is clean."""

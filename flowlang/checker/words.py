@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from flowlang.types import ListType, MapType, Type, Unknown, shown
+from flowlang.types import ListType, MapType, Named, OptionalType, Type, Unknown, shown
+
+LISTED = 8
+"""Names that a sentence lists at most."""
 
 _CAMEL = re.compile(r"[A-Z][A-Za-z0-9]*\Z")
 _SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\Z")
@@ -19,8 +22,10 @@ def a(noun: str) -> str:
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:
-    """`` `a`, `b` and `c` ``."""
-    quoted = [f"`{name}`" for name in names]
+    """`` `a`, `b` and `c` ``; only the first of very many."""
+    quoted = [f"`{name}`" for name in names[:LISTED]]
+    if len(names) > LISTED:
+        quoted.append(f"{len(names) - LISTED} more")
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {last} {quoted[-1]}"
 
 
@@ -53,8 +58,17 @@ def told_apart(given: Type, wanted: Type) -> tuple[str, str]:
 
 
 def _in_full(kind: Type) -> str:
-    name = getattr(kind, "name", None)
-    return name if isinstance(name, str) else said(kind)
+    match kind:
+        case Named(name=name):
+            return name
+        case ListType(item=item):
+            return f"List[{_in_full(item)}]"
+        case MapType(key=key, value=value):
+            return f"Map[{_in_full(key)}, {_in_full(value)}]"
+        case OptionalType(item=item):
+            return f"{_in_full(item)}?"
+        case _:
+            return shown(kind)
 
 
 def upper_camel(name: str) -> str:

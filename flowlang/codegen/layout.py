@@ -11,6 +11,7 @@ from typing import assert_never
 
 from flowlang.codegen.trees import (
     NOT,
+    UNION,
     Atom,
     Attribute,
     Call,
@@ -22,13 +23,12 @@ from flowlang.codegen.trees import (
     Prefix,
     Tree,
     Tuple,
-    bracketed,
     parts,
 )
 from flowlang.codegen.words import WIDTH, width
 
 MAX_HEIGHT = 12
-"""An expression that is higher is not written on one line, however short it is."""
+"""Of an expression that is higher a part is computed before, however short it is."""
 
 MAX_CUTS = 5
 """Calls within calls that are cut into lines; deeper ones are computed before."""
@@ -47,11 +47,13 @@ class Unfit(Exception):
 
 def statement(indent: int, prefix: str, tree: Tree, suffix: str = "") -> list[str]:
     """`prefix tree suffix`, such as `x = …`, `return …` or `if …:`. Raises `Unfit`."""
+    if tree.height > MAX_HEIGHT:
+        raise Unfit(_lower_half(tree))
     if _flat(tree, WIDTH - indent - width(prefix) - width(suffix)):
         return [f"{' ' * indent}{prefix}{tree.text}{suffix}"]
+    if not parts(tree):
+        return _in_brackets_or_long(indent, prefix, tree, suffix)
     match tree:
-        case Atom():
-            return _in_brackets_or_long(indent, prefix, tree, suffix)
         case Known(value=value, seen=True):
             return statement(indent, prefix, value, suffix)
         case Chain():
@@ -62,9 +64,8 @@ def statement(indent: int, prefix: str, tree: Tree, suffix: str = "") -> list[st
             raise Unfit(part if _worth_it(part) else tree)
         case Method(value=value) if not isinstance(value, Atom):
             raise Unfit(value)
-        case Call() | Method() | Known() | Tuple() | Dict():
-            first = f"{' ' * indent}{prefix}{_opening(tree)}"
-            if width(first) > WIDTH:
+        case Atom() | Call() | Method() | Known() | Tuple() | Dict():
+            if indent + width(prefix + _opening(tree)) > WIDTH >= indent + width(prefix) + 1:
                 return _in_brackets(indent, prefix, tree, suffix)
             return item(tree, indent, prefix, suffix, 0)
         case _:
@@ -79,7 +80,7 @@ def long(indent: int, prefix: str, tree: Tree, suffix: str = "") -> list[str]:
 
 def _in_brackets_or_long(indent: int, prefix: str, tree: Tree, suffix: str) -> list[str]:
     """What cannot be cut goes into brackets if that makes it fit."""
-    if not prefix.endswith("= ") or indent + 4 + tree.width > WIDTH:
+    if not prefix.endswith("= ") or max(width(prefix) + 1, 4 + tree.width) + indent > WIDTH:
         return long(indent, prefix, tree, suffix)
     return _in_brackets(indent, prefix, tree, suffix)
 
@@ -96,7 +97,7 @@ def _chain_statement(indent: int, prefix: str, tree: Chain, suffix: str) -> list
     if len(tree.operators) == 1:
         # With a call at one end, a formatter may prefer to cut that call instead.
         for at, operand in enumerate(tree.operands):
-            text = bracketed(operand, tree.strength + at)
+            text = tree.operand_text(at)
             if "(" in text or "[" in text or "{" in text:
                 raise Unfit(tree if tree.lazy and at else operand)
     return _cut(indent, f"{prefix}(", [("", tree)], f"){suffix}", 0)
@@ -106,9 +107,9 @@ def item(tree: Tree, indent: int, lead: str, tail: str, cuts: int) -> list[str]:
     """One item within brackets, `lead` before it and `tail` after it. Raises `Unfit`."""
     if _flat(tree, WIDTH - indent - width(lead) - width(tail)):
         return [f"{' ' * indent}{lead}{tree.text}{tail}"]
+    if not parts(tree):
+        return [f"{' ' * indent}{lead}{tree.text}{tail}"]
     match tree:
-        case Atom():
-            return [f"{' ' * indent}{lead}{tree.text}{tail}"]
         case Known(value=value, seen=True):
             return item(value, indent, lead, tail, cuts)
         case Chain():
@@ -145,12 +146,16 @@ def item(tree: Tree, indent: int, lead: str, tail: str, cuts: int) -> list[str]:
                     raise Unfit(key)
                 inside.append((f"{key.text}: ", value))
             return _cut(indent, f"{lead}{{", inside, "}" + tail, cuts + 1)
+        case Atom():
+            raise Unfit(tree)
         case _:
             assert_never(tree)
 
 
-def _opening(tree: Call | Method | Known | Tuple | Dict) -> str:
+def _opening(tree: Atom | Call | Method | Known | Tuple | Dict) -> str:
     match tree:
+        case Atom():
+            return tree.text
         case Call(head=head):
             return head + tree.brackets[0]
         case Method(value=value, name=name):
@@ -179,8 +184,7 @@ def _cut(
     margin = " " * indent
     if call or len(inside) == 1:
         line = ", ".join([lead + tree.text for lead, tree in inside]) + ("," if comma else "")
-        small = all(tree.height <= MAX_HEIGHT for _, tree in inside)
-        if small and indent + 4 + width(line) <= WIDTH:
+        if indent + 4 + width(line) <= WIDTH:
             return [margin + opening, f"{margin}    {line}", margin + closing]
     tail = "," if len(inside) > 1 or comma else ""
     lines = [margin + opening]
@@ -191,16 +195,15 @@ def _cut(
 
 def _operands(tree: Chain, indent: int, lead: str, tail: str, cuts: int) -> list[str]:
     """A chain within brackets: each operand on its own line, its operator before it."""
-    if lead:
+    if lead and not (tree.strength == UNION and lead.endswith(": ")):
         raise Unfit(tree)
     lines: list[str] = []
     last = len(tree.operands) - 1
     for at, operand in enumerate(tree.operands):
-        before = f"{tree.operators[at - 1]} " if at else ""
+        before = f"{tree.operators[at - 1]} " if at else lead
         after = tail if at == last else ""
-        strength = tree.strength + 1 if at else tree.strength
         try:
-            lines += _operand(operand, strength, indent, before, after, cuts)
+            lines += _operand(operand, tree.operand_text(at), indent, before, after, cuts)
         except Unfit as unfit:
             # What may not be computed at all must not be computed before.
             raise Unfit(tree if tree.lazy and at else unfit.part) from None
@@ -208,11 +211,10 @@ def _operands(tree: Chain, indent: int, lead: str, tail: str, cuts: int) -> list
 
 
 def _operand(
-    operand: Tree, strength: int, indent: int, before: str, after: str, cuts: int
+    operand: Tree, text: str, indent: int, before: str, after: str, cuts: int
 ) -> list[str]:
-    text = bracketed(operand, strength)
     if text != operand.text:
-        if operand.height <= MAX_HEIGHT and indent + width(before + text + after) <= WIDTH:
+        if indent + width(before + text + after) <= WIDTH:
             return [f"{' ' * indent}{before}{text}{after}"]
         raise Unfit(operand)
     if isinstance(operand, Chain) and not _flat(operand, WIDTH - indent - width(before + after)):
@@ -221,7 +223,19 @@ def _operand(
 
 
 def _flat(tree: Tree, room: int) -> bool:
-    return tree.height <= MAX_HEIGHT and tree.width <= room
+    return tree.width <= room
+
+
+def _lower_half(tree: Tree) -> Tree:
+    """What to compute before an expression that is too high: the lower half of its highest part,
+    or a part in which something may not be computed at all."""
+    while tree.height > MAX_HEIGHT // 2:
+        within = parts(tree)
+        at = max(range(len(within)), key=lambda number: within[number].height)
+        if isinstance(tree, Chain) and tree.lazy and at:
+            break
+        tree = within[at]
+    return tree
 
 
 def _worth_it(tree: Tree) -> bool:

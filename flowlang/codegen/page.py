@@ -6,6 +6,8 @@ have been computed within.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flowlang.codegen import words
 from flowlang.codegen.layout import Unfit, long, statement
 from flowlang.codegen.trees import (
@@ -52,16 +54,52 @@ class Page:
         """`prefix tree suffix`, such as `x = …`."""
         self.lines += self._laid(prefix, tree, suffix)
 
-    def test(self, keyword: str, tree: Tree) -> bool:
-        """`if tree:` and the like, and its indentation. False if the test itself had to go before,
-        where nobody sees that what follows depends on it."""
+    def kind(self, prefix: str, kind: Tree, suffix: str = "") -> None:
+        """`prefix kind suffix` for a type, of which nothing can be computed before."""
         try:
-            self.lines += statement(self.indent, f"{keyword} ", tree, ":")
-            direct = True
+            self.lines += statement(self.indent, prefix, kind, suffix)
         except Unfit:
-            name = self.value(tree)
-            self.lines += statement(self.indent, f"{keyword} ", name, ":")
-            direct = False
+            self.lines += long(self.indent, prefix, kind, suffix)
+
+    def declare(self, name: str, kind: Tree, tree: Tree) -> None:
+        """`name: kind = tree`, or both below each other where that would be hard to cut."""
+        prefix = f"{name}: {kind.text} = "
+        room = words.WIDTH - self.indent - words.width(prefix)
+        if room >= 28 or tree.width <= room:
+            self.put(prefix, tree)
+        else:
+            self.kind(f"{name}: ", kind)
+            self.put(f"{name} = ", tree)
+
+    def declare_once(self, name: str, kind: Tree, tree: Tree) -> None:
+        """A field with its default, which stands in one statement or nowhere."""
+        self.kind(f"{name}: {kind.text} = ", tree)
+
+    def clause(self, kinds: Sequence[str], name: str | None) -> None:
+        """`except A as name:`, or of several kinds, and its indentation."""
+        tail = ":" if name is None else f" as {name}:"
+        listed = kinds[0] if len(kinds) == 1 else f"({', '.join(kinds)})"
+        line = f"except {listed}{tail}"
+        if len(kinds) == 1 or self.indent + words.width(line) <= words.WIDTH:
+            self.open(line)
+            return
+        margin = " " * self.indent
+        inner = [f"{margin}    {kind}," for kind in kinds]
+        self.lines += [f"{margin}except (", *inner, f"{margin}){tail}"]
+        self.indent += 4
+
+    def test(self, keyword: str, tree: Tree) -> bool:
+        """`if tree:` and the like, and its indentation. False if a part of the test had to go
+        before it, so that nobody sees what the test shows."""
+        direct = True
+        while True:
+            try:
+                self.lines += statement(self.indent, f"{keyword} ", tree, ":")
+                break
+            except Unfit as unfit:
+                direct = False
+                whole = unfit.part is tree
+                tree = self.value(tree) if whole else self._lifted(tree, unfit.part)
         self.indent += 4
         return direct
 

@@ -13,7 +13,7 @@ from typing import TypeAlias, assert_never
 from flowlang.codegen import words
 
 # How tightly a form binds, loosest first.
-LAMBDA, OR, AND, NOT, COMPARISON, UNION, SUM, SIGN, PRIMARY = range(9)
+LAMBDA, OR, AND, NOT, COMPARISON, UNION, SUM, PRODUCT, SIGN, PRIMARY = range(10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,10 +140,15 @@ class Chain(_Node):
     strength: int
 
     def __post_init__(self) -> None:
-        pieces = [bracketed(self.operands[0], self.strength)]
-        for operator, operand in zip(self.operators, self.operands[1:], strict=True):
-            pieces += [operator, bracketed(operand, self.strength + 1)]
+        pieces = [self.operand_text(0)]
+        for at, operator in enumerate(self.operators):
+            pieces += [operator, self.operand_text(at + 1)]
         self._set(" ".join(pieces), self.strength, self.operands, quiet=True)
+
+    def operand_text(self, at: int) -> str:
+        """An operand as it stands in the chain, in brackets if it needs them."""
+        first = at == 0 and self.strength != COMPARISON
+        return bracketed(self.operands[at], self.strength if first else self.strength + 1)
 
     @property
     def lazy(self) -> bool:

@@ -66,6 +66,11 @@ _FIELDS = _NEVER | _ON_VALUES
 _STATE_FIELDS = _NEVER | _ON_STATES
 
 
+def plain(written: str) -> str:
+    """A name as it stands, to which something is added that makes it safe."""
+    return _safe(written, frozenset())
+
+
 def name(written: str) -> str:
     """A type, function, operation or variable in Python: as written, or with a `_` at its end."""
     return _safe(written, _NEVER)
@@ -99,6 +104,13 @@ def module(path: str) -> str:
 def is_module(path: str) -> bool:
     """Whether Python could import a module of that name."""
     return bool(_MODULE.fullmatch(path)) and _KEYWORDS.isdisjoint(path.split("."))
+
+
+def digest(value: str) -> str:
+    """A digest in hexadecimal, as it stands."""
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError(f"{value!r} is not a digest")
+    return value
 
 
 # --- literals -----------------------------------------------------------------------------------

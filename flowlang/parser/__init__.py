@@ -67,7 +67,7 @@ def parse(source: Source) -> Parsed:
 
 def _read(text: str, mistakes: Mistakes, name: str) -> syntax.File:
     made = table()
-    lexer = Lexer(made, readable(text, mistakes), mistakes)
+    lexer = Lexer(made, *readable(text, mistakes), mistakes)
     lexer.read()
     # What is said while a tree is built counts only if that tree is kept.
     said = Mistakes(name)
@@ -98,6 +98,8 @@ def _driver(made: Table, lexer: Lexer, mistakes: Mistakes) -> tuple[Driver, Buil
     def read_hole(start: int, end: int, line: int, column: int) -> syntax.Expr | None:
         """The expression in a text's braces; None, and a mistake, where there is none."""
         tokens = lexer.fragment(start, end, line, column)
+        if lexer.unread is not None:
+            return None
         driver = Driver(made, rules, "interpolated")
         count, states = driver.reach(tokens)
         if count == len(tokens):

@@ -13,6 +13,9 @@ from flowlang.parser.statements import Doc, Opening, Statements
 from flowlang.parser.tokens import Token
 from flowlang.source import START, Span
 
+BROKEN_HEADER = ""
+"""The word of a header line that could not be read."""
+
 
 class Header(NamedTuple):
     """A header line of a flow: its keyword and what it says."""
@@ -32,6 +35,11 @@ class BrokenItem(NamedTuple):
 
     names: tuple[str, ...]
     span: Span
+
+
+def _has_gap(lines: Parts) -> bool:
+    """Whether a line could not be read. What uses the rest would be blamed for missing it."""
+    return any(isinstance(line, syntax.Broken) for line in lines)
 
 
 class Builder(Statements):
@@ -65,7 +73,7 @@ class Builder(Statements):
             self._literal_is_wrong(literals.too_large_int(), span)
         if not (declarations or broken or self._mistakes.found or self.broken_lines):
             self._nothing_here(uses)
-        names = frozenset(self.wrong_literals).union(broken)
+        names = frozenset(self.unknown_names).union(broken)
         return syntax.File(doc, tuple(uses), tuple(declarations), names)
 
     def _too_many(self, item: syntax.Declaration) -> None:
@@ -108,19 +116,16 @@ class Builder(Statements):
 
     # --- declarations -------------------------------------------------------------------------
 
-    def record(self, parts: Parts) -> syntax.Record:
+    def record(self, parts: Parts) -> syntax.Record | BrokenItem:
         start, name, opening = parts[:3]
         lines = self._lines(opening, parts[3:], "its fields")
+        span = between(start.span, self._end(opening, lines))
         doc, fields = self._doc_and(lines)
+        declared = self._declared(name)
+        if not lines or _has_gap(lines):
+            return BrokenItem((declared,), span)
         found = tuple(field for field in fields if isinstance(field, syntax.Field))
-        return syntax.Record(
-            start.text,
-            self._declared(name),
-            name.span,
-            doc,
-            found,
-            between(start.span, self._end(opening, lines)),
-        )
+        return syntax.Record(start.text, declared, name.span, doc, found, span)
 
     def field(self, parts: Parts) -> syntax.Field:
         name: Token = parts[0]
@@ -179,13 +184,15 @@ class Builder(Statements):
         )
         return ""
 
-    def service(self, parts: Parts) -> syntax.Service:
+    def service(self, parts: Parts) -> syntax.Service | BrokenItem:
         start, name, opening = parts[:3]
         lines = self._lines(opening, parts[3:], "its operations")
-        doc, operations = self._doc_and(lines)
-        found = tuple(line for line in operations if isinstance(line, syntax.Operation))
         span = between(start.span, self._end(opening, lines))
-        return syntax.Service(self._declared(name), name.span, doc, found, span)
+        doc, operations = self._doc_and(lines)
+        declared = self._declared(name)
+        if not lines or _has_gap(lines):
+            return BrokenItem((declared,), span)
+        return syntax.Service(declared, name.span, doc, tuple(operations), span)
 
     def operation(self, parts: Parts) -> syntax.Operation:
         kind, name, parameters = parts[:3]
@@ -216,7 +223,7 @@ class Builder(Statements):
 
     # --- flows --------------------------------------------------------------------------------
 
-    def flow(self, parts: Parts) -> syntax.Flow:
+    def flow(self, parts: Parts) -> syntax.Flow | BrokenItem:
         start, name, parameters = parts[:3]
         typed = isinstance(parts[3], Token)  # the arrow
         result: syntax.TypeRef | None = parts[4] if typed else None
@@ -226,12 +233,15 @@ class Builder(Statements):
         span = between(start.span, self._end(opening, lines))
         doc, body = self._doc_and(lines)
         headers, statements = self._headers(body)
-        if opening.colon and lines and not statements:
+        if opening.colon and lines and not statements and BROKEN_HEADER not in headers:
             self._no_statements(name)
         for parameter in parameters.found:
             self._variable(parameter)
+        declared = self._declared(name)
+        if BROKEN_HEADER in headers:
+            return BrokenItem((declared,), span)
         return syntax.Flow(
-            self._declared(name),
+            declared,
             name.span,
             doc,
             parameters.found,
@@ -271,7 +281,7 @@ class Builder(Statements):
             if not isinstance(line, Header):
                 statements.append(line)
                 continue
-            if line.word in places:
+            if line.word in places and line.word != BROKEN_HEADER:
                 self._mistakes.add(
                     "F144",
                     line.span,
@@ -280,7 +290,8 @@ class Builder(Statements):
                     note=("it is said here first", places[line.word]),
                 )
                 continue
-            if not all(isinstance(statement, syntax.Broken) for statement in statements):
+            read = [one for one in statements if not isinstance(one, syntax.Broken)]
+            if read and line.word != BROKEN_HEADER:
                 self._mistakes.add(
                     "F143",
                     line.span,
@@ -320,8 +331,18 @@ class Builder(Statements):
     def steps(self, parts: Parts) -> Header:
         start, opening = parts[:2]
         lines = self._lines(opening, parts[2:], "the steps")
-        found = tuple(line for line in lines if isinstance(line, syntax.ProgressStep))
+        found = tuple(map(self._step_of, lines))
         return Header("steps", found, start.span)
+
+    def _step_of(self, line: syntax.ProgressStep | syntax.Broken) -> syntax.ProgressStep:
+        """A line of `steps:`; one that could not be read still declares its first word."""
+        if isinstance(line, syntax.ProgressStep):
+            return line
+        return syntax.ProgressStep((*line.names, "")[0], "", None, line.span)
+
+    def broken_header(self, parts: Parts) -> Header:
+        self.broken_lines.add(parts[1].line)
+        return Header(BROKEN_HEADER, None, parts[1].span)
 
     def progress_step(self, parts: Parts) -> syntax.ProgressStep:
         name, label = parts[:2]

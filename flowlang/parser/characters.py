@@ -17,17 +17,20 @@ _REFUSED = re.compile(
 _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def readable(text: str, mistakes: Mistakes) -> str:
-    """`text` with a blank for every character that may not be in a source; each is a mistake."""
+def readable(text: str, mistakes: Mistakes) -> tuple[str, set[int]]:
+    """`text` with a blank for every character that may not be in a source, each of which is a
+    mistake; and the lines of these."""
+    damaged: set[int] = set()
     line, line_start, position = 1, 0, 0
     for match in _REFUSED.finditer(text):
         start = match.start()
         line += text.count("\n", position, start)
         line_start = max(line_start, text.rfind("\n", 0, start) + 1)
         position = start
+        damaged.add(line)
         column = start - line_start + 1
         mistakes.add("F011", Span(line, column, line, column + 1), *_refused(match.group()))
-    return _REFUSED.sub(" ", text)
+    return (_REFUSED.sub(" ", text) if damaged else text), damaged
 
 
 def _refused(character: str) -> tuple[str, str]:

@@ -72,30 +72,31 @@ class Driver:
         """How many of `tokens` could be fed, and the states then. Feeds nothing."""
         states = list(self.states)
         for number, token in enumerate(tokens):
-            moved = self._moved(states, token.kind)
-            if moved is None:
+            if not self._move(states, token.kind):
+                # The refused token may have caused reductions: what could come is told by the
+                # states before them.
+                states = list(self.states)
+                for earlier in tokens[:number]:
+                    self._move(states, earlier.kind)
                 return number, states
-            states = moved
         return len(tokens), states
 
     def accepts(self, states: list[int]) -> frozenset[str]:
         """The kinds of token that could come next."""
-        return frozenset(
-            kind
-            for kind in self._moves[states[-1]]
-            if (kind.isupper() or kind == END) and self._moved(states, kind) is not None
-        )
+        terminals = [kind for kind in self._moves[states[-1]] if kind.isupper()]
+        return frozenset(kind for kind in terminals if self._move(list(states), kind))
 
-    def _moved(self, states: list[int], kind: str) -> list[int] | None:
-        """The states after a token of `kind`; None if it cannot come."""
+    def _move(self, states: list[int], kind: str) -> bool:
+        """Changes `states` as a token of `kind` would; False if it cannot come."""
         moves = self._moves
-        states = list(states)
         while True:
             move = moves[states[-1]].get(kind)
             if move is None:
-                return None
+                return False
             if move >= 0:
-                return [*states, move] if kind != END else states
+                if kind != END:
+                    states.append(move)
+                return True
             size, origin, _ = self._rules[~move]
             if size:
                 del states[-size:]

@@ -160,7 +160,23 @@ def _later(scene: Scene) -> Said | None:
 
 
 def _not_yet(token: Token, what: str) -> Said:
-    return Said("F199", token.span, f"`{what}` is not in the language yet")
+    hint = _INSTEAD.get(what)
+    return Said("F199", token.span, f"`{what}` is not in the language yet", hint)
+
+
+_INSTEAD = {
+    "ask": "ask a person through a service, and `receive` the answer",
+    "close": "a session ends when the block that opened it is left",
+    "each": "write a `for` loop over the list",
+    "enum": "use a record with a field that says which it is",
+    "external": "use a `write` operation; what leaves the node cannot be undone with the step",
+    "include": "use a file's declarations with `use`",
+    "match": "use `if` and `elif`",
+    "start": "call the flow with `subflow`",
+    "step NAME(done, total)": 'say it in the label: `step NAME: "{done} of {total}"`',
+    "wait": "use `sleep`",
+    "with": "make a new value, with all its fields",
+}
 
 
 # --- words in the wrong place -----------------------------------------------------------------

@@ -41,7 +41,7 @@ def between(first: Span, last: Span) -> Span:
 
 class Expressions:
     """Builds values. `broken_lines` are the numbers of lines where something is not in the tree;
-    `wrong_literals` stand in it as names of which nothing is known."""
+    `unknown_names` stand in it for literals that are wrong."""
 
     def __init__(
         self, table: Table, mistakes: Mistakes, read_hole: HoleReader, damaged: set[int]
@@ -54,7 +54,7 @@ class Expressions:
         # The places of literals that only a `-` before them makes an Int.
         self._smallest: dict[object, Span] = {}
         self.broken_lines = set(damaged)
-        self.wrong_literals: set[str] = set()
+        self.unknown_names: set[str] = set()
 
     # --- lists --------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class Expressions:
         found = literals.number(token.text)
         if isinstance(found, literals.Wrong):
             self._literal_is_wrong(found, token.span)
-            self.wrong_literals.add(token.text)
+            self.unknown_names.add(token.text)
             return syntax.Name(token.text, token.span)
         node = syntax.Constant(found.kind, found.value, token.span)
         if found.kind == "Int" and found.value == literals.INT_MOST + 1:

@@ -21,6 +21,8 @@ _HAS_STATEMENTS = frozenset(
 )
 # A line that stays part of the `if` or `try` above it.
 _TAILS = frozenset({"ELIF", "ELSE", "CATCH"})
+# Lines whose first word says what is missing from the tree.
+_KEPT = _TAILS | {"RESPONDS", "STEPS"}
 # A declaration whose body is read although its header is not.
 _HAS_BODY = frozenset({"FLOW", "SERVICE", "RECORD", "MESSAGE"})
 _DECLARES_NAME = _HAS_BODY | {"ERROR", "FUNCTION"}
@@ -176,9 +178,9 @@ class Recovery:
         if top:
             keeps = indented and first in _HAS_BODY
         else:
-            keeps = scene.room == "flow" and first in _TAILS & scene.opening
+            keeps = scene.room == "flow" and first in _KEPT & scene.opening
         reads = keeps or (scene.room == "flow" and first in _HAS_STATEMENTS)
-        names = _declared(line) if top else _variables(line)
+        names = _variables(line) if scene.room == "flow" else _declared(line)
         newline = line[-1]
         if indented and not (reads and self._takes_block(line, keeps)):
             names = self._pass_over_block(names)
@@ -243,10 +245,10 @@ def _broken(line: list[Token], names: tuple[str, ...]) -> Token:
 
 
 def _declared(line: Sequence[Token]) -> tuple[str, ...]:
-    """What a broken declaration would have declared: the name after its keyword."""
-    words = [token.text for token in line[1:] if token.text.isidentifier()]
+    """What a broken line would have declared: the name after its keyword, or any of its words."""
+    words = [token.text for token in line if token.text.isidentifier()]
     if line[0].kind in _DECLARES_NAME:
-        return tuple(words[:1])
+        return tuple(words[1:2])
     return tuple(dict.fromkeys(words))
 
 

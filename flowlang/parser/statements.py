@@ -178,15 +178,19 @@ class Statements(Expressions):
         return Branches(start, [branch], self._body_end(body))
 
     def if_more(self, parts: Parts) -> Branches:
-        branches, _, condition, body = parts
+        branches: Branches = parts[0]
+        condition, body = parts[2:]
         branch = (condition, self._block(body))
-        return Branches(branches.first, [*branches.found, branch], self._body_end(body))
+        branches.found.append(branch)
+        return branches._replace(end=self._body_end(body))
 
     def if_broken(self, parts: Parts) -> Branches:
         # The branch stays a branch, so that what it declares is not declared beside it as well.
-        branches, _, wreck = parts
+        branches: Branches = parts[0]
+        wreck: syntax.Broken = parts[2]
         branch = (syntax.Constant("Bool", True, wreck.span), (wreck,))
-        return Branches(branches.first, [*branches.found, branch], wreck.span)
+        branches.found.append(branch)
+        return branches._replace(end=wreck.span)
 
     def if_statement(self, parts: Parts) -> syntax.If:
         branches: Branches = parts[0]

@@ -24,6 +24,7 @@ FORMAT = 1
 
 STARTS = ("file", "interpolated")
 END = "$END"
+UNKNOWN = "UNKNOWN"
 
 
 class Rule(NamedTuple):
@@ -48,7 +49,9 @@ class Table(NamedTuple):
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        return re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in self.terminals))
+        """Matches one token anywhere, by the name of its group; UNKNOWN where none begins."""
+        named = [f"(?P<{name}>{pattern})" for name, pattern in self.terminals]
+        return re.compile("|".join([*named, f"(?P<{UNKNOWN}>.)"]), re.DOTALL)
 
 
 @functools.cache

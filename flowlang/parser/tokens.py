@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from flowlang.parser.characters import unknown_character, wrong_name
@@ -19,7 +19,7 @@ from flowlang.parser.mistakes import (
     FILE_TOKENS,
     Mistakes,
 )
-from flowlang.parser.table import END, Table
+from flowlang.parser.table import END, UNKNOWN, Table
 from flowlang.source import Span
 
 
@@ -45,6 +45,8 @@ _STATEMENT = re.compile(
     r"|catch|throw|require|step|sleep|checkpoint|hold|log)\b(?![ \t]*=(?!=))"
     r"|(?:flow|record|message|error|service|function|use)[ \t]+[A-Za-z])"
 )
+# A line inside brackets that is a field, below the field that opened them, is one as well.
+_FIELD = re.compile(r"([ \t]*)\w+[ \t]*:[ \t]*[A-Z]")
 _REST_IS_BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\r?\n|\Z)")
 _CLOSERS = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 _SIGNS = {"LPAR": "(", "LSQB": "[", "LBRACE": "{", "RPAR": ")", "RSQB": "]", "RBRACE": "}"}
@@ -57,21 +59,24 @@ _UNKNOWN = re.compile(
     r"&&|\|\||\\[ \t]*\r?\n|'[^'\n]*'?|`[^`\n]*`|\"\"\"|b?\"[^\n]*"
     r"|[“”„«»][^“”„«»\"\n]*[“”«»\"]|[^\x00-\x7f]+|."
 )
+# Reading an expression in a text takes as long as reading so many tokens.
+_FRAGMENT_COST = 10
 _WRITTEN = {"&&": ("AND", "and"), "||": ("OR", "or"), "!": ("NOT", "not")}
 
 
 class Lexer:
     """Reads one text. `tokens` and `damaged` (the numbers of mended lines) are its results."""
 
-    def __init__(self, table: Table, text: str, mistakes: Mistakes) -> None:
+    def __init__(self, table: Table, text: str, damaged: Iterable[int], mistakes: Mistakes) -> None:
         self.tokens: list[Token] = []
-        self.damaged: set[int] = set()
+        self.damaged = set(damaged)
         self.unread: int | None = None
         """From which offset on nothing was read, if so."""
         self._text = text
         self._mistakes = mistakes
         self._pattern = table.pattern
         self._kinds = {word: word.upper() for word in table.names + table.reserved}
+        self._budget = FILE_TOKENS
         self._line = 1
         self._line_start = 0
         self._fresh = True  # nothing of this line but blanks so far
@@ -110,6 +115,7 @@ class Lexer:
         outer = self.tokens, self._line, self._line_start, self._brackets
         self.tokens, self._line, self._line_start = [], line, start - column + 1
         self._brackets, self._fresh = [], False
+        self._budget -= _FRAGMENT_COST
         self._scan(start, end)
         if self._brackets:
             self._left_open()
@@ -121,16 +127,16 @@ class Lexer:
     # --- one token after the other ------------------------------------------------------------
 
     def _scan(self, position: int, end: int) -> None:
-        budget = FILE_TOKENS
         while position < end and self.unread is None:
             matches = self._pattern.finditer(self._text, position, end)
-            for match in itertools.islice(matches, budget):
-                if match.start() != position:
-                    break  # no token begins here
-                budget -= 1
+            for match in itertools.islice(matches, max(0, self._budget)):
+                self._budget -= 1
                 position = match.end()
                 kind = match.lastgroup
                 assert kind is not None
+                if kind == UNKNOWN:
+                    position = self._unknown(match.start(), end)
+                    break
                 special = self._special.get(kind)
                 if special is not None and special(match):
                     continue
@@ -138,10 +144,8 @@ class Lexer:
                     self._layout(match.start())
                 if self._too_deep is None:
                     self._token(kind, match)
-            if budget <= 0 and position < end:
+            if self._budget <= 0 and position < end:
                 self._too_large(position)
-            elif position < end:
-                position = self._unknown(position, end)
 
     def _token(self, kind: str, match: re.Match[str]) -> None:
         text = match.group()
@@ -167,6 +171,7 @@ class Lexer:
             self._add(kind, text, 0)
 
     def _too_large(self, position: int) -> None:
+        """Nothing is read from `position` on, nor of the line that it is in."""
         self.unread = position
         self._report(
             "F001",
@@ -175,6 +180,10 @@ class Lexer:
             f"this file has more than {FILE_TOKENS:,} words and signs; reading stops here",
             "split it into several files and `use` one from the other",
         )
+        while self.tokens and self.tokens[-1].kind not in _LAYOUT:
+            self.tokens.pop()
+        self._brackets.clear()
+        self._add("BROKEN", "", position)
 
     def _report(
         self, code: str, start: int, length: int, message: str, hint: str | None = None
@@ -213,14 +222,23 @@ class Lexer:
         return True
 
     def _newline(self, match: re.Match[str]) -> bool:
-        if self._brackets and _STATEMENT.match(self._text, match.end()):
+        if self._brackets and self._begins_anew(match.end()):
             self._left_open()
         if not self._brackets:
             self._end_line()
             self._fresh = True
-        self._line += 1
+        self._line += match.group().count("\n")
         self._line_start = match.end()
         return True
+
+    def _begins_anew(self, position: int) -> bool:
+        """Whether the line at `position` cannot go on with what the open bracket is in."""
+        if _STATEMENT.match(self._text, position):
+            return True
+        opener = self._brackets[0]
+        opening = _FIELD.match(self._text, opener.start - opener.column + 1)
+        field = _FIELD.match(self._text, position)
+        return opening is not None and field is not None and opening[1] == field[1]
 
     def _end_line(self) -> None:
         if self.tokens and self.tokens[-1].kind not in _LAYOUT:
@@ -385,8 +403,11 @@ class Lexer:
     def _left_open(self) -> None:
         """The line or file ends inside brackets: they are closed behind its last token."""
         opener = self._brackets[-1]
-        self._mistakes.add("F105", opener.span, f"this `{opener.text}` is never closed")
-        self.damaged.update(range(self._brackets[0].line, self._line + 1))
+        lines = range(self._brackets[0].line, self._line + 1)
+        # An open text took the closing bracket with it.
+        if not self._overflow and self.damaged.isdisjoint(lines):
+            self._mistakes.add("F105", opener.span, f"this `{opener.text}` is never closed")
+        self.damaged.update(lines)
         while self._brackets:
             closer = _CLOSERS[self._brackets.pop().kind]
             self._insert(closer, _SIGNS[closer])

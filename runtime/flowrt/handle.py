@@ -175,7 +175,12 @@ def view(flow_id: int, data: bytes, registry: Registry) -> FlowView:
     """A living flow's view, from its checkpoint's bytes."""
     try:
         checkpoint = decode_checkpoint(data, registry.states_of)
-    except (BadBytes, KeyError) as error:
+    except KeyError as error:
+        name = str(error.args[0])
+        return FlowView(
+            flow_id, name, "?", "", f"{name} to be installed", None, (), True, len(data)
+        )
+    except BadBytes as error:
         return FlowView(flow_id, "?", "?", "", f"unreadable: {error}", None, (), True, len(data))
     if not checkpoint.frames:
         return FlowView(flow_id, "", "ended", "", "confirmations", None, (), False, len(data))

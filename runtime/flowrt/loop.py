@@ -79,21 +79,32 @@ class Loop:
         self._outbox = Outbox()
         self._timers: list[tuple[int, int]] = []
         self._unloadable: set[int] = set()
+        self._patients: set[int] = set()
         self._incarnation = b""
+        self._commits = 0
         self._next_flow = 1
         self._next_outbox = 1
         self._peers: dict[str, Peer] = {}
-        self._alone = 0
+        # What a refused batch took, to be taken again one by one; whether the first of it was
+        # refused alone already; what was refused twice alone, and why.
+        self._again: collections.deque[Job | Packet] = collections.deque()
+        self._refused_alone = False
         self._suspect: tuple[Job | Packet, StoreError] | None = None
         self._refused: StoreError | None = None
         self._was_suspect = False
+        self._taking: Turn | None = None
         self._stopped: Exception | None = None
         find_functions(self.registry.classes.values())
         bound = bind(self.registry.services(), services)
         self._tx = StepTx(self.party, store)
         self._world = engine.World(self.party, self.registry, key, bound, self._tx)
-        self._open_store(services)
-        self._transport = network.join(party, self._received)
+        try:
+            self._open_store()
+            self._set_up(services)
+            self._transport = network.join(party, self._received)
+        except BaseException:
+            store.close()  # A store that stays open may keep a lock.
+            raise
         self._outbox.send_all(self._transport, self._clock())
 
     # --- one turn: a batch of steps, one commit ---
@@ -107,13 +118,13 @@ class Loop:
         self.refuse_if_stopped()
         now_us = self._clock()
         self._due(now_us)
-        if not (self._ready or self._inbound or self._outbox.has_settled or self._suspect):
+        if not self._has_work():
             return False
         self._world.now_us = now_us
         self._tx.now_us = now_us
-        turn = Turn(Batch(now_us, 0, 0))
-        self._take_all(turn, self._limit if limit is None else limit)
+        turn = self._taking = Turn(Batch(now_us, 0, 0))
         try:
+            self._take_all(turn, self._limit if limit is None else limit)
             self._commit(turn)
         except Fenced as error:
             self._stop(NodeStopped(f"{self.party.name}: {error}"))
@@ -122,7 +133,13 @@ class Loop:
             self._recover(turn, error)
         else:
             self._tell(turn)
+        self._taking = None
         return True
+
+    def _has_work(self) -> bool:
+        return bool(
+            self._ready or self._inbound or self._again or self._suspect or self._outbox.has_settled
+        )
 
     def _take_all(self, turn: Turn, limit: int) -> None:
         """Step whatever is ready, up to `limit` events; alone while a refused batch is searched."""
@@ -133,16 +150,16 @@ class Loop:
             self._take(item, turn)
             self._refused = None
             return
-        if self._alone:
-            self._alone -= 1
-            limit = 1
+        if self._again:
+            self._take(self._again.popleft(), turn)
+            return
         while limit > 0 and (self._inbound or self._ready):
             limit -= 1
             self._take(self._inbound.popleft() if self._inbound else self._ready.popleft(), turn)
 
     def next_due(self) -> int | None:
         """When `turn` will have something to do though nothing arrives (microseconds; 0: now)."""
-        if self._ready or self._inbound or self._outbox.has_settled or self._suspect:
+        if self._has_work():
             return 0
         times = [self._timers[0][0] if self._timers else None, self._outbox.next_due()]
         return min((time for time in times if time is not None), default=None)
@@ -170,7 +187,8 @@ class Loop:
         try:
             frame = decode_frame(content)
         except BadBytes as error:
-            _LOG.warning("%s: unreadable frame from %s: %s", self.party.name, peer, error)
+            text = _one_line(str(error))
+            _LOG.warning("%s: unreadable frame from %s: %s", self.party.name, peer, text)
             return
         if type(frame) is Letter:
             self._step(Job(frame.to_flow, Arrival(peer, frame), outbox_id=outbox_id), turn)
@@ -193,11 +211,12 @@ class Loop:
         if isinstance(found, str):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
             content = Reject(found, error_id)
-            _LOG.info("%s rejects %s: %s (%s)", self.party.name, peer, found, error_id)
+            text = _one_line(found)
+            _LOG.info("%s rejects %s: %s (%s)", self.party.name, peer, text, error_id)
             letter = Letter(
                 invitation.from_flow, invitation.from_session, invitation.secret, 0, content
             )
-            self._enqueue(turn, peer, letter)
+            self._enqueue(turn, peer, encode(letter))
             return
         flow_id = self._next_flow
         self._next_flow = flow_id + 1
@@ -206,7 +225,8 @@ class Loop:
         def make() -> Checkpoint:
             return engine.respond(name, found, invitation, peer, flow_id)[0]
 
-        self._enqueue(turn, peer, engine.respond(name, found, invitation, peer, flow_id)[1])
+        confirmation = engine.respond(name, found, invitation, peer, flow_id)[1]
+        self._enqueue(turn, peer, encode(confirmation))
         self._step(Job(flow_id, BEGIN, make), turn)
 
     def _peer(self, name: str) -> Peer:
@@ -222,6 +242,8 @@ class Loop:
         event = job.event
         peer = event.peer if type(event) is Arrival else ""
         checkpoint = self._checkpoint(job, turn)
+        if job.waiter is not None:
+            turn.waiters.append(job.waiter)
         if checkpoint is None:
             if peer and flow_id not in self._unloadable:
                 turn.acknowledge(peer, job.outbox_id)
@@ -232,11 +254,10 @@ class Loop:
             turn.resumed[flow_id] = None
             return
         if not run and event is RETRY:
+            if job.waiter is not None:
+                turn.waiters.remove(job.waiter)
             turn.later.append(job)
             return
-        if job.waiter is not None:
-            turn.waiters.append(job.waiter)
-        was_admitted = checkpoint.admitted
         tx = self._tx
         tx.flow_id = flow_id
         if self._refused is not None:
@@ -244,8 +265,11 @@ class Loop:
             return
         try:
             commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
+            data = self._bytes_of(flow_id, checkpoint, commit, turn) if commit else None
         except NotTaken:
             return
+        except CommitFailed:
+            raise  # The store's trouble, not this flow's.
         except Exception as error:
             tx.finish(keep=False)
             self._fail(job, error, turn)
@@ -253,13 +277,17 @@ class Loop:
         tx.finish(keep=True)
         if peer:
             turn.acknowledge(peer, job.outbox_id)
-        if commit is None:
+        if commit is None or data is None:
+            due_us = engine.due(checkpoint, self._world.now_us)
+            if due_us:
+                turn.timers.append((due_us, flow_id))  # The clock was set back since it rang.
             return
         if commit.held is not None:
             self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn)
-        elif was_admitted and not checkpoint.admitted:
+        elif flow_id in self._patients and not checkpoint.admitted:
+            self._patients.discard(flow_id)
             turn.batch.patients[flow_id] = None
-        self._write(flow_id, checkpoint, commit, event, turn)
+        self._write(flow_id, checkpoint, commit, data, event, turn)
 
     def _checkpoint(self, job: Job, turn: Turn) -> Checkpoint | None:
         """The flow to step: from memory, from this batch, from the store; None if it is gone or
@@ -290,10 +318,15 @@ class Loop:
         if flow_id in self._unloadable:
             return
         self._unloadable.add(flow_id)
-        cause = f"flow {error} is not installed" if isinstance(error, KeyError) else str(error)
-        patient = Patient(flow_id, "?", "?", "", f"cannot be loaded: {cause}", self._world.now_us)
+        self._patients.add(flow_id)
+        name, cause = "?", str(error)
+        if isinstance(error, KeyError):
+            name = str(error.args[0])
+            cause = f"{name} is not installed"
+        patient = Patient(flow_id, name, "?", "", f"cannot be loaded: {cause}", self._world.now_us)
         turn.batch.patients[flow_id] = encode(patient)
-        _LOG.error("%s: flow %d cannot be loaded: %s", self.party.name, flow_id, cause)
+        text = _one_line(cause)
+        _LOG.error("%s: flow %d cannot be loaded: %s", self.party.name, flow_id, text)
 
     def _fail(self, job: Job, error: Exception, turn: Turn) -> None:
         """The step raised: its flow stays where it was, in the hospital."""
@@ -308,7 +341,8 @@ class Loop:
         self._admitted(flow_id, checkpoint, cause, trace, turn)
         if type(job.event) is Arrival:
             turn.acknowledge(job.event.peer, job.outbox_id)
-        self._write(flow_id, checkpoint, commit, job.event, turn)
+        data = self._bytes_of(flow_id, checkpoint, commit, turn)
+        self._write(flow_id, checkpoint, commit, data, job.event, turn)
 
     def _admitted(
         self, flow_id: int, checkpoint: Checkpoint, cause: str, trace: str, turn: Turn
@@ -318,6 +352,7 @@ class Loop:
         patient = Patient(
             flow_id, frame.flow, state.__name__, state.place, cause, self._world.now_us, trace
         )
+        self._patients.add(flow_id)
         turn.batch.patients[flow_id] = encode(patient)
         _LOG.error(
             "%s: flow %d (%s at %s) is in the hospital: %s",
@@ -328,45 +363,62 @@ class Loop:
             _one_line(cause),
         )
 
-    def _write(
-        self,
-        flow_id: int,
-        checkpoint: Checkpoint,
-        commit: Commit,
-        event: engine.Event,
-        turn: Turn,
-    ) -> None:
-        """Put a step's commit into the batch."""
-        batch = turn.batch
-        for peer, item in commit.outbox:
-            if type(item) is Opened:
-                number = self._peer(peer).next_number()
-                batch.peers[peer] = b""
-                self._enqueue(
-                    turn,
-                    peer,
-                    invite(
+    def _bytes_of(
+        self, flow_id: int, checkpoint: Checkpoint, commit: Commit, turn: Turn
+    ) -> tuple[bytes, list[tuple[str, bytes]]]:
+        """What a step will write: its checkpoint, and (peer, frame) of what leaves. Raises what
+        the encoder says of a value that it cannot take; then no invitation's number is used up."""
+        frames: list[tuple[str, bytes]] = []
+        invited: list[Peer] = []
+        try:
+            for peer, item in commit.outbox:
+                frame: Letter | Invite
+                if type(item) is Opened:
+                    known = self._peer(peer)
+                    frame = invite(
                         item.session,
-                        number,
+                        known.next_number(),
                         self._incarnation,
                         item.flow,
                         item.initiator,
                         item.version,
                         flow_id,
-                    ),
-                )
-            else:
-                assert type(item) is Letter
-                self._enqueue(turn, peer, item)
+                    )
+                    invited.append(known)
+                    turn.batch.peers[peer] = b""
+                else:
+                    assert type(item) is Letter
+                    frame = item
+                frames.append((peer, encode(frame)))
+            return b"" if commit.gone else encode(checkpoint), frames
+        except Exception:
+            for known in invited:
+                known.invited -= 1
+            raise
+
+    def _write(
+        self,
+        flow_id: int,
+        checkpoint: Checkpoint,
+        commit: Commit,
+        data: tuple[bytes, list[tuple[str, bytes]]],
+        event: engine.Event,
+        turn: Turn,
+    ) -> None:
+        """Put a step's commit into the batch."""
+        batch = turn.batch
+        rest, frames = data
+        for peer, frame in frames:
+            self._enqueue(turn, peer, frame)
         if commit.gone:
             batch.flows[flow_id] = None
             self._live.pop(flow_id, None)
         else:
             due_us = commit.due_us
-            batch.flows[flow_id] = (encode(checkpoint), due_us)
+            batch.flows[flow_id] = (rest, due_us)
             if due_us == 0:
                 turn.resumed[flow_id] = None
-            elif due_us is not None:
+            elif due_us is not None and (commit.ran or type(event) is not Arrival):
                 turn.timers.append((due_us, flow_id))
         outcome = commit.outcome
         if outcome is not None:
@@ -381,10 +433,10 @@ class Loop:
         else:
             turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)]))
 
-    def _enqueue(self, turn: Turn, peer: str, frame: Letter | Invite) -> None:
+    def _enqueue(self, turn: Turn, peer: str, frame: bytes) -> None:
         outbox_id = self._next_outbox
         self._next_outbox = outbox_id + 1
-        turn.batch.outbox.append((outbox_id, peer, encode(frame)))
+        turn.batch.outbox.append((outbox_id, peer, frame))
 
     # --- commit, then tell ---
 
@@ -399,9 +451,11 @@ class Loop:
             batch.audit = encode(turn.audit)
         if turn.audit or batch.settled or batch.outbox or batch.peers or batch.patients:
             self._store.commit(batch)
+            self._commits += 1
 
     def _tell(self, turn: Turn) -> None:
         now_us = turn.batch.now_us
+        self._refused_alone = False
         for outbox_id, peer, frame in turn.batch.outbox:
             self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
         for peer, ids in turn.acks.items():
@@ -436,12 +490,14 @@ class Loop:
 
     # --- the store: opening, and when it refuses ---
 
-    def _open_store(self, services: Mapping[str, object]) -> None:
+    def _open_store(self) -> None:
         opened = self._store.open(self.party.name)
         self._incarnation = opened.incarnation
+        self._commits = opened.commits
         self._next_flow = opened.next_flow
         self._next_outbox = opened.next_outbox
         self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
+        self._patients = {decode(Patient, patient).flow_id for patient in self._store.patients()}
         self._outbox.load(opened.outbox)
         for flow_id, due_us in opened.due:
             if due_us == 0:
@@ -449,60 +505,50 @@ class Loop:
             else:
                 self._timers.append((due_us, flow_id))
         heapq.heapify(self._timers)
+
+    def _set_up(self, services: Mapping[str, object]) -> None:
+        """Let the services make their tables, in a transaction of their own."""
         if services:
+            self._tx.now_us = self._clock()
             set_up(services, self._tx)
-            self._store.commit(Batch(self._clock(), self._next_flow, self._next_outbox))
+            self._store.commit(Batch(self._tx.now_us, self._next_flow, self._next_outbox))
+            self._commits += 1
 
     def _recover(self, turn: Turn, error: StoreError) -> None:
         """The commit was refused, or nobody knows: what is in memory is worth nothing now.
 
-        Go back to the store and take the same events one by one, so that the one that spoils its
-        batch is found; one that is refused alone is its own flow's trouble, and goes to the
-        hospital. If even that cannot be written, the node stops.
+        Go back to the store; if it has the batch after all, tell it. If not, take the same events
+        one by one, so that the one that spoils its batch is found. One that is refused twice alone
+        is its own flow's trouble, and goes to the hospital: a store that was only busy would have
+        recovered. If even that cannot be written, the node stops.
         """
         _LOG.error("%s: a batch of %d was refused: %s", self.party.name, len(turn.taken), error)
+        commits, next_flow = self._commits, self._next_flow
         started = [job for job in self._ready if job.event is not RESUME]
-        next_flow = self._next_flow
         self._live.clear()
         self._ready.clear()
+        self._ready.extend(started)
         self._timers.clear()
         try:
-            if self._was_suspect or not turn.taken:
+            self._open_store()
+            written = self._commits != commits
+            if (self._was_suspect or not turn.taken) and not written:
                 raise error
-            self._open_store({})
-            self._forget_done(turn)
         except StoreError as worse:
             self._stop(NodeStopped(f"{self.party.name}: the store cannot be written: {worse}"))
             self.refuse_if_stopped()
         self._next_flow = max(self._next_flow, next_flow)  # Some are promised to waiting starts.
-        self._ready.extendleft(reversed(started))
         self._outbox.send_all(self._transport, self._clock())
-        if len(turn.taken) == 1 and isinstance(error, CommitFailed):
+        if written:
+            self._tell(turn)
+        elif len(turn.taken) > 1:
+            self._again.extendleft(reversed(turn.taken))
+        elif self._refused_alone:
+            self._refused_alone = False
             self._suspect = (turn.taken[0], error)
-            return
-        self._alone = len(turn.taken)
-        for item in reversed(turn.taken):
-            if type(item) is Job:
-                if item.event is not RESUME:  # The store knows who can go on.
-                    self._ready.appendleft(item)
-            else:
-                assert isinstance(item, tuple)
-                self._inbound.appendleft(item)
-
-    def _forget_done(self, turn: Turn) -> None:
-        """After a commit of unknown outcome: what the store holds has happened."""
-        for item in list(turn.taken):
-            if type(item) is Job and item.event is BEGIN and self._is_stored(item.flow_id):
-                turn.taken.remove(item)
-                if item.waiter is not None and not item.waiter.done():
-                    item.waiter.set_result(None)
-        for flow_id, handle in list(self._handles.items()):
-            found = self._store.outcome(flow_id)
-            if found is not None:
-                handle.ended(engine.Outcome(found[0], found[2], found[1]))
-
-    def _is_stored(self, flow_id: int) -> bool:
-        return self._store.load(flow_id) is not None or self._store.outcome(flow_id) is not None
+        else:
+            self._refused_alone = True
+            self._again.appendleft(turn.taken[0])
 
     # --- from outside ---
 
@@ -525,8 +571,9 @@ class Loop:
         self._stopped = reason
         self._transport.close()
         self._store.close()
-        for job in self._ready:
-            if job.waiter is not None and not job.waiter.done():
+        taken = self._taking.taken if self._taking is not None else ()
+        for job in (*self._ready, *self._again, *taken):
+            if type(job) is Job and job.waiter is not None and not job.waiter.done():
                 job.waiter.set_exception(reason)
         for handle in list(self._handles.values()):
             handle.wake(reason)

@@ -206,10 +206,13 @@ class Node(Loop):
 
     def unpack(self, outcome: Outcome) -> Any:
         """The result in an outcome, or its error, raised."""
-        flow = self.registry.classes[outcome.flow]
-        if outcome.error is None:
-            return decode(flow.Result, outcome.value)
-        raise engine.error_from_outcome(outcome, flow.errors)
+        flow = self.registry.classes.get(outcome.flow)
+        if outcome.error is not None:
+            known = flow.errors if flow and outcome.error in flow.errors else self.registry.errors
+            raise engine.error_from_outcome(outcome, known)
+        if flow is None:
+            raise LookupError(f"{outcome.flow} is not installed, so its result cannot be read")
+        return decode(flow.Result, outcome.value)
 
     # --- the event loop ---
 
@@ -256,7 +259,7 @@ def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[
     try:
         start = flow.Start(**named)
         return decode(flow.Start, encode(start))
-    except (TypeError, BadBytes) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError, BadBytes) as error:
         raise NotStartable(f"{flow.__name__}: {error}") from None
 
 

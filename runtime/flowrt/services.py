@@ -13,6 +13,7 @@ from typing import Any
 
 from flowrt.core.flow import Flow, Operation, Party, ServiceKey, typed
 from flowrt.store import Store
+from flowrt.store.statements import Refused
 
 
 class ServiceMissing(Exception):
@@ -31,6 +32,7 @@ class StepTx:
         self.now_us = 0
         self._store = store
         self._begun = False
+        self._refused: Refused | None = None
         self._depth = 0
         self._read_only = True
 
@@ -47,7 +49,11 @@ class StepTx:
             raise RuntimeError(
                 "this transaction is over: a service may use `tx` only while its operation runs"
             )
-        return self._store.execute(sql, parameters, read_only=self._read_only)
+        try:
+            return self._store.execute(sql, parameters, read_only=self._read_only)
+        except Refused as error:
+            self._refused = error
+            raise
 
     def enter(self, read_only: bool) -> bool:
         """Lend the transaction to an operation; returns what `leave` must be given."""
@@ -60,9 +66,13 @@ class StepTx:
         return outer
 
     def leave(self, outer: bool) -> None:
-        """Take it back."""
+        """Take it back. Raises Refused again if the operation has caught it: a step that tried what
+        it may not do must not go on as if it had worked."""
         self._depth -= 1
         self._read_only = outer
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            raise refused
 
     def finish(self, keep: bool) -> None:
         """End of the step: keep what its operations wrote, or undo it."""
@@ -196,6 +206,7 @@ def _guarded(service: str, operation: Operation, method: Callable[..., Any]) -> 
 
 def set_up(objects: Mapping[str, object], tx: StepTx) -> None:
     """Let each service that has a `setup(tx)` make its tables. The caller commits."""
+    tx.flow_id = 0
     for service in objects.values():
         setup = getattr(service, "setup", None)
         if setup is not None:

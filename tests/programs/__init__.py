@@ -1,1 +1,1 @@
-"""Whole random programs, and two ways to run them: support for the tests, not part of the product."""
+"""Whole random programs, and two ways to run them. Supports tests; no part of the product."""

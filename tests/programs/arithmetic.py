@@ -7,7 +7,7 @@ mistake with the runtime. Knows no flow.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import NamedTuple, TypeAlias, Union
+from typing import NamedTuple, TypeAlias
 
 MOST, LEAST = 2**63 - 1, -(2**63)
 DIGITS = 38
@@ -43,12 +43,12 @@ class Made(NamedTuple):
         return dict(self.fields)[name]
 
 
-Value: TypeAlias = Union[
-    int, bool, str, bytes, None, Fraction, Party, Span, Moment, Made, "tuple[Value, ...]", "Map", object
-]
+Value: TypeAlias = object
+"""An int, bool, str, bytes, Fraction, None, one of the tuples above, a tuple of values, a Map, or
+what only the interpreter knows (a session, a caught error)."""
 
 
-class Map(dict["Value", "Value"]):
+class Map(dict[object, object]):
     """A map of the language. Never changed once made."""
 
 
@@ -81,7 +81,8 @@ def binary(operator: str, left: Value, right: Value) -> Value:
         case "*":
             return times(left, right)
         case "//" | "%":
-            assert isinstance(left, int) and isinstance(right, int)
+            assert isinstance(left, int)
+            assert isinstance(right, int)
             if right == 0:
                 raise Faulted("division by zero")
             quotient, rest = divmod(left, right)
@@ -89,7 +90,7 @@ def binary(operator: str, left: Value, right: Value) -> Value:
         case "==":
             return left == right
         case "!=":
-            return not left == right
+            return left != right
         case "in":
             assert isinstance(right, tuple | Map)
             return left in right
@@ -97,7 +98,7 @@ def binary(operator: str, left: Value, right: Value) -> Value:
 
 
 def ordered(operator: str, left: Value, right: Value) -> bool:
-    assert type(left) is type(right) and not isinstance(left, bool)
+    assert type(left) is type(right) is not bool
     less: bool = left < right  # type: ignore[operator]
     same = left == right
     return {"<": less, "<=": less or same, ">": not (less or same), ">=": not less}[operator]
@@ -106,7 +107,7 @@ def ordered(operator: str, left: Value, right: Value) -> bool:
 def plus(left: Value, right: Value) -> Value:
     if isinstance(left, Moment) and isinstance(right, Span):
         return Moment(left.microseconds + right.microseconds)
-    assert type(left) is type(right) and not isinstance(left, bool), (left, right)
+    assert type(left) is type(right) is not bool, (left, right)
     match left, right:
         case Span(a), Span(b):
             return Span(a + b)
@@ -185,7 +186,8 @@ def item(values: Value, index: Value) -> Value:
         if index not in values:
             raise Faulted("no such key")
         return values[index]
-    assert isinstance(values, tuple) and isinstance(index, int)
+    assert isinstance(values, tuple)
+    assert isinstance(index, int)
     if not 0 <= index < len(values):
         raise Faulted("no such index")
     found: Value = values[index]
@@ -199,7 +201,9 @@ def decimal_text(value: Fraction) -> str:
         places += 1
     digits = str(abs(int(value * 10**places))).rjust(places + 1, "0")
     sign = "-" if value < 0 else ""
-    return f"{sign}{digits[: len(digits) - places]}{'.' if places else ''}{digits[len(digits) - places :]}"
+    if not places:
+        return sign + digits
+    return f"{sign}{digits[:-places]}.{digits[-places:]}"
 
 
 def span_text(span: Span) -> str:
@@ -247,7 +251,7 @@ def plain(value: Value) -> object:
         case Made(name, fields):
             return (name, *[plain(field) for _, field in fields])
         case Map():
-            return ("Map", tuple(sorted((plain(k), plain(v)) for k, v in value.items())))  # type: ignore[type-var]
+            return ("Map", tuple(sorted((plain(k), plain(v)) for k, v in value.items())))
         case tuple():
             return ("List", *[plain(part) for part in value])
     return value

@@ -6,7 +6,17 @@ import dataclasses
 from collections.abc import Callable, Iterable
 
 from tests.programs.choices import chance, pick, weighted
-from tests.programs.expressions import AND, NOT, OR, SUM, Expr, Expressions, Where, compare, join
+from tests.programs.expressions import (
+    AND,
+    NOT,
+    OR,
+    PRODUCT,
+    Expr,
+    Expressions,
+    Where,
+    compare,
+    join,
+)
 from tests.programs.kinds import BOOL, DURATION, INT, PAIR, TEXT, TIMESTAMP, Kind, list_of, map_of
 from tests.programs.names import POOL, Names, Readable, Variable
 from tests.programs.plans import Book, Plan, Talk
@@ -28,8 +38,8 @@ class Guard:
 
 @dataclasses.dataclass
 class Loop:
-    """A loop around what is being written. With a `talk` it plays a part of a script each round, and
-    may be left or begun anew only where the peer expects that."""
+    """A loop around what is being written. With a `talk` it plays a part of a script each round,
+    and may be left or begun anew only where the peer expects that."""
 
     mark: int
     names: int
@@ -103,7 +113,7 @@ class Blocks:
     def settle(self, mark: int) -> None:
         """Go on with the sessions opened since `mark` until each may be ended."""
         for talk in reversed(self.talks[mark:]):
-            # The session that the flow responds to is the first, and hears only when all others rest.
+            # The session that the flow responds to comes last: it hears only when all others rest.
             while talk.remaining and not talk.held():
                 self.play(talk)
 
@@ -159,7 +169,7 @@ class Blocks:
             options.append((4 if self.guards else 2, self.require))
         options.append((self.guarded("Picky"), self.picky))
         options.append((self.guarded("Taken"), self.claim))
-        options.append((1, self.hold))
+        options += [(1, self.hold), (1, self.fault)]
         return options + self.conversations()
 
     # --- may it fail, may it leave? ---
@@ -282,6 +292,17 @@ class Blocks:
         else:
             self.checkpoint()
 
+    def fault(self) -> None:
+        """Divides by zero, or overflows, for some numbers: the flow's own fault."""
+        numbers = self.make.readable(INT, Where())
+        if not numbers:
+            self.checkpoint()
+            return
+        text = pick(self.choices, ("10 // ({} % 4)", "9_223_372_036_854_775_800 + {} % 20"))
+        name = self.name()
+        self.line(f"let {name} = {text.format(pick(self.choices, numbers).text)}")
+        self.names.declare(Variable(name, INT))
+
     def picky(self) -> None:
         """A Python function that throws a declared error for some numbers."""
         number = self.make.of(INT, 1)
@@ -346,7 +367,8 @@ class Blocks:
             case Kind("Int"):
                 left = read
                 if where.risk and chance(self.choices, where.risk):
-                    left = Expr(f"60 // {found.text} + {found.text}", SUM, found.untrusted)
+                    risky = pick(self.choices, ("[7, 60][{}]", "60 // {}", "[7, 60, -2][{} - 1]"))
+                    left = Expr(risky.format(found.text), PRODUCT, found.untrusted)
                 operator = pick(self.choices, ("<", "!=", ">=", "<="))
                 limit = Expr(pick(self.choices, ("50", "3", "(-1)", "1_000")))
                 return compare(operator, left, limit)
@@ -354,6 +376,8 @@ class Blocks:
                 return pick(self.choices, (read, Expr(f"not {found.text}", NOT, found.untrusted)))
             case Kind("Text"):
                 return compare(pick(self.choices, ("!=", ">=")), read, Expr('"a"'))
+            case Kind("List", (Kind("Int"),)) if chance(self.choices, where.risk):
+                return compare("<", Expr(f"{found.text}[1]"), Expr("9"))
             case Kind("List") | Kind("Map") | Kind("Bytes"):
                 return compare("<", Expr(f"{found.text}.size"), Expr("9"))
             case Kind("Optional"):
@@ -464,9 +488,7 @@ class Blocks:
         name = self.name()
         self.line(f"for {name} in {values.text}:")
         variable = Variable(name, kind.items[0])
-        self.looping(
-            1 + self.choices.below(4), self.new_loop(), lambda: self._declare(variable)
-        )
+        self.looping(1 + self.choices.below(4), self.new_loop(), lambda: self._declare(variable))
 
     def _declare(self, variable: Variable) -> None:
         self.names.declare(variable)
@@ -497,10 +519,10 @@ class Blocks:
 
     # --- try ---
 
-    def try_(self) -> None:
+    def try_(self, *, converse: bool = False) -> None:
         """A session that the body goes on with is not used again afterwards, unless every catch
         leaves: nobody knows how far it came."""
-        talk = self.duty_talk() if chance(self.choices, 60) else None
+        talk = self.duty_talk() if not converse and chance(self.choices, 60) else None
         count = self.duty(talk) if talk is not None else 0
         must_leave = False
         if talk is not None:
@@ -510,7 +532,7 @@ class Blocks:
                 must_leave = chance(self.choices, 30)
             if must_leave and not self.can_throw_any(talk):
                 talk, count, must_leave = None, 0, False
-        converse = talk is None and chance(self.choices, 60)
+        converse = converse or (talk is None and chance(self.choices, 50))
         clauses = self.clauses(talking=converse or talk is not None)
         caught = frozenset(error for clause in clauses for error in clause)
         duties = (talk,) if talk is not None else ()
@@ -539,8 +561,6 @@ class Blocks:
 
     def try_something(self, converse: bool) -> None:
         """What a `try` is for: something that may throw, often after a wait."""
-        if self.book.room <= 0:
-            return
         self.book.room -= 1
         if chance(self.choices, 30) and self.names.assignable():
             self.assign()
@@ -557,7 +577,7 @@ class Blocks:
         rare = ["Taken", "Picky", "SessionRejected"]
         left = list(self.book.errors) + (ends if talking else rare)
         clauses = []
-        for _ in range(1 + self.choices.below(3)):
+        for _ in range(1 + self.choices.below(3) + talking):
             count = weighted(self.choices, [(5, 1), (3, 2), (1, 3)])
             clause = [left.pop(self.choices.below(len(left))) for _ in range(min(count, len(left)))]
             if clause:
@@ -568,7 +588,9 @@ class Blocks:
         variable: Variable | None = None
         if len(errors) == 1 and not chance(self.choices, 20):
             sort = Kind(errors[0])
-            variable = Variable(self.names.fresh(("e", "error", "e_2", "fault")), sort, untrusted=True)
+            variable = Variable(
+                self.names.fresh(("e", "error", "e_2", "fault")), sort, untrusted=True
+            )
         suffix = f" as {variable.name}" if variable is not None else ""
         self.line(f"catch {', '.join(errors)}{suffix}:")
 

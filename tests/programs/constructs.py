@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Iterator
-from typing import Union
 
 from flowlang import syntax
 
 Count = collections.Counter[str]
 
-WAITS = (
-    syntax.Receive | syntax.Sleep | syntax.Checkpoint | syntax.Hold | syntax.SubflowStatement
-)
+WAITS = syntax.Receive | syntax.Sleep | syntax.Checkpoint | syntax.Hold | syntax.SubflowStatement
 
 OPERATORS = ("+", "-", "*", "//", "%", "==", "!=", "<", "<=", ">", ">=", "in", "and", "or")
 CONSTANTS = ("Int", "Decimal", "Bool", "Text", "Bytes", "Duration", "none")
@@ -74,9 +72,6 @@ def count(file: syntax.File) -> Count:
     return counter.found
 
 
-Node = Union[syntax.Expr, syntax.Statement, syntax.Subflow]
-
-
 class Counter:
     """Walks flows and notes what it passes."""
 
@@ -123,7 +118,9 @@ class Counter:
             case syntax.Assign(value=value):
                 self.note("assign = subflow" if isinstance(value, syntax.Subflow) else "assign")
             case syntax.Return(value=value):
-                sort = " subflow" if isinstance(value, syntax.Subflow) else " value" if value else ""
+                sort = (
+                    " subflow" if isinstance(value, syntax.Subflow) else " value" if value else ""
+                )
                 self.note(f"return{sort}")
             case syntax.If():
                 self.if_(node, around)
@@ -153,7 +150,7 @@ class Counter:
 
     def wait(self, around: tuple[str, ...]) -> None:
         self.note(*{f"wait in {place}" for place in around}, f"wait in {self.kind}")
-        for outer, inner in zip(around, around[1:], strict=False):
+        for outer, inner in itertools.pairwise(around):
             self.note(f"wait in {_place(inner)} in {_place(outer)}")
 
     def if_(self, node: syntax.If, around: tuple[str, ...]) -> None:
@@ -186,7 +183,9 @@ class Counter:
             self.note("throw in a try that waits")
         self.block(node.body, (*around, "try"))
         for catch in node.catches:
-            sort = "catch several" if len(catch.errors) > 1 else "catch as" if catch.name else "catch"
+            sort = (
+                "catch several" if len(catch.errors) > 1 else "catch as" if catch.name else "catch"
+            )
             self.note(sort)
             self.block(catch.body, (*around, "catch"))
 

@@ -176,7 +176,9 @@ class Expressions:
         if kind.name == "List":
             return Expr(f"[{', '.join(value.text for value in values)}]", ATOM, untrusted)
         keys = _KEYS[kind.items[0]]
-        entries = ", ".join(f"{key}: {value.text}" for key, value in zip(keys, values, strict=False))
+        entries = ", ".join(
+            f"{key}: {value.text}" for key, value in zip(keys, values, strict=False)
+        )
         return Expr(f"{{{entries}}}", ATOM, untrusted)
 
     def construct(self, kind: Kind, depth: int, where: Where, flag: bool | None = None) -> Expr:
@@ -194,7 +196,7 @@ class Expressions:
                 parts.append((field.name, value))
         untrusted = any(value.untrusted for _, value in parts)
         if named:
-            # Only where nothing is called for its effect: in whatever order arguments are worked out.
+            # Only where nothing is called for its effect, for the order of that is not fixed.
             if where.calls < 2 and chance(self.choices, 50):
                 parts.reverse()
             text = ", ".join(f"{name}={value.text}" for name, value in parts)
@@ -217,7 +219,10 @@ class Expressions:
             (1, lambda: self._negative(number())),
         ]
         if where.quotes:
-            options += [(2, lambda: self._item(depth, where)), (1, lambda: self._entry(depth, where))]
+            options += [
+                (2, lambda: self._item(depth, where)),
+                (1, lambda: self._entry(depth, where)),
+            ]
             options.append((1, lambda: self._call("half", INT, depth, where)))
         if where.calls >= 1:
             options.append((2, lambda: Expr("Desk.count()")))
@@ -238,9 +243,7 @@ class Expressions:
         sort = self.choices.below(3 if lists else 2)
         if sort == 2:
             found = pick(self.choices, lists)
-            return Expr(
-                f"{found.text}[{number.text}]", ATOM, found.untrusted or number.untrusted
-            )
+            return Expr(f"{found.text}[{number.text}]", ATOM, found.untrusted or number.untrusted)
         if sort == 1:
             return join(PRODUCT, "//", Expr("100"), number)
         return join(SUM, "+", Expr("9_223_372_036_854_775_800"), number)
@@ -268,7 +271,9 @@ class Expressions:
         untrusted = any(value.untrusted for value in values)
         return Expr(f'{{"k": {values[0].text}, "é": {values[1].text}}}[{key}]', ATOM, untrusted)
 
-    def _call(self, callee: str, kind: Kind, depth: int, where: Where, *, any_: bool = False) -> Expr:
+    def _call(
+        self, callee: str, kind: Kind, depth: int, where: Where, *, any_: bool = False
+    ) -> Expr:
         inner = dataclasses.replace(where, untrusted=where.untrusted and any_)
         argument = self.of(kind, depth, inner)
         return Expr(f"{callee}({argument.text})", ATOM, argument.untrusted)
@@ -280,7 +285,12 @@ class Expressions:
         options: list[tuple[int, Callable[[], Expr]]] = [
             (4, lambda: join(SUM, "+", number(), number())),
             (3, lambda: join(SUM, "-", number(), number())),
-            (2, lambda: join(PRODUCT, "*", number(), Expr(pick(self.choices, ("2.0", "0.5", "1.25"))))),
+            (
+                2,
+                lambda: join(
+                    PRODUCT, "*", number(), Expr(pick(self.choices, ("2.0", "0.5", "1.25")))
+                ),
+            ),
             (1, lambda: self._negative(number())),
             (2, lambda: self._call("decimal", INT, depth, where, any_=True)),
             (2, lambda: self._divide(depth, where)),
@@ -454,6 +464,6 @@ class Expressions:
         return kind.name == "Optional" or kind in (BOOL, FLOW_ID, PARTY)
 
 
-_TEXTS = ('""', '"a"', '"é☃"', '"two words"', '"\\"quoted\\" \\{brace\\}"', "\"it's\"", '"\\n"')
+_TEXTS = ('""', '"a"', '"é☃"', '"two words"', '"\\"quoted\\" \\{brace\\}"', '"it\'s"', '"\\n"')
 _BYTES = ('b"raw"', 'b"\\x00\\xff"', 'b"\\""')
 _KEYS: dict[Kind, tuple[str, ...]] = {TEXT: ('"k"', '"é"', '""'), INT: ("1", "2", "30")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from tests.programs import scripts
 from tests.programs.blocks import Blocks, Loop, Maker
 from tests.programs.choices import chance, pick, weighted
 from tests.programs.expressions import OR, Expr, Where, join
@@ -24,7 +23,9 @@ class Flows(Blocks):
     def conversations(self) -> list[tuple[int, Maker]]:
         options: list[tuple[int, Maker]] = [(8 if self.loops else 14, self.call)]
         if self.may_open():
-            options.append((14 if not self.talks else 4, self.open))
+            options.append((8 if not self.talks else 3, self.open))
+            if self.indent < 7:
+                options.append((6, lambda: self.try_(converse=True)))
             if not self.loops and self.can_throw_any():
                 options.append((2, self.crowd))
         stranger = next((v.name for v in self.names.variables() if v.kind == STRANGER), None)
@@ -298,7 +299,7 @@ class Flows(Blocks):
     # --- sessions are opened, rejected, used in crowds ---
 
     def room_for_flow(self) -> bool:
-        return len(self.book.plans) < MAX_FLOWS and self.book.room > 0
+        return len(self.book.plans) < MAX_FLOWS and (self.book.room > 0 or not self.plan.index)
 
     def may_open(self) -> bool:
         if len(self.talks) >= 4 or not self.parties():
@@ -607,10 +608,7 @@ def _end(flow: Flows, plan: Plan) -> None:
     """The rest of the script that was given, and the result."""
     talk = plan.talk
     if not plan.index and chance(flow.choices, 70):
-        mark = len(flow.talks)
-        flow.open()
-        flow.finish(mark)
-        flow.settle(mark)
+        flow.try_(converse=True)
     if talk is not None:
         early = not talk.borrowed and flow.can_return() and chance(flow.choices, 25)
         while talk.remaining and not talk.dropped and not early:
@@ -626,7 +624,8 @@ def _end(flow: Flows, plan: Plan) -> None:
 
 
 def _serve(flow: Flows, plan: Plan, item: Repeat | None) -> None:
-    assert item is not None and plan.talk is not None
+    assert item is not None
+    assert plan.talk is not None
     talk = plan.talk
     _take(flow, talk)
     rest, after = talk.remaining[1:], talk.after

@@ -21,7 +21,7 @@ from tests.programs.plans import ARGUMENTS, STRANGER, Argument, Book
 MODULE = "program"
 
 PARTIES = {"bob": "bob", "carol": "carol", "nobody": "zed"}
-"""The main flow's parties: `bob` and `carol` run every flow, as does `alice` who starts; not `zed`."""
+"""The main flow's parties. `bob` and `carol` run every flow, like `alice` who starts; not `zed`."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Mapping
 from fractions import Fraction
 from types import ModuleType
-from typing import Any
 
 import msgspec
 
@@ -295,7 +294,7 @@ def plain(value: object) -> object:
         case msgspec.Struct():
             return _fields(type(value).__name__, value)
         case Mapping():
-            return ("Map", tuple(sorted((plain(k), plain(v)) for k, v in value.items())))  # type: ignore[type-var]
+            return ("Map", tuple(sorted((plain(k), plain(v)) for k, v in value.items())))
         case tuple() | list():
             return ("List", *[plain(part) for part in value])
     return value

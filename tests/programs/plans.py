@@ -74,8 +74,8 @@ class Talk:
 
 @dataclasses.dataclass(eq=False)
 class Plan:
-    """One flow to be written. `may_throw` allows errors to leave it; `counter` is the parameter with
-    which it may call itself; `serves` is the loop that it plays by calling itself."""
+    """One flow to be written. `may_throw` allows errors to leave it; `counter` is the parameter
+    with which it may call itself; `serves` is the loop that it plays by calling itself."""
 
     name: str
     index: int
@@ -102,7 +102,7 @@ class Book:
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
-        self.room = 5 + choices.below(26)
+        self.room = 4 + choices.below(20)
         self.plans: list[Plan] = []
         self.waiting: list[Plan] = []
         self.responders: dict[str, list[Responder]] = {}
@@ -114,7 +114,7 @@ class Book:
         self._add("message", "Ask", 3, kinds)
         self._add("message", "Reply", 3, (*kinds, Kind("Ask")))
         self.messages = ["Ask", "Reply"]
-        self._add("error", "Oops", 2, (INT,) + PLAIN)
+        self._add("error", "Oops", 2, (INT, *PLAIN))
         self._add("error", "Refused", 2, kinds)
         self.errors = ["Oops", "Refused"]
         self.kinds: tuple[Kind, ...] = (*kinds, Kind("Ask"))

@@ -207,7 +207,9 @@ class World:
 
     def _advance_clock(self) -> bool:
         due = [
-            run.waiting.due for run in self.runs if run.ending is None and run.waiting.due is not None
+            run.waiting.due
+            for run in self.runs
+            if run.ending is None and run.waiting.due is not None
         ]
         if due:
             self.now = min(due)
@@ -250,7 +252,8 @@ class World:
                     assert session is not None
                     self._invite(session)
                 case _:
-                    assert session is not None and isinstance(effect.what, Letter)
+                    assert session is not None
+                    assert isinstance(effect.what, Letter)
                     if effect.what.value is not None and effect.kind == "message":
                         session.sent.append(effect.what.value)
                     if session.other is not None:
@@ -517,7 +520,8 @@ class Interpreter:
     def send(self, frame: Frame, statement: syntax.Send) -> None:
         message = self.value(frame, statement.value)
         session = self.value(frame, statement.session)
-        assert isinstance(session, Session) and isinstance(message, Made)
+        assert isinstance(session, Session)
+        assert isinstance(message, Made)
         if session.closed or session.inbox:
             # What has arrived, or will, would decide whether this send throws.
             raise Race(f"line {statement.span.line} sends while the peer may have ended")
@@ -632,9 +636,7 @@ class Interpreter:
                 return left is True or self.value(frame, expression.right)
         return arithmetic.binary(expression.operator, left, self.value(frame, expression.right))
 
-    def arguments(
-        self, frame: Frame, call: syntax.Call, names: list[str]
-    ) -> dict[str, Value]:
+    def arguments(self, frame: Frame, call: syntax.Call, names: list[str]) -> dict[str, Value]:
         """By parameter, worked out in the order in which they are written."""
         return {
             argument.name or names[at]: self.value(frame, argument.value)
@@ -650,7 +652,8 @@ class Interpreter:
             *numbers, rounding = call.arguments
             left, right, places = [self.value(frame, argument.value) for argument in numbers]
             assert isinstance(rounding.value, syntax.Name)
-            assert isinstance(left, Fraction) and isinstance(right, Fraction)
+            assert isinstance(left, Fraction)
+            assert isinstance(right, Fraction)
             assert isinstance(places, int)
             return arithmetic.divided(left, right, places, rounding.value.name)
         if callee.name == "decimal":

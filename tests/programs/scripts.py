@@ -82,7 +82,7 @@ def _items(
         sort = weighted(choices, [(12, "say"), (2, "repeat"), (2, "either")])
         if sort == "say" or depth >= 2 or joined:
             mistaken = next((other for other in messages if other != message), None)
-            if not calm and depth == 0 and mistaken and chance(choices, 5):
+            if not calm and depth == 0 and mistaken and chance(choices, 8):
                 items.append(Say(sender, message, mistaken=mistaken))
                 items.append(Say(1 - sender, message))
                 break

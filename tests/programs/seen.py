@@ -49,10 +49,14 @@ class Seen:
     def __str__(self) -> str:
         lines = []
         for flown in self.flows:
-            lines.append(f"{flown.party} ran {flown.flow}: {flown.ending.how} {flown.ending.value!r}")
+            lines.append(
+                f"{flown.party} ran {flown.flow}: {flown.ending.how} {flown.ending.value!r}"
+            )
             lines += [f"    journal {line!r}" for line in flown.journal]
             lines += [f"    log {level} {line!r}" for level, line in flown.logs]
-            lines += [f"    step {flow} {'/'.join(path)} {label!r}" for flow, path, label in flown.moves]
+            lines += [
+                f"    step {flow} {'/'.join(path)} {label!r}" for flow, path, label in flown.moves
+            ]
             for talk in flown.conversations:
                 lines.append(f"    session with {talk.responder} at {talk.peer}")
                 lines += [f"        -> {message!r}" for message in talk.from_initiator]

@@ -164,10 +164,11 @@ class Commit:
     """What one step decided. All of it becomes durable at once, with the others of its batch.
 
     `outbox` are frames and new sessions in their order; `due_us` is None, or when the flow goes on
-    by itself (0: at once); `gone` says that nothing of the flow is left but its outcome.
+    by itself (0: at once); `ran` says that the flow took a step, not only something in; `gone` that
+    nothing of it is left but its outcome.
     """
 
-    __slots__ = ("due_us", "gone", "held", "logs", "moves", "outbox", "outcome")
+    __slots__ = ("due_us", "gone", "held", "logs", "moves", "outbox", "outcome", "ran")
 
     def __init__(self) -> None:
         self.outbox: list[tuple[str, Letter | Opened]] = []
@@ -175,6 +176,7 @@ class Commit:
         self.moves: list[ProgressEvent] = []
         self.outcome: Outcome | None = None
         self.due_us: int | None = None
+        self.ran = False
         self.gone = False
         self.held: str | None = None
 
@@ -220,6 +222,7 @@ def advance(
     elif due(checkpoint, world.now_us) != 0:
         return None
     if run and not checkpoint.admitted and can_go_on(checkpoint, world.now_us):
+        commit.ran = True
         StepRun(checkpoint, flow_id, world, commit).go()
     _finish(checkpoint, world, commit)
     return commit

@@ -31,6 +31,10 @@ DECIMAL_DIGITS = 38
 Int: TypeAlias = Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)]
 """A 64-bit integer; a value outside is refused when it is decoded."""
 
+Timestamp: TypeAlias = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
+"""A moment, as a field holds it; one without a zone, which nothing can be compared with, is refused
+when it is decoded."""
+
 Session = NewType("Session", int)
 """A conversation, as a flow holds it: a small number that means nothing outside its own flow."""
 
@@ -497,6 +501,13 @@ def entry(values: Mapping[Any, T], key: object) -> T:
         return values[key]
     except KeyError:
         raise Fault("the map has no such key") from None
+
+
+def some(value: T | None) -> T:
+    """`value`, which the author's tests have shown not to be none where Python cannot see them."""
+    if value is None:
+        raise InvariantBroken("a value is none that was tested not to be")
+    return value
 
 
 def text(*parts: object) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from flowrt.core.flow import CONTRACT, Flow, FlowError, ServiceKey, Value
+from flowrt.core.flow import CONTRACT, Flow, FlowError, Operation, ServiceKey, Value
 
 AnyFlow = type[Flow[Any]]
 
@@ -28,6 +28,7 @@ class Registry:
         self.classes: dict[str, AnyFlow] = {}
         self.names: dict[AnyFlow, str] = {}
         self.step_names: dict[str, tuple[str, ...]] = {}
+        self.errors: dict[str, type[FlowError]] = {}
         self._versions: dict[str, dict[int, AnyFlow]] = {}
         self._modules: set[str] = set()
         for module in modules:
@@ -74,6 +75,7 @@ class Registry:
         self.classes[name] = flow
         self.names[flow] = name
         self.step_names[name] = tuple([step.name for step in flow.steps])
+        self.errors.update(flow.errors)
         self._versions.setdefault(flow.name, {})[flow.version] = flow
 
     def _check_subflows(self) -> None:
@@ -100,9 +102,24 @@ class Registry:
         return versions[max(fitting)]
 
     def services(self) -> list[ServiceKey[Any]]:
-        """Every service that a registered flow uses, once, by name."""
-        keys = {key.name: key for flow in self.classes.values() for key in flow.services}
-        return [keys[name] for name in sorted(keys)]
+        """Every service that a registered flow uses, by name, with all the operations that any
+        version of a flow calls.
+
+        Raises:
+            NotRegistrable: two versions call one operation with different parameters or results.
+        """
+        found: dict[str, dict[str, Operation]] = {}
+        for flow in self.classes.values():
+            for key in flow.services:
+                operations = found.setdefault(key.name, {})
+                for operation in key.operations:
+                    if operations.setdefault(operation.name, operation) != operation:
+                        raise NotRegistrable(
+                            f"{flow.__name__} calls {key.name}.{operation.name} otherwise than "
+                            "another flow of this node; an operation that a living version uses "
+                            "keeps its parameters and its result: give the new one another name"
+                        )
+        return [ServiceKey(name, *found[name].values()) for name in sorted(found)]
 
 
 def _is_generated(value: object) -> bool:

@@ -36,7 +36,7 @@ WINDOW = 64
 """How far ahead of the next expected number content is kept; what is further ahead is not taken
 (nor acknowledged), so the peer sends it again."""
 
-UNREAD = 10_000
+UNREAD = 1000
 UNREAD_BYTES = 16 << 20
 """How much may wait in an inbox unread; the peer must send again what comes beyond."""
 
@@ -52,14 +52,12 @@ def is_for(session: SessionState, peer: str, secret: bytes) -> bool:
 def take(session: SessionState, seq: int, content: Content) -> tuple[bool, list[Letter]]:
     """One arrival. Returns whether it is now held (or was before, or will never be read), so that
     it may be acknowledged, and the letters that its confirmation sets free."""
-    if seq < session.expected or _is_finished(session):
-        return True, []  # A peer repeats after a reconnect: look at the number before the state.
-    if seq >= session.expected + WINDOW or (
-        len(session.inbox) >= FEW and _is_full(session, seq, content)
-    ):
-        return False, []
     inbox = session.inbox
     place = len(inbox)
+    if seq < session.expected or session.status == OVER or (place and _has_last_word(session)):
+        return True, []  # A peer repeats after a reconnect: look at the number before the state.
+    if seq >= session.expected + WINDOW or (place >= FEW and _is_full(session, seq, content)):
+        return False, []
     while place and inbox[place - 1][0] > seq:
         place -= 1
     if place and inbox[place - 1][0] == seq:
@@ -68,13 +66,8 @@ def take(session: SessionState, seq: int, content: Content) -> tuple[bool, list[
     return True, _catch_up(session, place) if seq == session.expected else []
 
 
-def _is_finished(session: SessionState) -> bool:
-    """Whether the peer's last word was read, or is held in its order: what still comes has no
-    reader."""
-    if session.status == OVER:
-        return True
-    if not session.inbox:
-        return False
+def _has_last_word(session: SessionState) -> bool:
+    """Whether the peer's last word is held in its order: what still comes has no reader."""
     seq, content = session.inbox[-1]
     return seq < session.expected and type(content) is not Data
 

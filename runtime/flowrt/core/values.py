@@ -6,6 +6,7 @@ by a name that it was sent.
 
 from __future__ import annotations
 
+import datetime
 import functools
 from typing import Annotated, Any, TypeAlias, TypeVar
 
@@ -249,11 +250,29 @@ def error_of(kind: type[FlowError], fields: object, error_id: str, peer: str | N
 
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic", enc_hook=_unknown_to_msgspec)
+_ENCODER_AS_IT_IS = msgspec.msgpack.Encoder()
 _FRAME: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
 _CHECKPOINT = msgspec.msgpack.Decoder(_RawCheckpoint)
 
-encode = _ENCODER.encode
-"""Canonical bytes of any value of the language, frame or checkpoint."""
+
+def encode(value: object) -> bytes:
+    """Canonical bytes of any value of the language, frame or checkpoint."""
+    try:
+        return _ENCODER.encode(value)
+    except TypeError:
+        # The encoder cannot order maps with Int keys. Whatever else it refused is refused again.
+        plain = msgspec.to_builtins(
+            value, builtin_types=(bytes, datetime.datetime), enc_hook=_unknown_to_msgspec
+        )
+        return _ENCODER_AS_IT_IS.encode(_ordered(plain))
+
+
+def _ordered(plain: Any) -> Any:
+    if isinstance(plain, dict):
+        return {key: _ordered(plain[key]) for key in sorted(plain)}
+    if isinstance(plain, list | tuple):
+        return [_ordered(item) for item in plain]
+    return plain
 
 
 @functools.cache

@@ -125,8 +125,13 @@ class MemoryStore:
         if self._epoch != self.disk.epoch:
             self.abandon()
             raise Fenced("this store was opened again; who had it before stops")
-        if self._work is not None:
-            self._commit_tables(self._work)
+        try:
+            self._check_new(batch)
+            if self._work is not None:
+                self._commit_tables(self._work)
+        except CommitFailed:
+            self.abandon()
+            raise
         self.disk.commits += 1
         self.disk.next_flow = batch.next_flow
         self.disk.next_outbox = batch.next_outbox
@@ -152,17 +157,28 @@ class MemoryStore:
         if batch.audit:
             self.disk.audit.append((batch.now_us, batch.audit))
 
+    def _check_new(self, batch: Batch) -> None:
+        """What a database refuses by its keys: a row that is there already."""
+        disk = self.disk
+        if any(number in disk.outbox for number, _, _ in batch.outbox):
+            raise CommitFailed("an outbox row is there already")
+        if any(flow_id in disk.outcomes for flow_id, _, _, _ in batch.outcomes):
+            raise CommitFailed("the flow has an outcome already")
+        count = {flow_id: len(disk.moves.get(flow_id, ())) for flow_id, _, _ in batch.moves}
+        for flow_id, number, _ in batch.moves:
+            if number < count[flow_id]:
+                raise CommitFailed("the progress event is there already")
+            count[flow_id] += 1
+
     def _commit_tables(self, work: Transaction) -> None:
-        lost = work.is_lost
+        if work.is_lost:
+            raise CommitFailed(f"a service's statement ended the transaction: {work.lost_by}")
         try:
             if work.db.in_transaction:
                 work.db.execute("COMMIT")
         except sqlite3.Error as error:
-            self.abandon()
             raise CommitFailed(str(error)) from error
         work.ended()
-        if lost:
-            raise CommitFailed("a statement of a service has ended the transaction")
 
     def abandon(self) -> None:
         if self._work is not None:

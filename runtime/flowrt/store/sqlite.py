@@ -215,7 +215,7 @@ class SqliteStore:
         try:
             work.begin()
             if work.is_lost:
-                raise CommitFailed(f"{self.path}: a statement of a service ended the transaction")
+                raise CommitFailed(f"a service's statement ended the transaction: {work.lost_by}")
             claimed = db.execute(
                 "UPDATE engine_node SET next_flow = ?, next_outbox = ?, commits = commits + 1 "
                 "WHERE epoch = ?",

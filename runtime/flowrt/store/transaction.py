@@ -24,6 +24,8 @@ class Transaction:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
+        self.lost_by = ""
+        """What the statement said that ended the transaction."""
         self._begun = False
 
     @property
@@ -68,6 +70,7 @@ class Transaction:
             return self.db.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             if self.is_lost:
+                self.lost_by = str(error)
                 raise Refused(
                     f"the statement has ended the transaction, which is the engine's: {error}"
                 ) from error

@@ -1,0 +1,444 @@
+"""What the templates print: each declaration of a module, worked out to the last line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flowlang import machine, types, walk
+from flowlang.codegen import words
+from flowlang.codegen.layout import SKIP, Unfit, item
+from flowlang.codegen.page import Page
+from flowlang.codegen.scope import Scope, class_name, key_name, short, union
+from flowlang.codegen.steps import Steps
+from flowlang.codegen.trees import Atom, Call, Dict, Tree, Tuple, call, subscript
+from flowlang.codegen.values import Values
+
+CONTRACT = 1
+"""The contract of the runtime for which code is made: `flowrt.core.flow.CONTRACT`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """One declaration: the template that prints it, and what it prints."""
+
+    template: str
+    shown: dict[str, Any]
+
+
+def blocks(module: machine.Module, scope: Scope) -> list[Block]:
+    """All declarations, in an order in which Python can read them."""
+    made = _Made(module, scope)
+    found = [made.record(record) for record in module.records]
+    found += [made.error(error) for error in module.errors]
+    found += [made.function(function) for function in module.functions]
+    found += [made.service(service) for service in module.services]
+    if module.machines:
+        found += made.table()
+        found += [made.flow(one) for one in module.machines]
+    return found
+
+
+class _Made:
+    def __init__(self, module: machine.Module, scope: Scope) -> None:
+        self._module = module
+        self._scope = scope
+        self._errors = [error.name for error in module.errors] + list(module.used_errors)
+        # A default is computed when its class is made, so it may use only what stands above it.
+        self._above: set[str] = set()
+
+    # --- records and errors -----------------------------------------------------------------
+
+    def record(self, record: machine.Record) -> Block:
+        name = self._scope.named(record.name)
+        base = "rt.Message" if record.kind == "message" else "rt.Value"
+        shown: dict[str, Any] = {
+            "header": _class_header(0, name, base, _FROZEN),
+            "doc": _doc(4, record.doc),
+            "wire": self._wire(record.name) if record.kind == "message" else "",
+            "fields": self._fields(4, record.fields),
+            "finite": self._finite(8, record.fields),
+        }
+        self._above.add(record.name)
+        return Block("record", shown)
+
+    def _wire(self, qualified: str) -> str:
+        self._scope.library("typing")
+        page = Page(4)
+        page.put("wire: typing.ClassVar[str] = ", Atom(words.text(qualified)))
+        return "\n".join(page.lines)
+
+    def _fields(self, indent: int, fields: Sequence[machine.Field]) -> list[str]:
+        page = Page(indent)
+        # Where one field has no default in Python, those before it cannot have one either.
+        last = max(
+            (n for n, field in enumerate(fields) if not self._has_default(field)), default=-1
+        )
+        values = Values(self._scope, words.name)
+        for number, field in enumerate(fields):
+            kind = self._scope.kind(field.type, field=True)
+            written = words.field(field.name)
+            if number > last and field.default is not None:
+                page.declare_once(written, kind, values.of(field.default))
+            else:
+                page.kind(f"{written}: ", kind)
+        return page.lines
+
+    def _has_default(self, field: machine.Field) -> bool:
+        """Whether Python's class gets the default too: one that is shared must not change, and
+        what it is made of must exist. A flow's own `New` has every argument in any case."""
+        if field.default is None:
+            return False
+        for at in walk.within(field.default):
+            match at:
+                case machine.Const() | machine.Items() | machine.Entries(entries=()):
+                    pass
+                case machine.New(type=name):
+                    own = name.rpartition(".")[0] == self._module.module
+                    if own and name not in self._above:
+                        return False
+                case _:
+                    return False
+        return True
+
+    def _finite(self, indent: int, fields: Sequence[machine.Field]) -> list[str]:
+        page = Page(indent)
+        plain = [field for field in fields if _bare(field.type) == types.DECIMAL]
+        if plain:
+            page.put("", call("rt.finite", *[Atom(f"self.{words.field(f.name)}") for f in plain]))
+        for field in fields:
+            if field not in plain:
+                _refuse_infinite(page, f"self.{words.field(field.name)}", field.type)
+        return page.lines
+
+    def error(self, error: machine.Error) -> Block:
+        name = self._scope.named(error.name)
+        parameters = [(words.field(f.name), self._scope.kind(f.type)) for f in error.fields]
+        page = Page(8)
+        for written, _ in parameters:
+            page.line(f"self.{written} = {written}")
+        self._say(page, error)
+        shown = {
+            "header": _class_header(0, name, "rt.FlowError", ()),
+            "doc": _doc(4, _said(error)),
+            "wire": "\n".join(_assigned(4, "wire", Atom(words.text(error.name)))),
+            "fields": self._fields(8, error.fields),
+            "finite": self._finite(12, error.fields),
+            "init": _signature(4, "__init__", ["self"], parameters, Atom("None")),
+            "body": page.lines,
+        }
+        return Block("error", shown)
+
+    def _say(self, page: Page, error: machine.Error) -> None:
+        """The text for people; if it cannot be computed, the error is still the same error."""
+        text: Tree = Atom(words.text(short(error.name)))
+        if error.text is None:
+            page.put("", call("super().__init__", text))
+            return
+        said = Values(self._scope, words.field).of(error.text)
+        if not may_fault([error.text]):
+            page.put("", call("super().__init__", said))
+            return
+        page.open("try:")
+        page.put("_text = ", said)
+        page.close()
+        page.open("except rt.Fault:")
+        page.put("_text = ", text)
+        page.close()
+        page.put("", call("super().__init__", Atom("_text")))
+
+    def table(self) -> list[Block]:
+        """The errors that flows of this module can name, for the engine to find them by."""
+        if not self._errors:
+            return []
+        entries = tuple(
+            (Atom(words.text(error)), Atom(self._scope.named(error))) for error in self._errors
+        )
+        page = Page(0)
+        page.put("_ERRORS: rt.Mapping[str, type[rt.FlowError]] = ", Dict(entries))
+        return [Block("lines", {"lines": page.lines})]
+
+    # --- Python that authors write ----------------------------------------------------------
+
+    def function(self, function: machine.Function) -> Block:
+        name = self._scope.named(function.name)
+        path, _, target = function.target.partition(":")
+        first, _, rest = target.partition(".")
+        called = "function" + (f".{words.module(rest)}" if rest else "")
+        parameters = [(words.name(p.name), self._scope.kind(p.type)) for p in function.parameters]
+        page = Page(4)
+        page.put(
+            "return ",
+            call(
+                "rt.typed",
+                Atom(words.text(function.target)),
+                self._scope.kind(function.result, field=True),
+                call(called, *[Atom(written) for written, _ in parameters]),
+            ),
+        )
+        where = f"{self._module.source}:{function.place.line}"
+        shown = {
+            "header": _signature(0, name, [], parameters, self._scope.kind(function.result)),
+            "doc": _doc(4, f"{where}: a pure function, `{function.target}`."),
+            # Imported late: that module may import this one for its types.
+            "import_line": _line(
+                4, f"from {words.module(path)} import {words.module(first)} as function"
+            ),
+            "result": "\n".join(page.lines),
+        }
+        return Block("function", shown)
+
+    def service(self, service: machine.Service) -> Block:
+        name = self._scope.named(service.name)
+        self._scope.library("typing")
+        operations = tuple(self._operation(operation) for operation in service.operations)
+        page = Page(0)
+        key = Call(
+            f"rt.ServiceKey[{name}]",
+            tuple(("", tree) for tree in (Atom(words.text(service.name)), *operations)),
+        )
+        page.put(f"{key_name(short(service.name))} = ", key)
+        where = f"{self._module.source}:{service.place.line}"
+        shown = {
+            "header": _class_header(0, name, "typing.Protocol", ()),
+            "doc": _doc(4, service.doc or f"{where}  {service.place.text}"),
+            "methods": [self._method(operation) for operation in service.operations],
+            "key": "\n".join(page.lines),
+        }
+        return Block("service", shown)
+
+    def _method(self, operation: machine.Operation) -> str:
+        parameters = [(words.name(p.name), self._scope.kind(p.type)) for p in operation.parameters]
+        result = self._scope.kind(operation.result or types.NONE)
+        lent = ("tx", Atom("rt.Tx"))
+        name = words.name(operation.name)
+        return _signature(4, name, ["self"], [lent, *parameters], result, body=" ...")
+
+    def _operation(self, operation: machine.Operation) -> Tree:
+        names = [Atom(words.text(words.name(one.name))) for one in operation.parameters]
+        return call(
+            "rt.Operation",
+            Atom(words.text(words.name(operation.name))),
+            Atom(words.text(operation.kind)),
+            Tuple(tuple(names)) if names else Atom("()"),
+            self._scope.kind(operation.result or types.NONE, field=True),
+        )
+
+    # --- flows ------------------------------------------------------------------------------
+
+    def flow(self, flow: machine.Machine) -> Block:
+        scope = self._scope
+        name = class_name(short(flow.name), flow.version)
+        parameters = [(words.state_field(p.name), scope.kind(p.type)) for p in flow.parameters]
+        result = flow.result or types.NONE
+        resting = [state for state in flow.states if state.tag is not None]
+        states = {state.name: self._state_class(state.name) for state in resting}
+        steps = Steps(self._module.source, flow, scope, states, name).lines()
+        page = Page(8)
+        given = tuple((written, Atom(written)) for written, _ in parameters)
+        page.put("", Call("rt.refuse_call", (("", Atom(name)), *given)))
+        anything = union([Atom(states[state.name]) for state in resting])
+        arguments = [("at", anything), ("run", Atom("rt.Run"))]
+        returns = subscript("rt.Step", scope.kind(result))
+        shown = {
+            "header": _class_header(0, name, subscript("rt.Flow", scope.kind(result)), ()),
+            "doc": _doc(4, flow.doc),
+            "attributes": self._attributes(flow),
+            "init": _signature(
+                4, "__init__", ["self", "*"] if parameters else ["self"], parameters, Atom("None")
+            ),
+            "refusal": "\n".join(page.lines),
+            "states": [self._state(flow, state, states[state.name]) for state in resting],
+            "aliases": [
+                *_assigned(4, "States", anything),
+                *_assigned(4, "Result", scope.kind(result, field=True)),
+            ],
+            "step": _signature(4, "step", ["cls"], arguments, returns),
+            "body": steps,
+        }
+        return Block("flow", shown)
+
+    def _state_class(self, name: str) -> str:
+        """A state's class; a type of that name, in this module, is something else."""
+        return f"{words.plain(name)}_" if name in self._scope.taken else words.plain(name)
+
+    def _attributes(self, flow: machine.Machine) -> list[str]:
+        scope = self._scope
+        expressions = [e for state in flow.states for e in walk.state_expressions(state)]
+        nodes = [node for expression in expressions for node in walk.within(expression)]
+        services = {node.service: None for node in nodes if isinstance(node, machine.CallOperation)}
+        targets = {node.target: None for node in nodes if isinstance(node, machine.CallFunction)}
+        waits = [state.awaits for state in flow.states]
+        subflows = {
+            f"{wait.flow}_v{wait.version}": None
+            for wait in waits
+            if isinstance(wait, machine.AwaitSubflow)
+        }
+        steps = [
+            call("rt.ProgressStep", *[Atom(words.text(part)) for part in parts if part is not None])
+            for parts in ((step.name, step.label, step.tracks) for step in flow.steps)
+        ]
+        place = f"{self._module.source}:{flow.place.line}"
+        lists: list[tuple[str, list[Tree]]] = [
+            ("startable", [Atom(words.text(by)) for by in flow.startable]),
+            ("steps", list(steps)),
+            ("services", [Atom(scope.key(service)) for service in services]),
+            ("functions", [Atom(words.text(target)) for target in targets]),
+            ("subflows", [Atom(words.text(subflow)) for subflow in subflows]),
+        ]
+        lines = [f"    contract = {CONTRACT}"]
+        lines += _assigned(4, "name", Atom(words.text(flow.name)))
+        lines += _assigned(4, "version", Atom(str(flow.version)))
+        lines += _assigned(4, "source", Atom(words.text(place)))
+        if flow.responds_to is not None:
+            lines += _assigned(4, "responds_to", Atom(words.text(flow.responds_to)))
+        for name, trees in lists:
+            if trees:
+                lines += _assigned(4, name, Tuple(tuple(trees)))
+        if self._errors:
+            lines += _assigned(4, "errors", Atom("_ERRORS"))
+        return lines
+
+    def _state(self, flow: machine.Machine, state: machine.State, name: str) -> dict[str, Any]:
+        self._scope.library("typing")
+        types_ = {variable.name: variable.type for variable in flow.variables}
+        page = Page(8)
+        for kept in state.keeps:
+            kind = self._scope.kind(types_[kept], field=True)
+            page.kind(f"{words.state_field(kept)}: ", kind)
+        place = f"{self._module.source}:{state.place.line}"
+        put = Page(8)
+        put.put("place: typing.ClassVar[str] = ", Atom(words.text(place)))
+        return {
+            "header": _class_header(4, name, "rt.State", (*_FROZEN, ("tag", Atom(str(state.tag))))),
+            "doc": _doc(8, f"{place}  {state.place.text}"),
+            "place": "\n".join(put.lines),
+            "fields": page.lines,
+        }
+
+
+# --- forms --------------------------------------------------------------------------------------
+
+_FROZEN = (("frozen", Atom("True")), ("array_like", Atom("True")), ("gc", Atom("False")))
+
+
+def _class_header(
+    indent: int, name: str, base: str | Tree, options: Sequence[tuple[str, Tree]]
+) -> str:
+    first = Atom(base) if isinstance(base, str) else base
+    page = Page(indent)
+    page.kind("class ", Call(name, (("", first), *options)), ":")
+    return "\n".join(page.lines)
+
+
+def _signature(
+    indent: int,
+    name: str,
+    before: Sequence[str],
+    parameters: Sequence[tuple[str, Tree]],
+    result: Tree,
+    body: str = "",
+) -> str:
+    """The head of a function, as ruff lays it out."""
+    listed = [*before, *[f"{written}: {kind.text}" for written, kind in parameters]]
+    margin = " " * indent
+    opening, closing = f"{margin}def {name}(", f") -> {result.text}:{body}"
+    line = f"{opening}{', '.join(listed)}{closing}"
+    if words.width(line) <= words.WIDTH:
+        return line
+    if not listed or words.width(margin + closing) > words.WIDTH:
+        return line + SKIP
+    inner = f"{margin}    {', '.join(listed)}"
+    if words.width(inner) <= words.WIDTH:
+        return "\n".join([opening, inner, margin + closing])
+    lines = [f"{margin}    {one}," for one in before]
+    try:
+        for written, kind in parameters:
+            lines += item(kind, indent + 4, f"{written}: ", ",", 0)
+    except Unfit:
+        return line + SKIP
+    return "\n".join([opening, *lines, margin + closing])
+
+
+def _assigned(indent: int, name: str, tree: Tree) -> list[str]:
+    page = Page(indent)
+    page.kind(f"{name} = ", tree)
+    return page.lines
+
+
+def _line(indent: int, text: str) -> str:
+    page = Page(indent)
+    page.line(text)
+    return "\n".join(page.lines)
+
+
+def _doc(indent: int, said: str | None) -> str:
+    return "\n".join(words.docstring(indent, said)) if said and said.strip() else ""
+
+
+def _said(error: machine.Error) -> str:
+    """What the error says, with its fields in braces."""
+    match error.text:
+        case machine.Const(value=str() as text) if text.strip():
+            return text
+        case machine.Text(parts=parts):
+            shown = [
+                str(part.value) if isinstance(part, machine.Const) else f"{{{_path(part)}}}"
+                for part in parts
+            ]
+            return "".join(shown)
+        case _:
+            return short(error.name)
+
+
+def _path(node: machine.Expr) -> str:
+    match node:
+        case machine.Var(name=name):
+            return name
+        case machine.Get(value=value, name=name):
+            return f"{_path(value)}.{name}"
+        case machine.Some(value=value):
+            return _path(value)
+        case _:
+            return "…"
+
+
+def _bare(kind: types.Type) -> types.Type:
+    return kind.item if isinstance(kind, types.OptionalType) else kind
+
+
+def _refuse_infinite(page: Page, path: str, kind: types.Type, depth: int = 0) -> None:
+    """Look at every Decimal inside lists, maps and optional ones."""
+    if not _has_decimal(kind):
+        return
+    match kind:
+        case types.OptionalType(item=item):
+            page.open(f"if {path} is not None:")
+            _refuse_infinite(page, path, item, depth)
+            page.close()
+        case types.ListType(item=item) | types.MapType(value=item):
+            values = f"{path}.values()" if isinstance(kind, types.MapType) else path
+            if _bare(item) == types.DECIMAL:
+                page.put("", call("rt.finite", Atom(f"*{values}")))
+                return
+            inner = f"item_{depth + 1}" if depth else "item"
+            page.open(f"for {inner} in {values}:")
+            _refuse_infinite(page, inner, item, depth + 1)
+            page.close()
+        case _:
+            page.put("", call("rt.finite", Atom(path)))
+
+
+def _has_decimal(kind: types.Type) -> bool:
+    match kind:
+        case types.OptionalType(item=item) | types.ListType(item=item) | types.MapType(value=item):
+            return _has_decimal(item)
+        case _:
+            return kind == types.DECIMAL
+
+
+def may_fault(expressions: Iterable[machine.Expr]) -> bool:
+    """Whether arithmetic or an index could go wrong in them."""
+    faulty = machine.Arithmetic | machine.Negate | machine.Item | machine.Divide
+    return any(isinstance(at, faulty) for one in expressions for at in walk.within(one))

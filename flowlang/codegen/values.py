@@ -1,0 +1,272 @@
+"""Expressions of a machine as Python computes them. Knows no statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias, assert_never
+
+from flowlang import machine
+from flowlang.codegen import words
+from flowlang.codegen.scope import Scope
+from flowlang.codegen.trees import (
+    AND,
+    COMPARISON,
+    OR,
+    PRODUCT,
+    SUM,
+    Atom,
+    Attribute,
+    Call,
+    Known,
+    Lambda,
+    Method,
+    Prefix,
+    Tree,
+    call,
+    chain,
+)
+from flowlang.codegen.trees import Dict as DictTree
+from flowlang.codegen.trees import Tuple as TupleTree
+
+Facts: TypeAlias = frozenset[str]
+"""Variables and parts of them, as Python writes them, that a test has shown not to be None."""
+
+NOTHING: Facts = frozenset()
+
+_OPPOSITE = {
+    "==": "!=",
+    "!=": "==",
+    "<": ">=",
+    ">=": "<",
+    ">": "<=",
+    "<=": ">",
+    "in": "not in",
+}
+_DECIMAL = {"+": "rt.decimal_add", "-": "rt.decimal_subtract", "*": "rt.decimal_multiply"}
+_WHOLE = {"//": "rt.floor_div", "%": "rt.modulo"}
+_UNITS = (
+    ("days", 86_400_000),
+    ("hours", 3_600_000),
+    ("minutes", 60_000),
+    ("seconds", 1000),
+    ("milliseconds", 1),
+)
+
+
+class Values:
+    """Turns expressions into trees. `variable` gives a variable its name in Python."""
+
+    def __init__(self, scope: Scope, variable: Callable[[str], str]) -> None:
+        self._scope = scope
+        self._variable = variable
+
+    def of(self, node: machine.Expr, known: Facts = NOTHING) -> Tree:
+        """The expression, where `known` holds."""
+        match node:
+            case machine.Const():
+                return self._constant(node)
+            case machine.Var(name=name):
+                return Atom(self._variable(name))
+            case machine.Get(value=value, name=name):
+                owner = self.of(value, known)
+                attribute = words.field(name)
+                if isinstance(owner, Atom):
+                    return Atom(f"{owner.text}.{attribute}")
+                return Attribute(owner, attribute)
+            case machine.Some(value=value):
+                tree = self.of(value, known)
+                return Known(tree, _is_path(value) and tree.text in known)
+            case machine.New(type=kind, arguments=arguments):
+                return call(self._scope.named(kind), *self._all(arguments, known))
+            case machine.Arithmetic():
+                return self._arithmetic(node, known)
+            case machine.Compare():
+                return self._compare(node, known, truth=True)
+            case machine.Logic(operator=operator, left=left, right=right):
+                after = known | self.shown(left, operator == "and", known)
+                strength = AND if operator == "and" else OR
+                return chain(strength, operator, self.of(left, known), self.of(right, after))
+            case machine.Not(value=value):
+                return self.negated(value, known)
+            case machine.Negate():
+                return self._negate(node, known)
+            case machine.Item(values=values, index=index, map=is_map):
+                head = "rt.entry" if is_map else "rt.item"
+                return call(head, self.of(values, known), self.of(index, known))
+            case machine.Keys(value=value):
+                return call("tuple", call("sorted", self.of(value, known)))
+            case machine.Items(items=items):
+                return TupleTree(self._all(items, known)) if items else Atom("()")
+            case machine.Entries(entries=entries):
+                pairs = tuple((self.of(key, known), self.of(one, known)) for key, one in entries)
+                return DictTree(pairs) if pairs else Atom("{}")
+            case machine.Text(parts=parts):
+                if len(parts) == 1 and isinstance(parts[0], machine.Const):
+                    if parts[0].type == "Text":
+                        return self.of(parts[0])
+                return call("rt.text", *self._all(parts, known))
+            case machine.Builtin(name=name):
+                return Atom(f"run.{name}")
+            case machine.Peer(session=session):
+                return call("run.peer", self.of(session, known))
+            case machine.Size(value=value):
+                return call("len", self.of(value, known))
+            case machine.Divide(left=left, right=right, places=places, rounding=rounding):
+                operands = self._all((left, right, places), known)
+                return call("rt.divide", *operands, Atom(words.text(rounding)))
+            case machine.ToDecimal(value=value):
+                return call(f"{self._scope.library('decimal')}.Decimal", self.of(value, known))
+            case machine.CallFunction(name=name, arguments=arguments):
+                return call(self._scope.named(name), *self._all(arguments, known))
+            case machine.CallOperation(service=service, operation=operation, arguments=arguments):
+                bound = call("run.service", Atom(self._scope.key(service)))
+                given = (Atom("run.tx"), *self._all(arguments, known))
+                return Method(bound, words.name(operation), given)
+            case _:
+                assert_never(node)
+
+    def _all(self, nodes: tuple[machine.Expr, ...], known: Facts) -> tuple[Tree, ...]:
+        return tuple(self.of(node, known) for node in nodes)
+
+    # --- constants --------------------------------------------------------------------------
+
+    def _constant(self, node: machine.Const) -> Tree:
+        match node.type, node.value:
+            case "Decimal", str() as value:
+                digits = value if value.lstrip("-").isdigit() else words.text(value)
+                return call(f"{self._scope.library('decimal')}.Decimal", Atom(digits))
+            case "Bytes", str() as value:
+                return Atom(words.octets(bytes.fromhex(value)))
+            case "Duration", int() as value:
+                return Call(f"{self._scope.library('datetime')}.timedelta", (_duration(value),))
+            case "Text", str() as value:
+                return Atom(words.text(value))
+            case "Bool" | "none" | "Int", None | bool() | int() as value:
+                return Atom(str(value))
+            case _:
+                raise ValueError(f"no constant has the form {node}")
+
+    # --- operators --------------------------------------------------------------------------
+
+    def _arithmetic(self, node: machine.Arithmetic, known: Facts) -> Tree:
+        operator = node.operator
+        strength = PRODUCT if operator == "*" else SUM
+        if node.type in ("Timestamp", "Duration"):
+            # A lambda is checked as if it ran later, so no test before it counts there.
+            body = chain(strength, operator, self.of(node.left), self.of(node.right))
+            return call("rt.shifted", Lambda(body))
+        left, right = self.of(node.left, known), self.of(node.right, known)
+        if node.type == "Decimal":
+            return call(_DECIMAL[operator], left, right)
+        if node.type == "Int":
+            if operator in _WHOLE:
+                return call(_WHOLE[operator], left, right)
+            return call("rt.checked", chain(strength, operator, left, right))
+        return chain(strength, operator, left, right)
+
+    def _negate(self, node: machine.Negate, known: Facts) -> Tree:
+        if node.type == "Duration":
+            return call("rt.shifted", Lambda(Prefix("-", self.of(node.value))))
+        value = self.of(node.value, known)
+        if node.type == "Decimal":
+            # Python's own minus rounds to the digits of the thread's context.
+            zero = call(f"{self._scope.library('decimal')}.Decimal", Atom("0"))
+            return call("rt.decimal_subtract", zero, value)
+        return call("rt.checked", Prefix("-", value))
+
+    def _compare(self, node: machine.Compare, known: Facts, *, truth: bool) -> Tree:
+        operator = node.operator if truth else _OPPOSITE[node.operator]
+        left, right = node.left, node.right
+        if operator in ("==", "!="):
+            if isinstance(left, machine.Const) and left.type in ("none", "Bool"):
+                left, right = right, left
+            if isinstance(right, machine.Const) and right.type in ("none", "Bool"):
+                operator = "is" if operator == "==" else "is not"
+            elif isinstance(left, machine.Items) and isinstance(right, machine.Items):
+                # Two literals of different lengths are, to a type checker, never equal.
+                return chain(
+                    COMPARISON, operator, self._list(left, known), self._list(right, known)
+                )
+        return chain(COMPARISON, operator, self.of(left, known), self.of(right, known))
+
+    def _list(self, node: machine.Items, known: Facts) -> Call:
+        return call("rt.frozen", self.of(node, known))
+
+    def negated(self, node: machine.Expr, known: Facts = NOTHING) -> Tree:
+        """The opposite of a condition, as a person would write it."""
+        match node:
+            case machine.Compare():
+                return self._compare(node, known, truth=False)
+            case machine.Not(value=value):
+                return self.of(value, known)
+            case machine.Const(value=value):
+                return Atom(str(not value))
+            case _:
+                return Prefix("not", self.of(node, known))
+
+    # --- what a condition shows -------------------------------------------------------------
+
+    def shown(self, node: machine.Expr, truth: bool, known: Facts) -> Facts:
+        """What is not None when the condition comes out as `truth`, as mypy sees it too."""
+        match node:
+            case machine.Compare(operator="==" | "!=" as operator, left=left, right=right):
+                none = machine.Const("none", None)
+                tested = left if right == none else right
+                if none not in (left, right) or (operator == "!=") != truth:
+                    return NOTHING
+                tree = self.of(tested, known)
+                return frozenset((tree.text,)) if _is_path(tested) else NOTHING
+            case machine.Not(value=value):
+                return self.shown(value, not truth, known)
+            case machine.Logic(operator=operator, left=left, right=right):
+                if truth != (operator == "and"):
+                    return NOTHING
+                first = self.shown(left, truth, known)
+                return first | self.shown(right, truth, known | first)
+            case _:
+                return NOTHING
+
+
+def _is_path(node: machine.Expr) -> bool:
+    """Whether it is a variable or a part of one."""
+    while isinstance(node, machine.Get | machine.Some):
+        node = node.value
+    return isinstance(node, machine.Var)
+
+
+def forget(known: Facts, name: str) -> Facts:
+    """What is still known when the variable has a new value."""
+    return frozenset(path for path in known if path.partition(".")[0] != name)
+
+
+def _duration(milliseconds: int) -> tuple[str, Tree]:
+    """As an argument, in the largest unit that counts it whole."""
+    if milliseconds == 0:
+        return "", Atom("0")
+    unit, size = next(unit for unit in _UNITS if milliseconds % unit[1] == 0)
+    return unit, Atom(str(milliseconds // size))
+
+
+def is_quiet(node: machine.Expr) -> bool:
+    """Whether computing it does nothing and cannot fail, so that it may be left out."""
+    match node:
+        case machine.Const() | machine.Var() | machine.Builtin():
+            return True
+        case (
+            machine.Get(value=value)
+            | machine.Some(value=value)
+            | machine.Not(value=value)
+            | machine.Size(value=value)
+            | machine.Keys(value=value)
+        ):
+            return is_quiet(value)
+        case machine.Compare(left=left, right=right) | machine.Logic(left=left, right=right):
+            return is_quiet(left) and is_quiet(right)
+        case machine.Items(items=parts) | machine.Text(parts=parts):
+            return all(is_quiet(part) for part in parts)
+        case machine.New(arguments=arguments):
+            return all(is_quiet(argument) for argument in arguments)
+        case machine.Entries(entries=entries):
+            return all(is_quiet(part) for entry in entries for part in entry)
+        case _:
+            return False

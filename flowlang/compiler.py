@@ -1,0 +1,200 @@
+"""Every pass in order: text to syntax to meaning to blocks to machines. Reads and writes no file.
+
+Start reading here. A pass takes what the one before it made and gives back a new value; a user's
+mistakes are collected as diagnostics on the way, and a file with a mistake goes no further.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import keyword
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+from flowlang import cfg, machine, syntax
+from flowlang.checker import check
+from flowlang.diagnostics import Diagnostic, did_you_mean, in_order
+from flowlang.parser import parse
+from flowlang.source import START, Source, Span
+from flowlang.types import Checked
+
+Loader: TypeAlias = Callable[[str], Source | Diagnostic | None]
+"""A module's text by its name; what is wrong with its bytes; None if there is no such module."""
+
+MAX_MODULES = 200
+"""Files in one compilation: nobody writes more, and a machine that does must not stop us."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compilation:
+    """What became of some modules and of all that they use.
+
+    `sources` are by the name that diagnostics give, `checked` and `modules` by module name, used
+    ones first. `modules` are those without mistakes in them or in what they use.
+    """
+
+    sources: Mapping[str, Source]
+    checked: Mapping[str, Checked]
+    modules: Mapping[str, machine.Module]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def compile_modules(
+    names: Iterable[str], load: Loader, known: Callable[[], Iterable[str]] = tuple
+) -> Compilation:
+    """Compile these modules and what they use. `known` lists the modules that there are: it is
+    asked only when one is missing, for a "did you mean"."""
+    files = _Files(load, known)
+    files.read(names)
+    checked: dict[str, Checked] = {}
+    modules: dict[str, machine.Module] = {}
+    diagnostics = list(files.diagnostics)
+    for name in files.in_order():
+        file, source = files.trees[name], files.sources[name]
+        imports = {use.module: checked[use.module] for use in file.uses if use.module in checked}
+        checked[name] = check(file, source, imports)
+        diagnostics += checked[name].diagnostics
+        complete = all(use.module in modules for use in file.uses)
+        if complete and not any(found.source == source.name for found in diagnostics):
+            modules[name] = module_of(checked[name], checked)
+    sources = {source.name: source for source in files.sources.values()}
+    return Compilation(sources, checked, modules, tuple(in_order(diagnostics)))
+
+
+def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Module:
+    """The machines of a file without mistakes; `project` has all checked files by module."""
+    declared = cfg.declarations(checked, project)
+    flows = [one for one in checked.file.declarations if isinstance(one, syntax.Flow)]
+    return machine.Module(
+        format=machine.FORMAT,
+        module=checked.source.module,
+        source=checked.source.name,
+        digest=hashlib.sha256(checked.source.text.encode()).hexdigest(),
+        doc=checked.file.doc,
+        uses=declared.uses,
+        used_errors=declared.used_errors,
+        records=declared.records,
+        errors=declared.errors,
+        functions=declared.functions,
+        services=declared.services,
+        machines=tuple(machine.from_cfg(cfg.build(flow, checked, project)) for flow in flows),
+    )
+
+
+class _Files:
+    """The files of a compilation, read once each: their trees, and which uses which."""
+
+    def __init__(self, load: Loader, known: Callable[[], Iterable[str]]) -> None:
+        self.sources: dict[str, Source] = {}
+        self.trees: dict[str, syntax.File] = {}
+        self.diagnostics: list[Diagnostic] = []
+        self._load = load
+        self._known = known
+        self._unread: set[str] = set()
+        self._full = False
+
+    def read(self, names: Iterable[str]) -> None:
+        """Read these modules and all that they use."""
+        todo: list[tuple[str, Source | None, Span]] = [(name, None, START) for name in names]
+        while todo:
+            name, user, span = todo.pop()
+            if name not in self.trees and name not in self._unread:
+                todo += self._read(name, user, span)
+            elif name in self._unread and user is not None:
+                self._report_missing(name, user, span)
+
+    def _read(
+        self, name: str, user: Source | None, span: Span
+    ) -> list[tuple[str, Source | None, Span]]:
+        """Read one file; what it uses is to be read next."""
+        if len(self.trees) >= MAX_MODULES:
+            self._report_full(user, span)
+            return []
+        source = self._load(name)
+        if not isinstance(source, Source):
+            self._unread.add(name)
+            if source is not None:
+                self.diagnostics.append(source)
+            else:
+                self._report_missing(name, user, span)
+            return []
+        self._report_unusable(name, source)
+        parsed = parse(source)
+        self.sources[name] = source
+        self.trees[name] = parsed.file
+        self.diagnostics += parsed.diagnostics
+        return [(use.module, source, use.module_span) for use in parsed.file.uses]
+
+    def in_order(self) -> list[str]:
+        """The modules, each after those that it uses; a circle is reported and cut."""
+        done: dict[str, None] = {}
+        for name in sorted(self.trees):
+            self._visit(name, done)
+        return list(done)
+
+    def _visit(self, start: str, done: dict[str, None]) -> None:
+        if start in done:
+            return
+        path = [start]
+        rest = [iter(self.trees[start].uses)]
+        while path:
+            use = next(rest[-1], None)
+            if use is None:
+                done[path.pop()] = None
+                rest.pop()
+            elif use.module in path:
+                self._report_circle(path, use)
+            elif use.module in self.trees and use.module not in done:
+                path.append(use.module)
+                rest.append(iter(self.trees[use.module].uses))
+
+    # --- mistakes ---------------------------------------------------------------------------
+
+    def _report_missing(self, name: str, user: Source | None, span: Span) -> None:
+        hint = did_you_mean(name, self._known())
+        self._report(
+            "F710",
+            f"there is no module `{name}`",
+            user.name if user is not None else name,
+            span,
+            hint or f"its file would be `{name.replace('.', '/')}.flow`",
+        )
+
+    def _report_unusable(self, name: str, source: Source) -> None:
+        """The folders become Python packages, and not every name can be one."""
+        word = next((part for part in name.split(".")[:-1] if keyword.iskeyword(part)), None)
+        if word is not None:
+            self._report(
+                "F713",
+                f"`{name}` cannot become a Python module: `{word}` is a word of Python's own",
+                source.name,
+                START,
+                "rename the folder",
+            )
+
+    def _report_full(self, user: Source | None, span: Span) -> None:
+        if not self._full and user is not None:
+            self._full = True
+            self._report(
+                "F712",
+                f"more than {MAX_MODULES} files are used here",
+                user.name,
+                span,
+                "put what belongs together into one file",
+            )
+
+    def _report_circle(self, path: list[str], use: syntax.Use) -> None:
+        circle = [*path[path.index(use.module) :], use.module]
+        shown = circle if len(circle) <= 6 else [*circle[:3], "…", *circle[-2:]]
+        name = self.sources[path[-1]].name
+        if len(circle) == 2:
+            hint = "remove this line; its names are known here anyway"
+            self._report("F711", "a module cannot use itself", name, use.module_span, hint)
+        else:
+            message = f"these modules use each other in a circle: {' -> '.join(shown)}"
+            hint = "move what both need into a file of its own"
+            self._report("F711", message, name, use.module_span, hint)
+
+    def _report(self, code: str, message: str, source: str, span: Span, hint: str) -> None:
+        self.diagnostics.append(Diagnostic(code, message, source, span, hint))

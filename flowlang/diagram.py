@@ -1,0 +1,230 @@
+"""A machine as a picture: Mermaid for documents, text for a terminal. Works nothing out for others.
+
+Shown are the states in which the flow rests and the ways between them; the places where ways only
+meet are left out, and what happens on a way is written beside it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, assert_never
+
+from flowlang import machine, walk
+from flowlang.diagnostics import printable
+from flowlang.types import Named, shown
+
+END = "[*]"
+MAX_TOLD = 4
+"""Things told of one way; the rest is `…`."""
+
+
+class Way(NamedTuple):
+    """A way from one rest to the next, or to the end; `told` is what happens on it."""
+
+    target: str
+    told: tuple[str, ...]
+
+
+def mermaid(flow: machine.Machine) -> str:
+    """A Mermaid `stateDiagram-v2`."""
+    lines = ["---", f"title: {_title(flow)}", "---", "stateDiagram-v2", f"    {END} --> Start"]
+    for state in _resting(flow):
+        for way in ways(flow, state):
+            label = f" : {_escaped(_told(way))}" if way.told else ""
+            lines.append(f"    {state.name} --> {way.target}{label}")
+    for state in _resting(flow):
+        keeps = ", ".join(state.keeps) or "nothing"
+        lines += [
+            f"    note right of {state.name}",
+            f"        line {state.place.line} {_escaped(state.place.text)}",
+            f"        keeps {_escaped(keeps)}",
+            "    end note",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def text(flow: machine.Machine) -> str:
+    """For a terminal: each state with its line, what it waits for and keeps, where it goes."""
+    types = {variable.name: variable.type for variable in flow.variables}
+    types |= {parameter.name: parameter.type for parameter in flow.parameters}
+    parameters = ", ".join(f"{p.name}: {shown(p.type)}" for p in flow.parameters)
+    result = f" -> {shown(flow.result)}" if flow.result is not None else ""
+    lines = [f"{_title(flow)}({parameters}){result}"]
+    if flow.responds_to is not None:
+        lines.append(f"responds to {flow.responds_to}")
+    if flow.startable:
+        lines.append(f"startable by {', '.join(flow.startable)}")
+    resting = _resting(flow)
+    width = max(len(state.name) for state in resting)
+    for state in resting:
+        lines.append("")
+        name = state.name
+        for what, said in _rows(flow, state, [f"{k}: {shown(types[k])}" for k in state.keeps]):
+            lines.append(f"  {name:{width}}  {what:8} {said}".rstrip())
+            name = ""
+    return "\n".join(printable(line) for line in lines) + "\n"
+
+
+def _rows(
+    flow: machine.Machine, state: machine.State, keeps: list[str]
+) -> Iterator[tuple[str, str]]:
+    yield f"line {state.place.line}", state.place.text
+    if state.awaits is not None:
+        yield "waits", f"for {_awaited(state.awaits)}"
+    yield "keeps", ", ".join(keeps) or "nothing"
+    for number, way in enumerate(ways(flow, state)):
+        target = "the end" if way.target == END else way.target
+        told = f": {_told(way)}" if way.told else ""
+        yield "" if number else "then", f"{target}{told}"
+    for number, handler in enumerate(state.handlers):
+        errors = ", ".join(_short(error) for error in handler.errors)
+        where = flow.state(handler.target).place.line
+        yield "" if number else "catches", f"{errors} (line {where})"
+
+
+def ways(flow: machine.Machine, state: machine.State) -> list[Way]:
+    """The ways from a state in which the flow rests, each target and each end once with the
+    shortest way to it, in the order in which they are found."""
+    found: dict[str, Way] = {}
+    seen = {state.name}
+    todo: deque[tuple[machine.State, tuple[str, ...]]] = deque([(state, ())])
+    while todo:
+        at, before = todo.popleft()
+        told = (*before, *_happens(flow, at.actions))
+        caught = frozenset[str]().union(*[handler.errors for handler in at.handlers])
+        for end in _ends(flow, at.actions, caught):
+            found.setdefault(end, Way(END, (*told, end) if end == "return" else (end,)))
+        match at.next:
+            case machine.Suspend(target=target):
+                found.setdefault(target, Way(target, told))
+            case machine.Goto() | machine.Branch() | machine.End():
+                steps = [(target, told) for target in machine.targets(at.next)]
+                todo += _unseen(flow, steps, seen)
+            case _:
+                assert_never(at.next)
+        handled = [
+            (handler.target, (*before, f"catch {', '.join(map(_short, handler.errors))}"))
+            for handler in walk.effective(at.handlers)
+        ]
+        todo += _unseen(flow, handled, seen)
+    return list(found.values())
+
+
+def _unseen(
+    flow: machine.Machine, steps: Iterable[tuple[str, tuple[str, ...]]], seen: set[str]
+) -> Iterator[tuple[machine.State, tuple[str, ...]]]:
+    for target, told in steps:
+        if target not in seen:
+            seen.add(target)
+            yield flow.state(target), told
+
+
+def _happens(flow: machine.Machine, actions: Iterable[machine.Action]) -> Iterator[str]:
+    """What others see of the actions."""
+    for action in walk.each(actions):
+        match action:
+            case machine.Open(flow=opened):
+                yield f"open {_short(opened)}"
+            case machine.Send(value=value):
+                yield f"send {_short(_type_of(flow, value))}"
+            case machine.Progress(step=step):
+                yield f"step {step}"
+            case _:
+                pass  # The rest is the flow's own affair.
+
+
+def _ends(
+    flow: machine.Machine, actions: Iterable[machine.Action], caught: frozenset[str]
+) -> Iterator[str]:
+    """How the flow may end in the actions: by a result, or by an error that nobody catches."""
+    for action in actions:
+        match action:
+            case machine.Return():
+                yield "return"
+            case machine.Throw(error=error) | machine.Require(error=error):
+                thrown = _type_of(flow, error)
+                if thrown not in caught:
+                    yield f"throw {_short(thrown)}"
+            case machine.Try(body=body, catches=catches):
+                inner = caught.union(*[catch.errors for catch in catches])
+                yield from _ends(flow, body, inner)
+                for catch in catches:
+                    yield from _ends(flow, catch.body, caught)
+            case _:
+                for body in walk.bodies(action):
+                    yield from _ends(flow, body, caught)
+
+
+def _type_of(flow: machine.Machine, value: machine.Expr) -> str:
+    """The declared type of a value, where that can be seen; otherwise how it is written."""
+    match value:
+        case machine.New(type=name):
+            return name
+        case machine.Var(name=name):
+            for variable in flow.variables:
+                if variable.name == name and isinstance(variable.type, Named):
+                    return variable.type.name
+            return name
+        case _:
+            return _path(value)
+
+
+def _awaited(wait: machine.Wait) -> str:
+    match wait:
+        case machine.AwaitMessage(session=session, type=message):
+            return f"{_short(message)} from {_path(session)}"
+        case machine.AwaitSubflow(flow=flow, version=version):
+            return f"subflow {_short(flow)}_v{version}"
+        case machine.AwaitCheckpoint():
+            return "nothing: a checkpoint"
+        case machine.AwaitTime(duration=duration):
+            return f"time: {_path(duration)}"
+        case machine.AwaitOperator(reason=reason):
+            return f"an operator: {_path(reason)}"
+        case _:
+            assert_never(wait)
+
+
+def _path(value: machine.Expr) -> str:
+    """An expression where it is short; otherwise the source line says more."""
+    match value:
+        case machine.Var(name=name):
+            return name
+        case machine.Get(value=inner, name=name):
+            return f"{_path(inner)}.{name}"
+        case machine.Some(value=inner):
+            return _path(inner)
+        case machine.Const(type="Duration", value=int() as milliseconds):
+            return f"{milliseconds / 1000:g}s"
+        case machine.Const(value=constant):
+            return str(constant)
+        case _:
+            return "…"
+
+
+def _title(flow: machine.Machine) -> str:
+    return f"{flow.name}_v{flow.version}"
+
+
+def _resting(flow: machine.Machine) -> list[machine.State]:
+    return [state for state in flow.states if state.tag is not None]
+
+
+def _told(way: Way) -> str:
+    more = "" if len(way.told) <= MAX_TOLD else ", …"
+    shown_ = way.told if not more else way.told[: MAX_TOLD - 1]
+    last = "" if not more else f"{more}, {way.told[-1]}"
+    return ", ".join(shown_) + last
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+_SPECIAL = {character: f"#{ord(character)};" for character in '#;{}<>%"\\'}
+
+
+def _escaped(said: str) -> str:
+    """Text that Mermaid takes for nothing but text."""
+    return "".join(_SPECIAL.get(character, character) for character in printable(said))

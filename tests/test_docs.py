@@ -1,0 +1,116 @@
+"""What the pages show is true: their programs compile, and their commands exist."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import click
+import pytest
+
+from flowlang.cli import commands
+from flowlang.compiler import compile_modules
+from flowlang.diagnostics import as_text
+from flowlang.source import Source
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
+]
+FENCE = re.compile(r"^```flow ?(\w*)\n(.*?)^```$", re.M | re.S)
+FENCES = [
+    pytest.param(page, mark, text, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, (mark, text) in enumerate(FENCE.findall(page.read_text()), 1)
+]
+MONEY = "record Amount:\n    units: Int\n    currency: Text\n"
+"""The file `money.flow`, which examples may use."""
+
+
+def complaints(text: str) -> str:
+    """What the compiler says about a file; nothing if it is right."""
+    sources = {"page": Source("page", "page", text), "money": Source("money", "money", MONEY)}
+    made = compile_modules(["page"], sources.get, lambda: sources)
+    return "\n".join(as_text(found, made.sources) for found in made.diagnostics)
+
+
+def whole(page: Path, mark: str, text: str) -> str:
+    """The program that an example is part of. Unmarked, it is one. `statements` stand in a flow,
+    and `declarations` in the file, of the page's first program."""
+    first = FENCE.findall(page.read_text())[0][1]
+    if mark == "declarations":
+        return f"{first}\n{text}"
+    if mark == "statements":
+        head = "flow Example(order: Order, item: Item, count: Int):\n"
+        return f"{first}\n{head}{textwrap.indent(text, '    ')}"
+    assert not mark
+    return text
+
+
+@pytest.mark.parametrize(("page", "mark", "text"), FENCES)
+def test_programs_in_pages_compile(page: Path, mark: str, text: str) -> None:
+    if page.name == "README.md" and page.parent == ROOT:
+        # It shows one flow of the project that `flowc new` makes.
+        project = (ROOT / "flowlang/templates/new/greeting.flow").read_text()
+        before, _, rest = project.partition("flow Greet")
+        text = f"{before}{text}\nflow Answer{rest.partition('flow Answer')[2]}"
+    assert complaints(whole(page, mark, text)) == ""
+
+
+def test_every_program_is_marked_as_one() -> None:
+    """A fence that looks like a program and is not called `flow` would escape the compiler."""
+    for page in PAGES:
+        for kind, text in re.findall(r"^```(.*)\n((?:.*\n)*?)```$", page.read_text(), re.M):
+            if not kind.startswith("flow"):
+                assert not re.search(r"^(flow|message|record|service) \w+.*:$", text, re.M)
+
+
+def test_the_commands_page_has_every_command_and_option() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    assert set(re.findall(r"^\| `flowc (\w+)", page, re.M)) == set(commands.commands)
+    for name, command in commands.commands.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `flowc {name}"))
+        options = {
+            option
+            for parameter in command.params
+            if isinstance(parameter, click.Option)
+            for option in parameter.opts
+        }
+        for option in set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row)):
+            assert option in options, f"flowc {name} has no {option}"
+
+
+def test_every_flowc_command_in_the_pages_exists() -> None:
+    for page in PAGES:
+        for name in re.findall(r"(?:^|`|&& |\$ )flowc ([a-z]+)", page.read_text(), re.M):
+            assert name in commands.commands, f"{page.name}: flowc {name}"
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", page.read_text()):
+            if target and "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_language_page_names_every_word_and_limit() -> None:
+    """The reference keeps up with the compiler."""
+    from flowlang.checker import predefined
+    from flowlang.compiler import MAX_MODULES
+    from flowlang.parser import mistakes
+
+    page = (ROOT / "docs" / "language.md").read_text()
+    for name in (*predefined.TYPES, *predefined.VALUES, *predefined.ERRORS, *predefined.ROUNDINGS):
+        assert re.search(rf"\b{name}\b", page), name
+    for limit in (
+        mistakes.FILE_TOKENS,
+        mistakes.DECLARATIONS,
+        mistakes.NAME_LENGTH,
+        mistakes.BLOCK_DEPTH,
+        mistakes.EXPRESSION_DEPTH,
+        MAX_MODULES,
+    ):
+        assert f"{limit:,}" in page, limit
