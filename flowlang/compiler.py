@@ -47,10 +47,11 @@ def compile_modules(
     asked only when one is missing, for a "did you mean"."""
     files = _Files(load, known)
     files.read(names)
+    order = files.in_order()
     checked: dict[str, Checked] = {}
     modules: dict[str, machine.Module] = {}
     diagnostics = list(files.diagnostics)
-    for name in files.in_order():
+    for name in order:
         file, source = files.trees[name], files.sources[name]
         imports = {use.module: checked[use.module] for use in file.uses if use.module in checked}
         checked[name] = check(file, source, imports)
@@ -91,18 +92,24 @@ class _Files:
         self.diagnostics: list[Diagnostic] = []
         self._load = load
         self._known = known
-        self._unread: set[str] = set()
+        self._named: list[str] = []
+        self._absent: dict[str, Diagnostic | None] = {}
         self._full = False
 
     def read(self, names: Iterable[str]) -> None:
         """Read these modules and all that they use."""
-        todo: list[tuple[str, Source | None, Span]] = [(name, None, START) for name in names]
+        self._named = list(dict.fromkeys(names))
+        todo: list[tuple[str, Source | None, Span]] = [
+            (name, None, START) for name in reversed(self._named)
+        ]
         while todo:
             name, user, span = todo.pop()
-            if name not in self.trees and name not in self._unread:
-                todo += self._read(name, user, span)
-            elif name in self._unread and user is not None:
-                self._report_missing(name, user, span)
+            if name in self.trees:
+                continue
+            if name not in self._absent:
+                todo += reversed(self._read(name, user, span))
+            elif user is not None:
+                self._report_absent(name, user, span)
 
     def _read(
         self, name: str, user: Source | None, span: Span
@@ -113,24 +120,35 @@ class _Files:
             return []
         source = self._load(name)
         if not isinstance(source, Source):
-            self._unread.add(name)
-            if source is not None:
-                self.diagnostics.append(source)
-            else:
-                self._report_missing(name, user, span)
+            self._absent[name] = source
+            self._report_absent(name, user, span)
             return []
-        self._report_unusable(name, source)
+        word = _word_of_python(name)
+        if word is not None:
+            self._report_word(name, word, source.name, START)
         parsed = parse(source)
         self.sources[name] = source
         self.trees[name] = parsed.file
         self.diagnostics += parsed.diagnostics
         return [(use.module, source, use.module_span) for use in parsed.file.uses]
 
+    def _report_absent(self, name: str, user: Source | None, span: Span) -> None:
+        """Say at a `use` that there is nothing; what is wrong with a file's bytes is said once."""
+        found, word = self._absent[name], _word_of_python(name)
+        if found is not None:
+            if found not in self.diagnostics:
+                self.diagnostics.append(found)
+        elif word is not None and user is not None:
+            self._report_word(name, word, user.name, span)
+        else:
+            self._report_missing(name, user, span)
+
     def in_order(self) -> list[str]:
         """The modules, each after those that it uses; a circle is reported and cut."""
         done: dict[str, None] = {}
-        for name in sorted(self.trees):
-            self._visit(name, done)
+        for name in self._named:
+            if name in self.trees:
+                self._visit(name, done)
         return list(done)
 
     def _visit(self, start: str, done: dict[str, None]) -> None:
@@ -154,34 +172,31 @@ class _Files:
     def _report_missing(self, name: str, user: Source | None, span: Span) -> None:
         hint = did_you_mean(name, self._known())
         self._report(
-            "F710",
+            "F711",
             f"there is no module `{name}`",
             user.name if user is not None else name,
             span,
-            hint or f"its file would be `{name.replace('.', '/')}.flow`",
+            hint or f"a module is a file: `{name.replace('.', '/')}.flow`",
         )
 
-    def _report_unusable(self, name: str, source: Source) -> None:
-        """The folders become Python packages, and not every name can be one."""
-        word = next((part for part in name.split(".")[:-1] if keyword.iskeyword(part)), None)
-        if word is not None:
-            self._report(
-                "F713",
-                f"`{name}` cannot become a Python module: `{word}` is a word of Python's own",
-                source.name,
-                START,
-                "rename the folder",
-            )
+    def _report_word(self, name: str, word: str, source: str, span: Span) -> None:
+        self._report(
+            "F710",
+            f"`{name}` cannot be a module: `{word}` is a word of Python",
+            source,
+            span,
+            "rename the file or the folder",
+        )
 
     def _report_full(self, user: Source | None, span: Span) -> None:
         if not self._full and user is not None:
             self._full = True
             self._report(
-                "F712",
-                f"more than {MAX_MODULES} files are used here",
+                "F713",
+                f"more than {MAX_MODULES} files use each other",
                 user.name,
                 span,
-                "put what belongs together into one file",
+                "compile parts of the project on their own",
             )
 
     def _report_circle(self, path: list[str], use: syntax.Use) -> None:
@@ -189,12 +204,17 @@ class _Files:
         shown = circle if len(circle) <= 6 else [*circle[:3], "…", *circle[-2:]]
         name = self.sources[path[-1]].name
         if len(circle) == 2:
-            hint = "remove this line; its names are known here anyway"
-            self._report("F711", "a module cannot use itself", name, use.module_span, hint)
+            hint = "remove this line: its own declarations are known already"
+            self._report("F712", "a module cannot use itself", name, use.module_span, hint)
         else:
             message = f"these modules use each other in a circle: {' -> '.join(shown)}"
-            hint = "move what both need into a file of its own"
-            self._report("F711", message, name, use.module_span, hint)
+            hint = "move what both need into a module that uses neither"
+            self._report("F712", message, name, use.module_span, hint)
 
     def _report(self, code: str, message: str, source: str, span: Span, hint: str) -> None:
         self.diagnostics.append(Diagnostic(code, message, source, span, hint))
+
+
+def _word_of_python(name: str) -> str | None:
+    """The part of a module's name that Python would not take for a name."""
+    return next((part for part in name.split(".") if keyword.iskeyword(part)), None)

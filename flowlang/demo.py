@@ -33,16 +33,18 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 EXAMPLE = "two_party_trade"
-PARTIES = ("seller", "buyer", "notary")
+SELLER = "seller"
+PARTIES = (SELLER, "buyer", "notary")
 
 PATIENCE_S = 30.0
 """How long a worker may say nothing before the demo gives up on it."""
 
 BURST = 12
-"""A worker is killed after at most this many commits beyond the trade that was chosen for it."""
+"""A worker is killed fewer than this many commits after the trade that was chosen for it."""
 
-LAST = 4
-"""With so few trades left a worker is killed at once, before there is none to kill it in."""
+RESERVE = 8
+"""With fewer trades left than this and half the kills that are due, a worker is killed at its next
+commit, so that each kill finds trades under way."""
 
 EARLY = 0.1
 """How often a worker is killed while it starts, before it has opened its databases."""
@@ -78,6 +80,7 @@ class Report:
     trades: int
     settled: int
     refused: int
+    kills_wanted: int
     killed: int
     kills: list[Kill]
     flows_resumed: int
@@ -112,7 +115,8 @@ class Tally:
         self.ends: dict[str, str] = {}
         self.transactions: dict[str, str] = {}
         self.kills: list[Kill] = []
-        self.unexplained: list[int] = []  # kills since databases were last opened: trades ended
+        self.unseen = 0  # kills since the databases were last opened
+        self.over = 0  # trades whose flow has ended; `ends` has those that a worker told of
         self.flows_resumed = 0
         self.resting: list[int] = []
         self.opened = False
@@ -123,13 +127,15 @@ class Tally:
         match fact["tell"]:
             case "opened":
                 # Nothing has run since the kill, so what lives now was in flight then.
-                self.kills += [Kill(ended, fact["in_flight"]) for ended in self.unexplained]
-                if self.unexplained:
-                    self.flows_resumed += fact["flows"]
-                self.unexplained.clear()
+                self.over = fact["begun"] - fact["in_flight"]
+                self.kills += [Kill(self.over, fact["in_flight"])] * self.unseen
+                self.flows_resumed += fact["flows"] if self.unseen else 0
+                self.unseen = 0
                 self.opened = True
             case "commit":
                 self.resting += fact["resting"]
+                if fact["party"] == SELLER:
+                    self.over += sum(outcome is not None for *_, outcome in fact["moves"])
             case "ended":
                 self.ends[fact["order"]] = fact["end"]
                 if fact["transaction"] is not None:
@@ -139,7 +145,7 @@ class Tally:
 
     @property
     def killed(self) -> int:
-        return len(self.kills) + len(self.unexplained)
+        return len(self.kills) + self.unseen
 
     @property
     def settled(self) -> int:
@@ -166,15 +172,15 @@ class Lines:
     def fact(self, day: Tally, fact: dict[str, Any]) -> None:
         if fact["tell"] == "opened" and day.kills:
             self._print(
-                f"  started again: {fact['in_flight']} trades were in flight; "
-                f"{fact['flows']} flows go on"
+                f"  started again: {_of(fact['in_flight'], 'trade')} in flight then, "
+                f"{_of(fact['flows'], 'flow')} to go on"
             )
-        elif fact["tell"] == "ended" and len(day.ends) >= self._shown + 10:
-            self._shown = len(day.ends)
-            self._print(f"{len(day.ends)} of {day.trades} trades have ended")
+        elif day.over >= self._shown + 10:
+            self._shown = day.over
+            self._print(f"{day.over} of {day.trades} trades have ended")
 
     def killed(self, day: Tally) -> None:
-        self._print(f"killed the worker (kill -9, number {day.killed}): {len(day.ends)} ended")
+        self._print(f"killed the worker (kill -9, number {day.killed})")
 
     def _print(self, text: str) -> None:
         print(text, file=self._out, flush=True)
@@ -236,7 +242,7 @@ class Trees:
         table.add_row(*columns)
         kills = ", ".join(str(kill.in_flight) for kill in day.kills) or "none yet"
         status = (
-            f"{day.settled} settled, {len(day.ends) - day.settled} refused, of {day.trades}"
+            f"{day.over} of {day.trades} trades ended"
             f"  ·  killed {day.killed} of {day.kills_due} times  ·  in flight then: {kills}"
         )
         return Group(Text(status, style="bold"), Text(), table)
@@ -277,14 +283,10 @@ def hold(work: Work, kills: int, view: View) -> Tally:
     """
     day = Tally(work.trades, kills)
     chance = random.Random(work.seed)
-    # Each kill waits for that many trades to have ended, so that the day is killed all over.
-    last = max(1, work.trades - LAST)
-    marks = sorted((chance.randrange(last) for _ in range(kills)), reverse=True)
     while not day.closed:
         with (work.folder / "worker.log").open("ab") as log, _started(work, log) as worker:
-            mark = marks.pop() if marks else None
-            if _watch(worker, day, view, mark, chance):
-                day.unexplained.append(len(day.ends))
+            if _watch(worker, day, view, kills - day.killed, chance):
+                day.unseen += 1
                 view.killed(day)
             elif worker.wait() != 0 or not day.closed:
                 raise DemoFailed(f"the worker stopped by itself\n{_last_words(work)}")
@@ -311,15 +313,19 @@ def _started(work: Work, log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
 
 
 def _watch(
-    worker: subprocess.Popen[str], day: Tally, view: View, mark: int | None, chance: random.Random
+    worker: subprocess.Popen[str], day: Tally, view: View, due: int, chance: random.Random
 ) -> bool:
-    """Read what the worker tells until it ends, or until its time to die has come (True)."""
-    commits = chance.randrange(1, BURST)
-    pause = chance.random() * 0.01
-    if mark is not None and chance.random() < EARLY:
+    """Read what the worker tells until it ends, or, while kills are `due`, until its time to die
+    has come (True)."""
+    if due and day.opened and chance.random() < EARLY:
         time.sleep(chance.random() * 0.3)
         worker.kill()
         return True
+    # The kills are spread over the trades that are left; then some commits more.
+    share = (day.trades - day.over) / (due + 1)
+    mark = day.over + chance.uniform(0, 1.5) * share
+    commits = chance.randrange(1, BURST)
+    pause = chance.random() * 0.01
     assert worker.stdout is not None
     with Guard(worker) as guard:
         for line in worker.stdout:
@@ -329,11 +335,12 @@ def _watch(
             fact = json.loads(line)
             day.take(fact)
             view.fact(day, fact)
-            if mark is None or len(day.ends) < mark or fact["tell"] != "commit":
+            left = day.trades - day.over
+            if not due or not left or fact["tell"] != "commit":
                 continue
-            commits -= 1
-            if commits <= 0 or len(day.ends) > day.trades - LAST:
-                time.sleep(pause)  # Somewhere between two commits, or within the next.
+            commits -= day.over >= mark
+            if commits <= 0 or left <= RESERVE + due // 2:
+                time.sleep(pause)  # Somewhere between two commits, or in the middle of the next.
                 worker.kill()
                 return True
     if guard.tripped:
@@ -468,6 +475,7 @@ def run(trades: int, kills: int, seed: int, folder: Path, view: View) -> Report:
         trades=trades,
         settled=day.settled,
         refused=len(day.ends) - day.settled,
+        kills_wanted=kills,
         killed=day.killed,
         kills=day.kills,
         flows_resumed=day.flows_resumed,
@@ -508,7 +516,7 @@ def _view(as_json: bool, trades: int, kills: int, seed: int) -> Iterator[View]:
     if as_json:
         yield Silence()
         return
-    print(f"{trades} trades between seller, buyer and notary; {kills} kills; seed {seed}")
+    print(f"{_of(trades, 'trade')} of seller, buyer and notary; {_of(kills, 'kill')}; seed {seed}")
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if plain or not sys.stdout.isatty():
         yield Lines(sys.stdout)
@@ -517,6 +525,10 @@ def _view(as_json: bool, trades: int, kills: int, seed: int) -> Iterator[View]:
 
     with Live(refresh_per_second=12, transient=True) as live:
         yield Trees(live.update)
+
+
+def _of(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def summary(report: Report, keep: Path | None) -> str:
@@ -528,10 +540,12 @@ def summary(report: Report, keep: Path | None) -> str:
     if report.killed:
         in_flight = ", ".join(str(kill.in_flight) for kill in report.kills)
         lines += [
-            f"killed with SIGKILL {report.killed} times, and resumed each time",
+            f"killed with SIGKILL {_of(report.killed, 'time')}, and resumed each time",
             f"  trades in flight at each kill: {in_flight}",
             f"  flows that went on afterwards: {report.flows_resumed}",
         ]
+    if report.killed < report.kills_wanted:
+        lines.append(f"  {report.kills_wanted} kills were wanted, but the trades were done by then")
     lines += [
         f"suspended flows: {report.checkpoints} checkpoints, median {report.median_checkpoint} "
         f"bytes, largest {report.largest_checkpoint}",

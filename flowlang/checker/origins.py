@@ -168,14 +168,15 @@ class Origins:
                 yield Read(found, path, whole)
                 continue
             match found:
-                case syntax.Call() if not into_calls and self._is_python(found):
-                    pass
+                case syntax.Call():
+                    if into_calls or not self._is_python(found):
+                        waiting += [(inner, True) for inner in reversed(trees.inside(found))]
                 case syntax.Attribute(value=value):
                     waiting.append((value, False))
                 case syntax.Index(value=value, index=index):
                     waiting += [(index, True), (value, False)]
                 case _:
-                    waiting += [(inner, True) for inner in reversed(trees.inside(found))]
+                    waiting += [(inner, whole) for inner in reversed(trees.inside(found))]
 
     def _is_python(self, call: syntax.Call) -> bool:
         meaning = self._meaning_of.get(call.callee)

@@ -62,12 +62,8 @@ def join(left: Type, right: Type) -> Type | None:
         return right
     if fits(right, left):
         return left
-    absent = any(isinstance(kind, NoneType | OptionalType) for kind in (left, right))
-    if absent:
-        if isinstance(left, NoneType) or isinstance(right, NoneType):
-            return OptionalType(right if isinstance(left, NoneType) else left)
-        joined = join(bare(left), bare(right))
-        return None if joined is None else OptionalType(joined)
+    if left == NONE or right == NONE:
+        return OptionalType(right if left == NONE else left)
     if isinstance(left, ListType) and isinstance(right, ListType):
         item = join(left.item, right.item)
         return None if item is None else ListType(item)

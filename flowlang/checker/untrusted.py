@@ -200,9 +200,6 @@ class Trust:
         meeting.interrupt(self._named(trees.assigned(node.body)))
         for catch in node.catches:
             start = self._clean.mark()
-            caught = self._findings.variable_of.get(catch)
-            if caught is not None:
-                self._clean.forget([caught])
             self._block(catch.body)
             if not trees.leaves(catch.body):
                 meeting.reach(start)
@@ -215,7 +212,6 @@ class Trust:
         variable = self._findings.variable_of.get(node)
         if node.checks is None or variable is None:
             return
-        self._clean.forget([variable])
         self._in_checks = True
         self._block(node.checks)
         self._in_checks = False

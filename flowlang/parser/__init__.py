@@ -16,7 +16,7 @@ from flowlang.parser.characters import readable
 from flowlang.parser.driver import Driver, bound
 from flowlang.parser.mistakes import FILE_BYTES, Mistakes, TooMany
 from flowlang.parser.recovery import Recovery, explain_hole
-from flowlang.parser.table import Table, table
+from flowlang.parser.table import Table, load_table
 from flowlang.parser.tokens import Lexer
 from flowlang.source import START, Source, Span
 
@@ -66,7 +66,7 @@ def parse(source: Source) -> Parsed:
 
 
 def _read(text: str, mistakes: Mistakes, name: str) -> syntax.File:
-    made = table()
+    made = load_table()
     lexer = Lexer(made, *readable(text, mistakes), mistakes)
     lexer.read()
     # What is said while a tree is built counts only if that tree is kept.

@@ -177,7 +177,7 @@ class Builder(Statements):
         if plain and colon and all(fine) and taken:
             message = f"{text.text} does not name a Python function: `{taken}` is a word of Python"
         self._mistakes.add(
-            "F701",
+            "F720",
             text.span,
             message if len(text.text) < 80 else "this text does not name a Python function",
             'write the module, a colon and the function, such as "shop.prices:total"',

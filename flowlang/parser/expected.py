@@ -125,7 +125,7 @@ def _later(scene: Scene) -> Said | None:
         return _not_yet(token, token.text)
     if scene.wants_value and token.kind in _LATER_AS_VALUE:
         return _not_yet(token, token.text)
-    if scene.at and token.kind == "WITHIN":
+    if scene.at and token.kind == "WITHIN" and not scene.wants_name:
         return _not_yet(token, "within")
     if scene.room == "file" and first.text in _LATER_TOP_WORDS and scene.at <= 1:
         return _not_yet(first, first.text)

@@ -135,20 +135,6 @@ class Expressions:
     def argument(self, parts: Parts) -> syntax.Argument:
         return syntax.Argument(None, parts[0], parts[0].span)
 
-    def arguments(self, parts: Parts) -> Parts:
-        """After a named argument, another; says so when one without a name comes."""
-        found: list[syntax.Argument] = parts[0]
-        argument: syntax.Argument = parts[2]
-        if argument.name is None and found[-1].name is not None:
-            self._mistakes.add(
-                "F150",
-                argument.span,
-                "an argument without a name cannot follow one with a name",
-                "give it its name, as in `name=value`",
-            )
-        found.append(argument)
-        return found
-
     def named_argument(self, parts: Parts) -> syntax.Argument:
         name, _, value = parts
         return syntax.Argument(name.text, value, between(name.span, value.span))

@@ -55,7 +55,7 @@ class Table(NamedTuple):
 
 
 @functools.cache
-def table() -> Table:
+def load_table() -> Table:
     """The table, from the cache or made anew."""
     grammar = _grammar()
     place = _cache_file(grammar)

@@ -171,8 +171,6 @@ class Lexer:
             self._add(kind, text, 0)
 
     def _too_large(self, position: int) -> None:
-        """Nothing is read from `position` on, nor of the line that it is in."""
-        self.unread = position
         self._report(
             "F001",
             position,
@@ -180,6 +178,11 @@ class Lexer:
             f"this file has more than {FILE_TOKENS:,} words and signs; reading stops here",
             "split it into several files and `use` one from the other",
         )
+        self._stop(position)
+
+    def _stop(self, position: int) -> None:
+        """Nothing is read from `position` on, nor of the line that it is in."""
+        self.unread = position
         while self.tokens and self.tokens[-1].kind not in _LAYOUT:
             self.tokens.pop()
         self._brackets.clear()
@@ -448,8 +451,9 @@ class Lexer:
         return match.end()
 
     def _open_doc(self, position: int, end: int) -> int:
-        self.unread = position
-        self._report("F014", position, 3, "this docstring has no end", 'close it with `"""`')
+        message = "this docstring has no end"
+        self._report("F014", position, 3, message, 'close it with `"""`')
+        self._stop(position)
         return end
 
     def _continued(self, match: re.Match[str]) -> int:

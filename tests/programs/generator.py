@@ -65,7 +65,7 @@ def _declarations(book: Book, text: str) -> str:
     mentioned = tail + text
     for error, caller in (("Picky", "picky("), ("Taken", "Desk.claim(")):
         if caller in text:
-            mentioned += error
+            mentioned += f" {error} "
     shown: list[str] = []
     for shape in reversed(book.shapes.values()):
         if _mentions(mentioned, shape.name):

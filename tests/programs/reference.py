@@ -37,6 +37,7 @@ START = 1_700_000_000_000_000
 """The time at which every world begins, in microseconds."""
 
 MOST_STEPS = 3000
+MOST_STATEMENTS = 50_000
 
 
 class TooLong(Exception):
@@ -169,6 +170,7 @@ class World:
         self.runs: list[Run] = []
         self.now = START
         self.steps = 0
+        self.statements = 0
         self.unsure = False
         self.counts: collections.Counter[str] = collections.Counter()
 
@@ -385,6 +387,9 @@ class Interpreter:
         return leaving
 
     def statement(self, frame: Frame, statement: syntax.Statement) -> Steps:
+        self.world.statements += 1
+        if self.world.statements > MOST_STATEMENTS:
+            raise TooLong
         match statement:
             case syntax.If():
                 return (yield from self.if_(frame, statement))

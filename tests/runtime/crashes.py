@@ -3,7 +3,7 @@
 A `World` has parties, each with a store that outlives its node, one network and one clock that
 jumps. `Power` counts the commits of all stores and raises `Crash` before or after those that it was
 told; the world then drops the node that was committing, as the end of its process would, and opens
-a new one on the same store. `every_crash` enumerates: the same world once for each commit, crashing
+a new one on the same store. A commit may also be refused, or end unknown. `every_crash` enumerates: the same world once for each commit, crashing
 before it and after it, and what it looks like in the end.
 
     def build(power: Power) -> World:
@@ -27,8 +27,9 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from flowrt.core.engine import Outcome
+from flowrt.core.values import decode
 from flowrt.node import Handle, Node
-from flowrt.store import Batch, Opened, Store
+from flowrt.store import Batch, CommitFailed, Opened, OutcomeUnknown, Store
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.store.sqlite import SqliteStore
 from flowrt.transport.memory import MemoryNetwork
@@ -43,31 +44,50 @@ class Crash(BaseException):
     """The process is gone. No handler of the product catches it."""
 
 
-class Power:
-    """Counts the commits of a whole world, and fails before or after some of them.
+CRASHES = ("before", "after")
+FAULTS = ("refused", "unknown, done", "unknown, not done")
 
-    `fail` are pairs of a commit's number, from 1, and "before" or "after".
+
+class Power:
+    """Counts the commits of a whole world, and lets some of them go wrong.
+
+    `fail` are pairs of a commit's number, from 1, and what befalls it: one of `CRASHES` or `FAULTS`.
+    With `for_good` every commit from that of its number on is so.
     """
 
-    def __init__(self, *fail: tuple[int, str]) -> None:
-        self.fail = frozenset(fail)
+    def __init__(self, *fail: tuple[int, str], for_good: bool = False) -> None:
+        self.fail = dict(fail)
+        self.for_good = for_good
         self.commits = 0
         self.failures = 0
 
     def __repr__(self) -> str:
-        return f"Power{tuple(sorted(self.fail))}"
+        return f"Power({', '.join(map(str, sorted(self.fail.items())))})"
 
-    def commit(self, write: Callable[[], None]) -> None:
+    def heal(self) -> None:
+        """From now on everything works."""
+        self.fail.clear()
+
+    def commit(self, write: Callable[[], None], abandon: Callable[[], None]) -> None:
         """One commit, with whatever befalls it."""
         self.commits += 1
-        number = self.commits
-        if (number, "before") in self.fail:
+        fate = self.fail.get(self.commits)
+        if fate is None and self.for_good and self.fail and self.commits > min(self.fail):
+            fate = self.fail[min(self.fail)]
+        if fate is not None:
             self.failures += 1
+        if fate == "before":
             raise Crash
-        write()
-        if (number, "after") in self.fail:
-            self.failures += 1
+        if fate in ("refused", "unknown, not done"):
+            abandon()
+        else:
+            write()
+        if fate == "after":
             raise Crash
+        if fate == "refused":
+            raise CommitFailed("the store refused it")
+        if fate is not None:
+            raise OutcomeUnknown("nobody knows")
 
 
 class CrashingStore:
@@ -86,7 +106,7 @@ class CrashingStore:
             self._store.commit(batch)
             self.batches.append(batch)
 
-        self._power.commit(write)
+        self._power.commit(write, self._store.abandon)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -241,10 +261,19 @@ class World:
             left[party] = (living, len(node._outbox), patients)
         return left
 
+    def rows(self, party: str, sql: str) -> list[tuple[Any, ...]]:
+        """What a service of the party would read."""
+        self.node(party)
+        store = self.members[party].store
+        assert store is not None
+        store.savepoint()
+        rows: list[tuple[Any, ...]] = store.execute(sql, (), read_only=True)
+        store.release()
+        store.abandon()
+        return rows
+
     def audit(self, party: str) -> list[tuple[int, int]]:
         """(flow, step) of every committed step of the party, in order."""
-        from flowrt.core.values import decode
-
         member = self.members[party]
         self.node(party)
         assert member.store is not None
@@ -318,21 +347,24 @@ class World:
 
 
 def every_crash(
-    build: Callable[[Power], World], observe: Callable[[World], T], *, twice: bool = False
+    build: Callable[[Power], World],
+    observe: Callable[[World], T],
+    *,
+    kinds: Sequence[str] = CRASHES,
+    twice: bool = False,
 ) -> Iterator[tuple[Power, T]]:
-    """What the world looks like in the end, for every commit that a crash can come before or after.
+    """What the world looks like in the end, for every commit that can go wrong, in every way of
+    `kinds`: a crash before or after it, if nothing else is said.
 
-    First without a crash; with `twice` also for every pair of a commit and the next one.
+    First with a sound world; with `twice` also for every pair of a commit and the next one.
     """
     sound = Power()
     yield sound, _end_of(build, sound, observe)
     for number in range(1, sound.commits + 1):
-        for when in ("before", "after"):
-            failing = [Power((number, when))]
+        for kind in kinds:
+            failing = [Power((number, kind))]
             if twice:
-                failing += [
-                    Power((number, when), (number + 1, also)) for also in ("before", "after")
-                ]
+                failing += [Power((number, kind), (number + 1, also)) for also in kinds]
             for power in failing:
                 yield power, _end_of(build, power, observe)
 

@@ -18,6 +18,7 @@ import msgspec
 from flowrt.core import session as sessions
 from flowrt.core.flow import (
     BUILTIN_ERRORS,
+    INT_MAX,
     Call,
     Fault,
     Flow,
@@ -413,7 +414,8 @@ class StepRun:
     def _rest(self, step: object) -> None:
         if type(step) is Sleep:
             microseconds = max(0, step.duration // _MICROSECOND)
-            self._checkpoint.waiting = OnTime(self._world.now_us + microseconds)
+            # No further than a store's integer goes.
+            self._checkpoint.waiting = OnTime(min(self._world.now_us + microseconds, INT_MAX))
             return
         invariant(type(step) is Hold, f"{type(step).__name__} is not a step")
         assert isinstance(step, Hold)
