@@ -88,7 +88,7 @@ def _print_json(data: object) -> None:
 
 def _print_trouble(trouble: FileTrouble) -> None:
     place = Diagnostic(trouble.code, trouble.message, trouble.path, START, trouble.hint)
-    click.echo(as_text(place, {}, color=_colored()), nl=False)
+    click.echo(as_text(place, {}, color=_colored()), nl=False, color=_colored())
 
 
 # --- check ------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def _sources(diagnostics: Sequence[Diagnostic]) -> dict[str, Source]:
 
 def _print_diagnostics(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> None:
     for found in diagnostics:
-        click.echo(as_text(found, sources, color=_colored()))
+        click.echo(as_text(found, sources, color=_colored()), color=_colored())
 
 
 def _summary(diagnostics: Sequence[Diagnostic], files: int) -> str:

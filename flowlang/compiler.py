@@ -57,7 +57,8 @@ def compile_modules(
         checked[name] = check(file, source, imports)
         diagnostics += checked[name].diagnostics
         complete = all(use.module in modules for use in file.uses)
-        if complete and not any(found.source == source.name for found in diagnostics):
+        wrong = {found.source for found in diagnostics if found.severity == "error"}
+        if complete and source.name not in wrong:
             modules[name] = module_of(checked[name], checked)
     sources = {source.name: source for source in files.sources.values()}
     return Compilation(sources, checked, modules, tuple(in_order(diagnostics)))
@@ -70,7 +71,8 @@ def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Modul
     return machine.Module(
         format=machine.FORMAT,
         module=checked.source.module,
-        source=checked.source.name,
+        # Not the name shown to people: a project gives the same bytes wherever it is compiled.
+        source=f"{checked.source.module.replace('.', '/')}.flow",
         digest=hashlib.sha256(checked.source.text.encode()).hexdigest(),
         doc=checked.file.doc,
         uses=declared.uses,

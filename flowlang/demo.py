@@ -197,27 +197,26 @@ class Trees:
 
     def fact(self, day: Tally, fact: dict[str, Any]) -> None:
         if fact["tell"] == "opened":
-            for flows in self._flows.values():
-                flows.clear()
+            for party, moves in fact["moves"].items():
+                self._flows[party].clear()
+                self._move(self._flows[party], moves)
         if fact["tell"] == "commit":
-            for flow_id, _, depth, label, outcome in fact["moves"]:
-                self._move(self._flows[fact["party"]], flow_id, depth, label, outcome)
+            self._move(self._flows[fact["party"]], fact["moves"])
         self._update(self.drawn(day))
 
     def killed(self, day: Tally) -> None:
         self._update(self.drawn(day))
 
     @staticmethod
-    def _move(
-        flows: dict[int, list[str]], flow_id: int, depth: int, label: str, outcome: str | None
-    ) -> None:
-        if outcome is not None:
-            flows.pop(flow_id, None)
-            return
-        labels = flows.setdefault(flow_id, [])
-        del labels[depth:]
-        labels += [""] * (depth - len(labels))
-        labels.append(label)
+    def _move(flows: dict[int, list[str]], moves: list[Any]) -> None:
+        for flow_id, depth, label, outcome in moves:
+            if outcome is not None:
+                flows.pop(flow_id, None)
+                continue
+            labels = flows.setdefault(flow_id, [])
+            del labels[depth:]
+            labels += [""] * (depth - len(labels))
+            labels.append(label)
 
     def drawn(self, day: Tally) -> RenderableType:
         """The picture of this moment."""

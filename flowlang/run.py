@@ -80,6 +80,8 @@ def find_flow(modules: Sequence[ModuleType], name: str) -> type[Flow[Any]]:
 
 def arguments_of(flow: type[Flow[Any]], written: Sequence[str]) -> dict[str, Any]:
     """`key=value` words as the flow's typed arguments. Raises CannotRun, naming the argument."""
+    if "rpc" not in flow.startable:
+        raise CannotRun(f"{flow.__name__} is not `startable by rpc`")
     wanted = {field.encode_name: field.type for field in msgspec.structs.fields(flow.Start)}
     given: dict[str, Any] = {}
     for word in written:

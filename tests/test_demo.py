@@ -218,7 +218,13 @@ def test_the_trees_show_each_party_and_flow() -> None:
     view = Trees(pictures.append)
     day = Tally(5, 1)
     for fact in (
-        {"tell": "opened", "in_flight": 0, "flows": 0, "begun": 0},
+        {
+            "tell": "opened",
+            "in_flight": 0,
+            "flows": 1,
+            "begun": 0,
+            "moves": {"notary": [(7, 0, "Checking the transaction", None)]},
+        },
         _moved("seller", 1, 0, "Offering P-1 for 950 EUR"),
         _moved("seller", 1, 1, "Waiting for the buyer's proposal"),
         _moved("buyer", 1, 0, "Settling P-1"),
@@ -239,6 +245,7 @@ def test_the_trees_show_each_party_and_flow() -> None:
         "Waiting for the buyer's",
         "Settling P-1",
         "Waiting for the notary",
+        "Checking the transaction",
     ):
         assert label in text
     assert "Sealing it" not in text, "a flow that ended is gone from the picture"
@@ -247,5 +254,5 @@ def test_the_trees_show_each_party_and_flow() -> None:
 def _moved(
     party: str, flow_id: int, depth: int, label: str, outcome: str | None = None
 ) -> dict[str, Any]:
-    moves = [(flow_id, "f", depth, label, outcome)]
+    moves = [(flow_id, depth, label, outcome)]
     return {"tell": "commit", "party": party, "moves": moves, "resting": []}

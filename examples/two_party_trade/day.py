@@ -54,17 +54,20 @@ class WatchedStore(SqliteStore):
 
     def commit(self, batch: Batch) -> None:
         super().commit(batch)
-        moves = [
-            (flow_id, move.flow, move.depth, move.label, move.outcome)
-            for flow_id, move in (
-                (flow_id, decode(ProgressEvent, data)) for flow_id, _, data in batch.moves
-            )
-        ]
+        moves = [_move(flow_id, decode(ProgressEvent, data)) for flow_id, _, data in batch.moves]
         resting = [len(row[0]) for row in batch.flows.values() if row and row[1] != 0]
         if moves or resting:
             self._tell(
                 {"tell": "commit", "party": self._party.name, "moves": moves, "resting": resting}
             )
+
+
+Move = tuple[int, int, str, str | None]
+"""A flow's id, the depth of the subflow that moved, its label; how it ended, if it did."""
+
+
+def _move(flow_id: int, event: ProgressEvent) -> Move:
+    return flow_id, event.depth, event.label, event.outcome
 
 
 async def run(folder: Path, seed: str, trades: int, tell: Tell) -> None:
@@ -74,12 +77,17 @@ async def run(folder: Path, seed: str, trades: int, tell: Tell) -> None:
     seller = nodes[SELLER.name]
     begun = _begun(folder)
     living = {party: [view.id for view in node.flows()] for party, node in nodes.items()}
+    moves = {
+        party: [_move(n, event) for n in living[party] for event in node.progress(n)]
+        for party, node in nodes.items()
+    }
     tell(
         {
             "tell": "opened",
             "in_flight": len(living[SELLER.name]),
             "flows": sum(map(len, living.values())),
             "begun": len(begun),
+            "moves": moves,
         }
     )
     gate = asyncio.Semaphore(AT_ONCE)

@@ -324,7 +324,8 @@ def _foreign(scene: Scene) -> Said | None:
         mended = list(scene.line[1:])
     elif kind is not None:
         mended = scene.with_kind(0, kind)
-    return Said("F115", first.span, f"`{first.text}` is not in this language", hint, mended)
+    word = "from … import" if first.kind == "FROM" else first.text
+    return Said("F115", first.span, f"`{word}` is not in this language", hint, mended)
 
 
 def _misplaced(scene: Scene) -> Said | None:
@@ -707,6 +708,8 @@ def _phrases(scene: Scene) -> list[str]:
     """At most a few things that could come, the most telling first."""
     accepted, before = scene.accepted, scene.before
     kind = before.kind if before is not None else ""
+    if scene.first.kind == "VERSION" and scene.at == 1:
+        return ["a number"]
     phrases = []
     if scene.wants_value:
         phrases.append(_VALUES.get(kind, "a value"))

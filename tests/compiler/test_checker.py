@@ -3604,11 +3604,11 @@ def test_names_that_the_other_file_does_not_have() -> None:
 
 
 def test_declarations_of_the_other_file_that_cannot_be_read() -> None:
-    source = Source(
-        "ledger.flow", "ledger", 'error Late(by Duration): "late"\nrecord Int:\n    n: Int\n'
-    )
+    text = 'use nowhere: Coin\nrecord Coin:\n    n: Int\nerror Late(by Duration): "late"\n'
+    source = Source("ledger.flow", "ledger", text)
     ledger = check(parse(source).file, source, {})
-    source = Source("trade.flow", "trade", "use ledger: Int, Late\nflow F():\n    throw Late(3)\n")
+    text = "use ledger: Coin, Late\nflow F(coin: Coin):\n    throw Late(coin.n)\n"
+    source = Source("trade.flow", "trade", text)
     result = check(parse(source).file, source, {"ledger": ledger})
     assert result.diagnostics == ()
 
