@@ -251,7 +251,7 @@ def generate(compilation: Compilation, folder: Path) -> list[Path]:
         folder.joinpath(*f"{name}_flow".split(".")).with_suffix(".py"): python_of(module)
         for name, module in compilation.modules.items()
     }
-    return write_all(files, folder)
+    return sorted(write_all(files, folder))
 
 
 # --- graph, explain ---------------------------------------------------------------------------

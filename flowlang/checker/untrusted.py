@@ -342,7 +342,6 @@ class Trust:
     def _forgive(self, read: Read) -> None:
         """One report of it is enough."""
         self._forgiven.add(read.path)
-        self._examined.add(self._root(read.path))
 
     # --- what is foreign, and what was examined -----------------------------------------------
 

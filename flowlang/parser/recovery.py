@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from flowlang import syntax
 from flowlang.parser.driver import Driver
-from flowlang.parser.expected import OUTSIDE_OF_FLOW, Said, Scene, explain
+from flowlang.parser.explain import explain
 from flowlang.parser.mistakes import Mistakes
+from flowlang.parser.scene import OUTSIDE_OF_FLOW, Said, Scene
 from flowlang.parser.tokens import Token
 
 # A line that begins so has statements below it, which are read although the line is not.

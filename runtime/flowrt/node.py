@@ -117,7 +117,7 @@ class Node(Loop):
     # --- starting and asking ---
 
     async def start(
-        self, flow: Callable[P, Flow[R]], *arguments: P.args, **named: P.kwargs
+        self, flow: Callable[P, Flow[R]], /, *arguments: P.args, **named: P.kwargs
     ) -> Handle[R]:
         """Start a flow; returns when its first step is committed: from then on it ends, whatever
         happens to this process.
@@ -132,7 +132,7 @@ class Node(Loop):
         return handle
 
     def submit(
-        self, flow: Callable[P, Flow[R]], *arguments: P.args, **named: P.kwargs
+        self, flow: Callable[P, Flow[R]], /, *arguments: P.args, **named: P.kwargs
     ) -> Handle[R]:
         """Like `start`, but does not wait for the commit: `turn` does it. Raises NotStartable."""
         return self._begin(flow, arguments, named, None)

@@ -167,7 +167,7 @@ def test_graph_draws(flowc: Flowc) -> None:
     Path("a.flow").write_text(GOOD)
     assert "AwaitPing" in flowc("graph", "a.flow")[1]
     assert "stateDiagram-v2" in flowc("graph", "a.flow", "Ask", "--format", "mermaid")[1]
-    code, _, err = flowc("graph", "a.flow", "Asq")
+    code, _, err = flowc("graph", "a.flow", "Asks")
     assert code == 2
     assert "Did you mean `Ask`?" in err
 

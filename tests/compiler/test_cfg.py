@@ -13,6 +13,7 @@ from flowlang.cfg import liveness
 from flowlang.compiler import compile_modules
 from flowlang.diagnostics import as_text
 from flowlang.source import Source
+from flowlang.types import shown
 from tests.programs.choices import Seeded
 from tests.programs.generator import generate
 
@@ -200,8 +201,8 @@ def test_what_never_waits_is_taken_apart_only_for_a_break() -> None:
                 checkpoint
         """)
     states = {state.name: state for state in made.states}
-    assert actions(states["then_20"]) == ["Do"]
-    assert actions(states["join_24"]) == ["If"]
+    assert actions(states["then_23"]) == ["Do"]
+    assert actions(states["join_26"]) == ["If"]
 
 
 def test_a_subflows_result_is_returned() -> None:
@@ -215,9 +216,7 @@ def test_a_subflows_result_is_returned() -> None:
         """)
     assert outline(made) == ["Start #0 -> InInner", "InInner #1 -> end"]
     state = made.state("InInner")
-    assert state.awaits == machine.AwaitSubflow(
-        "t.Inner", 1, (machine.Const("Int", 1),), "result"
-    )
+    assert state.awaits == machine.AwaitSubflow("t.Inner", 1, (machine.Const("Int", 1),), "result")
     assert isinstance(state.actions[0], machine.Return)
     assert state.actions[0].value == machine.Var("result")
 
@@ -234,7 +233,7 @@ def test_checks_follow_what_they_check() -> None:
 
 def test_a_statement_that_nests_too_deeply_is_cut_into_blocks() -> None:
     deep = "\n".join("    " * n + f"if n == {n}:" for n in range(1, 40))
-    made = flow(f"flow Deep(n: Int):\n{deep}\n{'    ' * 40}Desk.note(\"x\")\n")
+    made = flow(f'flow Deep(n: Int):\n{deep}\n{"    " * 40}Desk.note("x")\n')
 
     def depth(inner: tuple[machine.Action, ...]) -> int:
         nested = [depth(body) for action in inner for body in walk.bodies(action)]
@@ -249,7 +248,7 @@ def test_checks_that_nest_too_deeply_still_blame_the_peer() -> None:
     deep = "\n".join("    " * n + f"if a.n > {n}:" for n in range(2, 30))
     made = flow(
         f"flow Deep(s: Session):\n    receive a: Ask from s:\n{deep}\n"
-        f"{'    ' * 30}throw Busy()\n    Desk.note(\"fine\")\n"
+        f'{"    " * 30}throw Busy()\n    Desk.note("fine")\n'
     )
     among = {state.name for state in made.states if state.checks}
     assert "AwaitAsk" not in among
@@ -276,22 +275,20 @@ def test_every_block_of_a_try_knows_its_handlers_innermost_first() -> None:
             checkpoint
         """)
     assert outline(made) == [
-        "Start #0 keeps s -> try_19",
-        "try_19 (catch_25) -> AwaitAsk",
-        "AwaitAsk #1 keeps s (catch_25) -> try_21",
-        "try_21 (catch_22) (catch_25) -> AwaitAsk2",
-        "AwaitAsk2 #2 keeps s (catch_22) (catch_25) -> join_24",
-        "catch_22 (catch_25) -> Checkpoint",
-        "Checkpoint #3 keeps s (catch_25) -> join_24",
-        "join_24 (catch_25) -> AwaitAsk3",
-        "AwaitAsk3 #4 (catch_25) -> join_27",
-        "catch_25 -> join_27",
-        "join_27 -> Checkpoint2",
+        "Start #0 keeps s -> try_21",
+        "try_21 (catch_27) -> AwaitAsk",
+        "AwaitAsk #1 keeps s (catch_27) -> try_23",
+        "try_23 (catch_24) (catch_27) -> AwaitAsk2",
+        "AwaitAsk2 #2 keeps s (catch_24) (catch_27) -> join_26",
+        "catch_24 (catch_27) -> Checkpoint",
+        "Checkpoint #3 keeps s (catch_27) -> join_26",
+        "join_26 (catch_27) -> AwaitAsk3",
+        "AwaitAsk3 #4 (catch_27) -> join_29",
+        "catch_27 -> join_29",
+        "join_29 -> Checkpoint2",
         "Checkpoint2 #5 -> end",
     ]
-    assert made.state("AwaitAsk").handlers == (
-        machine.Handler(("t.Refused",), "e", "catch_25"),
-    )
+    assert made.state("AwaitAsk").handlers == (machine.Handler(("t.Refused",), "e", "catch_27"),)
 
 
 def test_what_a_handler_needs_is_kept_at_every_wait_of_its_try() -> None:
@@ -414,7 +411,7 @@ def test_two_variables_of_one_name_are_two() -> None:
                 Desk.note("{x} {x_2}")
         """)
     assert keeps(made) == {"Checkpoint": ["x"], "Checkpoint2": ["x_3", "x_2"]}
-    assert {variable.name: variable.type.name for variable in made.variables} == {
+    assert {variable.name: shown(variable.type) for variable in made.variables} == {
         "n": "Int",
         "x": "Int",
         "x_3": "Text",
@@ -500,12 +497,10 @@ def test_a_handler_first_ends_the_sessions_of_its_try() -> None:
         """)
         + SIDES
     )
-    written = {
-        state.name: [_written(action) for action in state.actions] for state in made.states
-    }
+    written = {state.name: [_written(action) for action in state.actions] for state in made.states}
     assert written["AwaitAsk"] == ["Leave 0"]
-    assert written["catch_23"] == ["Leave 1"]
-    assert written["catch_27"] == ["Do"]
+    assert written["catch_25"] == ["Leave 1"]
+    assert written["catch_29"] == ["Do"]
 
 
 def test_a_handler_without_a_wait_does_so_too() -> None:
@@ -547,7 +542,9 @@ def test_constants_have_one_form() -> None:
         machine.Const("Bytes", "0061"),
         machine.Const("Int", -3),
     ]
-    assert made.states[0].actions[-1].value == machine.Const("Bool", False)
+    last = made.states[0].actions[-1]
+    assert isinstance(last, machine.Return)
+    assert last.value == machine.Const("Bool", False)
 
 
 def test_what_is_left_out_of_a_call_is_the_default_where_the_record_is_declared() -> None:
@@ -634,12 +631,10 @@ class Points:
         self.writes: list[str | None] = []
         self.leads: list[list[int]] = []
         self.heads: dict[str, int] = {}
-        self.arrive: dict[str, int] = {}
         for state in made.states:
             self.heads[state.name] = self.point()
-            self.arrive[state.name] = self.point()
         for state in made.states:
-            self.state(made, state)
+            self.state(state)
 
     def point(self, reads: frozenset[str] = frozenset(), writes: str | None = None) -> int:
         self.reads.append(reads)
@@ -647,7 +642,7 @@ class Points:
         self.leads.append([])
         return len(self.reads) - 1
 
-    def state(self, made: machine.Machine, state: machine.State) -> None:
+    def state(self, state: machine.State) -> None:
         handlers = []
         for handler in walk.effective(state.handlers):
             taken = self.point(writes=handler.name)
@@ -668,11 +663,7 @@ class Points:
         )
         self.leads[end].append(last)
         self.leads[last] += handlers
-        if isinstance(state.next, machine.Suspend):
-            # What the next state keeps is read here; that it keeps the right things is its own test.
-            self.reads[last] |= frozenset(made.state(state.next.target).keeps)
-        else:
-            self.leads[last] += [self.heads[target] for target in machine.targets(state.next)]
+        self.leads[last] += [self.heads[target] for target in machine.targets(state.next)]
 
     def sequence(
         self,

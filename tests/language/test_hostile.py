@@ -151,7 +151,7 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "20,000 blocks in one line": ("flow Ship():\n " + "if true: " * 20_000 + "\n", "F109"),
     "20,000 nested brackets": (_within("let x = " + "{1: [" * 10_000 + "]}" * 10_000), "F031"),
     "100,000 parentheses": (_within(f"let x = {'(' * 100_000}1{')' * 100_000}"), "F031"),
-    "100,000 parentheses left open": (_within(f"let x = {'(' * 100_000}1"), "F105"),
+    "100,000 parentheses left open": (_within(f"let x = {'(' * 100_000}1"), "F031"),
     "100,000 closing parentheses": (_within(f"let x = 1{')' * 100_000}"), "F106"),
     "100,000 parentheses in a text": (
         _within(f'log info "{{{"(" * 100_000}1{")" * 100_000}}}"'),

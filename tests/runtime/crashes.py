@@ -3,8 +3,9 @@
 A `World` has parties, each with a store that outlives its node, one network and one clock that
 jumps. `Power` counts the commits of all stores and raises `Crash` before or after those that it was
 told; the world then drops the node that was committing, as the end of its process would, and opens
-a new one on the same store. A commit may also be refused, or end unknown. `every_crash` enumerates: the same world once for each commit, crashing
-before it and after it, and what it looks like in the end.
+a new one on the same store. A commit may also be refused, or end unknown. `every_crash` enumerates:
+the same world once for each commit, crashing before it and after it, and what it looks like in the
+end.
 
     def build(power: Power) -> World:
         world = World(power=power)
@@ -51,8 +52,8 @@ FAULTS = ("refused", "unknown, done", "unknown, not done")
 class Power:
     """Counts the commits of a whole world, and lets some of them go wrong.
 
-    `fail` are pairs of a commit's number, from 1, and what befalls it: one of `CRASHES` or `FAULTS`.
-    With `for_good` every commit from that of its number on is so.
+    `fail` are pairs of a commit's number, from 1, and what befalls it: one of `CRASHES` or
+    `FAULTS`. With `for_good` every commit after the first of them goes the same way.
     """
 
     def __init__(self, *fail: tuple[int, str], for_good: bool = False) -> None:
@@ -133,6 +134,7 @@ class Start:
     flow: Any
     arguments: dict[str, Any]
     id: int = 0
+    first: Handle[Any] | None = None
     is_committed: bool = False
 
 
@@ -181,7 +183,7 @@ class World:
         self.members[party] = Member(party, modules, services or dict, disk)
         self.node(party)
 
-    def start(self, party: str, flow: Any, **arguments: Any) -> Start:
+    def start(self, party: str, flow: Any, /, **arguments: Any) -> Start:
         """Have `party` start a flow, exactly once through all crashes."""
         start = Start(party, flow, arguments)
         self.starts.append(start)
@@ -314,7 +316,8 @@ class World:
             else:
                 start.is_committed = True
                 return
-        start.id = node.submit(start.flow, **start.arguments).id
+        start.first = node.submit(start.flow, **start.arguments)
+        start.id = start.first.id
 
     def _guarded(self, party: str, act: Callable[[Node], bool]) -> bool:
         member = self.members[party]

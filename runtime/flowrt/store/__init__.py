@@ -21,7 +21,12 @@ class Fenced(StoreError):
 
 
 class CommitFailed(StoreError):
-    """The transaction was refused and rolled back: nothing of it is in the store."""
+    """The transaction was refused for what is in it: nothing of it is in the store."""
+
+
+class Unwritable(CommitFailed):
+    """The transaction was refused for the store's own reasons, such as a full disk or somebody
+    else's lock: nothing of it is in the store, and it is nobody's fault."""
 
 
 class OutcomeUnknown(StoreError):
@@ -111,7 +116,7 @@ class Store(typing.Protocol):
 
     def savepoint(self) -> None:
         """Begin a service's work within this batch; undone by `rollback`, kept by `release`.
-        Raises CommitFailed if nobody may write now."""
+        Raises Unwritable if nobody may write now."""
         ...
 
     def release(self) -> None: ...
@@ -121,7 +126,8 @@ class Store(typing.Protocol):
     def execute(
         self, sql: str, parameters: Sequence[Any], *, read_only: bool
     ) -> list[tuple[Any, ...]]:
-        """A service's statement, in the running transaction."""
+        """A service's statement, in the running transaction. Raises Unwritable if the store cannot
+        run it now, Refused if the service may not, and else what the database says."""
         ...
 
     def commit(self, batch: Batch) -> None:

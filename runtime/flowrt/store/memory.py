@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flowrt.store import Batch, CommitFailed, Fenced, Opened, StoreError
-from flowrt.store.transaction import Transaction
+from flowrt.store.transaction import Transaction, refusal
 
 
 class MemoryDisk:
@@ -172,12 +172,13 @@ class MemoryStore:
 
     def _commit_tables(self, work: Transaction) -> None:
         if work.is_lost:
-            raise CommitFailed(f"a service's statement ended the transaction: {work.lost_by}")
+            text = f"a service's statement ended the transaction: {work.lost_by}"
+            raise refusal(work.lost_by, text)
         try:
             if work.db.in_transaction:
                 work.db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise CommitFailed(str(error)) from error
+            raise refusal(error, str(error)) from error
         work.ended()
 
     def abandon(self) -> None:

@@ -14,10 +14,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from flowrt.store import Batch, CommitFailed, Fenced, Opened, OutcomeUnknown, StoreError
-from flowrt.store.transaction import Transaction
+from flowrt.store import Batch, Fenced, Opened, OutcomeUnknown, StoreError
+from flowrt.store.transaction import Transaction, refusal
 
 FORMAT = 1
+BUSY_SECONDS = 10.0
+"""How long to wait for another process's lock."""
+
 ROWS = 64
 """Rows of one multi-row statement; the rest goes one by one. (Measured: one statement for many rows
 gains 25 to 86 % over `executemany`.)"""
@@ -59,7 +62,9 @@ class SqliteStore:
     def _connect(self, path: Path, party: str | None) -> sqlite3.Connection:
         """A connection that keeps what it commits. Whose file it is, is looked at first: another
         program's database must stay as it is."""
-        db = sqlite3.connect(path, isolation_level=None, timeout=10, cached_statements=512)
+        db = sqlite3.connect(
+            path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=512
+        )
         try:
             db.execute("PRAGMA trusted_schema = OFF")
             if party is not None:
@@ -215,7 +220,8 @@ class SqliteStore:
         try:
             work.begin()
             if work.is_lost:
-                raise CommitFailed(f"a service's statement ended the transaction: {work.lost_by}")
+                text = f"a service's statement ended the transaction: {work.lost_by}"
+                raise refusal(work.lost_by, text)
             claimed = db.execute(
                 "UPDATE engine_node SET next_flow = ?, next_outbox = ?, commits = commits + 1 "
                 "WHERE epoch = ?",
@@ -226,7 +232,7 @@ class SqliteStore:
             self._write(db, batch)
         except sqlite3.Error as error:
             work.abandon()
-            raise CommitFailed(f"{self.path}: {error}") from error
+            raise refusal(error, f"{self.path}: {error}") from error
         except StoreError:
             work.abandon()
             raise
@@ -238,7 +244,7 @@ class SqliteStore:
             still_open = db.in_transaction
             work.abandon()
             if still_open:
-                raise CommitFailed(f"{self.path}: {error}") from error
+                raise refusal(error, f"{self.path}: {error}") from error
             raise OutcomeUnknown(f"{self.path}: {error}") from error
         finally:
             work.ended()

@@ -10,8 +10,33 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from flowrt.store import CommitFailed
+from flowrt.store import CommitFailed, Unwritable
 from flowrt.store.statements import Refused, check
+
+
+_STORES = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+}
+"""SQLite's codes for what is the database's trouble, and not the statement's."""
+
+
+def _is_the_stores(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _STORES
+
+
+def refusal(error: sqlite3.Error, text: str) -> CommitFailed:
+    """What refused a transaction, as the node must treat it."""
+    return Unwritable(text) if _is_the_stores(error) else CommitFailed(text)
 
 
 class Transaction:
@@ -24,7 +49,7 @@ class Transaction:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
-        self.lost_by = ""
+        self.lost_by = sqlite3.Error()
         """What the statement said that ended the transaction."""
         self._begun = False
 
@@ -34,13 +59,13 @@ class Transaction:
         return self._begun and not self.db.in_transaction
 
     def begin(self) -> None:
-        """Begin, unless it has begun. Raises CommitFailed if the store lets nobody write now."""
+        """Begin, unless it has begun. Raises Unwritable if the store lets nobody write now."""
         if self._begun:
             return
         try:
             self.db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise CommitFailed(str(error)) from error
+            raise refusal(error, str(error)) from error
         self._begun = True
 
     def savepoint(self) -> None:
@@ -60,7 +85,8 @@ class Transaction:
     def execute(
         self, sql: str, parameters: Sequence[Any], *, read_only: bool
     ) -> list[tuple[Any, ...]]:
-        """One statement of a service. Raises Refused for what a service may not do."""
+        """One statement of a service. Raises Refused for what a service may not do, Unwritable
+        when it is the store's trouble."""
         first = check(sql, read_only)
         if self.is_lost:
             raise Refused("an earlier statement has ended the transaction")
@@ -70,7 +96,10 @@ class Transaction:
             return self.db.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             if self.is_lost:
-                self.lost_by = str(error)
+                self.lost_by = error
+            if _is_the_stores(error):
+                raise Unwritable(str(error)) from error
+            if self.is_lost:
                 raise Refused(
                     f"the statement has ended the transaction, which is the engine's: {error}"
                 ) from error

@@ -1,0 +1,272 @@
+"""Words that do not belong where they stand: misspelt, reserved, from elsewhere, or not yet known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flowlang.diagnostics import closest
+from flowlang.parser.expected import either, phrases
+from flowlang.parser.scene import DECLARES, NOT_WORDS, OUTSIDE_OF_FLOW, Said, Scene
+from flowlang.parser.tokens import Token
+
+# --- what the language does not have yet ------------------------------------------------------
+
+_LATER_AT_START = frozenset(
+    {"ASK", "AWAIT", "CASE", "CLOSE", "ENUM", "INCLUDE", "MATCH", "MIGRATE", "PLAYS", "PROTOCOL"}
+    | {"START", "WAIT", "WITHIN"}
+)
+_LATER_AS_VALUE = frozenset({"ASK", "AWAIT", "PENDING", "START"})
+_LATER_TOP_WORDS = frozenset({"type", "schedule"})
+
+
+def later(scene: Scene) -> Said | None:
+    token, first, before = scene.token, scene.first, scene.before
+    after_first = scene.line[1] if len(scene.line) > 1 else None
+    if scene.at == 0 and token.kind in _LATER_AT_START:
+        if after_first is not None and after_first.kind in ("EQUAL", "DOT"):
+            return None
+        return _not_yet(token, token.text)
+    if scene.wants_value and token.kind in _LATER_AS_VALUE:
+        return _not_yet(token, token.text)
+    if scene.at and token.kind == "WITHIN" and not scene.wants_name:
+        return _not_yet(token, "within")
+    if scene.room == "file" and first.text in _LATER_TOP_WORDS and scene.at <= 1:
+        return _not_yet(first, first.text)
+    if first.text == "external" and scene.room == "service":
+        return _not_yet(first, "external")
+    if (
+        first.text == "key"
+        and scene.room == "flow"
+        and scene.at == 1
+        and token.kind in ("NAME", "TEXT")
+    ):
+        return _not_yet(first, "key")
+    if before is not None and before.text == "each" and token.kind == "NAME":
+        return _not_yet(before, "each")
+    if first.kind == "RECEIVE" and (
+        (scene.at == 1 and token.kind == "COLON")
+        or (scene.at == 2 and before is not None and before.kind == "FROM")
+    ):
+        return Said(
+            "F199",
+            first.span,
+            "a `receive` that chooses between several messages is not in the language yet",
+            "write `receive x: SomeMessage from session`",
+        )
+    if first.kind == "STARTABLE" and token.kind == "AS":
+        return _not_yet(token, "startable by … as …")
+    if first.kind == "STEP" and scene.at == 2 and token.kind == "LPAR":
+        return _not_yet(token, "step NAME(done, total)")
+    if token.kind == "WITH" and scene.value_complete and first.kind != "OPEN":
+        return _not_yet(token, "with")
+    return None
+
+
+def _not_yet(token: Token, what: str) -> Said:
+    hint = _INSTEAD.get(what)
+    return Said("F199", token.span, f"`{what}` is not in the language yet", hint)
+
+
+_INSTEAD = {
+    "ask": "ask a person through a service, and `receive` the answer",
+    "close": "a session ends when the block that opened it is left",
+    "each": "write a `for` loop over the list",
+    "enum": "use a record with a field that says which it is",
+    "external": "use a `write` operation; what leaves the node cannot be undone with the step",
+    "include": "use a file's declarations with `use`",
+    "match": "use `if` and `elif`",
+    "start": "call the flow with `subflow`",
+    "step NAME(done, total)": 'say it in the label: `step NAME: "{done} of {total}"`',
+    "wait": "use `sleep`",
+    "with": "make a new value, with all its fields",
+}
+
+
+# --- words from elsewhere ---------------------------------------------------------------------
+
+_DROPPED = ""
+# Words that begin a line elsewhere: what to do here, and the word that makes the line readable.
+_FOREIGN: dict[str, tuple[str, str | None]] = {
+    "assert": ("write `require … else SomeError(…)`", "REQUIRE"),
+    "async": ("every flow may wait; leave the word out", _DROPPED),
+    "class": ("declare a `record`, a `message` or a `flow`", None),
+    "const": ("write `let`", "LET"),
+    "def": (
+        "declare a flow with `flow Name():`; what is written in Python is declared with "
+        '`function name(…) -> T = python "module:name"`',
+        None,
+    ),
+    "do": ("write `while …:`", None),
+    "elseif": ("write `elif`", "ELIF"),
+    "elsif": ("write `elif`", "ELIF"),
+    "except": ("write `catch SomeError:`", "CATCH"),
+    "export": ("whatever is declared can be used elsewhere; leave the word out", _DROPPED),
+    "finally": ("sessions end by themselves when their block is left", "CATCH"),
+    "fn": ("write `flow Name():`", "FLOW"),
+    "for_each": ("write `for x in xs:`", "FOR"),
+    "foreach": ("write `for x in xs:`", "FOR"),
+    "from": ("write `use some.module: Name`", None),
+    "fun": ("write `flow Name():`", "FLOW"),
+    "func": ("write `flow Name():`", "FLOW"),
+    "import": ("write `use some.module: Name`", "USE"),
+    "interface": ("write `service Name:`", "SERVICE"),
+    "loop": ("write `while true:`", None),
+    "print": ('write `log info "…"`', None),
+    "private": ("leave the word out", _DROPPED),
+    "pub": ("whatever is declared can be used elsewhere; leave the word out", _DROPPED),
+    "public": ("whatever is declared can be used elsewhere; leave the word out", _DROPPED),
+    "raise": ("write `throw SomeError(…)`", "THROW"),
+    "repeat": ("write `while …:`", None),
+    "static": ("leave the word out", _DROPPED),
+    "struct": ("write `record Name:`", "RECORD"),
+    "switch": ("use `if` and `elif`", None),
+    "unless": ("write `if not …:`", None),
+    "until": ("write `while not …:`", None),
+    "val": ("write `let`", "LET"),
+    "yield": ("a flow gives back one result, with `return`", None),
+}
+
+
+def _foreign(scene: Scene) -> Said | None:
+    first = scene.first
+    if first.kind not in ("NAME", "FROM") or scene.at > 2 or first.text not in _FOREIGN:
+        return None
+    if first.kind == "FROM" and scene.room != "file":
+        return None
+    if scene.token.kind in ("EQUAL", "DOT"):
+        return None
+    hint, kind = _FOREIGN[first.text]
+    mended = None
+    if kind == _DROPPED:
+        mended = list(scene.line[1:])
+    elif kind is not None:
+        mended = scene.with_kind(0, kind)
+    word = "from … import" if first.kind == "FROM" else first.text
+    return Said("F115", first.span, f"`{word}` is not in this language", hint, mended)
+
+
+def _misspelt_first(scene: Scene) -> Said | None:
+    first = scene.first
+    if first.kind != "NAME":
+        return None
+    words = [kind.lower() for kind in scene.opening if kind.isalpha() and kind not in NOT_WORDS]
+    meant = closest(first.text, words)
+    if meant is None:
+        return None
+    mended = scene.with_kind(0, meant.upper())
+    if scene.reach(mended) <= max(scene.at, 1):
+        return None
+    return Said(
+        "F110",
+        first.span,
+        f"`{first.text}` is not a word of the language",
+        f"did you mean `{meant}`?",
+        mended,
+    )
+
+
+def _misspelt(scene: Scene) -> Said | None:
+    token = scene.token
+    if token.kind != "NAME" or scene.at == 0:
+        return None
+    words = [kind.lower() for kind in scene.accepted if kind.isalpha() and len(kind) > 1]
+    meant = closest(token.text, [word for word in words if word.upper() not in NOT_WORDS])
+    if meant is None:
+        return None
+    mended = scene.with_kind(scene.at, meant.upper())
+    if scene.reach(mended) <= scene.at + 1:
+        return None
+    return Said(
+        "F110",
+        token.span,
+        f"expected {either(phrases(scene))}, found `{token.text}`",
+        f"did you mean `{meant}`?",
+        mended,
+    )
+
+
+def _reserved(scene: Scene) -> Said | None:
+    """A word of the language where a name is wanted."""
+    token, first, after = scene.token, scene.first, scene.after
+    if scene.at == 1 and token.kind == "EQUAL" and first.kind in scene.reserved - {"LET", "VAR"}:
+        return _reserved_word(scene, 0)
+    assigned = scene.at == 0 and after is not None and after.kind == "EQUAL"
+    if token.kind in scene.reserved and (assigned or scene.wants_name):
+        return _reserved_word(scene, scene.at)
+    return None
+
+
+def _reserved_word(scene: Scene, index: int) -> Said:
+    token = scene.line[index]
+    return Said(
+        "F111",
+        token.span,
+        f"`{token.text}` is a word of the language, so it cannot be a name here",
+        "choose another name",
+        scene.with_kind(index, "NAME"),
+    )
+
+
+# --- lines in the wrong place -----------------------------------------------------------------
+
+
+def _misplaced(scene: Scene) -> Said | None:
+    """A line that would be right somewhere else."""
+    first = scene.first
+    if first.kind in ("ELIF", "ELSE") and scene.at == 0:
+        return Said("F125", first.span, f"this `{first.text}` has no `if` before it")
+    if first.kind == "CATCH" and scene.at == 0:
+        return Said("F125", first.span, "this `catch` has no `try` before it")
+    if scene.room == "file":
+        return _misplaced_statement(scene)
+    if first.kind in DECLARES and scene.at <= 1 and _declares(scene):
+        return Said(
+            "F126",
+            first.span,
+            f"a `{first.text}` is declared at the left margin, not inside something else",
+            "move it out of this block, and all that belongs to it",
+        )
+    header = first.kind in ("STEPS", "RESPONDS", "STARTABLE") and scene.at == 0
+    if header or (first.kind == "VERSION" and scene.at == 1 and scene.token.kind == "NUMBER"):
+        return Said(
+            "F143",
+            first.span,
+            f"`{first.text}` belongs at the top of a flow, before its first statement",
+            "move this line there",
+        )
+    return None
+
+
+def _declares(scene: Scene) -> bool:
+    return len(scene.line) > 2 and scene.line[1].kind == "NAME"
+
+
+def _misplaced_statement(scene: Scene) -> Said | None:
+    first = scene.first
+    second = scene.line[1] if len(scene.line) > 1 else None
+    assigned = second is not None and second.kind in ("EQUAL", "LPAR", "DOT")
+    if (scene.at == 0 and first.kind in _STATEMENTS) or (scene.at <= 1 and assigned):
+        return Said(
+            OUTSIDE_OF_FLOW,
+            first.span,
+            "a statement cannot stand at the left margin, outside of a flow",
+            "indent it below the `flow …:` line that it belongs to",
+        )
+    return None
+
+
+_STATEMENTS = frozenset(
+    {"BREAK", "CHECKPOINT", "CONTINUE", "FOR", "HOLD", "IF", "LET", "LOG", "OPEN", "PASS"}
+    | {"RECEIVE", "REQUIRE", "RESPONDS", "RETURN", "SEND", "SLEEP", "STARTABLE", "STEP", "STEPS"}
+    | {"SUBFLOW", "THROW", "TRY", "VAR", "WHILE"}
+)
+
+
+RULES: tuple[Callable[[Scene], Said | None], ...] = (
+    _misplaced,
+    _foreign,
+    _misspelt,
+    _misspelt_first,
+    _reserved,
+)
+"""Each says what is wrong if it knows; the first that does is right."""
