@@ -42,7 +42,7 @@ PATIENCE_S = 30.0
 BURST = 12
 """A worker is killed fewer than this many commits after the trade that was chosen for it."""
 
-RESERVE = 8
+RESERVE = 10
 """With fewer trades left than this and half the kills that are due, a worker is killed at its next
 commit, so that each kill finds trades under way."""
 
@@ -338,8 +338,10 @@ def _watch(
             if not due or not left or fact["tell"] != "commit":
                 continue
             commits -= day.over >= mark
-            if commits <= 0 or left <= RESERVE + due // 2:
-                time.sleep(pause)  # Somewhere between two commits, or in the middle of the next.
+            few = left <= RESERVE + due // 2
+            if few or commits <= 0:
+                # Somewhere between two commits, or in the middle of the next.
+                time.sleep(0 if few else pause)
                 worker.kill()
                 return True
     if guard.tripped:

@@ -246,7 +246,14 @@ class Calls:
                 f"`{called}` has no `{argument.name}`",
                 hint or signature,
             )
-        elif number == len(slots) and not named:  # After a name, the parser has said so.
+        elif named:
+            report(
+                "F315",
+                argument.span,
+                "an argument without a name cannot follow one with a name",
+                "give it its name, as in `name=value`",
+            )
+        elif number == len(slots):
             report(
                 "F313",
                 argument.span,

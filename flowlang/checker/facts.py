@@ -93,13 +93,15 @@ class Meeting:
         self._before: list[Path] = []
         self._shared: set[Path] | None = None
         self._gone: set[Path] = set()
+        self._interrupted: set[Path] = set()
 
     def reach(self, mark: int) -> None:
         """The way that began at `mark` ends here and goes on to the meeting point. What was learnt
         between the parting and `mark` holds on this way and on all that follow."""
         facts = self._facts
         changed = facts.changed(mark)
-        self._gone.update(path for path, learnt in changed.items() if not learnt)
+        self._gone.update(path for path in changed if path not in facts)
+        self._gone.update(path for path in self._interrupted if path not in facts)
         if self._shared is None:
             self._before = [p for p, learnt in facts.changed(self._start, mark).items() if learnt]
             self._shared = {path for path in changed if path in facts}
@@ -113,7 +115,7 @@ class Meeting:
         facts.undo(self._start)
         mark = facts.mark()
         facts.forget(variables)
-        self._gone.update(facts.changed(mark))
+        self._interrupted = set(facts.changed(mark))
 
     def meet(self) -> None:
         """From here on holds what held at the end of every way."""

@@ -45,22 +45,19 @@ class _Made:
         self._module = module
         self._scope = scope
         self._errors = [error.name for error in module.errors] + list(module.used_errors)
-        # A default is computed when its class is made, so it may use only what stands above it.
-        self._above: set[str] = set()
 
     # --- records and errors -----------------------------------------------------------------
 
     def record(self, record: machine.Record) -> Block:
         name = self._scope.named(record.name)
         base = "rt.Message" if record.kind == "message" else "rt.Value"
-        shown: dict[str, Any] = {
+        shown = {
             "header": _class_header(0, name, base, _FROZEN),
             "doc": _doc(4, record.doc),
             "wire": self._wire(record.name) if record.kind == "message" else "",
             "fields": self._fields(4, record.fields),
             "finite": self._finite(8, record.fields),
         }
-        self._above.add(record.name)
         return Block("record", shown)
 
     def _wire(self, qualified: str) -> str:
@@ -86,21 +83,14 @@ class _Made:
         return page.lines
 
     def _has_default(self, field: machine.Field) -> bool:
-        """Whether Python's class gets the default too: one that is shared must not change, and
-        what it is made of must exist. A flow's own `New` has every argument in any case."""
+        """Whether Python's class gets the default too, which must be a value that cannot change.
+        A flow's own `New` has every argument in any case."""
         if field.default is None:
             return False
-        for at in walk.within(field.default):
-            match at:
-                case machine.Const() | machine.Items() | machine.Entries(entries=()):
-                    pass
-                case machine.New(type=name):
-                    own = name.rpartition(".")[0] == self._module.module
-                    if own and name not in self._above:
-                        return False
-                case _:
-                    return False
-        return True
+        return all(
+            isinstance(at, machine.Const | machine.Items) or at == machine.Entries(())
+            for at in walk.within(field.default)
+        )
 
     def _finite(self, indent: int, fields: Sequence[machine.Field]) -> list[str]:
         page = Page(indent)
@@ -202,7 +192,7 @@ class _Made:
         where = f"{self._module.source}:{service.place.line}"
         shown = {
             "header": _class_header(0, name, "typing.Protocol", ()),
-            "doc": _doc(4, service.doc or f"{where}  {service.place.text}"),
+            "doc": _doc(4, service.doc or words.cut(f"{where}  {service.place.text}", 78)),
             "methods": [self._method(operation) for operation in service.operations],
             "key": "\n".join(page.lines),
         }
@@ -312,7 +302,7 @@ class _Made:
         put.put("place: typing.ClassVar[str] = ", Atom(words.text(place)))
         return {
             "header": _class_header(4, name, "rt.State", (*_FROZEN, ("tag", Atom(str(state.tag))))),
-            "doc": _doc(8, f"{place}  {state.place.text}"),
+            "doc": _doc(8, words.cut(f"{place}  {state.place.text}", words.WIDTH - 14)),
             "place": "\n".join(put.lines),
             "fields": page.lines,
         }

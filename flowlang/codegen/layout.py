@@ -93,14 +93,42 @@ def _in_brackets(indent: int, prefix: str, tree: Tree, suffix: str) -> list[str]
 
 
 def _chain_statement(indent: int, prefix: str, tree: Chain, suffix: str) -> list[str]:
-    """Operands below each other, in brackets."""
+    """Operands below each other, in brackets; or the last operand cut, if it has brackets and is
+    the only one after the first."""
     if len(tree.operators) == 1:
-        # With a call at one end, a formatter may prefer to cut that call instead.
-        for at, operand in enumerate(tree.operands):
-            text = tree.operand_text(at)
-            if "(" in text or "[" in text or "{" in text:
-                raise Unfit(tree if tree.lazy and at else operand)
+        left, right = tree.operand_text(0), tree.operand_text(1)
+        if _has_brackets(left):
+            raise Unfit(tree.operands[0])
+        if _has_brackets(right):
+            lead = f"{prefix}{left} {tree.operators[0]} "
+            return _last_cut(indent, lead, tree, suffix)
     return _cut(indent, f"{prefix}(", [("", tree)], f"){suffix}", 0)
+
+
+def _last_cut(indent: int, lead: str, tree: Chain, suffix: str) -> list[str]:
+    operand = tree.operands[1]
+    unfit = Unfit(tree if tree.lazy else operand)
+    if tree.operand_text(1) != operand.text:
+        if indent + width(lead) + 1 > WIDTH:
+            raise unfit
+        try:
+            return _cut(indent, f"{lead}(", [("", operand)], f"){suffix}", 0)
+        except Unfit:
+            raise unfit from None
+    match operand:
+        case Call() | Tuple() | Dict() if parts(operand):
+            if indent + width(lead + _opening(operand)) <= WIDTH:
+                try:
+                    return item(operand, indent, lead, suffix, 0)
+                except Unfit:
+                    raise unfit from None
+        case _:
+            pass  # Where others would be cut is not certain.
+    raise unfit
+
+
+def _has_brackets(text: str) -> bool:
+    return "(" in text or "[" in text or "{" in text
 
 
 def item(tree: Tree, indent: int, lead: str, tail: str, cuts: int) -> list[str]:

@@ -80,10 +80,12 @@ class Steps:
     def _case(self, case: nesting.Case) -> None:
         page, state = self._page, case.state
         self._known = NOTHING
-        self._line = state.place.line
         if state.tag is None:
+            self._line = 0
             page.open(f"case {words.text(state.name)}:")
         else:
+            # The state's own line stands at its class.
+            self._line = state.place.line
             page.open(f"case {self._state(state.name)}():")
         for name in state.keeps:
             if name in self._read:
@@ -173,6 +175,9 @@ class Steps:
 
     def _guarded(self, guarded: Guarded) -> None:
         page = self._page
+        if _is_calm(guarded.body):
+            self._stretch(guarded.body)
+            return
         if guarded.catches:
             page.open("try:")
         if guarded.checks:
@@ -539,6 +544,18 @@ def _bindings(machine_: machine.Machine) -> Counter[str]:
             if isinstance(action, machine.Assign | machine.Open | machine.For):
                 found[action.name] += 1
     return found
+
+
+def _is_calm(stretch: Stretch) -> bool:
+    """Whether nothing in it can fail, so that nobody need catch anything there."""
+    state = stretch.state
+    delivers = state.awaits is not None and not isinstance(
+        state.awaits, machine.AwaitCheckpoint | machine.AwaitTime | machine.AwaitOperator
+    )
+    goes_on = isinstance(stretch.ending, Wait | Jump | Fall)
+    computed = walk.ending_expressions(state)
+    nothing = not (delivers or state.actions or stretch.below)
+    return nothing and goes_on and all(map(is_quiet, computed))
 
 
 def _may_fault(body: Iterable[machine.Action]) -> bool:

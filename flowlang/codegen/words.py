@@ -166,8 +166,12 @@ def width(line: str) -> int:
 def comment(indent: int, said: str) -> str:
     """A line of comment, cut to the width of a page."""
     line = f"{' ' * indent}# {_harmless(said)}".rstrip()
-    room = max(WIDTH, indent + 40)
-    return line if len(line) <= room else line[: room - 1].rstrip() + "…"
+    return cut(line, max(WIDTH, indent + 40))
+
+
+def cut(said: str, room: int) -> str:
+    """The beginning of what is too long."""
+    return said if len(said) <= room else said[: room - 1].rstrip() + "…"
 
 
 def _harmless(said: str) -> str:

@@ -72,14 +72,15 @@ _MOST = 4
 
 
 def expected(scene: Scene) -> Said:
+    """The general thing to say."""
     token, before = scene.token, scene.before
     if scene.at == 0:
         return _unexpected_line(scene)
     wanted = phrases(scene)
-    message = f"expected {either(phrases)}"
+    message = f"expected {either(wanted)}"
     if (scene.wants_value or scene.wants_name) and before is not None and before.text:
         message += f" after {shown(before)}"
-    if phrases == ["`:`"] and token.kind == "NEWLINE":
+    if wanted == ["`:`"] and token.kind == "NEWLINE":
         message += " at the end of this line"
     return Said("F100", token.span, message + scene.found, _remedy(scene))
 
@@ -90,11 +91,11 @@ def phrases(scene: Scene) -> list[str]:
     kind = before.kind if before is not None else ""
     if scene.first.kind == "VERSION" and scene.at == 1:
         return ["a number"]
-    phrases = []
+    found = []
     if scene.wants_value:
-        phrases.append(_VALUES.get(kind, "a value"))
+        found.append(_VALUES.get(kind, "a value"))
     elif "NAME" in accepted:
-        phrases.append(_name_wanted(scene, kind))
+        found.append(_name_wanted(scene, kind))
     skipped: set[str] = set()
     if "NAME" in accepted:
         skipped |= _ALSO_NAMES
@@ -111,8 +112,8 @@ def phrases(scene: Scene) -> list[str]:
     if scene.first.kind in ("LET", "VAR") and "EQUAL" in accepted:
         skipped.add("COLON")  # a type may be given, but nobody must
     words = _WORDS | {"COLON": _colon(scene)}
-    phrases += [words[word] for word in _WORDS if word in accepted - skipped]
-    return phrases[:_MOST] or ["something else"]
+    found += [words[word] for word in _WORDS if word in accepted - skipped]
+    return found[:_MOST] or ["something else"]
 
 
 def _colon(scene: Scene) -> str:
@@ -143,10 +144,11 @@ def _name_wanted(scene: Scene, kind: str) -> str:
     return _NAMES.get(kind, "a name")
 
 
-def either(phrases: list[str]) -> str:
-    if len(phrases) == 1:
-        return phrases[0]
-    return f"{', '.join(phrases[:-1])} or {phrases[-1]}"
+def either(found: list[str]) -> str:
+    """`a, b or c`."""
+    if len(found) == 1:
+        return found[0]
+    return f"{', '.join(found[:-1])} or {found[-1]}"
 
 
 _REMEDIES = {

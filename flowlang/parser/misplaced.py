@@ -1,4 +1,4 @@
-"""Words that do not belong where they stand: misspelt, reserved, from elsewhere, or not yet known."""
+"""Words and lines where they do not belong: misspelt, reserved, foreign, or not yet known."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _LATER_TOP_WORDS = frozenset({"type", "schedule"})
 
 
 def later(scene: Scene) -> Said | None:
+    """What is said about a construct that the language does not have yet."""
     token, first, before = scene.token, scene.first, scene.before
     after_first = scene.line[1] if len(scene.line) > 1 else None
     if scene.at == 0 and token.kind in _LATER_AT_START:
@@ -34,13 +35,9 @@ def later(scene: Scene) -> Said | None:
         return _not_yet(first, first.text)
     if first.text == "external" and scene.room == "service":
         return _not_yet(first, "external")
-    if (
-        first.text == "key"
-        and scene.room == "flow"
-        and scene.at == 1
-        and token.kind in ("NAME", "TEXT")
-    ):
-        return _not_yet(first, "key")
+    if first.text == "key" and scene.room == "flow" and token is after_first:
+        if token.kind in ("NAME", "TEXT"):
+            return _not_yet(first, "key")
     if before is not None and before.text == "each" and token.kind == "NAME":
         return _not_yet(before, "each")
     if first.kind == "RECEIVE" and (
@@ -238,7 +235,9 @@ def _misplaced(scene: Scene) -> Said | None:
 
 
 def _declares(scene: Scene) -> bool:
-    return len(scene.line) > 2 and scene.line[1].kind == "NAME"
+    """Whether the line goes on like a declaration, not like a field of that name."""
+    kinds = [token.kind for token in scene.line[1:3]]
+    return kinds[:1] == ["NAME"] and kinds[-1] in ("COLON", "LPAR", "DOT")
 
 
 def _misplaced_statement(scene: Scene) -> Said | None:

@@ -88,6 +88,7 @@ class Scene:
         """Whether a value stands before the token, to which an operator could be added."""
         return {"PLUS", "DOT"} <= self.accepted
 
+    @property
     def touches(self) -> bool:
         """Whether no blank is between the token and the one before it."""
         before = self.before
@@ -100,7 +101,7 @@ class Scene:
         for token in self.line[: self.at]:
             if token.kind in ("LPAR", "LSQB", "LBRACE"):
                 opened.append(token.kind)
-            elif token.kind in ("RPAR", "RSQB", "RBRACE"):
+            elif token.kind in ("RPAR", "RSQB", "RBRACE") and opened:
                 opened.pop()
         return opened[-1] if opened else ""
 
@@ -110,6 +111,7 @@ class Scene:
         return "" if self.token.kind in ("NEWLINE", END) else f", found {shown(self.token)}"
 
     def with_kind(self, index: int, kind: str) -> list[Token]:
+        """The line with another kind of token at `index`."""
         line = list(self.line)
         line[index] = line[index]._replace(kind=kind)
         return line

@@ -13,7 +13,7 @@ from flowlang.source import Span
 def _wrong_literal(scene: Scene) -> Said | None:
     """A text cut short by a `"` inside its braces reads like a text and a stray word."""
     before = scene.before
-    if before is None or before.kind != "TEXT" or not scene.touches():
+    if before is None or before.kind != "TEXT" or not scene.touches:
         return None
     wrong = literals.parts_of(before.text)
     if not isinstance(wrong, literals.Wrong):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import heapq
+import itertools
 import logging
 import traceback
 import weakref
@@ -36,7 +37,7 @@ from flowrt.core.values import (
 from flowrt.handle import Handle, NodeStopped
 from flowrt.outbox import Outbox, packed_ack, unpack
 from flowrt.services import StepTx, bind, find_functions, set_up
-from flowrt.store import Batch, CommitFailed, Fenced, OutcomeUnknown, Store, StoreError
+from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
 from flowrt.transport import Network
 from flowrt.turn import Job, Packet, Turn
 
@@ -45,6 +46,9 @@ BATCH = 512
 
 LIVE = 8192
 """How many decoded flows are kept between their steps; the others are in the store alone."""
+
+ATTEMPTS = 4
+"""How often in a row the store may be in trouble before the node stops."""
 
 _LOG = logging.getLogger("flowrt.node")
 _FLOW_LOG = logging.getLogger("flowrt.flow")
@@ -85,13 +89,12 @@ class Loop:
         self._next_flow = 1
         self._next_outbox = 1
         self._peers: dict[str, Peer] = {}
-        # What a refused batch took, to be taken again one by one; whether the first of it was
-        # refused alone already; what was refused twice alone, and why.
-        self._again: collections.deque[Job | Packet] = collections.deque()
-        self._refused_alone = False
+        # What refused batches took, each part to be taken again by itself; what was refused alone,
+        # and why; how often in a row something was refused.
+        self._again: collections.deque[list[Job | Packet]] = collections.deque()
         self._suspect: tuple[Job | Packet, StoreError] | None = None
         self._refused: StoreError | None = None
-        self._was_suspect = False
+        self._refusals = 0
         self._taking: Turn | None = None
         self._stopped: Exception | None = None
         find_functions(self.registry.classes.values())
@@ -126,11 +129,11 @@ class Loop:
         try:
             self._take_all(turn, self._limit if limit is None else limit)
             self._commit(turn)
-        except Fenced as error:
-            self._stop(NodeStopped(f"{self.party.name}: {error}"))
-            self.refuse_if_stopped()
         except (OutcomeUnknown, CommitFailed) as error:
             self._recover(turn, error)
+        except StoreError as error:
+            self._stop(NodeStopped(f"{self.party.name}: {error}"))
+            self.refuse_if_stopped()
         else:
             self._tell(turn)
         self._taking = None
@@ -142,20 +145,24 @@ class Loop:
         )
 
     def _take_all(self, turn: Turn, limit: int) -> None:
-        """Step whatever is ready, up to `limit` events; alone while a refused batch is searched."""
-        self._was_suspect = self._suspect is not None
+        """Step whatever is ready, up to `limit` events; while a refused batch is searched, only a
+        part of that."""
         if self._suspect is not None:
             item, self._refused = self._suspect
-            self._suspect = None
+            turn.taken.append(item)
             self._take(item, turn)
             self._refused = None
             return
         if self._again:
-            self._take(self._again.popleft(), turn)
+            turn.taken += self._again.popleft()
+            for item in turn.taken:
+                self._take(item, turn)
             return
         while limit > 0 and (self._inbound or self._ready):
             limit -= 1
-            self._take(self._inbound.popleft() if self._inbound else self._ready.popleft(), turn)
+            item = self._inbound.popleft() if self._inbound else self._ready.popleft()
+            turn.taken.append(item)
+            self._take(item, turn)
 
     def next_due(self) -> int | None:
         """When `turn` will have something to do though nothing arrives (microseconds; 0: now)."""
@@ -171,7 +178,6 @@ class Loop:
         self._outbox.send_again(self._transport, now_us)
 
     def _take(self, item: Job | Packet, turn: Turn) -> None:
-        turn.taken.append(item)
         if type(item) is Job:
             self._step(item, turn)
         else:
@@ -268,7 +274,7 @@ class Loop:
             data = self._bytes_of(flow_id, checkpoint, commit, turn) if commit else None
         except NotTaken:
             return
-        except CommitFailed:
+        except Unwritable:
             raise  # The store's trouble, not this flow's.
         except Exception as error:
             tx.finish(keep=False)
@@ -455,7 +461,8 @@ class Loop:
 
     def _tell(self, turn: Turn) -> None:
         now_us = turn.batch.now_us
-        self._refused_alone = False
+        self._refusals = 0
+        self._suspect = None
         for outbox_id, peer, frame in turn.batch.outbox:
             self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
         for peer, ids in turn.acks.items():
@@ -518,37 +525,42 @@ class Loop:
         """The commit was refused, or nobody knows: what is in memory is worth nothing now.
 
         Go back to the store; if it has the batch after all, tell it. If not, take the same events
-        one by one, so that the one that spoils its batch is found. One that is refused twice alone
-        is its own flow's trouble, and goes to the hospital: a store that was only busy would have
-        recovered. If even that cannot be written, the node stops.
+        again: all of them when it was the store's trouble; else half of them and then the others,
+        so that the one that spoils its batch is found. One that is refused alone is its own flow's
+        trouble, and goes to the hospital. If even that cannot be written, or the store's trouble
+        does not pass, the node stops.
         """
         _LOG.error("%s: a batch of %d was refused: %s", self.party.name, len(turn.taken), error)
+        self._refusals += 1
+        self._tx.forget()
         commits, next_flow = self._commits, self._next_flow
         started = [job for job in self._ready if job.event is not RESUME]
         self._live.clear()
         self._ready.clear()
         self._ready.extend(started)
         self._timers.clear()
+        blameless = isinstance(error, Unwritable | OutcomeUnknown)
         try:
             self._open_store()
             written = self._commits != commits
-            if (self._was_suspect or not turn.taken) and not written:
+            hopeless = self._refusals >= ATTEMPTS if blameless else self._suspect is not None
+            if hopeless and not written:
                 raise error
         except StoreError as worse:
             self._stop(NodeStopped(f"{self.party.name}: the store cannot be written: {worse}"))
             self.refuse_if_stopped()
         self._next_flow = max(self._next_flow, next_flow)  # Some are promised to waiting starts.
         self._outbox.send_all(self._transport, self._clock())
+        taken = turn.taken
         if written:
             self._tell(turn)
-        elif len(turn.taken) > 1:
-            self._again.extendleft(reversed(turn.taken))
-        elif self._refused_alone:
-            self._refused_alone = False
-            self._suspect = (turn.taken[0], error)
+        elif blameless:
+            if self._suspect is None:
+                self._again.appendleft(taken)
+        elif len(taken) > 1:
+            self._again.extendleft((taken[len(taken) // 2 :], taken[: len(taken) // 2]))
         else:
-            self._refused_alone = True
-            self._again.appendleft(turn.taken[0])
+            self._suspect = (taken[0], error)
 
     # --- from outside ---
 
@@ -572,7 +584,7 @@ class Loop:
         self._transport.close()
         self._store.close()
         taken = self._taking.taken if self._taking is not None else ()
-        for job in (*self._ready, *self._again, *taken):
+        for job in (*self._ready, *itertools.chain(*self._again), *taken):
             if type(job) is Job and job.waiter is not None and not job.waiter.done():
                 job.waiter.set_exception(reason)
         for handle in list(self._handles.values()):

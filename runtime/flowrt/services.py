@@ -74,6 +74,13 @@ class StepTx:
         if refused is not None:
             raise refused
 
+    def forget(self) -> None:
+        """The transaction is gone, whatever a step was doing in it."""
+        self._begun = False
+        self._refused = None
+        self._depth = 0
+        self._read_only = True
+
     def finish(self, keep: bool) -> None:
         """End of the step: keep what its operations wrote, or undo it."""
         if self._begun:

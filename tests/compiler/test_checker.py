@@ -3147,6 +3147,20 @@ NARROWED = {
             y = x
         log info y
     """,
+    "assigned in a try and wherever it is left": """
+        var y = x
+        if y == none:
+            y = "a"
+        try:
+            y = found(1)
+            checkpoint
+            y = "b"
+        catch SessionEnded:
+            y = "c"
+        catch Malformed:
+            return
+        log info y
+    """,
     "after a try": """
         try:
             require x != none else Refused()
@@ -3197,6 +3211,18 @@ NOT_NARROWED = {
                 y = line.note
             catch SessionEnded:
                 log info y
+    """,
+    "assigned in a try, and left as it was found": """
+        var y = x
+        if y == none:
+            y = "a"
+        try:
+            y = found(1)
+            checkpoint
+            y = "b"
+        catch SessionEnded:
+            pass
+        log info y
     """,
     "a loop that is left early": """
         var y: Text? = none
@@ -3349,6 +3375,15 @@ TRUSTED = {
         while sum < 10:
             let more = p.price
             sum = sum + 1
+        subflow Take(sum)
+    """,
+    "a new value wherever a try is left": """
+        var sum = p.price
+        try:
+            checkpoint
+            sum = 1
+        catch SessionEnded:
+            sum = 2
         subflow Take(sum)
     """,
     "a caught error, in logs and errors": """

@@ -52,12 +52,17 @@ PROGRAMS = [
     tuple(case.split("---\n", 1))
     for case in ONE_MISTAKE.read_text("utf-8").removeprefix("===\n").split("===\n")
 ]
-
-
-@pytest.mark.skipif(not os.environ.get("UPDATE_EXPECT"), reason="UPDATE_EXPECT is not set")
-def test_write_the_texts_anew() -> None:
-    cases = [f"===\n{program}---\n{said(program)}" for program, _ in PROGRAMS]
-    ONE_MISTAKE.write_text("".join(cases), "utf-8")
+if os.environ.get("UPDATE_EXPECT"):
+    PROGRAMS = [(program, said(program)) for program, _ in PROGRAMS]
+    ONE_MISTAKE.write_text("".join(f"===\n{one}---\n{two}" for one, two in PROGRAMS), "utf-8")
+# A docstring without end takes the rest of the file.
+BEFORE_OTHERS = [one for one, two in PROGRAMS if "F014" not in two]
+# The start of a file is a place of its own.
+BEHIND_OTHERS = [
+    one
+    for one, two in PROGRAMS
+    if not re.search("F014|F140", two) and not one.startswith(("use ", " "))
+]
 
 
 @pytest.mark.parametrize(("program", "expected"), PROGRAMS)
@@ -66,12 +71,9 @@ def test_one_mistake_is_said_once(program: str, expected: str) -> None:
     assert len(codes(program)) == 1
 
 
-@pytest.mark.parametrize(("program", "expected"), PROGRAMS)
-def test_the_next_flow_is_in_the_tree(program: str, expected: str) -> None:
-    if codes(program) == ["F014"]:
-        pytest.skip("a docstring without end takes the rest of the file")
-    late = "flow Late() -> Int:\n    return 1\n"
-    parsed = read(program + late)
+@pytest.mark.parametrize("program", BEFORE_OTHERS)
+def test_the_next_flow_is_in_the_tree(program: str) -> None:
+    parsed = read(program + "flow Late() -> Int:\n    return 1\n")
     assert [found.message for found in parsed.diagnostics] == [
         found.message for found in read(program).diagnostics
     ]
@@ -80,14 +82,12 @@ def test_the_next_flow_is_in_the_tree(program: str, expected: str) -> None:
     assert (last.name, last.broken, names(last.body)) == ("Late", False, ["Return"])
 
 
-@pytest.mark.parametrize(("program", "expected"), PROGRAMS)
-def test_the_flow_before_is_in_the_tree(program: str, expected: str) -> None:
-    if codes(program) in (["F140"], ["F014"], ["F104"]) or program.startswith("use "):
-        pytest.skip("it is a mistake about the start of a file")
-    early = "flow Early() -> Int:\n    return 1\n"
-    parsed = read(early + program)
-    assert len(parsed.diagnostics) == 1
-    assert parsed.diagnostics[0].message == read(program).diagnostics[0].message
+@pytest.mark.parametrize("program", BEHIND_OTHERS)
+def test_the_flow_before_is_in_the_tree(program: str) -> None:
+    parsed = read("flow Early() -> Int:\n    return 1\n" + program)
+    assert [found.message for found in parsed.diagnostics] == [
+        found.message for found in read(program).diagnostics
+    ]
     first = parsed.file.declarations[0]
     assert isinstance(first, syntax.Flow)
     assert (first.name, first.broken) == ("Early", False)
@@ -202,16 +202,14 @@ flow F(a: Int):
 
 class X:
     def f(self):
-        return self.x[
+        return self.x
 """
     parsed = read(text)
     assert [(d.code, d.span.line) for d in parsed.diagnostics] == [
         ("F199", 1),
         ("F199", 6),
         ("F115", 13),
-        ("F105", 15),
-    ][: len(parsed.diagnostics)]
-    assert len(parsed.diagnostics) == 3 or parsed.diagnostics[3].code == "F105"
+    ]
     assert "Decision" in parsed.file.broken_names
     (flow,) = parsed.file.declarations
     assert isinstance(flow, syntax.Flow)

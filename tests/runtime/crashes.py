@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 from flowrt.core.engine import Outcome
 from flowrt.core.values import decode
 from flowrt.node import Handle, Node
-from flowrt.store import Batch, CommitFailed, Opened, OutcomeUnknown, Store
+from flowrt.store import Batch, Opened, OutcomeUnknown, Store, StoreError, Unwritable
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.store.sqlite import SqliteStore
 from flowrt.transport.memory import MemoryNetwork
@@ -86,7 +86,7 @@ class Power:
         if fate == "after":
             raise Crash
         if fate == "refused":
-            raise CommitFailed("the store refused it")
+            raise Unwritable("the store was busy")
         if fate is not None:
             raise OutcomeUnknown("nobody knows")
 
@@ -193,12 +193,16 @@ class World:
     def node(self, party: str) -> Node:
         """The party's node; opened, as often as it takes, if it has none."""
         member = self.members[party]
-        while member.node is None:
+        for _ in range(10):
+            if member.node is not None:
+                return member.node
             try:
                 self._open(member)
-            except Crash:
+            except (Crash, StoreError) as error:
+                if isinstance(error, StoreError) and not self.power.fail:
+                    raise
                 self._crashed(member)
-        return member.node
+        raise AssertionError(f"{party} cannot open its store")
 
     def handle(self, start: Start) -> Handle[Any]:
         """The handle of a flow that was started."""

@@ -13,7 +13,6 @@ from typing import Any
 from flowrt.store import CommitFailed, Unwritable
 from flowrt.store.statements import Refused, check
 
-
 _STORES = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
