@@ -40,11 +40,11 @@ PATIENCE_S = 30.0
 """How long a worker may say nothing before the demo gives up on it."""
 
 BURST = 12
-"""A worker is killed fewer than this many commits after the trade that was chosen for it."""
+"""A worker is killed at most this many commits after the trade that was chosen for it."""
 
-RESERVE = 10
-"""With fewer trades left than this and half the kills that are due, a worker is killed at its next
-commit, so that each kill finds trades under way."""
+RESERVE = 5
+"""With fewer trades left than this and a quarter of the kills that are due, a worker is killed at
+its next commit, so that each kill finds trades under way."""
 
 EARLY = 0.1
 """How often a worker is killed while it starts, before it has opened its databases."""
@@ -117,6 +117,7 @@ class Tally:
         self.kills: list[Kill] = []
         self.unseen = 0  # kills since the databases were last opened
         self.over = 0  # trades whose flow has ended; `ends` has those that a worker told of
+        self.flying: set[int] = set()  # flows of the trades under way
         self.flows_resumed = 0
         self.resting: list[int] = []
         self.opened = False
@@ -128,6 +129,7 @@ class Tally:
             case "opened":
                 # Nothing has run since the kill, so what lives now was in flight then.
                 self.over = fact["begun"] - fact["in_flight"]
+                self.flying = {flow_id for flow_id, *_ in fact["moves"][SELLER]}
                 self.kills += [Kill(self.over, fact["in_flight"])] * self.unseen
                 self.flows_resumed += fact["flows"] if self.unseen else 0
                 self.unseen = 0
@@ -135,13 +137,21 @@ class Tally:
             case "commit":
                 self.resting += fact["resting"]
                 if fact["party"] == SELLER:
-                    self.over += sum(outcome is not None for *_, outcome in fact["moves"])
+                    self._fly(fact["moves"])
             case "ended":
                 self.ends[fact["order"]] = fact["end"]
                 if fact["transaction"] is not None:
                     self.transactions[fact["order"]] = fact["transaction"]
             case "closed":
                 self.closed = True
+
+    def _fly(self, moves: list[Any]) -> None:
+        for flow_id, *_, outcome in moves:
+            if outcome is None:
+                self.flying.add(flow_id)
+            else:
+                self.flying.discard(flow_id)
+                self.over += 1
 
     @property
     def killed(self) -> int:
@@ -322,8 +332,8 @@ def _watch(
         return True
     # The kills are spread over the trades that are left; then some commits more.
     share = (day.trades - day.over) / (due + 1)
-    mark = day.over + chance.uniform(0, 1.5) * share
-    commits = chance.randrange(1, BURST)
+    mark = day.over + chance.random() * share
+    commits = chance.randint(1, max(1, min(BURST, round(2 * share))))
     pause = chance.random() * 0.01
     assert worker.stdout is not None
     with Guard(worker) as guard:
@@ -334,11 +344,11 @@ def _watch(
             fact = json.loads(line)
             day.take(fact)
             view.fact(day, fact)
-            left = day.trades - day.over
-            if not due or not left or fact["tell"] != "commit":
+            if not due or not day.flying or fact["tell"] != "commit":
                 continue
+            left = day.trades - day.over
             commits -= day.over >= mark
-            few = left <= RESERVE + due // 2
+            few = left <= RESERVE + due // 4
             if few or commits <= 0:
                 # Somewhere between two commits, or in the middle of the next.
                 time.sleep(0 if few else pause)

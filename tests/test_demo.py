@@ -223,7 +223,7 @@ def test_the_trees_show_each_party_and_flow() -> None:
             "in_flight": 0,
             "flows": 1,
             "begun": 0,
-            "moves": {"notary": [(7, 0, "Checking the transaction", None)]},
+            "moves": {"seller": [], "notary": [(7, 0, "Checking the transaction", None)]},
         },
         _moved("seller", 1, 0, "Offering P-1 for 950 EUR"),
         _moved("seller", 1, 1, "Waiting for the buyer's proposal"),

@@ -75,8 +75,8 @@ def test_every_construct_is_generated() -> None:
     found: Count = collections.Counter()
     for number in range(800):
         program = seeded(number)
-        file, _ = trial.understood(program)
-        found.update(set(trial.expected(program, file).counts))
+        files, _ = trial.understood(program)
+        found.update(set(trial.expected(program, files).counts))
     missing = {name: found[name] for name in WANTED if found[name] < 3}
     assert not missing
 

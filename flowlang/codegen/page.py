@@ -22,6 +22,10 @@ from flowlang.codegen.trees import (
 )
 
 
+MAX_INDENT = 80
+"""Beyond this nothing fits on a line anyway, so nothing is computed before to make it fit."""
+
+
 class Page:
     """Lines at a growing and shrinking indentation."""
 
@@ -92,7 +96,7 @@ class Page:
         """`if tree:` and the like, and its indentation. False if a part of the test had to go
         before it, so that nobody sees what the test shows."""
         direct = True
-        while True:
+        while self.indent <= MAX_INDENT:
             try:
                 self.lines += statement(self.indent, f"{keyword} ", tree, ":")
                 break
@@ -100,11 +104,15 @@ class Page:
                 direct = False
                 whole = unfit.part is tree
                 tree = self.value(tree) if whole else self._lifted(tree, unfit.part)
+        else:
+            self.lines += long(self.indent, f"{keyword} ", tree, ":")
         self.indent += 4
         return direct
 
     def fits(self, keyword: str, tree: Tree) -> bool:
         """Whether `keyword tree:` needs no line before it."""
+        if self.indent > MAX_INDENT:
+            return True
         try:
             statement(self.indent, f"{keyword} ", tree, ":")
         except Unfit:
@@ -138,7 +146,7 @@ class Page:
             self.close()
 
     def _laid(self, prefix: str, tree: Tree, suffix: str) -> list[str]:
-        while True:
+        while self.indent <= MAX_INDENT:
             try:
                 return statement(self.indent, prefix, tree, suffix)
             except Unfit as unfit:
@@ -147,27 +155,39 @@ class Page:
                 elif isinstance(tree, Chain) and tree.lazy:
                     tree = self.value(tree)
                 else:
-                    return long(self.indent, prefix, tree, suffix)
+                    break
+        return long(self.indent, prefix, tree, suffix)
 
     def _lifted(self, tree: Tree, part: Tree) -> Tree:
         """`tree` with `part` computed before it, after all that would have been computed first."""
-        if tree is part:
-            return self.value(tree)
-        within = parts(tree)
-        at = next(number for number, one in enumerate(within) if _holds(one, part))
-        made = [one if one.quiet else self.value(one) for one in within[:at]]
-        made.append(self._lifted(within[at], part))
-        return rebuilt(tree, (*made, *within[at + 1 :]))
+        around = []
+        for outer, at in _way_to(tree, part):
+            within = parts(outer)
+            before = [one if one.quiet else self.value(one) for one in within[:at]]
+            around.append((outer, before, within[at + 1 :]))
+        made: Tree = self.value(part)
+        for outer, before, after in reversed(around):
+            made = rebuilt(outer, (*before, made, *after))
+        return made
 
 
-def _holds(tree: Tree, part: Tree) -> bool:
-    todo = [tree]
+def _way_to(tree: Tree, part: Tree) -> list[tuple[Tree, int]]:
+    """From the whole to the part: each node on the way, and which of its parts leads on."""
+    todo: list[tuple[Tree, int, int]] = [(tree, -1, -1)]
+    seen: list[tuple[Tree, int, int]] = []
     while todo:
         at = todo.pop()
-        if at is part:
-            return True
-        todo.extend(parts(at))
-    return False
+        seen.append(at)
+        if at[0] is part:
+            break
+        here = len(seen) - 1
+        todo += [(one, here, number) for number, one in enumerate(parts(at[0]))]
+    way = []
+    _, parent, number = seen[-1]
+    while parent >= 0:
+        way.append((seen[parent][0], number))
+        _, parent, number = seen[parent]
+    return way[::-1]
 
 
 def _is_comment(line: str) -> bool:

@@ -7,7 +7,9 @@ tree. Importing this package does not import Lark; a first parse on a machine do
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
+from collections.abc import Callable
 
 from flowlang import syntax
 from flowlang.diagnostics import Diagnostic, in_order
@@ -15,7 +17,7 @@ from flowlang.parser.builder import Builder
 from flowlang.parser.characters import readable
 from flowlang.parser.driver import Driver, bound
 from flowlang.parser.mistakes import FILE_BYTES, Mistakes, TooMany
-from flowlang.parser.recovery import Recovery, explain_hole
+from flowlang.parser.recovery import Recovery, Words, read_expression, words_of
 from flowlang.parser.table import Table, load_table
 from flowlang.parser.tokens import Lexer
 from flowlang.source import START, Source, Span
@@ -69,22 +71,21 @@ def _read(text: str, mistakes: Mistakes, name: str) -> syntax.File:
     made = load_table()
     lexer = Lexer(made, *readable(text, mistakes), mistakes)
     lexer.read()
+    words = functools.cache(lambda: words_of(made, lexer.tokens))
     # What is said while a tree is built counts only if that tree is kept.
     said = Mistakes(name)
-    driver, _ = _driver(made, lexer, said)
-    if driver.feed_all(lexer.tokens):
-        file = driver.result()
-    else:
+    driver, builder = _driver(made, lexer, words, said)
+    if not driver.feed_all(lexer.tokens):
         said = Mistakes(name)
-        driver, builder = _driver(made, lexer, said)
-        reserved = frozenset(word.upper() for word in made.reserved)
-        recovery = Recovery(driver, said, reserved, lexer.damaged, builder.broken_lines)
+        driver, builder = _driver(made, lexer, words, said)
+        recovery = Recovery(driver, said, words(), lexer.damaged, builder.broken_lines)
         try:
-            file = recovery.read(lexer.tokens)
+            recovery.read(lexer.tokens)
         except TooMany:
             mistakes.found += said.found
             raise
     mistakes.found += said.found
+    file = driver.result()
     assert isinstance(file, syntax.File)
     if lexer.unread is not None:
         names = file.broken_names | _declared_in(text[lexer.unread :])
@@ -92,23 +93,24 @@ def _read(text: str, mistakes: Mistakes, name: str) -> syntax.File:
     return file
 
 
-def _driver(made: Table, lexer: Lexer, mistakes: Mistakes) -> tuple[Driver, Builder]:
+def _driver(
+    made: Table, lexer: Lexer, words: Callable[[], Words], mistakes: Mistakes
+) -> tuple[Driver, Builder]:
     """A parser of the file, and the builder of its nodes."""
 
     def read_hole(start: int, end: int, line: int, column: int) -> syntax.Expr | None:
         """The expression in a text's braces; None, and a mistake, where there is none."""
         tokens = lexer.fragment(start, end, line, column)
-        if lexer.unread is not None:
-            return None
         driver = Driver(made, rules, "interpolated")
-        count, states = driver.reach(tokens)
+        count, _ = driver.reach(tokens)
         if count == len(tokens):
             driver.feed_all(tokens)
-            found: syntax.Expr = driver.result()
+            found: syntax.Expr | None = driver.result()
             return found
-        if line not in lexer.damaged:
-            explain_hole(driver, tokens, count, states, mistakes)
-        return None
+        found, said = read_expression(driver, tokens, words())
+        if said is not None and line not in lexer.damaged:
+            mistakes.add(said.code, said.span, said.message, said.hint)
+        return found
 
     builder = Builder(made, mistakes, read_hole, lexer.damaged)
     rules = bound(made, builder)

@@ -21,6 +21,7 @@ def readable(text: str, mistakes: Mistakes) -> tuple[str, set[int]]:
     """`text` with a blank for every character that may not be in a source, each of which is a
     mistake; and the lines of these."""
     damaged: set[int] = set()
+    returns = False  # a file with other line ends has many, and one mistake
     line, line_start, position = 1, 0, 0
     for match in _REFUSED.finditer(text):
         start = match.start()
@@ -29,6 +30,9 @@ def readable(text: str, mistakes: Mistakes) -> tuple[str, set[int]]:
         position = start
         damaged.add(line)
         column = start - line_start + 1
+        if match.group() == "\r" and returns:
+            continue
+        returns = returns or match.group() == "\r"
         mistakes.add("F011", Span(line, column, line, column + 1), *_refused(match.group()))
     return (_REFUSED.sub(" ", text) if damaged else text), damaged
 

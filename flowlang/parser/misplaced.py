@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from flowlang.diagnostics import closest
 from flowlang.parser.expected import either, phrases
-from flowlang.parser.scene import DECLARES, NOT_WORDS, OUTSIDE_OF_FLOW, Said, Scene
+from flowlang.parser.mistakes import NAME_LENGTH
+from flowlang.parser.scene import DECLARES, NOT_WORDS, NOT_YET, OUTSIDE_OF_FLOW, Said, Scene
 from flowlang.parser.tokens import Token
 
 # --- what the language does not have yet ------------------------------------------------------
@@ -45,7 +46,7 @@ def later(scene: Scene) -> Said | None:
         or (scene.at == 2 and before is not None and before.kind == "FROM")
     ):
         return Said(
-            "F199",
+            NOT_YET,
             first.span,
             "a `receive` that chooses between several messages is not in the language yet",
             "write `receive x: SomeMessage from session`",
@@ -61,7 +62,7 @@ def later(scene: Scene) -> Said | None:
 
 def _not_yet(token: Token, what: str) -> Said:
     hint = _INSTEAD.get(what)
-    return Said("F199", token.span, f"`{what}` is not in the language yet", hint)
+    return Said(NOT_YET, token.span, f"`{what}` is not in the language yet", hint)
 
 
 _INSTEAD = {
@@ -142,12 +143,18 @@ def _foreign(scene: Scene) -> Said | None:
     return Said("F115", first.span, f"`{word}` is not in this language", hint, mended)
 
 
+def _meant(word: str, known: list[str]) -> str | None:
+    """The word that was meant: one like it, or, of the short ones, the same letters in disorder."""
+    letters = sorted(word) if len(word) <= NAME_LENGTH else []
+    return closest(word, known) or next((one for one in known if sorted(one) == letters), None)
+
+
 def _misspelt_first(scene: Scene) -> Said | None:
     first = scene.first
     if first.kind != "NAME":
         return None
     words = [kind.lower() for kind in scene.opening if kind.isalpha() and kind not in NOT_WORDS]
-    meant = closest(first.text, words)
+    meant = _meant(first.text, words)
     if meant is None:
         return None
     mended = scene.with_kind(0, meant.upper())
@@ -167,7 +174,7 @@ def _misspelt(scene: Scene) -> Said | None:
     if token.kind != "NAME" or scene.at == 0:
         return None
     words = [kind.lower() for kind in scene.accepted if kind.isalpha() and len(kind) > 1]
-    meant = closest(token.text, [word for word in words if word.upper() not in NOT_WORDS])
+    meant = _meant(token.text, [word for word in words if word.upper() not in NOT_WORDS])
     if meant is None:
         return None
     mended = scene.with_kind(scene.at, meant.upper())

@@ -15,7 +15,7 @@ MISTAKES = 100
 
 
 class TooMany(Exception):
-    """So much is wrong that reading on would tell nothing."""
+    """So much is wrong, or so much is there, that reading on would tell nothing."""
 
 
 class Mistakes:

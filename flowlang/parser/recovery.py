@@ -8,13 +8,15 @@ that nothing is ever half fed. Knows no rule's meaning.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from flowlang import syntax
 from flowlang.parser.driver import Driver
 from flowlang.parser.explain import explain
 from flowlang.parser.mistakes import Mistakes
-from flowlang.parser.scene import OUTSIDE_OF_FLOW, Said, Scene
-from flowlang.parser.tokens import Token
+from flowlang.parser.scene import NOT_YET, OUTSIDE_OF_FLOW, Said, Scene
+from flowlang.parser.table import Table
+from flowlang.parser.tokens import LAYOUT, Token
 
 # A line that begins so has statements below it, which are read although the line is not.
 _HAS_STATEMENTS = frozenset(
@@ -29,6 +31,99 @@ _HAS_BODY = frozenset({"FLOW", "SERVICE", "RECORD", "MESSAGE"})
 _DECLARES_NAME = _HAS_BODY | {"ERROR", "FUNCTION"}
 
 
+class Words(NamedTuple):
+    """The kinds of words that cannot be names. `misused` are those that this file gives to
+    something all the same: that is said there, so that other places need not be blamed."""
+
+    reserved: frozenset[str]
+    misused: frozenset[str]
+
+
+def words_of(table: Table, tokens: Sequence[Token]) -> Words:
+    """The reserved words, as a file with these tokens uses them."""
+    reserved = frozenset(word.upper() for word in table.reserved)
+    misused = set()
+    first = tokens[0].kind
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if before.kind in LAYOUT:
+            first = token.kind
+        if token.kind in reserved and after.kind in _GIVES_NAME.get(before.kind, ()):
+            if before.kind not in ("LPAR", "COMMA") or first == "FLOW":
+                misused.add(token.kind)
+    return Words(reserved, frozenset(misused))
+
+
+# What stands before and after a name that is given.
+_GIVES_NAME = {
+    "LET": ("EQUAL", "COLON"),
+    "VAR": ("EQUAL", "COLON"),
+    "FOR": ("IN",),
+    "RECEIVE": ("COLON",),
+    "AS": ("NEWLINE", "COLON"),
+    "LPAR": ("COLON",),
+    "COMMA": ("COLON",),
+}
+
+
+def understood(driver: Driver, line: Sequence[Token], words: Words) -> list[Token]:
+    """The line, with words taken for names that are misused elsewhere."""
+    line = list(line)
+    while True:
+        count, states = driver.reach(line)
+        if count == len(line) or line[count].kind not in words.misused:
+            return line
+        if not {"NUMBER", "LPAR"} <= driver.accepts(states):
+            return line  # no value is wanted here, so the word may be meant
+        line[count] = line[count]._replace(kind="NAME")
+
+
+def scene_of(driver: Driver, line: Sequence[Token], words: Words) -> Scene | None:
+    """Where the line cannot be read on; None if it can be read."""
+    count, states = driver.reach(line)
+    if count == len(line):
+        return None
+    return Scene(
+        line,
+        count,
+        driver.accepts(states),
+        driver.accepts(driver.states),
+        words.reserved,
+        lambda tokens: driver.reach(tokens)[0],
+    )
+
+
+def mended(driver: Driver, said: Said, words: Words) -> list[Token] | None:
+    """The line as it was meant, with what else is wrong in it mended too where that is known."""
+    meant = said.mended
+    for _ in range(_REPAIRS):
+        scene = scene_of(driver, meant, words) if meant is not None else None
+        if scene is None:
+            break
+        again = explain(scene).mended
+        if again is None:
+            break
+        meant = again
+    return meant
+
+
+_REPAIRS = 4
+
+
+def read_expression(
+    driver: Driver, tokens: Sequence[Token], words: Words
+) -> tuple[syntax.Expr | None, Said | None]:
+    """The expression between a text's braces, and what is wrong with it."""
+    line = understood(driver, tokens, words)
+    scene = scene_of(driver, line, words)
+    said = explain(scene) if scene is not None else None
+    meant = line if said is None else mended(driver, said, words)
+    if meant is None or scene_of(driver, meant, words) is not None:
+        return None, said
+    driver.feed_all(meant)
+    found: syntax.Expr = driver.result()
+    return found, said
+
+
 class Recovery:
     """`broken_lines` and `damaged` are numbers of lines: where the tree has gaps, and where the
     lexer has already said what is wrong."""
@@ -37,13 +132,13 @@ class Recovery:
         self,
         driver: Driver,
         mistakes: Mistakes,
-        reserved: frozenset[str],
+        words: Words,
         damaged: set[int],
         broken_lines: set[int],
     ) -> None:
         self._driver = driver
         self._mistakes = mistakes
-        self._reserved = reserved
+        self._words = words
         self._damaged = damaged
         self._broken_lines = broken_lines
         self._tokens: Sequence[Token] = ()
@@ -52,8 +147,8 @@ class Recovery:
         self._last_line = 0
         self._stray = False  # the line before explains why this one is outside of a flow
 
-    def read(self, tokens: Sequence[Token]) -> syntax.File:
-        """The tree of the whole file. `tokens` ends with END."""
+    def read(self, tokens: Sequence[Token]) -> None:
+        """Feeds the driver a whole file. `tokens` ends with END."""
         self._tokens = tokens
         while self._position < len(tokens) - 1:
             kind = tokens[self._position].kind
@@ -65,9 +160,6 @@ class Recovery:
                 self._line()
         fed = self._driver.feed(tokens[-1])
         assert fed, "a file may end after any whole item"
-        file = self._driver.result()
-        assert isinstance(file, syntax.File)
-        return file
 
     # --- layout -------------------------------------------------------------------------------
 
@@ -111,77 +203,44 @@ class Recovery:
         end = start
         while self._tokens[end].kind != "NEWLINE":
             end += 1
-        line = list(self._tokens[start : end + 1])
         self._position = end + 1
-        count, states = self._driver.reach(line)
-        if count == len(line):
+        line = understood(self._driver, self._tokens[start : end + 1], self._words)
+        scene = scene_of(self._driver, line, self._words)
+        if scene is None:
             self._driver.feed_all(line)
             bodiless = self._tokens[self._position].kind != "INDENT"
             self._stray = line[0].kind in _HAS_BODY and bodiless
         else:
-            self._unreadable(line, count, states)
+            self._unreadable(line, scene)
         self._last_line = line[-1].line
 
-    def _unreadable(self, line: list[Token], at: int, states: list[int]) -> None:
-        scene = Scene(
-            line,
-            at,
-            self._driver.accepts(states),
-            self._driver.accepts(self._driver.states),
-            self._reserved,
-            lambda tokens: self._driver.reach(tokens)[0],
-        )
+    def _unreadable(self, line: list[Token], scene: Scene) -> None:
         said = explain(scene)
         outside = said.code == OUTSIDE_OF_FLOW
         if not (outside and self._stray) and not self._is_damaged(line):
             self._mistakes.add(said.code, said.span, said.message, said.hint)
         self._stray = outside
-        meant = self._mended(said, line)
-        if meant is not None and self._driver.reach(meant)[0] == len(meant):
+        meant = mended(self._driver, said, self._words)
+        if meant is not None and scene_of(self._driver, meant, self._words) is None:
             self._driver.feed_all(meant)
         else:
-            self._break(meant or line, scene)
-
-    def _mended(self, said: Said, line: list[Token]) -> list[Token] | None:
-        """The line as it was meant, with what else is wrong in it mended too if that is known."""
-        meant = said.mended
-        for _ in range(_REPAIRS):
-            if meant is None:
-                return None
-            count, states = self._driver.reach(meant)
-            if count == len(meant):
-                return meant
-            opening = self._driver.accepts(self._driver.states)
-            again = explain(
-                Scene(
-                    meant,
-                    count,
-                    self._driver.accepts(states),
-                    opening,
-                    self._reserved,
-                    lambda tokens: self._driver.reach(tokens)[0],
-                )
-            )
-            if again.mended is None:
-                return meant
-            meant = again.mended
-        return meant
+            self._break(meant or line, scene, said)
 
     def _is_damaged(self, line: list[Token]) -> bool:
         return not self._damaged.isdisjoint(range(line[0].line, line[-1].line + 1))
 
     # --- broken lines -------------------------------------------------------------------------
 
-    def _break(self, line: list[Token], scene: Scene) -> None:
+    def _break(self, line: list[Token], scene: Scene, said: Said) -> None:
         """Feeds BROKEN instead of the line; then what is below it is read, or passed over."""
-        first, top = line[0].kind, scene.room == "file"
+        first, room = line[0].kind, scene.room
         indented = self._tokens[self._position].kind == "INDENT"
-        if top:
+        if room == "file":
             keeps = indented and first in _HAS_BODY
         else:
-            keeps = scene.room == "flow" and first in _KEPT & scene.opening
-        reads = keeps or (scene.room == "flow" and first in _HAS_STATEMENTS)
-        names = _variables(line) if scene.room == "flow" else _declared(line)
+            keeps = room == "flow" and first in _KEPT & scene.opening
+        reads = keeps or (room == "flow" and first in _HAS_STATEMENTS and said.code != NOT_YET)
+        names = self._names(line) if room == "flow" else _declared(line)
         newline = line[-1]
         if indented and not (reads and self._takes_block(line, keeps)):
             names = self._pass_over_block(names)
@@ -190,6 +249,21 @@ class Recovery:
         fed = self._driver.feed(_broken(line, names)) and self._driver.feed(newline)
         assert fed, "a broken line may stand wherever a line may"
         self._broken_lines.add(line[0].line)
+
+    def _names(self, line: list[Token]) -> tuple[str, ...]:
+        """The variables that a broken statement may have made. If it should have named one and
+        does not, that may be any that is used further down."""
+        names = _variables(line)
+        place = {"LET": 1, "VAR": 1, "FOR": 1, "RECEIVE": 1}.get(line[0].kind)
+        unnamed = place is not None and line[place].kind != "NAME"
+        if line[0].kind == "OPEN":
+            unnamed = not any(token.kind == "AS" for token in line[:-2])
+        if not unnamed:
+            return names
+        end = self._position
+        while end < len(self._tokens) and self._tokens[end].column > 1:
+            end += 1
+        return tuple(dict.fromkeys((*names, *_variables(self._tokens[self._position : end]))))
 
     def _takes_block(self, line: list[Token], keeps: bool) -> bool:
         """Whether the block below a broken line can be fed where the line stands."""
@@ -205,30 +279,6 @@ class Recovery:
         inside = _variables(self._tokens[self._position : end])
         self._position = end + 1
         return tuple(dict.fromkeys((*names, *inside)))
-
-
-def explain_hole(
-    driver: Driver, tokens: Sequence[Token], at: int, states: list[int], mistakes: Mistakes
-) -> None:
-    """Says why the tokens between a text's braces are no expression."""
-    opening = driver.accepts(driver.states)
-    scene = Scene(
-        tokens,
-        at,
-        driver.accepts(states),
-        opening,
-        frozenset(),
-        lambda other: driver.reach(other)[0],
-    )
-    said = explain(scene)
-    mistakes.add(said.code, said.span, said.message, said.hint)
-
-
-_REPAIRS = 4
-_DECLARING_WORDS = frozenset(
-    {"flow", "service", "record", "message", "error", "function", "use", "enum", "protocol"}
-    | {"schedule", "migrate", "external"}
-)
 
 
 def _broken(line: list[Token], names: tuple[str, ...]) -> Token:

@@ -13,6 +13,8 @@ from flowlang.source import Span
 
 OUTSIDE_OF_FLOW = "F127"
 """The code of a statement that is in no flow."""
+NOT_YET = "F199"
+"""The code of a construct that the language does not have yet."""
 
 DECLARES = frozenset({"FLOW", "USE", "RECORD", "MESSAGE", "ERROR", "SERVICE", "FUNCTION"})
 NOT_WORDS = frozenset(
@@ -113,8 +115,12 @@ class Scene:
     def with_kind(self, index: int, kind: str) -> list[Token]:
         """The line with another kind of token at `index`."""
         line = list(self.line)
-        line[index] = line[index]._replace(kind=kind)
+        text = line[index].text if kind == "NAME" else _TEXTS.get(kind, kind.lower())
+        line[index] = line[index]._replace(kind=kind, text=text)
         return line
+
+
+_TEXTS = {"COLON": ":", "EQUAL": "=", "COMPARE": "=="}
 
 
 def shown(token: Token) -> str:

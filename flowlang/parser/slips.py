@@ -58,7 +58,7 @@ def _pair(scene: Scene, left: int, first: Token, second: Token) -> Said | None:
         )
     if first.kind == "DOT" and second.kind == "NUMBER" and left == scene.at and scene.wants_value:
         hint = f"write `0.{second.text}`"
-        mended = [*before, second, *after]
+        mended = [*before, second._replace(text=f"0.{second.text}"), *after]
         return Said("F020", place, f"`.{second.text}` is not a number", hint, mended)
     return None
 
@@ -100,7 +100,6 @@ def _single_equal(scene: Scene) -> Said | None:
         earlier.kind == "EQUAL" for earlier in scene.line[: scene.at]
     ):
         mended = scene.with_kind(scene.at, "COMPARE")
-        mended[scene.at] = mended[scene.at]._replace(text="==")
         return Said(
             "F114",
             token.span,
@@ -122,7 +121,7 @@ def _conditions(scene: Scene) -> Said | None:
     """Comparisons and choices written as elsewhere."""
     token, before, at = scene.token, scene.before, scene.at
     if token.kind == "IF" and before is not None and before.kind == "ELSE":
-        mended = [before._replace(kind="ELIF"), *scene.line[2:]] if at == 1 else None
+        mended = [before._replace(kind="ELIF", text="elif"), *scene.line[2:]] if at == 1 else None
         place = Span(before.line, before.column, token.end_line, token.end_column)
         return Said("F120", place, "`else if` is written `elif`", "write `elif`", mended)
     if token.kind == "THEN" and "COLON" in scene.accepted:

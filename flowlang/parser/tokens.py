@@ -18,6 +18,7 @@ from flowlang.parser.mistakes import (
     EXPRESSION_DEPTH,
     FILE_TOKENS,
     Mistakes,
+    TooMany,
 )
 from flowlang.parser.table import END, UNKNOWN, Table
 from flowlang.source import Span
@@ -50,7 +51,7 @@ _FIELD = re.compile(r"([ \t]*)\w+[ \t]*:[ \t]*[A-Z]")
 _REST_IS_BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\r?\n|\Z)")
 _CLOSERS = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 _SIGNS = {"LPAR": "(", "LSQB": "[", "LBRACE": "{", "RPAR": ")", "RSQB": "]", "RBRACE": "}"}
-_LAYOUT = frozenset({"NEWLINE", "INDENT", "DEDENT"})
+LAYOUT = frozenset({"NEWLINE", "INDENT", "DEDENT"})
 # What may stand before a `{` that was meant to open a block.
 _BEFORE_BLOCK = frozenset(
     {"NAME", "RPAR", "RSQB", "TEXT", "NUMBER", "TRUE", "FALSE", "NONE", "ELSE", "TRY", "STEPS"}
@@ -175,15 +176,15 @@ class Lexer:
             "F001",
             position,
             1,
-            f"this file has more than {FILE_TOKENS:,} words and signs; reading stops here",
+            f"this file has more than {FILE_TOKENS:,} words and signs",
             "split it into several files and `use` one from the other",
         )
-        self._stop(position)
+        raise TooMany
 
     def _stop(self, position: int) -> None:
         """Nothing is read from `position` on, nor of the line that it is in."""
         self.unread = position
-        while self.tokens and self.tokens[-1].kind not in _LAYOUT:
+        while self.tokens and self.tokens[-1].kind not in LAYOUT:
             self.tokens.pop()
         self._brackets.clear()
         self._add("BROKEN", "", position)
@@ -244,7 +245,7 @@ class Lexer:
         return opening is not None and field is not None and opening[1] == field[1]
 
     def _end_line(self) -> None:
-        if self.tokens and self.tokens[-1].kind not in _LAYOUT:
+        if self.tokens and self.tokens[-1].kind not in LAYOUT:
             self._insert("NEWLINE", "")
 
     def _layout(self, start: int) -> None:
@@ -438,6 +439,7 @@ class Lexer:
                 "F120", position, len(found), f"`{found}` is written `{word}`", f"write `{word}`"
             )
             self._add(kind, found, position)
+            self.tokens[-1] = self.tokens[-1]._replace(text=word)
         elif found[0] in "'`“”„«»" and len(found) > 1:
             self._other_quotes(found, position)
         elif found[0] == '"' or found.startswith('b"'):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import pathlib
+import random
 import re
 import time
 from collections.abc import Iterator
@@ -1327,7 +1328,7 @@ COMPLAINTS = {
          help: remove one of the two
         """,
     ),
-    "F311 F312 F313 F314 arguments": (
+    "F311 F312 F313 F314 F315 arguments": (
         """
         record Line:
             sku: Text
@@ -1338,6 +1339,7 @@ COMPLAINTS = {
             let b = Line(skew="a")
             let c = Line("a", 1, 1.0, 4, 5)
             let d = Line("a", sku="a")
+            let e = Line(count=1, "a")
             let f = Line("a", cuont=2)
         """,
         """
@@ -1374,10 +1376,17 @@ COMPLAINTS = {
            |                  ^^^
          help: remove one of the two
 
-        error[F312]: `Line` has no `cuont`
-          --> trade.flow:10:23
+        error[F315]: an argument without a name cannot follow one with a name
+          --> trade.flow:10:27
             |
-         10 |     let f = Line("a", cuont=2)
+         10 |     let e = Line(count=1, "a")
+            |                           ^^^
+         help: give it its name, as in `name=value`
+
+        error[F312]: `Line` has no `cuont`
+          --> trade.flow:11:23
+            |
+         11 |     let f = Line("a", cuont=2)
             |                       ^^^^^
          help: did you mean `count`?
         """,
@@ -3783,6 +3792,27 @@ def test_many_mistakes_take_no_time() -> None:
     result = check(parsed.file, Source("trade.flow", "trade", unknown + chain), {})
     assert len(result.diagnostics) == 2001
     assert time.process_time() - started < 5
+
+
+def test_damaged_programs_are_only_reported() -> None:
+    """Words of right programs deleted, doubled and swapped: whatever the tree is, no exception."""
+    chance = random.Random(20)
+    for number in range(150):
+        pieces = re.findall(
+            r"\w+|\s+|[^\w\s]", inspect.cleandoc([FIRST_EXAMPLE, EVERYTHING][number % 2])
+        )
+        for _ in range(chance.randint(1, 5)):
+            one, other = chance.randrange(len(pieces)), chance.randrange(len(pieces))
+            damage = chance.choice(["delete", "double", "swap"])
+            if damage == "delete":
+                del pieces[one]
+            elif damage == "double":
+                pieces.insert(one, pieces[other])
+            else:
+                pieces[one], pieces[other] = pieces[other], pieces[one]
+        source = Source("trade.flow", "trade", "".join(pieces))
+        for found in check(parse(source).file, source, {}).diagnostics:
+            assert as_text(found, {"trade.flow": source})
 
 
 def test_the_answers_are_the_same_every_time() -> None:

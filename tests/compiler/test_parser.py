@@ -562,8 +562,9 @@ HOSTILE: dict[str, tuple[str, list[str]]] = {
     "only line ends": ("\n" * MIB, ["F190"]),
     "only quotes": ("'" * MIB, ["F024"] * 100),
     "only braces": ("{" * MIB, ["F031", "F001"]),
+    "Macintosh line ends": ("flow F():\r    pass\r", ["F011"]),
     "only backslashes": ("\\\n" * (MIB // 2), ["F121"] * 100),
-    "100,000 bad lines": (F + "    a b\n" * 100_000, ["F100"] * 100 + ["F001"]),
+    "100,000 bad lines": (F + "    a b\n" * 50_000, ["F100"] * 100),
     "tabs": ("\t" * (MIB - 1) + "a", ["F012", "F100", "F104"]),
 }
 
@@ -581,7 +582,7 @@ def test_hostile_texts(name: str) -> None:
 def test_the_largest_file_takes_little_memory() -> None:
     program = (
         "from flowlang.parser import parse; from flowlang.source import Source\n"
-        "text = 'flow F():\\n' + ' a(b)\\n' * 149_000\n"
+        "text = 'flow F():\\n' + ' a(b)\\n' * 49_000\n"
         "parse(Source('a', 'a', text))\n"
         "line = next(l for l in open('/proc/self/status') if l.startswith('VmHWM'))\n"
         "print(int(line.split()[1]) // 1024)"
@@ -612,14 +613,11 @@ def test_expressions_are_at_most_100_deep() -> None:
     assert parsed.diagnostics[0].span == (2, 13, 2, 14)
 
 
-def test_reading_stops_where_a_file_has_too_many_tokens() -> None:
+def test_nothing_is_read_of_a_file_with_too_many_tokens() -> None:
     text = F + "    a()\n" * (FILE_TOKENS // 4) + "flow Late():\n    pass\n"
     parsed = read(text)
     assert [d.code for d in parsed.diagnostics] == ["F001"]
-    assert "Late" in parsed.file.broken_names
-    (flow,) = parsed.file.declarations
-    assert isinstance(flow, syntax.Flow)
-    assert flow.broken
+    assert parsed.file.broken_names == {"F", "Late"}
 
 
 def test_many_lines_a_second() -> None:

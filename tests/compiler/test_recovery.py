@@ -7,7 +7,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -348,6 +348,83 @@ flow Buyer():
     assert [step.name for step in buyer.steps] == ["A", "B"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'flow F(to: Party):\n    log info "{to} {to.name}"\n    send to to to\n',
+        'flow F():\n    let send = 3\n    log info "{send}"\n    let x = send + send\n',
+        "flow F():\n    for step in steps:\n        g(step)\n    return step\n",
+    ],
+)
+def test_a_word_that_cannot_be_a_name_is_said_where_it_is_given(text: str) -> None:
+    assert codes(text) == ["F111"] + ["F100"] * ("in steps" in text)
+
+
+def test_a_broken_line_that_would_have_named_something_may_have_named_anything() -> None:
+    text = """\
+flow F(a: Int):
+    open G with a
+    send a to talk
+    let = 3
+    log info x
+
+flow H():
+    log info y
+"""
+    first = flow_of(text).body[0]
+    assert isinstance(first, syntax.Broken)
+    assert first.names == ("a", "talk", "x")
+
+
+def test_a_construct_that_is_not_known_yet_hides_its_cases() -> None:
+    text = "flow F(s: Session):\n    receive from s:\n        case Order as o:\n            g(o)\n"
+    assert codes(text) == ["F199"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("let x = a && b", "and"),
+        ("let x = a || b", "or"),
+        ("let x = a adn b", "and"),
+        ("let x = a === b", "=="),
+        ("let x = a => b", ">="),
+        ("let x = a is not b", "!="),
+        ("x += b", "+"),
+    ],
+)
+def test_mended_operators_are_those_of_the_language(line: str, expected: str) -> None:
+    parsed = read(f"flow F(a: Int):\n    {line}\n")
+    assert len(parsed.diagnostics) == 1
+    operators = [n.operator for n in every_node(parsed.file) if isinstance(n, syntax.Binary)]
+    assert operators == [expected]
+
+
+def test_mended_words_are_those_of_the_language() -> None:
+    text = """\
+mesage M:
+    a: Int
+service S:
+    reed f() -> Int
+flow F():
+    startable by rcp
+    log inof "x"
+    lett x = 1
+"""
+    assert codes(text) == ["F110"] * 5
+    record, service, flow = read(text).file.declarations
+    assert isinstance(record, syntax.Record)
+    assert isinstance(service, syntax.Service)
+    assert isinstance(flow, syntax.Flow)
+    assert record.kind == "message"
+    assert service.operations[0].kind == "read"
+    assert flow.startable == ("rpc",)
+    log, let = flow.body
+    assert isinstance(log, syntax.Log)
+    assert isinstance(let, syntax.Let)
+    assert (log.level, let.mutable) == ("info", False)
+
+
 def test_reading_stops_at_a_hundred_mistakes() -> None:
     text = "flow F():\n" + "    a b\n" * 500 + "flow Late():\n    pass\n"
     parsed = read(text)
@@ -440,9 +517,28 @@ def check_anything(text: str) -> None:
         assert found.span[:2] <= found.span[2:]
         assert re.fullmatch(r"F[017]\d\d", found.code)
     assert parsed.diagnostics or parsed.file.declarations
+    for node in every_node(parsed.file):
+        check_words(node)
     if not parsed.diagnostics:
         assert not parsed.file.broken_names
         assert not any(isinstance(node, syntax.Broken) for node in every_node(parsed.file))
+
+
+def check_words(node: Any) -> None:
+    """What is written out in the types of the tree holds for what was mended, too."""
+    match node:
+        case syntax.Binary(operator=operator):
+            assert operator in get_args(syntax.BinaryOperator)
+        case syntax.Unary(operator=operator):
+            assert operator in ("-", "not")
+        case syntax.Log(level=level):
+            assert level in ("debug", "info", "warn")
+        case syntax.Record(kind=kind):
+            assert kind in ("record", "message")
+        case syntax.Operation(kind=kind):
+            assert kind in ("read", "write")
+        case syntax.Flow(startable=ways):
+            assert set(ways) <= {"rpc", "schedule"}
 
 
 def every_node(found: Any) -> list[Any]:

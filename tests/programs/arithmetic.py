@@ -6,6 +6,7 @@ mistake with the runtime. Knows no flow.
 
 from __future__ import annotations
 
+import datetime
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
@@ -50,6 +51,31 @@ what only the interpreter knows (a session, a caught error)."""
 
 class Map(dict[object, object]):
     """A map of the language. Never changed once made."""
+
+
+FARTHEST = 999_999_999 * 86_400_000_000
+"""The longest duration, in microseconds: a little less than a thousand million days."""
+
+_UTC = datetime.UTC
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
+_FIRST = (datetime.datetime(1, 1, 1, tzinfo=_UTC) - _EPOCH) // datetime.timedelta(microseconds=1)
+_LAST = (datetime.datetime(9999, 12, 31, tzinfo=_UTC) - _EPOCH) // datetime.timedelta(
+    microseconds=1
+) + 86_400_000_000
+
+
+def span(microseconds: int) -> Span:
+    """A Duration, if it is not too long."""
+    if not -FARTHEST <= microseconds < FARTHEST + 86_400_000_000:
+        raise Faulted("Duration overflow")
+    return Span(microseconds)
+
+
+def moment(microseconds: int) -> Moment:
+    """A Timestamp, if it is in the calendar."""
+    if not _FIRST <= microseconds < _LAST:
+        raise Faulted("Timestamp overflow")
+    return Moment(microseconds)
 
 
 def whole(value: int) -> int:
@@ -106,11 +132,11 @@ def ordered(operator: str, left: Value, right: Value) -> bool:
 
 def plus(left: Value, right: Value) -> Value:
     if isinstance(left, Moment) and isinstance(right, Span):
-        return Moment(left.microseconds + right.microseconds)
+        return moment(left.microseconds + right.microseconds)
     assert type(left) is type(right) is not bool, (left, right)
     match left, right:
         case Span(a), Span(b):
-            return Span(a + b)
+            return span(a + b)
         case int(), int():
             return whole(left + right)
         case Fraction(), Fraction():
@@ -123,11 +149,11 @@ def plus(left: Value, right: Value) -> Value:
 def minus(left: Value, right: Value) -> Value:
     match left, right:
         case Moment(a), Moment(b):
-            return Span(a - b)
+            return span(a - b)
         case Moment(a), Span(b):
-            return Moment(a - b)
+            return moment(a - b)
         case Span(a), Span(b):
-            return Span(a - b)
+            return span(a - b)
         case Fraction(), Fraction():
             return exact(left - right)
         case int(), int():
@@ -138,7 +164,7 @@ def minus(left: Value, right: Value) -> Value:
 def times(left: Value, right: Value) -> Value:
     match left, right:
         case Span(a), int():
-            return Span(a * right)
+            return span(a * right)
         case Fraction(), Fraction():
             return exact(left * right)
         case int(), int():
@@ -149,7 +175,7 @@ def times(left: Value, right: Value) -> Value:
 def negated(value: Value) -> Value:
     match value:
         case Span(microseconds):
-            return Span(-microseconds)
+            return span(-microseconds)
         case Fraction():
             return -value
         case int():
@@ -217,6 +243,14 @@ def span_text(span: Span) -> str:
     return ("-" if span.microseconds < 0 and shown else "") + (shown or "0s")
 
 
+def moment_text(value: Moment) -> str:
+    """`2024-02-29T23:59:59.250000Z`, in UTC; no fraction where there is none."""
+    seconds, rest = divmod(value.microseconds, 1_000_000)
+    when = _EPOCH + datetime.timedelta(seconds=seconds)
+    fraction = f".{rest:06}" if rest else ""
+    return f"{when.year:04}-{when:%m-%dT%H:%M:%S}{fraction}Z"
+
+
 def shown(value: Value) -> str:
     """As an interpolated text writes it."""
     match value:
@@ -230,6 +264,8 @@ def shown(value: Value) -> str:
             return name
         case Span():
             return span_text(value)
+        case Moment():
+            return moment_text(value)
         case bytes():
             return f"0x{value.hex()}"
         case str() | int():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from flowlang import syntax
 
@@ -38,7 +38,7 @@ PLACES = (
     "checks with if", "checks with for", "checks with let",
     "recursion", "session parameter", "sessions parameter", "for over a map", "for over sessions",
     "narrowed in if", "narrowed by require", "field default left out", "named argument",
-    "tracks", "responder that speaks first",
+    "tracks", "responder that speaks first", "use",
 )  # fmt: skip
 
 EVENTS = (
@@ -63,10 +63,13 @@ WANTED = (
 )
 
 
-def count(file: syntax.File) -> Count:
+def count(files: Iterable[syntax.File]) -> Count:
     """What this program contains."""
-    counter = Counter(file)
-    for declaration in file.declarations:
+    declarations = [declaration for file in files for declaration in file.declarations]
+    counter = Counter({declaration.name: declaration for declaration in declarations})
+    for file in files:
+        counter.note(*["use"] * len(file.uses))
+    for declaration in declarations:
         if isinstance(declaration, syntax.Flow):
             counter.flow(declaration)
     return counter.found
@@ -75,8 +78,8 @@ def count(file: syntax.File) -> Count:
 class Counter:
     """Walks flows and notes what it passes."""
 
-    def __init__(self, file: syntax.File) -> None:
-        self.declared = {declaration.name: declaration for declaration in file.declarations}
+    def __init__(self, declared: Mapping[str, syntax.Declaration]) -> None:
+        self.declared = declared
         self.found: Count = collections.Counter()
         self.kind = ""
 

@@ -13,10 +13,14 @@ FUNCTIONS = "program_functions"
 """The module in which generated programs look for their functions."""
 
 
-class Functions(ModuleType):
-    """That module, made for the generated module whose classes it returns and throws."""
+Generated = dict[str, Any]
+"""The generated classes of all modules, by their short names."""
 
-    def __init__(self, generated: ModuleType) -> None:
+
+class Functions(ModuleType):
+    """That module, made for the generated classes that it returns and throws."""
+
+    def __init__(self, generated: Generated) -> None:
         super().__init__(FUNCTIONS)
         self.generated = generated
         sys.modules[FUNCTIONS] = self
@@ -32,7 +36,7 @@ class Functions(ModuleType):
 
     def picky(self, n: int) -> int:
         if n % 4 == 3:
-            raise self.generated.Picky(n)
+            raise self.generated["Picky"](n)
         return n
 
     def first(self, numbers: tuple[int, ...]) -> int | None:
@@ -45,7 +49,7 @@ class Functions(ModuleType):
 class Desk:
     """Answers from its arguments and from what this flow has in the journal."""
 
-    def __init__(self, generated: ModuleType) -> None:
+    def __init__(self, generated: Generated) -> None:
         self.generated = generated
 
     def setup(self, tx: Any) -> None:
@@ -74,6 +78,6 @@ class Desk:
 
     def claim(self, tx: Any, n: int) -> Any:
         if n % 3 == 2:
-            raise self.generated.Taken(n)
+            raise self.generated["Taken"](n)
         self.note(tx, f"claim {n}")
-        return self.generated.Pair(self.count(tx), n)
+        return self.generated["Pair"](self.count(tx), n)

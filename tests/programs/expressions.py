@@ -125,6 +125,8 @@ class Expressions:
                 return [(1, lambda: self._joined(BYTES, depth, where))]
             case Kind("Duration"):
                 return self._duration(depth, where)
+            case Kind("Timestamp"):
+                return self._time(depth, where)
             case Kind("List") if where.quotes:
                 return [(1, lambda: self._joined(kind, depth, where))]
             case Kind("Optional", (item,)):
@@ -333,6 +335,13 @@ class Expressions:
         if times:
             options.append((6, lambda: Expr(f"now - {pick(self.choices, times).text}", SUM)))
         return options
+
+    def _time(self, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
+        def sum_of(operator: str) -> Expr:
+            left, right = self.of(TIMESTAMP, 0, where), self.of(DURATION, depth, where)
+            return join(SUM, operator, left, right)
+
+        return [(1, lambda: sum_of("+")), (1, lambda: sum_of("-"))]
 
     # --- texts, lists, records ---
 

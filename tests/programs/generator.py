@@ -14,11 +14,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.programs import flows
-from tests.programs.choices import Choices, Drawn, Seeded, pick
+from tests.programs.choices import Choices, Drawn, Seeded, chance, pick
 from tests.programs.kinds import FUNCTIONS, PARTY, PLAIN, SERVICE
 from tests.programs.plans import ARGUMENTS, STRANGER, Argument, Book
 
 MODULE = "program"
+LIBRARY = "parts.shapes"
+"""The module that has the declarations of programs which are in two files."""
 
 PARTIES = {"bob": "bob", "carol": "carol", "nobody": "zed"}
 """The main flow's parties. `bob` and `carol` run every flow, like `alice` who starts; not `zed`."""
@@ -26,13 +28,15 @@ PARTIES = {"bob": "bob", "carol": "carol", "nobody": "zed"}
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """`arguments` are those of `Main` besides its parties."""
+    """`arguments` are those of `Main` besides its parties; `library` is what it uses, if any."""
 
     text: str
     arguments: dict[str, Argument]
+    library: str | None = None
 
     def __repr__(self) -> str:
-        return f"{self.text}\n# started with {self.arguments!r}"
+        library = f"\n# {LIBRARY}\n{self.library}" if self.library is not None else ""
+        return f"{self.text}{library}\n# started with {self.arguments!r}"
 
 
 def generate(choices: Choices) -> Program:
@@ -51,7 +55,13 @@ def generate(choices: Choices) -> Program:
     while book.waiting:
         flows.write(book, book.waiting.pop(0))
     text = "\n".join(plan.text for plan in book.plans)
-    return Program(_declarations(book, text) + text, arguments)
+    declarations = _declarations(book, text)
+    if not chance(choices, 15):
+        return Program(declarations + text, arguments)
+    names = ", ".join(
+        re.findall(r"^(?:record|message|error|function|service) (\w+)", declarations, re.M)
+    )
+    return Program(f"use {LIBRARY}: {names}\n\n{text}", arguments, declarations)
 
 
 def _declarations(book: Book, text: str) -> str:

@@ -64,11 +64,17 @@ PLAIN = (
     map_of(INT, TEXT),
     optional(PAIR),
     list_of(PAIR),
+    TIMESTAMP,
+    PARTY,
+    map_of(TEXT, PAIR),
+    list_of(list_of(INT)),
 )
 """What fields, parameters and variables may be, the simplest first; a program's records besides."""
 
-SHOWN = frozenset({INT, TEXT, BOOL, DECIMAL, BYTES, DURATION, PARTY, optional(INT), optional(TEXT)})
-"""What an interpolated text may hold and both sides of a comparison write alike."""
+SHOWN = frozenset(
+    {INT, TEXT, BOOL, DECIMAL, BYTES, DURATION, TIMESTAMP, PARTY, optional(INT), optional(TEXT)}
+)
+"""What an interpolated text may hold."""
 
 
 class Field(NamedTuple):

@@ -163,8 +163,11 @@ class Run:
 class World:
     """Parties, their flows, and time. `newest_first` runs the same program in another order."""
 
-    def __init__(self, file: syntax.File, hosts: Iterable[str], *, newest_first: bool) -> None:
-        self.declared = {declaration.name: declaration for declaration in file.declarations}
+    def __init__(
+        self, files: Iterable[syntax.File], hosts: Iterable[str], *, newest_first: bool
+    ) -> None:
+        declarations = [declaration for file in files for declaration in file.declarations]
+        self.declared = {declaration.name: declaration for declaration in declarations}
         self.hosts = frozenset(hosts)
         self.newest_first = newest_first
         self.runs: list[Run] = []
@@ -762,10 +765,10 @@ def _function(name: str, value: Value) -> Value:
 
 
 def run(
-    file: syntax.File, arguments: dict[str, Value], *, newest_first: bool = False
+    files: Iterable[syntax.File], arguments: dict[str, Value], *, newest_first: bool = False
 ) -> tuple[Seen, World]:
     """What is seen when alice runs `Main` with these arguments. Raises TooLong and Race."""
-    world = World(file, ("alice", "bob", "carol"), newest_first=newest_first)
+    world = World(files, ("alice", "bob", "carol"), newest_first=newest_first)
     world.start("alice", "Main", arguments)
     world.go()
     return world.seen(), world

@@ -1,7 +1,7 @@
 """Makes the text of a failing program smaller while it goes on failing. Knows only indentation.
 
-It cuts the text, not the generator's decisions: a decision that goes changes the meaning of all that
-follow, while a line that goes leaves the other lines as they are.
+It cuts the text, not the generator's decisions: a decision that goes changes the meaning of all
+that follow, while a line that goes leaves the other lines as they are.
 """
 
 from __future__ import annotations

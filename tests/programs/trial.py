@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import decimal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from types import ModuleType
 
@@ -20,12 +20,13 @@ from flowrt.core.flow import Party as RuntimeParty
 from tests.programs import arithmetic, reference
 from tests.programs.constructs import Count
 from tests.programs.constructs import count as contents
-from tests.programs.generator import MODULE, PARTIES, Program
+from tests.programs.generator import LIBRARY, MODULE, PARTIES, Program
 from tests.programs.machine import Nodes, load
 from tests.programs.plans import Argument
 from tests.programs.seen import Seen, differences
+from tests.programs.smaller import smaller
 
-Change = Callable[[machine.Module], machine.Module]
+Change = Callable[[Sequence[machine.Module]], Sequence[machine.Module]]
 
 
 class Refused(AssertionError):
@@ -33,7 +34,12 @@ class Refused(AssertionError):
 
 
 class Differs(AssertionError):
-    """A program did on nodes what the reference interpreter did not do."""
+    """A program did on nodes what the reference interpreter did not do. `sort` tells in which run,
+    and whether by an exception."""
+
+    def __init__(self, sort: str, text: str) -> None:
+        super().__init__(f"{sort}: {text}")
+        self.sort = sort
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,37 +56,40 @@ class Expected:
 # --- compiling --------------------------------------------------------------------------------
 
 
-def understood(program: Program) -> tuple[syntax.File, machine.Module]:
-    """The program's tree and its machines. Raises Refused."""
-    source = Source(f"{MODULE}.flow", MODULE, program.text)
-    result = compile_modules([MODULE], {MODULE: source}.get, lambda: [MODULE])
+def understood(program: Program) -> tuple[Sequence[syntax.File], Sequence[machine.Module]]:
+    """The program's trees and machines, used modules first. Raises Refused."""
+    sources = {MODULE: Source(f"{MODULE}.flow", MODULE, program.text)}
+    if program.library is not None:
+        path = LIBRARY.replace(".", "/")
+        sources[LIBRARY] = Source(f"{path}.flow", LIBRARY, program.library)
+    result = compile_modules([MODULE], sources.get, lambda: sources)
     if result.diagnostics:
         text = "\n".join(as_text(found, result.sources) for found in result.diagnostics)
         raise Refused(f"{text}\n{program!r}")
-    return result.checked[MODULE].file, result.modules[MODULE]
+    files = [checked.file for checked in result.checked.values()]
+    return files, list(result.modules.values())
 
 
-def compiled(module: machine.Module, change: Change | None = None) -> ModuleType:
+def compiled(modules: Sequence[machine.Module]) -> list[ModuleType]:
     """The generated Python, imported."""
-    changed = module if change is None else change(module)
-    return load(codegen.generate(changed), f"{MODULE}_flow")
+    return [load(codegen.generate(module), f"{module.module}_flow") for module in modules]
 
 
 # --- running ----------------------------------------------------------------------------------
 
 
-def expected(program: Program, file: syntax.File) -> Expected:
+def expected(program: Program, files: Sequence[syntax.File]) -> Expected:
     """Raises reference.TooLong. Both orders of running flows must agree, or the program is at
     fault, not the compiler: its outcome would depend on timing."""
     arguments = {name: _reference_value(value) for name, value in program.arguments.items()}
     arguments |= {name: arithmetic.Party(party) for name, party in PARTIES.items()}
-    first, world = reference.run(file, arguments)
-    second, other = reference.run(file, arguments, newest_first=True)
+    first, world = reference.run(files, arguments)
+    second, other = reference.run(files, arguments, newest_first=True)
     sure = not (world.unsure or other.unsure)
     assert first == second or not sure, (
         f"this program's outcome depends on timing:\n{program!r}\n{differences(first, second)}"
     )
-    return Expected(first, sure, contents(file) + world.counts, world.steps)
+    return Expected(first, sure, contents(files) + world.counts, world.steps)
 
 
 def _reference_value(value: Argument) -> arithmetic.Value:
@@ -92,6 +101,7 @@ def _reference_value(value: Argument) -> arithmetic.Value:
 
 
 def arguments_of(program: Program) -> Mapping[str, object]:
+    """What nodes start `Main` with."""
     parties = {name: RuntimeParty(party) for name, party in PARTIES.items()}
     return {**program.arguments, **parties}
 
@@ -108,26 +118,49 @@ def judge(program: Program, change: Change | None = None) -> Expected | None:
         Refused: the compiler has something against it.
         Differs: a run on nodes showed something else than the reference interpreter.
     """
-    file, module = understood(program)
+    files, modules = understood(program)
     try:
-        wanted = expected(program, file)
+        wanted = expected(program, files)
     except reference.TooLong:
         return None
     if not wanted.sure:
         return wanted
-    generated = compiled(module, change)
+    generated = compiled(modules if change is None else change(modules))
     # One event in each commit, and as many as there are: which, the program's length decides.
     small = 1 + 511 * (len(program.text) % 2)
     for name, crashes, batch in (("undisturbed", False, 512), ("crashing", True, small)):
         try:
             actual = Nodes(generated, crashes=crashes, batch=batch).run(arguments_of(program))
         except Exception as error:
-            raise Differs(f"{name}: {type(error).__name__}: {error}\n{program!r}") from error
+            sort = f"{name} run fails with {type(error).__name__}"
+            raise Differs(sort, f"{error}\n{program!r}") from error
         different = differences(wanted.seen, actual)
         if different:
             raise Differs(
-                f"a run that was {name} differs (batches of {batch}):\n{different}\n"
+                f"{name} run differs",
+                f"in batches of {batch}\n{different}\n"
                 f"--- expected in full\n{wanted.seen}\n--- got in full\n{actual}\n"
-                f"--- the program\n{program!r}"
+                f"--- the program\n{program!r}",
             )
     return wanted
+
+
+def smallest(program: Program, found: Differs, change: Change | None = None) -> Differs:
+    """The same failure of a smaller program, as far as a minute's search finds one."""
+    best = found
+
+    def fails(text: str) -> bool:
+        nonlocal best
+        try:
+            judge(dataclasses.replace(program, text=text), change)
+        except Differs as error:
+            if error.sort == found.sort:
+                best = error
+                return True
+        except Exception:
+            # Cut so that it is no program any more, or one whose outcome depends on timing.
+            return False
+        return False
+
+    smaller(program.text, fails)
+    return best

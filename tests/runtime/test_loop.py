@@ -309,10 +309,15 @@ def test_one_commit_that_goes_wrong_changes_nothing_on_disk(kind: str, tmp_path:
     def build(power: Power) -> World:
         folder = tmp_path / str(next(count))
         folder.mkdir()
-        return chat(folder=folder)(power)
+        world = pair(power=power, folder=folder)
+        world.start("alice", hand.Asker_v1, to=BOB, rounds=1)
+        tellers(world, "told")
+        return world
 
     for power, seen in every_crash(build, ending, kinds=[kind]):
-        assert {name: seen[name] for name in SOUND} == SOUND, power
+        assert seen["results"] == [2, 2], power
+        assert (seen["alice"], seen["bob"]) == (["more", "told"], ["asked 1"])
+        assert seen["residue"] == {"alice": (0, 0, 0), "bob": (0, 0, 0)}
 
 
 @pytest.mark.parametrize("kind", FAULTS)

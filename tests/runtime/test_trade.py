@@ -13,12 +13,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flowlang import demo
+from flowlang.codegen import generate
+from flowlang.compiler import compile_modules
+from flowlang.source import Source
 from flowrt.core.flow import FlowError, Party
 from flowrt.transport.memory import MemoryNetwork
 from tests.runtime.crashes import Member, Power, Start, World, every_crash
@@ -509,7 +512,7 @@ def test_a_seal_that_cannot_be_checked_holds_the_trade_until_somebody_looks(
     world.sell("one", "P-1", 95_000)
     world.run()
     [patient] = world.node("buyer").hospital()
-    assert patient.cause == "hold: no good answer from notary; go on to ask it again"
+    assert patient.cause == "hold: no seal from notary; go on to ask it again"
     assert world.outcome(world.orders["one"]) is None
     assert world.locked() == 2
 
@@ -520,6 +523,38 @@ def test_a_seal_that_cannot_be_checked_holds_the_trade_until_somebody_looks(
     assert world.ended("one") == world.bought()
     assert (world.cash("seller"), world.cash("buyer"), world.locked()) == (95_000, 105_000, 0)
     assert world.node("buyer").hospital() == []
+
+
+def _idle(app: SimpleNamespace) -> ModuleType:
+    """A module whose only flow does nothing."""
+    text = "flow Idle():\n    checkpoint\n"
+    source = Source("idle.flow", "idle", text)
+    compilation = compile_modules(["idle"], lambda _: source, lambda: ["idle"])
+    (app.folder / "app" / "idle_flow.py").write_text(generate(compilation.modules["idle"]))
+    return importlib.import_module("idle_flow")
+
+
+def test_a_notary_that_does_not_answer_holds_the_trade_until_it_does(
+    app: SimpleNamespace,
+) -> None:
+    """The notary's node runs other flows for now, so the session is rejected."""
+    world = make(app)
+    notary = world.members["notary"]
+    at_work = notary.modules, notary.services
+    notary.modules, notary.services = [_idle(app)], dict
+    world.crash("notary")
+    world.sell("one", "P-1", 95_000)
+    world.run()
+    [patient] = world.node("buyer").hospital()
+    assert patient.cause == "hold: no seal from notary; go on to ask it again"
+    assert world.locked() == 2
+
+    notary.modules, notary.services = at_work
+    world.crash("notary")
+    world.node("buyer").submit_retry(patient.flow_id)
+    world.run()
+    assert world.ended("one") == world.bought()
+    assert set(world.residue().values()) == {(0, 0, 0)}
 
 
 # --- crashes ----------------------------------------------------------------------------------

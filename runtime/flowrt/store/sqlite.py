@@ -108,11 +108,12 @@ class SqliteStore:
             leftover.unlink(missing_ok=True)
         schema = importlib.resources.files("flowrt.store").joinpath("schema.sql").read_text()
         with contextlib.closing(self._connect(aside, None)) as db:
-            db.executescript(schema)
+            db.executescript(f"BEGIN; {schema}")
             db.execute(
                 "INSERT INTO engine_node VALUES (1, ?, ?, ?, 0, 0, 1, 1)",
                 (FORMAT, party, os.urandom(8)),
             )
+            db.execute("COMMIT")
         _sync(aside)
         os.rename(aside, self.path)
         _sync(self.path.parent)
