@@ -1,4 +1,4 @@
-"""The tree of a `.flow` file, as written. Holds no meaning: what names and types are, the checker says.
+"""The tree of a `.flow` file, as written. Holds no meaning: that is the checker's.
 
 Nodes are compared by identity, so that a pass can keep its answers beside the tree
 (`type_of[node]`). Every node has the `span` of its text.

@@ -9,6 +9,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,23 @@ TRADES = 12
 SEED = 3
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _in_memory() -> Iterator[None]:
+    """Databases in memory where the system has a place for that: a killed process is what is
+    tested, not a disk, and much of the time would go into waiting for `fsync`."""
+    with pytest.MonkeyPatch.context() as patch:
+        if Path("/dev/shm").is_dir():
+            patch.setattr(tempfile, "tempdir", "/dev/shm")
+        yield
+
+
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tally]:
+def held() -> Iterator[tuple[Path, Tally]]:
     """A day with two kills, as it was left, to be looked at and tampered with."""
-    folder = tmp_path_factory.mktemp("day")
-    demo.prepare(folder)
-    return folder, hold(Work(folder, SEED, TRADES), 2, Silence())
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home)
+        demo.prepare(folder)
+        yield folder, hold(Work(folder, SEED, TRADES), 2, Silence())
 
 
 def test_a_day_with_kills_ends_right(held: tuple[Path, Tally]) -> None:

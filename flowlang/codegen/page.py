@@ -21,7 +21,6 @@ from flowlang.codegen.trees import (
     rebuilt,
 )
 
-
 MAX_INDENT = 80
 """Beyond this nothing fits on a line anyway, so nothing is computed before to make it fit."""
 

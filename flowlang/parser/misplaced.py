@@ -251,6 +251,7 @@ def _misplaced_statement(scene: Scene) -> Said | None:
     first = scene.first
     second = scene.line[1] if len(scene.line) > 1 else None
     assigned = second is not None and second.kind in ("EQUAL", "LPAR", "DOT")
+    assigned = assigned and first.kind not in DECLARES
     if (scene.at == 0 and first.kind in _STATEMENTS) or (scene.at <= 1 and assigned):
         return Said(
             OUTSIDE_OF_FLOW,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from flowlang import syntax
 from flowlang.parser.driver import Driver
 from flowlang.parser.explain import explain
-from flowlang.parser.mistakes import Mistakes
+from flowlang.parser.mistakes import Mistakes, TooMany
 from flowlang.parser.scene import NOT_YET, OUTSIDE_OF_FLOW, Said, Scene
 from flowlang.parser.table import Table
 from flowlang.parser.tokens import LAYOUT, Token
@@ -26,6 +26,8 @@ _HAS_STATEMENTS = frozenset(
 _TAILS = frozenset({"ELIF", "ELSE", "CATCH"})
 # Lines whose first word says what is missing from the tree.
 _KEPT = _TAILS | {"RESPONDS", "STEPS"}
+# Unreadable lines that are looked at, most of them in silence: one mistake may explain many.
+_PATIENCE = 2_000
 # A declaration whose body is read although its header is not.
 _HAS_BODY = frozenset({"FLOW", "SERVICE", "RECORD", "MESSAGE"})
 _DECLARES_NAME = _HAS_BODY | {"ERROR", "FUNCTION"}
@@ -146,6 +148,7 @@ class Recovery:
         self._ignored_dedents: set[int] = set()
         self._last_line = 0
         self._stray = False  # the line before explains why this one is outside of a flow
+        self._patience = _PATIENCE
 
     def read(self, tokens: Sequence[Token]) -> None:
         """Feeds the driver a whole file. `tokens` ends with END."""
@@ -215,6 +218,9 @@ class Recovery:
         self._last_line = line[-1].line
 
     def _unreadable(self, line: list[Token], scene: Scene) -> None:
+        self._patience -= 1
+        if self._patience < 0:
+            raise TooMany
         said = explain(scene)
         outside = said.code == OUTSIDE_OF_FLOW
         if not (outside and self._stray) and not self._is_damaged(line):

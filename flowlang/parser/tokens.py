@@ -131,10 +131,11 @@ class Lexer:
         while position < end and self.unread is None:
             matches = self._pattern.finditer(self._text, position, end)
             for match in itertools.islice(matches, max(0, self._budget)):
-                self._budget -= 1
                 position = match.end()
                 kind = match.lastgroup
                 assert kind is not None
+                if kind != "BLANK":
+                    self._budget -= 1
                 if kind == UNKNOWN:
                     position = self._unknown(match.start(), end)
                     break

@@ -50,6 +50,10 @@ LIVE = 8192
 ATTEMPTS = 4
 """How often in a row the store may be in trouble before the node stops."""
 
+MAX_CAUSE = 4000
+MAX_TRACE = 20_000
+"""How much of an error's text and of its traceback (its end) the hospital keeps."""
+
 _LOG = logging.getLogger("flowrt.node")
 _FLOW_LOG = logging.getLogger("flowrt.flow")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
@@ -342,8 +346,8 @@ class Loop:
         if checkpoint is None:
             return
         commit = engine.admit(checkpoint, job.event, self._world)
-        cause = f"{type(error).__name__}: {error}"
-        trace = "".join(traceback.format_exception(error))
+        cause = engine.writable(_text_of(error))[:MAX_CAUSE]
+        trace = engine.writable("".join(traceback.format_exception(error)))[-MAX_TRACE:]
         self._admitted(flow_id, checkpoint, cause, trace, turn)
         if type(job.event) is Arrival:
             turn.acknowledge(job.event.peer, job.outbox_id)
@@ -593,6 +597,14 @@ class Loop:
 
 _CODE: dict[type, int] = {engine.Begin: 0, engine.Resume: 1, Arrival: 2, engine.Retry: 3}
 """Events as the audit trail writes them."""
+
+
+def _text_of(error: Exception) -> str:
+    """An error's type and text, though the text is made by an author's Python too."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def _one_line(text: str) -> str:

@@ -99,8 +99,9 @@ W3_MAKE = """
 async def main(folder, flows):
     alice, bob = await nodes(folder, "alice", "bob")
     handles = await asyncio.gather(*[
-        alice.start(bench.Waiter_v1, whom=Party("bob"), first=f"customer {n:05}", second="EUR and USD",
-                    count=n, total=100 * n, blob=n.to_bytes(32, "big")) for n in range(flows)])
+        alice.start(bench.Waiter_v1, whom=Party("bob"), first=f"customer {n:05}",
+                    second="EUR and USD", count=n, total=100 * n, blob=n.to_bytes(32, "big"))
+        for n in range(flows)])
     while len(alice._outbox) or len(bob._outbox):
         await asyncio.sleep(0.01)
     rest = alice.flows()
@@ -222,7 +223,6 @@ def compiling(figures: dict[str, float]) -> None:
     """Lines compiled per second, and an unchanged check."""
     from flowlang.codegen import generate
     from flowlang.compiler import compile_modules
-
     from flowlang.source import Source
 
     text = (HERE / "bench.flow").read_text()

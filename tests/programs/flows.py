@@ -12,7 +12,7 @@ from tests.programs.names import SESSIONS, Variable
 from tests.programs.plans import STRANGER, Book, Plan, Responder, Talk
 from tests.programs.scripts import INITIATOR, RESPONDER, Either, Item, Repeat, Say, speaker
 
-MAX_FLOWS = 7
+MAX_FLOWS = 6
 
 
 class Flows(Blocks):

@@ -155,8 +155,12 @@ class Nodes:
             node.submit(self.generated["Main_v1"], **arguments)
 
     def turn(self, party: str) -> bool:
+        node = self.nodes[party]
+        due = node.next_due()
+        if due is None or due > self.now:
+            return False
         try:
-            return self.nodes[party].turn()
+            return node.turn()
         except Crash:
             self.crash(party)
             return True

@@ -102,7 +102,7 @@ class Book:
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
-        self.room = 4 + choices.below(20)
+        self.room = 4 + choices.below(15)
         self.plans: list[Plan] = []
         self.waiting: list[Plan] = []
         self.responders: dict[str, list[Responder]] = {}

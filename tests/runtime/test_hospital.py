@@ -10,6 +10,7 @@ import pytest
 from flowrt.core import flow as rt
 from flowrt.core.hospital import Patient
 from flowrt.core.values import decode, encode
+from flowrt.store import Batch
 from tests.runtime import hand_flow as hand
 from tests.runtime import plays
 from tests.runtime.book import services, written
@@ -42,6 +43,23 @@ def fails_if_ill(run: Any, state: At) -> Any:
 
 
 ANSWERER = play("hand.Answerer", careful, fails_if_ill, version=2, responds_to="hand.Asker")
+
+
+def begins_if_well(run: Any, state: At) -> Any:
+    if "listener" in ILL:
+        raise ValueError("ill")
+    return careful(run, state)
+
+
+def reads_all(run: Any, state: At) -> Any:
+    try:
+        text = run.received(hand.Note).text
+    except rt.SessionEnded:
+        return rt.Return(state.kept)
+    return rt.Receive(at(1, state.s, state.kept + text), state.s)
+
+
+LISTENER = play("hand.Listener", begins_if_well, reads_all, version=2, responds_to="hand.Notifier")
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -95,7 +113,8 @@ def test_a_retry_that_fails_again_stays_with_the_new_reason(folder: Path | None)
         world.node("bob").submit_retry(first.flow_id)
         world.run()
         again = the_patient(world)
-        assert (again.flow_id, again.since_us) == (first.flow_id, START_US + 5_000_000)
+        assert again.flow_id == first.flow_id
+        assert again.since_us >= START_US + 5_000_000
         world.crash("bob")
         world.run()
         assert the_patient(world) == again, "a restart is not a cure"
@@ -109,24 +128,10 @@ def test_a_retry_that_fails_again_stays_with_the_new_reason(folder: Path | None)
 
 
 def test_a_patients_sessions_go_on_filling(folder: Path | None) -> None:
-    ILL.add("bob")
-
-    def part(run: Any, state: At) -> Any:
-        if "bob" in ILL:
-            raise ValueError("ill")
-        return careful(run, state)
-
-    def reads(run: Any, state: At) -> Any:
-        try:
-            text = run.received(hand.Note).text
-        except rt.SessionEnded:
-            return rt.Return(state.kept)
-        return rt.Receive(at(1, state.s, state.kept + text), state.s)
-
-    listener = play("hand.Listener", part, reads, responds_to="hand.Notifier")
+    ILL.add("listener")
     with World(folder=folder) as world:
         world.add("alice", [hand], services)
-        world.add("bob", [plays.plays(listener)])
+        world.add("bob", [plays.plays(LISTENER)])
         start = world.start(
             "alice", hand.Notifier_v1, to=BOB, texts=tuple("abcdef"), flow="hand.Listener"
         )
@@ -185,36 +190,36 @@ def test_a_flow_that_is_not_there_cannot_be_retried() -> None:
 
 
 def test_a_node_without_a_flows_class_opens_and_serves_the_others(folder: Path | None) -> None:
-    world, start = ward(folder)
-    with world:
+    with World(folder=folder) as world:
+        world.add("alice", [hand], services)
+        world.add("bob", [plays.plays(LISTENER)])
+        world.start("alice", hand.Notifier_v1, to=BOB, texts=tuple("abc"), flow="hand.Listener")
         world.tick()
         world.tick()
         bob = world.members["bob"]
-        installed = bob.modules
-        bob.modules = [hand]
-        bob.services = services
+        bob.modules, bob.services = [hand], services
         world.crash("bob")
         other = world.start("bob", hand.Teller_v1, first="a", second="b")
         world.run()
         assert world.result(other) == 2
         patient = the_patient(world)
-        assert (patient.flow, patient.state) == ("hand.Answerer_v2", "?")
-        assert patient.cause == "cannot be loaded: hand.Answerer_v2 is not installed"
-        views = {view.flow: view for view in world.node("bob").flows()}
-        assert views["hand.Answerer_v2"].waits == "hand.Answerer_v2 to be installed"
-        assert views["hand.Answerer_v2"].in_hospital
+        assert (patient.flow, patient.state) == ("hand.Listener_v2", "?")
+        assert patient.cause == "cannot be loaded: hand.Listener_v2 is not installed"
+        (view,) = world.node("bob").flows()
+        assert (view.flow, view.waits) == ("hand.Listener_v2", "hand.Listener_v2 to be installed")
+        assert view.in_hospital
         assert len(world.node("alice")._outbox) > 0, "what it cannot take, it does not acknowledge"
 
         world.node("bob").submit_retry(patient.flow_id)
         world.run()
         assert the_patient(world).flow_id == patient.flow_id, "asking again does not help"
 
-        bob.modules = installed
-        bob.services = dict
+        bob.modules, bob.services = [plays.plays(LISTENER)], dict
         world.crash("bob")
         world.run()
-        assert world.result(start) == 12
+        assert world.node("bob").handle(patient.flow_id).result_now() == "abc"
         assert world.node("bob").hospital() == [], "it left when it could be loaded again"
+        assert len(world.node("alice")._outbox) == 0
 
 
 def test_a_flow_that_needs_nothing_and_has_no_class_is_no_trouble() -> None:
@@ -254,12 +259,12 @@ def test_a_damaged_checkpoint_is_one_patient(folder: Path | None, damage: bytes)
     with world:
         world.tick()
         world.tick()
-        other = world.start("bob", ANSWERER) if False else None
-        assert other is None
         store = world.members["bob"].store
         assert store is not None
         ((flow_id, _),) = store.flows()
-        store.commit(plays_batch(world, {flow_id: (damage, 0)}))
+        bob = world.node("bob")
+        flows = {flow_id: (damage, 0)}
+        store.commit(Batch(world.now_us, bob._next_flow, bob._next_outbox, flows=flows))
         world.crash("bob")
         teller = world.start("alice", hand.Teller_v1, first="a", second="b")
         world.run()
@@ -273,14 +278,6 @@ def test_a_damaged_checkpoint_is_one_patient(folder: Path | None, damage: bytes)
         assert world.outcome(start) is None
         with pytest.raises(KeyError):
             world.node("bob").submit_retry(flow_id + 1)
-
-
-def plays_batch(world: World, flows: dict[int, Any]) -> Any:
-    """A batch that puts something into bob's store, from behind."""
-    from flowrt.store import Batch
-
-    node = world.node("bob")
-    return Batch(world.now_us, node._next_flow, node._next_outbox, flows=flows)
 
 
 # --- the entry itself ----------------------------------------------------------------------------

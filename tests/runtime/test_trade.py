@@ -732,11 +732,12 @@ def test_a_stranger_can_compute_a_transactions_id(app: SimpleNamespace) -> None:
 @pytest.mark.parametrize(
     ("written", "differently"),
     [
-        (b"\xcd\x01\xf4", b"\xce\x00\x00\x01\xf4"),  # a number in more bytes than it needs
-        (b"\xa4Cash", b"\xd9\x04Cash"),  # a length in more bytes than it needs
-        (b"\xa4Cash", b"\xc4\x04Cash"),  # bytes where text is declared
-        (b"\xcd\x01\xf4", b"\xcb\x40\x7f\x40\x00\x00\x00\x00\x00"),  # a float
+        (b"\xcd\x01\xf4", b"\xce\x00\x00\x01\xf4"),
+        (b"\xa4Cash", b"\xd9\x04Cash"),
+        (b"\xa4Cash", b"\xc4\x04Cash"),
+        (b"\xcd\x01\xf4", b"\xcb\x40\x7f\x40\x00\x00\x00\x00\x00"),
     ],
+    ids=["a longer number", "a longer length", "bytes for text", "a float"],
 )
 def test_a_transaction_written_in_another_way_is_refused(
     app: SimpleNamespace, written: bytes, differently: bytes

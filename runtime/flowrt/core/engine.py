@@ -419,7 +419,7 @@ class StepRun:
             return
         invariant(type(step) is Hold, f"{type(step).__name__} is not a step")
         assert isinstance(step, Hold)
-        reason = _writable(step.reason)
+        reason = writable(step.reason)
         self._checkpoint.waiting = OnOperator(reason)
         self._checkpoint.admitted = True
         self._commit.held = reason
@@ -617,14 +617,14 @@ class StepRun:
             registry.classes[name].name,
             depth,
             path_of(checkpoint.frames, registry.step_names),
-            _writable(label),
+            writable(label),
             outcome,
         )
         checkpoint.moves += 1
         self._commit.moves.append(event)
 
     def log(self, level: str, text: str) -> None:
-        self._commit.logs.append((level, _writable(text)))
+        self._commit.logs.append((level, writable(text)))
 
     def service(self, key: ServiceKey[S]) -> S:
         bound: S = self._world.services[key.name]
@@ -640,7 +640,7 @@ END = End()
 _ON_COMMIT = OnCommit()
 
 
-def _writable(text: str) -> str:
+def writable(text: str) -> str:
     """`text` with lone surrogates, which an author's Python can make, written out: no encoder takes
     them, and a text that people read is not worth a flow."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
