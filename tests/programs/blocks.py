@@ -287,7 +287,7 @@ class Blocks:
         self.line(f"step {name}{label}")
 
     def hold(self) -> None:
-        if chance(self.choices, 15):
+        if chance(self.choices, 45):
             self.line('hold "look at this"')
         else:
             self.checkpoint()
@@ -604,7 +604,7 @@ class Blocks:
             else:
                 self.throw(pick(self.choices, self.book.errors))
 
-        wanted = must_leave or (may_leave and self.can_throw_any() and chance(self.choices, 15))
+        wanted = must_leave or (may_leave and self.can_throw_any() and chance(self.choices, 25))
         self.block(
             1 + self.choices.below(3) if not wanted else self.choices.below(3),
             first=first,

@@ -38,7 +38,8 @@ PLACES = (
     "checks with if", "checks with for", "checks with let",
     "recursion", "session parameter", "sessions parameter", "for over a map", "for over sessions",
     "narrowed in if", "narrowed by require", "field default left out", "named argument",
-    "tracks", "responder that speaks first", "use",
+    "tracks", "responder that speaks first", "use", "checks with while",
+    "error used after a wait", "variable used only in a catch", "set in a block, used after a wait",
 )  # fmt: skip
 
 EVENTS = (
@@ -48,6 +49,9 @@ EVENTS = (
     "failed: error thrown here", "failed: error from the peer", "failed: SessionEnded",
     "failed: SessionRejected", "failed: UnexpectedFlowEnd", "failed: UnexpectedMessage",
     "failed: Malformed",
+    "caught after waiting", "caught at once",
+    "waited in if", "waited in for", "waited in while", "waited in try", "waited in catch",
+    "waited in subflow", "waited in responder",
     "ended in the hospital", "thrown again", "waited for acceptance", "subflow called itself",
 )  # fmt: skip
 
@@ -100,7 +104,32 @@ class Counter:
         for node in _inside(flow.body):
             if isinstance(node, syntax.Subflow) and _callee(node.call) == flow.name:
                 self.note("recursion")
+        self.liveness(flow)
         self.block(flow.body, ())
+
+    def liveness(self, flow: syntax.Flow) -> None:
+        """What goes wrong first where a state keeps too little."""
+        timeline = list(_inside(flow.body))
+        for node in timeline:
+            if isinstance(node, syntax.Try):
+                self.catches(node, timeline)
+            for block in _blocks(node):
+                names = {n.name for n in _inside(block) if isinstance(n, syntax.Assign)}
+                after = timeline[timeline.index(node) + len(list(_inside((node,)))) :]  # type: ignore[arg-type]
+                waits = next((at for at, n in enumerate(after) if _waits(n)), len(after))
+                if names & _read(after[waits + 1 :]):
+                    self.note("set in a block, used after a wait")
+
+    def catches(self, node: syntax.Try, timeline: list[object]) -> None:
+        for catch in node.catches:
+            inside = list(_inside(catch.body))
+            waits = next((at for at, n in enumerate(inside) if _waits(n)), len(inside))
+            if catch.name is not None and catch.name in _read(inside[waits + 1 :]):
+                self.note("error used after a wait")
+            mine = {id(n) for n in inside}
+            elsewhere = _read([n for n in timeline if id(n) not in mine])
+            if _read(inside) - elsewhere - {catch.name} - _bound(inside):
+                self.note("variable used only in a catch")
 
     def block(self, body: syntax.Block, around: tuple[str, ...]) -> None:
         for statement in body:
@@ -199,7 +228,7 @@ class Counter:
         if node.send is not None:
             self.note("send then receive")
         for check in node.checks or ():
-            for sort, name in ((syntax.If, "if"), (syntax.For, "for"), (syntax.Let, "let")):
+            for sort, name in _CHECKS:
                 if isinstance(check, sort):
                     self.note(f"checks with {name}")
             self.statement(check, ("checks",))
@@ -247,6 +276,13 @@ class Counter:
             case None:
                 self.note(f"call of {node.callee.name}")
 
+
+_CHECKS = (
+    (syntax.If, "if"),
+    (syntax.For, "for"),
+    (syntax.Let, "let"),
+    (syntax.While, "while"),
+)
 
 _SIMPLE: dict[type, str] = {
     syntax.Break: "break",
@@ -329,6 +365,23 @@ def _inside(body: syntax.Block) -> Iterator[object]:
             yield node.subflow
         for block in _blocks(node):
             yield from _inside(block)
+
+
+def _read(nodes: Iterable[object]) -> set[str]:
+    """The names that these statements read, those of the blocks in them left out."""
+    return {
+        part.name
+        for node in nodes
+        if not isinstance(node, syntax.Subflow)
+        for expression in _expressions(node)  # type: ignore[arg-type]
+        for part in _parts(expression)
+        if isinstance(part, syntax.Name)
+    }
+
+
+def _bound(nodes: Iterable[object]) -> set[str | None]:
+    kinds = syntax.Let | syntax.Receive | syntax.Open | syntax.For
+    return {node.name for node in nodes if isinstance(node, kinds)}
 
 
 def _leaving(body: syntax.Block) -> Iterator[syntax.Statement]:

@@ -203,7 +203,9 @@ class Flows(Blocks):
         where = Where(untrusted=True, calls=1, risk=20)
         condition = self.make.condition(1, where)
         error = self.error(pick(self.choices, self.book.errors))
-        sort = weighted(self.choices, [(3, "require"), (2, "if"), (2, "for"), (1, "let")])
+        sort = weighted(
+            self.choices, [(3, "require"), (2, "if"), (2, "for"), (1, "let"), (1, "while")]
+        )
         if sort == "require":
             self.line(f"require {condition.text} else {error}")
         elif sort == "if":
@@ -217,6 +219,14 @@ class Flows(Blocks):
             name = self.name()
             self.line(f"for {name} in {values.text}:")
             self.line(f"    require {name} < 70 else {error}")
+        elif sort == "while":
+            name = self.name()
+            number = self.make.of(INT, 0, Where(untrusted=True, calls=0))
+            self.line(f"var {name} = 0")
+            self.line(f"while {name} < 2:")
+            self.line(f"    {name} = {name} + 1")
+            self.line(f"    require {name} < 90 - {number.text} % 90 else {error}")
+            self.names.declare(Variable(name, INT, mutable=True, fixed=True))
         else:
             self.untrusted_let()
 
@@ -467,6 +477,9 @@ class Flows(Blocks):
             plan = pick(self.choices, known)
         elif self.room_for_flow():
             plan = self.book.subflow(may_throw=throwing and not chance(self.choices, 15))
+            assignable = self.names.assignable()
+            if assignable and chance(self.choices, 50):
+                plan.result = pick(self.choices, assignable).kind
             if chance(self.choices, 30):
                 plan.counter = "depth"
         else:

@@ -126,7 +126,7 @@ class Frame:
     open: list[Session] = dataclasses.field(default_factory=list)
     invited: list[Session] = dataclasses.field(default_factory=list)
     step: str | None = None
-    counted: set[str] = dataclasses.field(default_factory=set)
+    around: list[str] = dataclasses.field(default_factory=list)
 
 
 class Effect(NamedTuple):
@@ -152,6 +152,7 @@ class Run:
     steps: Generator[Wait, None, None] | None = None
     waiting: Wait = COMMITTED
     ending: Ending | None = None
+    waits: int = 0
     unsure: bool = False
     """Whether an acceptance may or may not have ended a step since the last certain commit."""
 
@@ -242,6 +243,9 @@ class World:
             run.ending = Ending("hospital")
             return
         self._commit(run)
+        if run.ending is None:
+            run.waits += 1
+            self.counts.update(_places(run))
 
     def _commit(self, run: Run) -> None:
         for effect in run.pending:
@@ -305,6 +309,16 @@ class World:
             tuple(run.moves),
             tuple(talks),
         )
+
+
+def _places(run: Run) -> set[str]:
+    """Where a flow waits, for the count of what happened."""
+    around = {f"waited in {place}" for frame in run.frames for place in frame.around}
+    if len(run.frames) > 1:
+        around.add("waited in subflow")
+    if run.frames and run.frames[0].flow.responds is not None:
+        around.add("waited in responder")
+    return around
 
 
 # --- statements -------------------------------------------------------------------------------
@@ -376,6 +390,14 @@ class Interpreter:
                 session.closed = True
                 self.run.pending.append(Effect("farewell", session, farewell))
         del frame.open[mark:]
+
+    def inner(self, frame: Frame, place: str, body: syntax.Block) -> Steps:
+        """The block of a statement, such as "if"."""
+        frame.around.append(place)
+        try:
+            return (yield from self.block(frame, body))
+        finally:
+            frame.around.pop()
 
     def block(self, frame: Frame, body: syntax.Block) -> Steps:
         """Its sessions end when it is left, except by an error: who catches that ends them."""
@@ -469,14 +491,14 @@ class Interpreter:
     def if_(self, frame: Frame, statement: syntax.If) -> Steps:
         for condition, body in statement.branches:
             if self.value(frame, condition) is True:
-                return (yield from self.block(frame, body))
+                return (yield from self.inner(frame, "if", body))
         if statement.otherwise is not None:
-            return (yield from self.block(frame, statement.otherwise))
+            return (yield from self.inner(frame, "if", statement.otherwise))
         return None
 
     def while_(self, frame: Frame, statement: syntax.While) -> Steps:
         while self.value(frame, statement.condition) is True:
-            leaving = yield from self.block(frame, statement.body)
+            leaving = yield from self.inner(frame, "while", statement.body)
             if leaving is not None and leaving.how == "break":
                 break
             if leaving is not None and leaving.how == "return":
@@ -488,7 +510,7 @@ class Interpreter:
         assert isinstance(values, tuple | Map)
         for value in sorted(values) if isinstance(values, Map) else values:  # type: ignore[type-var]
             frame.values[statement.name] = value
-            leaving = yield from self.block(frame, statement.body)
+            leaving = yield from self.inner(frame, "for", statement.body)
             if leaving is not None and leaving.how == "break":
                 break
             if leaving is not None and leaving.how == "return":
@@ -497,9 +519,9 @@ class Interpreter:
 
     def try_(self, frame: Frame, statement: syntax.Try) -> Steps:
         mark = len(frame.open)
-        depth = len(self.run.frames)
+        waits = self.run.waits
         try:
-            return (yield from self.block(frame, statement.body))
+            return (yield from self.inner(frame, "try", statement.body))
         except Thrown as caught:
             thrown = caught
         for catch in statement.catches:
@@ -507,12 +529,14 @@ class Interpreter:
                 break
         else:
             raise thrown
-        assert len(self.run.frames) == depth
         self.world.counts[f"caught: {self._source(thrown)}"] += 1
+        self.world.counts[
+            "caught after waiting" if self.run.waits > waits else "caught at once"
+        ] += 1
         self.end(frame, mark, Letter("end"))
         if catch.name is not None:
             frame.values[catch.name] = thrown
-        return (yield from self.block(frame, catch.body))
+        return (yield from self.inner(frame, "catch", catch.body))
 
     # --- sessions ---
 
