@@ -6,7 +6,7 @@ from flowlang.diagnostics import Diagnostic, Note
 from flowlang.source import Span
 
 FILE_BYTES = 1024 * 1024
-FILE_TOKENS = 200_000
+FILE_TOKENS = 220_000
 DECLARATIONS = 10_000
 NAME_LENGTH = 64
 BLOCK_DEPTH = 64
