@@ -282,6 +282,9 @@ def write_all(files: Mapping[Path, str], below: Path | None = None) -> list[Path
     return changed
 
 
+_ELSEWHERE = "move it away, or choose another output folder with `-o`"
+
+
 def _may_write(path: Path, below: Path | None) -> None:
     for part in (path, *path.parents):
         inside = part == path or (below is not None and part.is_relative_to(below))
@@ -290,15 +293,19 @@ def _may_write(path: Path, below: Path | None) -> None:
                 "F707", shown(part), "this is a link, and flowc writes through none", "remove it"
             )
         if part.exists() and part != path and not part.is_dir():
-            raise FileTrouble("F706", shown(part), "this is a file where a folder is needed")
+            raise FileTrouble(
+                "F706", shown(part), "this is a file where a folder is needed", _ELSEWHERE
+            )
     if path.is_dir():
-        raise FileTrouble("F706", shown(path), "this is a folder where a file is needed")
+        raise FileTrouble(
+            "F706", shown(path), "this is a folder where a file is needed", _ELSEWHERE
+        )
     if path.exists() and GENERATED not in path.read_text("utf-8", errors="replace"):
         raise FileTrouble(
             "F707",
             shown(path),
             "this file was not made by flowc, so it is not overwritten",
-            "move it away, or choose another output folder with -o",
+            _ELSEWHERE,
         )
 
 

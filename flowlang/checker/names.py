@@ -198,10 +198,15 @@ def check_casing(
 ) -> None:
     """Report a name that is not written as `right` writes it. `what` is "a flow", "a variable"."""
     better = right(name)
-    if better == name:
+    if better == name or not _readable(name):
         return
     style = _STYLES[right]
     findings.report("F211", span, f"the name of {what} is written in {style}", f"write `{better}`")
+
+
+def _readable(name: str) -> bool:
+    """Whether the parser had nothing to say about the name itself: one mistake, one report."""
+    return name.isascii() and len(name) <= 64 and "__" not in name and not name.startswith("_")
 
 
 _STYLES: Mapping[Callable[[str], str], str] = {

@@ -19,7 +19,19 @@ _KINDS = (
 )  # fmt: skip
 
 _BUILTINS = frozenset(
-    ("bool", "bytes", "classmethod", "int", "len", "sorted", "str", "super", "tuple", "type")
+    (
+        "bool",
+        "bytes",
+        "classmethod",
+        "int",
+        "len",
+        "object",
+        "sorted",
+        "str",
+        "super",
+        "tuple",
+        "type",
+    )
 )
 _LIBRARIES = frozenset(("datetime", "decimal", "typing"))
 _DUNDERS = frozenset(("__init__", "__post_init__"))

@@ -79,7 +79,7 @@ class _Made:
             if number > last and field.default is not None:
                 page.declare_once(written, kind, values.of(field.default))
             else:
-                page.kind(f"{written}: ", kind)
+                page.annotate(written, kind)
         return page.lines
 
     def _has_default(self, field: machine.Field) -> bool:
@@ -296,7 +296,7 @@ class _Made:
         page = Page(8)
         for kept in state.keeps:
             kind = self._scope.kind(types_[kept], field=True)
-            page.kind(f"{words.state_field(kept)}: ", kind)
+            page.annotate(words.state_field(kept), kind)
         place = f"{self._module.source}:{state.place.line}"
         put = Page(8)
         put.put("place: typing.ClassVar[str] = ", Atom(words.text(place)))
@@ -318,7 +318,7 @@ def _class_header(
 ) -> str:
     first = Atom(base) if isinstance(base, str) else base
     page = Page(indent)
-    page.kind("class ", Call(name, (("", first), *options)), ":")
+    page.constant("class ", Call(name, (("", first), *options)), ":")
     return "\n".join(page.lines)
 
 
@@ -353,7 +353,7 @@ def _signature(
 
 def _assigned(indent: int, name: str, tree: Tree) -> list[str]:
     page = Page(indent)
-    page.kind(f"{name} = ", tree)
+    page.constant(f"{name} = ", tree)
     return page.lines
 
 

@@ -72,6 +72,13 @@ def statement(indent: int, prefix: str, tree: Tree, suffix: str = "") -> list[st
             assert_never(tree)
 
 
+def annotation(indent: int, prefix: str, tree: Tree, suffix: str = "") -> list[str]:
+    """`name: tree` or `name: tree = …`: a union is cut in brackets, whatever it ends with."""
+    if isinstance(tree, Chain) and not _flat(tree, WIDTH - indent - width(prefix + suffix)):
+        return _cut(indent, f"{prefix}(", [("", tree)], f"){suffix}", 0)
+    return statement(indent, prefix, tree, suffix)
+
+
 def long(indent: int, prefix: str, tree: Tree, suffix: str = "") -> list[str]:
     """The statement on one line, whatever its length."""
     line = f"{' ' * indent}{prefix}{tree.text}{suffix}"

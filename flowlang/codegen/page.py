@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowlang.codegen import words
-from flowlang.codegen.layout import Unfit, long, statement
+from flowlang.codegen.layout import Unfit, annotation, long, statement
 from flowlang.codegen.trees import (
     AND,
     Atom,
@@ -57,26 +57,41 @@ class Page:
         """`prefix tree suffix`, such as `x = …`."""
         self.lines += self._laid(prefix, tree, suffix)
 
-    def kind(self, prefix: str, kind: Tree, suffix: str = "") -> None:
-        """`prefix kind suffix` for a type, of which nothing can be computed before."""
+    def constant(self, prefix: str, tree: Tree, suffix: str = "") -> None:
+        """`prefix tree suffix` where nothing can be computed before, as in a class."""
         try:
-            self.lines += statement(self.indent, prefix, kind, suffix)
+            self.lines += statement(self.indent, prefix, tree, suffix)
         except Unfit:
-            self.lines += long(self.indent, prefix, kind, suffix)
+            self.lines += long(self.indent, prefix, tree, suffix)
+
+    def annotate(self, name: str, kind: Tree) -> None:
+        """`name: kind`."""
+        try:
+            self.lines += annotation(self.indent, f"{name}: ", kind)
+        except Unfit:
+            self.lines += long(self.indent, f"{name}: ", kind)
 
     def declare(self, name: str, kind: Tree, tree: Tree) -> None:
         """`name: kind = tree`, or both below each other where that would be hard to cut."""
         prefix = f"{name}: {kind.text} = "
-        room = words.WIDTH - self.indent - words.width(prefix)
-        if room >= 28 or tree.width <= room:
+        if self._has_room(prefix, tree):
             self.put(prefix, tree)
         else:
-            self.kind(f"{name}: ", kind)
+            self.annotate(name, kind)
             self.put(f"{name} = ", tree)
 
     def declare_once(self, name: str, kind: Tree, tree: Tree) -> None:
         """A field with its default, which stands in one statement or nowhere."""
-        self.kind(f"{name}: {kind.text} = ", tree)
+        prefix = f"{name}: {kind.text} = "
+        if self._has_room(prefix, tree):
+            self.constant(prefix, tree)
+        else:
+            self.lines += long(self.indent, prefix, tree)
+
+    def _has_room(self, prefix: str, tree: Tree) -> bool:
+        """Whether it is certain that the type before `=` stays in one piece."""
+        room = words.WIDTH - self.indent - words.width(prefix)
+        return room >= 28 or tree.width <= room
 
     def clause(self, kinds: Sequence[str], name: str | None) -> None:
         """`except A as name:`, or of several kinds, and its indentation."""

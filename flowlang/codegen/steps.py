@@ -14,8 +14,8 @@ from flowlang import machine, types, walk
 from flowlang.codegen import nesting, words
 from flowlang.codegen.nesting import Fall, Fork, Guarded, Jump, Stretch, Wait, comes_back
 from flowlang.codegen.page import Page
-from flowlang.codegen.scope import Scope, union
-from flowlang.codegen.trees import Atom, Call, Tree, call, subscript
+from flowlang.codegen.scope import Scope
+from flowlang.codegen.trees import Atom, Call, Tree, call
 from flowlang.codegen.values import NOTHING, Facts, Values, forget, is_quiet
 
 MAX_ELSES = 4
@@ -52,25 +52,22 @@ class Steps:
     def lines(self) -> list[str]:
         """The body of `step`, indented as in a class."""
         cases = nesting.cases(self._machine)
-        labels = [case.state.name for case in cases if case.state.tag is None]
+        labels = any(case.state.tag is None for case in cases)
         if labels:
             self._subject = "label"
-            self._page.declare("label", self._places(labels), Atom("at"))
+            # As a union of all states it would be clearer, and take a type checker minutes.
+            self._page.line("label: object = at")
             self._page.open("while True:")
         self._page.open(f"match {self._subject}:")
         for case in cases:
             self._case(case)
         self._page.open("case _:")
-        self._page.line(f"typing.assert_never({self._subject})")
-        self._scope.library("typing")
+        if labels:
+            message = Atom(words.text(f"{self._class} has no such state"))
+            self._page.put("raise ", call("rt.InvariantBroken", message))
+        else:
+            self._page.line(f"{self._scope.library('typing')}.assert_never(at)")
         return self._page.lines
-
-    def _places(self, labels: list[str]) -> Tree:
-        resting = [state for state in self._machine.states if state.tag is not None]
-        rests = [Atom(self._state(state.name)) for state in resting]
-        self._scope.library("typing")
-        names = [Atom(words.text(label)) for label in labels]
-        return union([*rests, subscript("typing.Literal", *names)])
 
     def _state(self, name: str) -> str:
         return f"{self._class}.{self._states[name]}"

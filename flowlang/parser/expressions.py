@@ -144,9 +144,7 @@ class Expressions:
         meant = OTHERWISE.get(name.text)
         if meant is None:
             return syntax.Name(name.text, name.span)
-        self._mistakes.add(
-            "F112", name.span, f"`{name.text}` is written `{meant}`", f"write `{meant}`"
-        )
+        self._mistakes.add("F112", name.span, f"`{name.text}` is written `{meant}`")
         if meant == "none":
             return syntax.Constant("none", None, name.span)
         return syntax.Constant("Bool", meant == "true", name.span)

@@ -218,9 +218,13 @@ def _misplaced(scene: Scene) -> Said | None:
     """A line that would be right somewhere else."""
     first = scene.first
     if first.kind in ("ELIF", "ELSE") and scene.at == 0:
-        return Said("F125", first.span, f"this `{first.text}` has no `if` before it")
+        message = f"this `{first.text}` has no `if` before it"
+        hint = f"`{first.text}` comes right below the block of an `if`, indented like that `if`"
+        return Said("F125", first.span, message, hint)
     if first.kind == "CATCH" and scene.at == 0:
-        return Said("F125", first.span, "this `catch` has no `try` before it")
+        message = "this `catch` has no `try` before it"
+        hint = "`catch` comes right below the block of a `try`, indented like that `try`"
+        return Said("F125", first.span, message, hint)
     if scene.room == "file":
         return _misplaced_statement(scene)
     if first.kind in DECLARES and scene.at <= 1 and _declares(scene):

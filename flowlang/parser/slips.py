@@ -43,7 +43,7 @@ def _pair(scene: Scene, left: int, first: Token, second: Token) -> Said | None:
     if sign in _SIGNS_MEANT:
         kind, meant = _SIGNS_MEANT[sign]
         mended = [*before, first._replace(kind=kind, text=meant), *after]
-        return Said("F120", place, f"`{sign}` is written `{meant}`", f"write `{meant}`", mended)
+        return Said("F120", place, f"`{sign}` is written `{meant}`", None, mended)
     if sign in ("+=", "-=", "*=", "/=", "//=", "%="):
         return _augmented(scene, sign, place)
     if sign in _SIGNS_ABSENT:
@@ -111,8 +111,8 @@ def _single_equal(scene: Scene) -> Said | None:
         return Said(
             "F116",
             Span(first.line, first.column, token.line, token.end_column),
-            "only a variable can be given another value: what is in a value never changes",
-            "make a new value, and give it to the variable",
+            "this is a part of a value, and values never change",
+            f"make a new value, and give that to the variable: `{first.text} = …`",
         )
     return None
 
@@ -123,11 +123,11 @@ def _conditions(scene: Scene) -> Said | None:
     if token.kind == "IF" and before is not None and before.kind == "ELSE":
         mended = [before._replace(kind="ELIF", text="elif"), *scene.line[2:]] if at == 1 else None
         place = Span(before.line, before.column, token.end_line, token.end_column)
-        return Said("F120", place, "`else if` is written `elif`", "write `elif`", mended)
+        return Said("F120", place, "`else if` is written `elif`", None, mended)
     if token.kind == "THEN" and "COLON" in scene.accepted:
         ends = scene.after is not None and scene.after.kind == "NEWLINE"
         mended = scene.with_kind(at, "COLON") if ends else None
-        return Said("F120", token.span, "`then` is written `:`", "write `:`", mended)
+        return Said("F120", token.span, "`then` is written `:` here", None, mended)
     if not scene.value_complete:
         return None
     chained = token.kind in ("COMPARE", "IN") and token.kind not in scene.accepted
@@ -162,7 +162,9 @@ def _is(scene: Scene) -> Said:
     mended = list(scene.line)
     mended[at : at + (2 if negated else 1)] = [token._replace(kind="COMPARE", text=sign)]
     said = "is not" if negated else "is"
-    return Said("F120", token.span, f"`{said}` is written `{sign}`", f"write `{sign}`", mended)
+    last = after if negated and after is not None else token
+    place = Span(token.line, token.column, last.end_line, last.end_column)
+    return Said("F120", place, f"`{said}` is written `{sign}`", None, mended)
 
 
 def _brackets(scene: Scene) -> Said | None:
@@ -197,8 +199,8 @@ def _subflow_inside(scene: Scene) -> Said | None:
     name = before is not None and before.kind == "SUBFLOW" and scene.at > 1
     if name and token.kind == "NAME":
         token = scene.line[scene.at - 1]
-    elif scene.accepted >= {"NEWLINE"} and any(t.kind == "SUBFLOW" for t in scene.line[: scene.at]):
-        pass
+    elif "NEWLINE" in scene.accepted and "SUBFLOW" in [t.kind for t in scene.line[: scene.at]]:
+        token = next(t for t in scene.line if t.kind == "SUBFLOW")
     elif token.kind != "SUBFLOW" or not scene.wants_value:
         return None
     return Said(

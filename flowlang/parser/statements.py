@@ -87,7 +87,8 @@ class Statements(Expressions):
             message = "expected an indented block below this line"
             if what:
                 message += f", with {what}"
-            self._mistakes.add("F102", opening.colon.span, message)
+            hint = "indent what belongs to it by four more" + ("" if what else ", or write `pass`")
+            self._mistakes.add("F102", opening.colon.span, message, hint)
         if not present:
             self.broken_lines.add(opening.end.line)
 

@@ -392,7 +392,7 @@ class Lexer:
         if sign == "}" and self._braces:
             return
         message = f"this `{sign}` closes nothing: no bracket is open here"
-        self._report("F106", match.start(), 1, message)
+        self._report("F106", match.start(), 1, message, "remove it, or open one before")
 
     def _mismatched(self, match: re.Match[str], opener: Token) -> None:
         column = match.start() - self._line_start + 1
@@ -401,7 +401,7 @@ class Lexer:
             "F107",
             Span(self._line, column, self._line, column + 1),
             f"this `{match.group()}` does not close the `{opener.text}` that is open",
-            f"expected `{_SIGNS[_CLOSERS[opener.kind]]}`",
+            f"close it with `{_SIGNS[_CLOSERS[opener.kind]]}`",
             note=(f"the `{opener.text}` is here", opener.span),
         )
 
@@ -411,7 +411,9 @@ class Lexer:
         lines = range(self._brackets[0].line, self._line + 1)
         # An open text took the closing bracket with it.
         if not self._overflow and self.damaged.isdisjoint(lines):
-            self._mistakes.add("F105", opener.span, f"this `{opener.text}` is never closed")
+            closer = _SIGNS[_CLOSERS[opener.kind]]
+            message = f"this `{opener.text}` is never closed"
+            self._mistakes.add("F105", opener.span, message, f"close it with `{closer}`")
         self.damaged.update(lines)
         while self._brackets:
             closer = _CLOSERS[self._brackets.pop().kind]
@@ -436,9 +438,7 @@ class Lexer:
             return self._continued(match)
         if found in _WRITTEN:
             kind, word = _WRITTEN[found]
-            self._report(
-                "F120", position, len(found), f"`{found}` is written `{word}`", f"write `{word}`"
-            )
+            self._report("F120", position, len(found), f"`{found}` is written `{word}`")
             self._add(kind, found, position)
             self.tokens[-1] = self.tokens[-1]._replace(text=word)
         elif found[0] in "'`“”„«»" and len(found) > 1:

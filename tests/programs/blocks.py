@@ -17,7 +17,18 @@ from tests.programs.expressions import (
     compare,
     join,
 )
-from tests.programs.kinds import BOOL, DURATION, INT, PAIR, TEXT, TIMESTAMP, Kind, list_of, map_of
+from tests.programs.kinds import (
+    BOOL,
+    DURATION,
+    INT,
+    PAIR,
+    SHOWN,
+    TEXT,
+    TIMESTAMP,
+    Kind,
+    list_of,
+    map_of,
+)
 from tests.programs.names import POOL, Names, Readable, Variable
 from tests.programs.plans import Book, Plan, Talk
 from tests.programs.scripts import RESPONDER
@@ -169,7 +180,7 @@ class Blocks:
             options.append((4 if self.guards else 2, self.require))
         options.append((self.guarded("Picky"), self.picky))
         options.append((self.guarded("Taken"), self.claim))
-        options += [(1, self.hold), (1, self.fault)]
+        options += [(1, self.hold), (2, self.fault)]
         return options + self.conversations()
 
     # --- may it fail, may it leave? ---
@@ -388,7 +399,9 @@ class Blocks:
     # --- if ---
 
     def if_(self) -> None:
-        sort = weighted(self.choices, [(5, "plain"), (2, "narrow"), (4, "leave"), (4, "both")])
+        leave = 12 if self.loops else 4
+        sorts = [(5, "plain"), (2, "narrow"), (leave, "leave"), (4, "both")]
+        sort = weighted(self.choices, sorts)
         if sort == "leave" and self.leaves():
             self.leave_if()
             return
@@ -597,6 +610,8 @@ class Blocks:
         def first() -> None:
             if variable is not None:
                 self.names.declare(variable)
+                if chance(self.choices, 35):
+                    self.remember(variable)
 
         def leave() -> None:
             if variable is not None and chance(self.choices, 60) and self.can_throw_any():
@@ -610,6 +625,17 @@ class Blocks:
             first=first,
             leave=leave if wanted else None,
         )
+
+    def remember(self, variable: Variable) -> None:
+        """What an error said, after a wait."""
+        fields = [
+            found.text
+            for found in self.names.readables()
+            if found.root is variable and found.kind in SHOWN
+        ]
+        weighted(self.choices, [(2, self.checkpoint), (1, self.sleep)])()
+        if fields:
+            self.line(f'Desk.note("{{{pick(self.choices, fields)}}}")')
 
     # --- ends ---
 

@@ -172,7 +172,7 @@ class Flows(Blocks):
             self.untrusted_let()
         found = pick(self.choices, parts)
         error = pick(self.choices, self.book.errors)
-        where = Where(calls=0, risk=25 if may_fail else 0)
+        where = Where(calls=0, risk=45 if may_fail else 0)
         if may_fail:
             condition = self.about(found, where)
             if chance(self.choices, 25):

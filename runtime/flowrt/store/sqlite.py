@@ -7,7 +7,6 @@ acknowledged commits when power fails.
 from __future__ import annotations
 
 import contextlib
-import importlib.resources
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -106,6 +105,8 @@ class SqliteStore:
         aside = self.path.with_name(self.path.name + ".creating")
         for leftover in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
             leftover.unlink(missing_ok=True)
+        import importlib.resources  # Slow, and only a new store needs it.
+
         schema = importlib.resources.files("flowrt.store").joinpath("schema.sql").read_text()
         with contextlib.closing(self._connect(aside, None)) as db:
             db.executescript(f"BEGIN; {schema}")
