@@ -111,7 +111,7 @@ def check(paths: tuple[Path, ...], as_json: bool, no_cache: bool) -> None:
         compilation, depends = _compile(files)
         answer = {
             "diagnostics": [as_data(found) for found in compilation.diagnostics],
-            "files": sorted(compilation.sources),
+            "files": _files_of(compilation),
         }
         cache.keep(key, depends, answer)
     diagnostics = [from_data(found) for found in answer["diagnostics"]]
@@ -121,6 +121,11 @@ def check(paths: tuple[Path, ...], as_json: bool, no_cache: bool) -> None:
         _print_diagnostics(diagnostics, _sources(diagnostics))
         click.echo(_summary(diagnostics, len(answer["files"])))
     sys.exit(1 if diagnostics else 0)
+
+
+def _files_of(compilation: Compilation) -> list[str]:
+    """The files that were looked at; of some, not even the characters could be read."""
+    return sorted({*compilation.sources, *(found.source for found in compilation.diagnostics)})
 
 
 def _sources(diagnostics: Sequence[Diagnostic]) -> dict[str, Source]:
@@ -197,7 +202,7 @@ def _compile_or_exit(files: Sequence[Path], as_json: bool = False) -> Compilatio
             _print_json({"ok": False, "diagnostics": found})
         else:
             _print_diagnostics(compilation.diagnostics, compilation.sources)
-            click.echo(_summary(compilation.diagnostics, len(compilation.sources)))
+            click.echo(_summary(compilation.diagnostics, len(_files_of(compilation))))
         sys.exit(1)
     return compilation
 

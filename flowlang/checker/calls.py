@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, assert_never
 from flowlang import syntax
 from flowlang.checker import predefined, remedies, words
 from flowlang.checker.findings import Findings
-from flowlang.checker.names import Names
+from flowlang.checker.names import DECLARE, Names
 from flowlang.checker.variables import Blocks
 from flowlang.diagnostics import Note
 from flowlang.types import (
@@ -69,6 +69,8 @@ class Calls:
         if self._blocks.is_variable(name):
             self._refuse_variable(callee)
             return None
+        if name in self._names.unknown:
+            return None
         if name in BUILTIN_CALLS:
             return BUILTIN_CALLS[name]
         info = self._names.scope.get(name) or predefined.ERRORS.get(name)
@@ -119,7 +121,7 @@ class Calls:
             what = "function"
             known = chain(self._names.of_kind("function"), predefined.FUNCTIONS)
         hint = remedies.CALLS.get(name) or self._findings.did_you_mean(name, known)
-        self._findings.report("F203", callee.span, f"there is no {what} `{name}`", hint)
+        self._findings.report("F203", callee.span, f"there is no {what} `{name}`", hint or DECLARE)
         self._names.settle(name, hint)
 
     def service(self, node: syntax.Expr) -> ServiceInfo | None:

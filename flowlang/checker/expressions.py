@@ -233,7 +233,7 @@ class Expressions:
             self._findings.report(
                 "F332",
                 node.span,
-                f"`{written}` is called, also when it takes nothing",
+                f"`{written}` is an operation, and is called with brackets",
                 f"write `{written}(…)`",
             )
             return UNKNOWN

@@ -27,6 +27,9 @@ from flowlang.types import (
     Type,
 )
 
+DECLARE = "declare it, or take it from another file with `use`"
+"""The remedy for a name that is like none there is."""
+
 Kind: TypeAlias = Literal["record", "message", "error", "function", "service", "flow"]
 
 
@@ -108,6 +111,7 @@ class Names:
                 f"`{name}` is {what} and cannot be declared again",
                 "choose another name",
             )
+            self.unknown.add(name)
             return False
         first = self.declared.get(name)
         if first is None:
@@ -126,7 +130,7 @@ class Names:
     def find(self, node: syntax.Name, wanted: Literal["flow", "error"]) -> Info | None:
         """The flow or error that `node` names; None if a mistake was (now) reported."""
         info = self.scope.get(node.name)
-        if info is None and wanted == "error":
+        if info is None and wanted == "error" and node.name not in self.unknown:
             info = predefined.ERRORS.get(node.name)
         if info is not None and kind_of(info) == wanted:
             self._findings.meaning_of[node] = info
@@ -134,6 +138,13 @@ class Names:
         if node.name not in self.unknown:
             self.report_missing(node.name, node.span, wanted)
         return None
+
+    def is_missing(self, node: syntax.Name | syntax.Attribute) -> bool:
+        """Whether this should be the name of a declaration, and nothing has that name."""
+        if not isinstance(node, syntax.Name) or not node.name[0].isupper():
+            return False
+        free = predefined.reserved(node.name) is None
+        return free and node.name not in self.declared and node.name not in self.unknown
 
     def parts(self, qualified: str) -> Mapping[str, Type]:
         """The fields of a record, message or error."""
@@ -162,7 +173,7 @@ class Names:
         elif reserved := predefined.reserved(name):
             what = reserved
         else:
-            self._findings.report("F203", span, f"there is no {wanted} `{name}`", hint)
+            self._findings.report("F203", span, f"there is no {wanted} `{name}`", hint or DECLARE)
             self.settle(name, hint)
             return
         self._findings.report(

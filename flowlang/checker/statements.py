@@ -500,6 +500,10 @@ class Body:
                     self._names.place(node.name),
                 )
                 return
+        if isinstance(node, syntax.Call) and self._names.is_missing(node.callee):
+            self._names.report_missing(node.callee.name, node.callee.span, "error")
+            self._expressions.loose(node)
+            return
         kind = self._expressions.infer(node)
         if isinstance(kind, Unknown) or (isinstance(kind, Named) and kind.kind == "error"):
             return

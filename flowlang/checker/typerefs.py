@@ -9,7 +9,7 @@ from typing import Literal
 from flowlang import syntax
 from flowlang.checker import predefined, words
 from flowlang.checker.findings import Findings
-from flowlang.checker.names import Names
+from flowlang.checker.names import DECLARE, Names
 from flowlang.types import (
     BUILTINS,
     INT,
@@ -57,6 +57,8 @@ class TypeReader:
 
     def _read(self, ref: syntax.TypeRef, sessions: Literal["none", "item", "all"]) -> Type:
         report = self._findings.report
+        if ref.name in self._names.unknown:
+            return UNKNOWN
         if ref.name in ("List", "Map"):
             return self._collection(ref, sessions)
         kind = BUILTINS.get(ref.name) or self._declared(ref)
@@ -133,5 +135,5 @@ class TypeReader:
         else:
             known = chain(predefined.TYPES, self._names.of_kind("record", "message"))
             hint = self._findings.did_you_mean(ref.name, known)
-        self._findings.report("F202", ref.span, f"there is no type `{ref.name}`", hint)
+        self._findings.report("F202", ref.span, f"there is no type `{ref.name}`", hint or DECLARE)
         self._names.settle(ref.name, hint)

@@ -114,6 +114,7 @@ COMPLAINTS = {
            |
          2 |     price: Mony
            |            ^^^^
+         help: declare it, or take it from another file with `use`
 
         error[F202]: there is no type `Texd`
           --> trade.flow:4:11
@@ -148,6 +149,7 @@ COMPLAINTS = {
            |
          4 |     open Buyer with bob as s
            |          ^^^^^
+         help: declare it, or take it from another file with `use`
 
         error[F203]: there is no error `Refuse`
           --> trade.flow:7:11
@@ -1797,6 +1799,7 @@ COMPLAINTS = {
            |
          8 |     return subflow H()
            |                    ^
+         help: declare it, or take it from another file with `use`
         """,
     ),
     "F331 what is not thrown": (
@@ -1846,7 +1849,7 @@ COMPLAINTS = {
             return Desk.limit
         """,
         """
-        error[F332]: `Desk.limit` is called, also when it takes nothing
+        error[F332]: `Desk.limit` is an operation, and is called with brackets
           --> trade.flow:4:12
            |
          4 |     return Desk.limit
@@ -2258,6 +2261,7 @@ COMPLAINTS = {
            |
          6 |         WAITING "Waiting" tracks H
            |                                  ^
+         help: declare it, or take it from another file with `use`
         """,
     ),
     "F501 unchecked data in use": (

@@ -226,7 +226,7 @@ def test_refused_with_a_diagnostic(name: str, tmp_path: Path) -> None:
     assert done.written == {}
     found = re.findall(r"^error\[(F\d{3})\]: .+\n  --> shop\.flow:\d+:\d+$", done.printed, re.M)
     assert found[0] == code
-    assert len(done.printed) < 1_000_000
+    assert len(done.printed) < 100_000
     assert done.printed.replace("\n", "").isprintable()
     longest = max(map(len, done.printed.splitlines()))
     assert longest < 300
@@ -531,7 +531,7 @@ def test_a_type_is_refused_or_right(kind: str, name: str) -> None:
     more = {f"shop.{name}": More()} if kind == "service" else None
     world = World(TYPES[kind].format(name=name), more)
     if world.codes:
-        assert world.codes & {"F113", "F210"}
+        assert world.codes == {"F210"} or "F113" in world.codes
         return
     start = world.module.Try_v1.Start
     [box] = {typing.get_type_hints(start)["given"]}
