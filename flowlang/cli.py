@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from flowlang.compiler import Compilation
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print data instead of text.")
+_SHOWN = 100
+"""Problems that are printed as text; nobody reads more of them at once."""
+
 _PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
@@ -143,8 +146,10 @@ def _sources(diagnostics: Sequence[Diagnostic]) -> dict[str, Source]:
 
 
 def _print_diagnostics(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> None:
-    for found in diagnostics:
+    for found in diagnostics[:_SHOWN]:
         click.echo(as_text(found, sources, color=_colored()), color=_colored())
+    if len(diagnostics) > _SHOWN:
+        click.echo(f"… and {len(diagnostics) - _SHOWN:,} more, which `--json` shows.")
 
 
 def _summary(diagnostics: Sequence[Diagnostic], files: int) -> str:

@@ -81,7 +81,7 @@ def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Modul
         errors=declared.errors,
         functions=declared.functions,
         services=declared.services,
-        machines=tuple(machine.from_cfg(cfg.build(flow, checked, project)) for flow in flows),
+        machines=tuple(cfg.machine_of(cfg.build(flow, checked, project)) for flow in flows),
     )
 
 

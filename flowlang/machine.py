@@ -8,14 +8,11 @@ safe for Python. It decides nothing and prints nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never
 
 import msgspec
 
 from flowlang.types import Type
-
-if TYPE_CHECKING:
-    from flowlang.cfg.graph import Block, Cfg
 
 FORMAT = 1
 
@@ -482,96 +479,6 @@ class Machine(msgspec.Struct, frozen=True):
             if state.name == name:
                 return state
         raise KeyError(name)
-
-
-def from_cfg(cfg: Cfg) -> Machine:
-    """The blocks of a flow as states: named for people, numbered for checkpoints, in the order of
-    the source."""
-    names = _names(cfg)
-    tag = 0
-    states = []
-    for block in cfg.blocks:
-        rests = block.awaits is not None or block.kind == "start"
-        keeps = block.keeps
-        if block.kind == "start":
-            keeps = tuple(parameter.name for parameter in cfg.parameters)
-        states.append(_state(block, names, tag if rests else None, keeps if rests else ()))
-        tag += rests
-    return Machine(
-        name=cfg.name,
-        version=cfg.version,
-        doc=cfg.doc,
-        parameters=cfg.parameters,
-        result=cfg.result,
-        responds_to=cfg.responds_to,
-        startable=cfg.startable,
-        steps=cfg.steps,
-        variables=cfg.variables,
-        states=tuple(states),
-        place=cfg.place,
-    )
-
-
-def _state(
-    block: Block, names: Mapping[str, str], tag: int | None, keeps: tuple[str, ...]
-) -> State:
-    return State(
-        name=names[block.id],
-        tag=tag,
-        awaits=block.awaits,
-        keeps=keeps,
-        actions=block.actions,
-        next=retargeted(block.next, names),
-        handlers=tuple(
-            msgspec.structs.replace(handler, target=names[handler.target])
-            for handler in block.handlers
-        ),
-        place=block.place,
-        checks=block.checks,
-    )
-
-
-def _names(cfg: Cfg) -> dict[str, str]:
-    """A name for each block. What an author gave stays as it is, even if it comes later."""
-    names: dict[str, str] = {}
-    taken: set[str] = {"Start"}
-    for block in cfg.blocks:
-        if block.given is not None:
-            names[block.id] = _free("".join(map(str.capitalize, block.given.split("_"))), "", taken)
-    for block in cfg.blocks:
-        if block.kind == "start":
-            names[block.id] = "Start"
-        elif block.awaits is None:
-            names[block.id] = _free(f"{block.kind}_{block.place.line}", "_", taken)
-        elif block.id not in names:
-            names[block.id] = _free(_awaits(block.awaits), "", taken)
-    return names
-
-
-def _free(name: str, joint: str, taken: set[str]) -> str:
-    number = 1
-    free = name
-    while free in taken:
-        number += 1
-        free = f"{name}{joint}{number}"
-    taken.add(free)
-    return free
-
-
-def _awaits(wait: Wait) -> str:
-    match wait:
-        case AwaitMessage(type=message):
-            return "Await" + message.rpartition(".")[2]
-        case AwaitSubflow(flow=flow):
-            return "In" + flow.rpartition(".")[2]
-        case AwaitCheckpoint():
-            return "Checkpoint"
-        case AwaitTime():
-            return "Asleep"
-        case AwaitOperator():
-            return "Held"
-        case _:
-            assert_never(wait)
 
 
 # --- a module of them ---------------------------------------------------------------------------

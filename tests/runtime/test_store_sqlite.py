@@ -84,8 +84,7 @@ def test_a_crash_while_it_is_made_leaves_nothing_or_a_whole_store(
     store = opened(path)
     store.commit(Batch(1, 1, 1, flows={1: (b"x", None)}))
     store.close()
-    left = {file.name for file in tmp_path.iterdir()}
-    assert left == {"alice.db"}, "nothing half made stays behind"
+    assert not list(tmp_path.glob("*.creating*")), "nothing half made stays behind"
 
 
 def test_it_is_synchronised_before_it_has_its_name_and_its_folder_after(
@@ -141,9 +140,7 @@ def test_where_wal_is_not_to_be_had_it_does_not_open(
 ) -> None:
     class NoWal(sqlite3.Connection):
         def execute(self, sql: str, *rest: Any) -> Any:
-            return super().execute(
-                sql.replace("journal_mode = WAL", "journal_mode = DELETE"), *rest
-            )
+            return super().execute(sql.replace("mode = WAL", "mode = DELETE"), *rest)
 
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=NoWal))

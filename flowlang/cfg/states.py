@@ -1,0 +1,114 @@
+"""Blocks to a machine: its states named for people, numbered for checkpoints, in source order.
+
+Knows no statement and no Python; what a block does, it passes on as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+import msgspec
+
+from flowlang.cfg.graph import Block, Cfg
+from flowlang.machine import (
+    AwaitCheckpoint,
+    AwaitMessage,
+    AwaitOperator,
+    AwaitSubflow,
+    AwaitTime,
+    Machine,
+    State,
+    Wait,
+    retargeted,
+)
+
+
+def machine_of(cfg: Cfg) -> Machine:
+    """The blocks of a flow as states: named for people, numbered for checkpoints, in the order of
+    the source."""
+    names = _names(cfg)
+    tag = 0
+    states = []
+    for block in cfg.blocks:
+        rests = block.awaits is not None or block.kind == "start"
+        keeps = block.keeps
+        if block.kind == "start":
+            keeps = tuple(parameter.name for parameter in cfg.parameters)
+        states.append(_state(block, names, tag if rests else None, keeps if rests else ()))
+        tag += rests
+    return Machine(
+        name=cfg.name,
+        version=cfg.version,
+        doc=cfg.doc,
+        parameters=cfg.parameters,
+        result=cfg.result,
+        responds_to=cfg.responds_to,
+        startable=cfg.startable,
+        steps=cfg.steps,
+        variables=cfg.variables,
+        states=tuple(states),
+        place=cfg.place,
+    )
+
+
+def _state(
+    block: Block, names: Mapping[str, str], tag: int | None, keeps: tuple[str, ...]
+) -> State:
+    return State(
+        name=names[block.id],
+        tag=tag,
+        awaits=block.awaits,
+        keeps=keeps,
+        actions=block.actions,
+        next=retargeted(block.next, names),
+        handlers=tuple(
+            msgspec.structs.replace(handler, target=names[handler.target])
+            for handler in block.handlers
+        ),
+        place=block.place,
+        checks=block.checks,
+    )
+
+
+def _names(cfg: Cfg) -> dict[str, str]:
+    """A name for each block. What an author gave stays as it is, even if it comes later."""
+    names: dict[str, str] = {}
+    taken: set[str] = {"Start"}
+    for block in cfg.blocks:
+        if block.given is not None:
+            names[block.id] = _free("".join(map(str.capitalize, block.given.split("_"))), "", taken)
+    for block in cfg.blocks:
+        if block.kind == "start":
+            names[block.id] = "Start"
+        elif block.awaits is None:
+            names[block.id] = _free(f"{block.kind}_{block.place.line}", "_", taken)
+        elif block.id not in names:
+            names[block.id] = _free(_awaits(block.awaits), "", taken)
+    return names
+
+
+def _free(name: str, joint: str, taken: set[str]) -> str:
+    number = 1
+    free = name
+    while free in taken:
+        number += 1
+        free = f"{name}{joint}{number}"
+    taken.add(free)
+    return free
+
+
+def _awaits(wait: Wait) -> str:
+    match wait:
+        case AwaitMessage(type=message):
+            return "Await" + message.rpartition(".")[2]
+        case AwaitSubflow(flow=flow):
+            return "In" + flow.rpartition(".")[2]
+        case AwaitCheckpoint():
+            return "Checkpoint"
+        case AwaitTime():
+            return "Asleep"
+        case AwaitOperator():
+            return "Held"
+        case _:
+            assert_never(wait)
