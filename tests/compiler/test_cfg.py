@@ -15,7 +15,7 @@ from flowlang.diagnostics import as_text
 from flowlang.source import Source
 from flowlang.types import shown
 from tests.programs.choices import Seeded
-from tests.programs.generator import generate
+from tests.programs.generator import LIBRARY, generate
 
 DECLARED = """
 record Line:
@@ -584,8 +584,11 @@ SEEDS = range(30)
 @functools.cache
 def compiled(seed: int) -> tuple[machine.Module, cfg.Cfg]:
     """A random program, as a module, and the blocks of its first flow."""
-    source = Source("program.flow", "program", generate(Seeded(seed)).text)
-    made = compile_modules(["program"], {"program": source}.get)
+    program = generate(Seeded(seed))
+    sources = {"program": Source("program.flow", "program", program.text)}
+    if program.library is not None:
+        sources[LIBRARY] = Source("library.flow", LIBRARY, program.library)
+    made = compile_modules(["program"], sources.get)
     assert not made.diagnostics
     checked = made.checked["program"]
     first = next(one for one in checked.file.declarations if isinstance(one, syntax.Flow))

@@ -278,6 +278,28 @@ def test_nothing_is_written_through_links(
     assert "error[F707]" in done.printed
 
 
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("class.flow", "F710"),
+        ("import/orders.flow", "F710"),
+        ("Shop.flow", "F703"),
+        ("my shop.flow", "F703"),
+        ("a.b.flow", "F703"),
+        ("é.flow", "F703"),
+        ("-o.flow", "F703"),
+        (f"{'a' * 240}.flow", "F703"),
+        ("shop.flow.txt", "F702"),
+    ],
+)
+def test_files_of_odd_names(path: str, code: str, tmp_path: Path) -> None:
+    files = {path: FINE, "pyproject.toml": "[tool.flowlang]\n"}
+    done = flowc(tmp_path, files, "compile", "--", path)
+    assert done.code == 1
+    assert done.written == {}
+    assert f"error[{code}]" in done.printed
+
+
 def test_a_foreign_file_stays(tmp_path: Path) -> None:
     files = {"shop.flow": FINE, "bank.flow": FINE, "shop_flow.py": "by_hand = True\n"}
     done = flowc(tmp_path, files, "compile", ".")
@@ -433,6 +455,30 @@ def test_a_variable_is_refused_or_right(name: str) -> None:
     [parameter] = world.module.Try_v1.Start.__struct_fields__
     assert parameter.rstrip("_") == name
     assert world.run("Try", **{parameter: 3}) == 3 + 4 + 6 + 4
+
+
+FUNCTIONS = """
+function {name}(x: Int) -> Int = python "operator:pos"
+
+flow Try(given: Int) -> Int:
+    startable by rpc
+    steps:
+        {upper} "at work"
+    step {upper}
+    checkpoint
+    step {upper}: "at work on {{given}}"
+    checkpoint
+    return {name}(given) + {name}(x=4)
+"""
+
+
+@pytest.mark.parametrize("name", LOWER)
+def test_a_function_is_refused_or_right(name: str) -> None:
+    world = World(FUNCTIONS.format(name=name, upper=name.upper()))
+    if world.codes:
+        assert world.codes <= {"F111", "F210"}
+        return
+    assert world.run("Try", given=3) == 7
 
 
 UPPER = """
