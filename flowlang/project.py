@@ -21,7 +21,8 @@ GENERATED = "# flowc: contract "
 """A line of every generated file; a file without it is never overwritten."""
 
 MAX_BYTES = 1 << 20
-_MODULE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+_PART = re.compile(r"[a-z][a-z0-9_]*")
+_MODULE = re.compile(rf"{_PART.pattern}(\.{_PART.pattern})*")
 
 
 class FileTrouble(Exception):
@@ -66,17 +67,17 @@ class Project:
         Raises:
             FileTrouble: the name is not one that others could `use`.
         """
-        relative = path.resolve().relative_to(self.sources).with_suffix("")
-        module = ".".join(relative.parts)
+        relative = path.resolve().relative_to(self.sources)
+        module = _module_at(relative)
         if path.suffix != ".flow":
             raise FileTrouble(
                 "F702", str(path), "this is not a .flow file", f"rename it to `{path.stem}.flow`"
             )
-        if not _MODULE.fullmatch(module) or len(module) > 200:
+        if module is None:
             raise FileTrouble(
                 "F703",
                 str(path),
-                f"`{module}` cannot be a module's name",
+                f"`{relative.with_suffix('')}` cannot be a module's name",
                 "file and folder names are lower_snake_case, such as `order_book.flow`",
             )
         return module
@@ -109,10 +110,17 @@ class Project:
         """Every module of the project, by name: for "did you mean"."""
         found = []
         for path in sorted(self.sources.rglob("*.flow"))[:2000]:
-            module = ".".join(path.relative_to(self.sources).with_suffix("").parts)
-            if _MODULE.fullmatch(module):
+            module = _module_at(path.relative_to(self.sources))
+            if module is not None:
                 found.append(module)
         return found
+
+
+def _module_at(path: Path) -> str | None:
+    """The module of a file below the source folder; None if others could not `use` it."""
+    parts = path.with_suffix("").parts
+    module = ".".join(parts)
+    return module if all(map(_PART.fullmatch, parts)) and len(module) <= 200 else None
 
 
 def _settings(path: Path) -> dict[str, Any] | None:

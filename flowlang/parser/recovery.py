@@ -62,6 +62,8 @@ _GIVES_NAME = {
     "FOR": ("IN",),
     "RECEIVE": ("COLON",),
     "AS": ("NEWLINE", "COLON"),
+    "FLOW": ("LPAR",),
+    "FUNCTION": ("LPAR",),
     "LPAR": ("COLON",),
     "COMMA": ("COLON",),
 }

@@ -476,7 +476,9 @@ flow Try(given: Int) -> Int:
 def test_a_function_is_refused_or_right(name: str) -> None:
     world = World(FUNCTIONS.format(name=name, upper=name.upper()))
     if world.codes:
-        assert world.codes <= {"F111", "F210"}
+        assert world.codes & {"F111", "F210"}
+        # `none` and `start` mean something where they are called, too.
+        assert len(world.codes) == 1 or name in ("none", "start")
         return
     assert world.run("Try", given=3) == 7
 

@@ -146,6 +146,9 @@ class Blocks:
     def throwers(self, converse: bool) -> list[tuple[int, Maker]]:
         raise NotImplementedError
 
+    def returned_call(self, kind: Kind) -> str | None:
+        raise NotImplementedError
+
     def conversations(self) -> list[tuple[int, Maker]]:
         raise NotImplementedError
 
@@ -642,6 +645,10 @@ class Blocks:
     def return_(self) -> None:
         if self.plan.result is None:
             self.line("return")
+            return
+        call = self.returned_call(self.plan.result) if chance(self.choices, 15) else None
+        if call is not None:
+            self.line(f"return {call}")
             return
         value = self.make.of(self.plan.result, 2)
         self.line(f"return {value.text}")

@@ -487,6 +487,14 @@ class Flows(Blocks):
             return
         self.bind(f"subflow {plan.name}({self.arguments(plan)})", plan.result)
 
+    def returned_call(self, kind: Kind) -> str | None:
+        """A subflow whose result is this flow's, if there is room for one."""
+        if not self.room_for_flow() or self.plan.serves is not None:
+            return None
+        plan = self.book.subflow(may_throw=self.can_throw_any())
+        plan.result = kind
+        return f"subflow {plan.name}({self.arguments(plan)})"
+
     def arguments(self, plan: Plan) -> str:
         values = []
         for name, kind in plan.parameters:

@@ -105,7 +105,7 @@ class Nodes:
             party,
             store=RecordingStore(self.disks[party], self, party),
             network=self.network,
-            modules=self.modules if hosts else [],
+            modules=self.modules[-1:] if hosts else [],
             services=self.services if hosts else {},
             clock=lambda: self.now,
             key=party.encode().ljust(32, b"."),
