@@ -269,7 +269,8 @@ def test_deep_and_long_sources_are_clean(tmp_path: Path) -> None:
         ("ifs", [100], None, [100]),
         ("ifs", [30], None, []),
         ("waiting_ifs", [100], None, []),
-        ("loops", [1], None, []),
+        ("loops", [0], None, []),
+        ("loops", [62], None, []),
         ("fors", [(3,)], None, [6]),
         ("waiting_fors", [(3,)], None, []),
         ("tries", [], None, [61]),
@@ -277,7 +278,7 @@ def test_deep_and_long_sources_are_clean(tmp_path: Path) -> None:
         ("sums", [1], 1 + sum(range(97)), []),
         ("nots", [True], True, []),
         ("signs", [5], 5, []),
-        ("conditions", [1], None, [89, 88]),
+        ("conditions", [1], None, [89]),
         ("many_ways", [120], None, []),
         ("many_breaks", [2], None, [2]),
         ("many_breaks", [70], None, []),
@@ -404,7 +405,12 @@ def test_a_decimal_that_is_no_number_is_refused_when_it_is_decoded(imported: Any
     )
     fine: list[Any] = ["1", ["2", None], {"a": ["3"]}]
     assert msgspec.convert(fine, module.Prices).one == decimal.Decimal(1)
-    for bad in (["NaN", [], None], ["1", ["Infinity"], None], ["1", [], {"a": ["NaN"]}]):
+    wrong: list[list[Any]] = [
+        ["NaN", [], None],
+        ["1", ["Infinity"], None],
+        ["1", [], {"a": ["NaN"]}],
+    ]
+    for bad in wrong:
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(bad, module.Prices)
 
