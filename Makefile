@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check format bench campaign build clean
+.PHONY: demo test check coverage format bench campaign build clean
 
 demo: $(READY)  ## fifty trades between three parties, through kill -9
 	$(BIN)/flowc demo
@@ -15,10 +15,12 @@ demo: $(READY)  ## fifty trades between three parties, through kill -9
 test: $(READY)  ## the tests
 	$(BIN)/pytest -n 2 -q
 
-check: $(READY)  ## style, types, coverage
+check: $(READY)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+coverage: $(READY)  ## the tests once more, and which lines they never ran
 	$(BIN)/pytest -n 2 -q --cov --cov-report=term-missing:skip-covered
 
 format: $(READY)  ## write the one way to write it

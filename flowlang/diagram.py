@@ -179,7 +179,7 @@ def _awaited(wait: machine.Wait) -> str:
         case machine.AwaitCheckpoint():
             return "nothing: a checkpoint"
         case machine.AwaitTime(duration=duration):
-            return f"time: {_path(duration)}"
+            return _path(duration)
         case machine.AwaitOperator(reason=reason):
             return f"an operator: {_path(reason)}"
         case _:
@@ -196,11 +196,18 @@ def _path(value: machine.Expr) -> str:
         case machine.Some(value=inner):
             return _path(inner)
         case machine.Const(type="Duration", value=int() as milliseconds):
-            return f"{milliseconds / 1000:g}s"
+            return _duration(milliseconds)
         case machine.Const(value=constant):
             return str(constant)
         case _:
             return "…"
+
+
+def _duration(milliseconds: int) -> str:
+    """As an author writes it, in the largest unit that counts it whole."""
+    units = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
+    unit, size = next(unit for unit in units if milliseconds % unit[1] == 0)
+    return f"{milliseconds // size}{unit}"
 
 
 def _title(flow: machine.Machine) -> str:

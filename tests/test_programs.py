@@ -80,11 +80,7 @@ def test_programs_do_what_the_reference_says(number: int) -> None:
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("number", range(CAMPAIGN_CHUNKS))
-def test_many_programs_do_what_the_reference_says(
-    number: int, request: pytest.FixtureRequest
-) -> None:
-    if "campaign" not in request.config.option.markexpr:
-        pytest.skip("long; run it with -m campaign")
+def test_many_programs_do_what_the_reference_says(number: int) -> None:
     hold(1000 + number, CAMPAIGN // CAMPAIGN_CHUNKS)
 
 

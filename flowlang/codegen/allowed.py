@@ -35,7 +35,7 @@ _BUILTINS = frozenset(
 )
 _LIBRARIES = frozenset(("datetime", "decimal", "typing"))
 _DUNDERS = frozenset(("__init__", "__post_init__"))
-_ALL_BUILTINS = frozenset(dir(builtins))
+_REFUSED = frozenset(dir(builtins)) - _BUILTINS
 
 
 def verify(text: str, modules: set[str]) -> None:
@@ -47,7 +47,7 @@ def verify(text: str, modules: set[str]) -> None:
         if not isinstance(node, _KINDS):
             _refuse(node, f"a {type(node).__name__}")
         match node:
-            case ast.Name(id=name) if name in _ALL_BUILTINS - _BUILTINS and name not in defined:
+            case ast.Name(id=name) if name in _REFUSED and name not in defined:
                 _refuse(node, f"the built-in {name}")
             case ast.Name(id=name) | ast.Attribute(attr=name) if name.startswith("__"):
                 if name not in _DUNDERS:

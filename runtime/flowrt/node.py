@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -260,7 +261,18 @@ def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[
         start = flow.Start(**named)
         return decode(flow.Start, encode(start))
     except (TypeError, ValueError, OverflowError, RecursionError, BadBytes) as error:
-        raise NotStartable(f"{flow.__name__}: {error}") from None
+        text = _PLACE.sub(lambda found: _named(flow, found), str(error))
+        raise NotStartable(f"{flow.__name__}: {text}") from None
+
+
+_PLACE = re.compile(r"`\$\[(\d+)\]")
+"""Where a decoder found something wrong: the number of a field."""
+
+
+def _named(flow: type[Flow[Any]], found: re.Match[str]) -> str:
+    """The field's name in its place; number 0 of a tagged state is its tag."""
+    number = int(found[1]) - (flow.Start.__struct_config__.tag is not None)
+    return f"`{flow.Start.__struct_fields__[number]}"
 
 
 __all__ = ["FlowView", "Handle", "Node", "NodeStopped", "NotStartable", "StillRunning"]

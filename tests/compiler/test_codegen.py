@@ -270,7 +270,6 @@ def test_deep_and_long_sources_are_clean(tmp_path: Path) -> None:
         ("ifs", [30], None, []),
         ("waiting_ifs", [100], None, []),
         ("loops", [0], None, []),
-        ("loops", [62], None, []),
         ("fors", [(3,)], None, [6]),
         ("waiting_fors", [(3,)], None, []),
         ("tries", [], None, [61]),

@@ -473,6 +473,8 @@ def finite(*values: decimal.Decimal | None) -> None:
     for value in values:
         if value is None:
             continue
+        if not isinstance(value, decimal.Decimal):
+            raise TypeError(f"this is {type(value).__name__}, but Decimal is wanted")
         exponent = value.as_tuple().exponent
         if not isinstance(exponent, int) or len(value.as_tuple().digits) > DECIMAL_DIGITS:
             raise ValueError("a Decimal must be a number of at most 38 digits")
