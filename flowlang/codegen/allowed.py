@@ -6,7 +6,8 @@ What reaches this point wrong is our own mistake, so it is refused aloud and not
 from __future__ import annotations
 
 import ast
-import builtins
+
+from flowlang.codegen import words
 
 _KINDS = (
     ast.Module, ast.ClassDef, ast.FunctionDef, ast.arguments, ast.arg, ast.Import, ast.ImportFrom,
@@ -35,19 +36,18 @@ _BUILTINS = frozenset(
 )
 _LIBRARIES = frozenset(("datetime", "decimal", "typing"))
 _DUNDERS = frozenset(("__init__", "__post_init__"))
-_REFUSED = frozenset(dir(builtins)) - _BUILTINS
+_REFUSED = words.BUILTINS - _BUILTINS
 
 
 def verify(text: str, modules: set[str]) -> None:
     """Raises ValueError unless `text` is made of what the generator writes. `modules` are the
     generated modules that it may import."""
     tree = ast.parse(text)
-    defined = _defined(tree)
     for node in ast.walk(tree):
         if not isinstance(node, _KINDS):
             _refuse(node, f"a {type(node).__name__}")
         match node:
-            case ast.Name(id=name) if name in _REFUSED and name not in defined:
+            case ast.Name(id=name) if name in _REFUSED:
                 _refuse(node, f"the built-in {name}")
             case ast.Name(id=name) | ast.Attribute(attr=name) if name.startswith("__"):
                 if name not in _DUNDERS:
@@ -68,11 +68,6 @@ def verify(text: str, modules: set[str]) -> None:
                 _refuse(node, f"an import from {node.module}")
         elif isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant):
             _refuse(node, "a statement that does something when it is imported")
-
-
-def _defined(tree: ast.Module) -> set[str]:
-    """The classes of the module, which may bear the name of a built-in exception."""
-    return {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def _refuse(node: ast.AST, what: str) -> None:

@@ -28,7 +28,7 @@ _KEYWORDS = _words(
     from global if import in is lambda match nonlocal not or pass raise return try type while with
     yield None True False"""
 )
-_BUILTINS = _words(
+BUILTINS = _words(
     """abs aiter all anext any ascii bin bool breakpoint bytearray bytes callable chr classmethod
     compile complex copyright credits delattr dict dir divmod enumerate eval exec exit filter float
     format frozendict frozenset getattr globals hasattr hash help hex id input int isinstance
@@ -36,6 +36,8 @@ _BUILTINS = _words(
     print property quit range repr reversed round set setattr slice sorted staticmethod str sum
     super tuple type vars zip"""
 )
+"""Those of any version of Python, so that the same source gives the same text everywhere."""
+
 _OURS = _words("""at cls datetime decimal error fault function label rt run self tx typing""")
 """What generated code itself calls things, beside names that no author can write (`_value`)."""
 
@@ -61,7 +63,7 @@ _TYPES = _words(
     UnboundLocalError UnicodeDecodeError UnicodeEncodeError UnicodeError UnicodeTranslateError
     UnicodeWarning UserWarning ValueError Warning ZeroDivisionError"""
 )
-_NEVER = _KEYWORDS | _BUILTINS | _OURS | _HARD_TO_READ | _TYPES
+_NEVER = _KEYWORDS | BUILTINS | _OURS | _HARD_TO_READ | _TYPES
 _FIELDS = _NEVER | _ON_VALUES
 _STATE_FIELDS = _NEVER | _ON_STATES
 

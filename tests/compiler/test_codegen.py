@@ -471,6 +471,36 @@ flow G(n: Int) -> Int:
     assert [operation.result for operation in module.Desk_key.operations] == [None, rt.Int]
 
 
+def test_two_types_of_one_name_are_told_apart(imported: Any) -> None:
+    sources = {
+        "shop.parts": Source(
+            "shop/parts.flow",
+            "shop.parts",
+            "record Part:\n    size: Size\n\nrecord Size:\n    n: Int\n\nerror Lost(part: Part)\n",
+        ),
+        "t": Source(
+            "t.flow",
+            "t",
+            "use shop.parts: Part, Lost\n\nrecord Size:\n    text: Text\n\n"
+            "flow F(part: Part, own: Size) -> Size:\n"
+            "    let other = part.size\n"
+            "    checkpoint\n"
+            "    if other.n > 3:\n"
+            "        throw Lost(part)\n"
+            "    return own\n",
+        ),
+    }
+    made = compile_modules(["t"], sources.get)
+    assert not made.diagnostics
+    parts = imported(codegen.generate(made.modules["shop.parts"]), "shop.parts_flow")
+    text = codegen.generate(made.modules["t"])
+    assert "from shop.parts_flow import Lost, Part, Size as shop_parts_Size\n" in text
+    module = imported(text)
+    assert module.F_v1.errors == {"shop.parts.Lost": parts.Lost}
+    size = module.Size("x")
+    assert Recorder().run(module.F_v1, parts.Part(parts.Size(1)), size) == size
+
+
 # --- the last look --------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.programs import flows
+from tests.programs import writing
 from tests.programs.choices import Choices, Drawn, Seeded, chance, pick
 from tests.programs.kinds import FUNCTIONS, PARTY, PLAIN, SERVICE
 from tests.programs.plans import ARGUMENTS, STRANGER, Argument, Book
@@ -53,7 +53,7 @@ def generate(choices: Choices) -> Program:
     if choices.below(4):
         main.result = pick(choices, book.kinds)
     while book.waiting:
-        flows.write(book, book.waiting.pop(0))
+        writing.write(book, book.waiting.pop(0))
     text = "\n".join(plan.text for plan in book.plans)
     declarations = _declarations(book, text)
     if not chance(choices, 15):

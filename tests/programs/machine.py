@@ -22,10 +22,10 @@ from flowrt.store import Batch
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.transport.memory import MemoryNetwork
 from tests.programs.desk import Desk, Functions
-from tests.programs.reference import START
+from tests.programs.reference import HOSTS
 from tests.programs.seen import Conversation, Ending, Flown, Seen, seen
+from tests.programs.world import START
 
-HOSTS = ("alice", "bob", "carol")
 STRANGER = "zed"
 MOST_TURNS = 20_000
 

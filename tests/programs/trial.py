@@ -25,6 +25,7 @@ from tests.programs.machine import Nodes, load
 from tests.programs.plans import Argument
 from tests.programs.seen import Seen, differences
 from tests.programs.smaller import smaller
+from tests.programs.world import TooLong
 
 Change = Callable[[Sequence[machine.Module]], Sequence[machine.Module]]
 
@@ -79,7 +80,7 @@ def compiled(modules: Sequence[machine.Module]) -> list[ModuleType]:
 
 
 def expected(program: Program, files: Sequence[syntax.File]) -> Expected:
-    """Raises reference.TooLong. Both orders of running flows must agree, or the program is at
+    """Raises TooLong. Both orders of running flows must agree, or the program is at
     fault, not the compiler: its outcome would depend on timing."""
     arguments = {name: _reference_value(value) for name, value in program.arguments.items()}
     arguments |= {name: arithmetic.Party(party) for name, party in PARTIES.items()}
@@ -121,7 +122,7 @@ def judge(program: Program, change: Change | None = None) -> Expected | None:
     files, modules = understood(program)
     try:
         wanted = expected(program, files)
-    except reference.TooLong:
+    except TooLong:
         return None
     if not wanted.sure:
         return wanted

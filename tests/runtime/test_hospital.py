@@ -9,7 +9,7 @@ import pytest
 
 from flowrt.core import flow as rt
 from flowrt.core.hospital import Patient
-from flowrt.core.values import decode, encode
+from flowrt.core.values import Data, Letter, decode, decode_checkpoint, encode
 from flowrt.store import Batch
 from tests.runtime import hand_flow as hand
 from tests.runtime import plays
@@ -101,6 +101,55 @@ def test_a_bug_keeps_the_message_and_the_flow_where_it_was(folder: Path | None) 
         world.run()
         assert world.result(start) == 12
         assert world.residue() == {"alice": (0, 0, 0), "bob": (0, 0, 0)}
+
+
+def test_the_message_that_brought_it_there_is_kept_and_acknowledged(folder: Path | None) -> None:
+    """The step fails as the letter arrives, not when the flow goes on by itself."""
+    world, start = ward(folder)
+    with world:
+        while not world.node("alice")._inbound or len(world.audit("bob")) < 3:
+            world.tick()
+        ILL.add("answerer")
+        world.run()
+        patient = the_patient(world)
+        (view,) = world.node("bob").flows()
+        assert view.in_hospital
+        assert len(world.node("alice")._outbox) == 0
+        ILL.clear()
+        world.node("bob").submit_retry(patient.flow_id)
+        world.run()
+        assert world.result(start) == 12
+
+
+def test_a_retry_and_a_letter_in_one_batch(folder: Path | None) -> None:
+    world, start = ward(folder)
+    with world:
+        ILL.add("answerer")
+        world.run()
+        patient = the_patient(world)
+        ILL.clear()
+        letters: list[bytes] = []
+        bob = world.node("bob")
+        stranger = world.network.join("stranger", lambda _, data: letters.append(data))
+        bob.submit_retry(patient.flow_id)
+        # An honest letter of alice's, repeated on the wire, read first in the same batch.
+        world.node("alice")._outbox.send_all(world.node("alice")._transport, world.now_us)
+        stranger.send("bob", b"noise")
+        bob._inbound.append(("alice", early(world, patient.flow_id)))
+        world.run()
+        assert world.result(start) == 12
+        assert letters == []
+
+
+def early(world: World, flow_id: int) -> bytes:
+    """A letter that comes before its turn: it is kept, so the flow is written."""
+    store = world.members["bob"].store
+    assert store is not None
+    data = store.load(flow_id)
+    session = decode_checkpoint(data, world.node("bob").registry.states_of).sessions[0]
+    content = Data("hand.Ask", encode(hand.Ask(99)))
+    letter = Letter(flow_id, session.id, session.secret, session.expected + 30, content)
+    return bytes(7) + b"\x09" + encode(letter)
 
 
 def test_a_retry_that_fails_again_stays_with_the_new_reason(folder: Path | None) -> None:

@@ -275,6 +275,17 @@ def test_an_invitation_of_a_flow_that_responds_to_others() -> None:
     stage.ends_well()
 
 
+def test_an_invitation_that_is_too_far_ahead_is_not_answered(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowrt.core.session.AHEAD", 2)
+    for number, answered in [(5, True), (6, True), (7, False), (0, True), (7, False), (6, True)]:
+        stage.mail.clear()
+        stage.send(Invite(number, INCARNATION, "hand.Nobody", "x", 1, 5, 6, SECRET, None))
+        assert bool(stage.mail) is answered, number
+    stage.ends_well()
+
+
 def test_invitations_out_of_any_order_cost_little(stage: Stage) -> None:
     for number in [2**63 - 1, 5, 4000, 10**12, *range(4000, 3000, -7), 2**62]:
         stage._send(

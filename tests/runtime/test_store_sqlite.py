@@ -232,13 +232,13 @@ def test_no_folder_to_make_it_in(tmp_path: Path) -> None:
     assert "file is not a folder" in refusal(tmp_path / "file" / "alice.db")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
-def test_a_folder_that_is_read_only(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    try:
-        assert "cannot be opened as a store" in refusal(tmp_path / "alice.db")
-    finally:
-        tmp_path.chmod(0o700)
+def test_a_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # To root no folder is read-only, so SQLite is made to say what it says to others.
+    def refuse(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr("flowrt.store.sqlite.sqlite3.connect", refuse)
+    assert "cannot be opened as a store" in refusal(tmp_path / "alice.db")
 
 
 def test_a_folder_where_nothing_can_be_made(
@@ -277,6 +277,32 @@ def test_a_database_that_somebody_has_locked(
     assert "database is locked" in refusal(path)
     other.close()
     opened(path).close()
+
+
+def test_a_database_that_somebody_has_for_himself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "alice.db"
+    opened(path).close()
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("UPDATE engine_node SET epoch = epoch")
+    assert "cannot be opened as a store: database is locked" in refusal(path)
+    other.close()
+    opened(path).close()
+
+
+def test_what_was_just_made_and_cannot_be_read_back_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Damaged(sqlite3.Connection):
+        def execute(self, sql: str, *rest: Any) -> Any:
+            return super().execute(sql.replace("PRAGMA quick_check", "SELECT 'row 1'"), *rest)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Damaged))
+    assert refusal(tmp_path / "alice.db").endswith("what was just written cannot be read back")
 
 
 def test_what_is_not_open_says_so(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class SqliteStore:
         try:
             row = db.execute("SELECT format, party FROM engine_node").fetchone()
         except sqlite3.DatabaseError as error:
-            if "locked" in str(error) or "open" in str(error):
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB):
                 raise
             raise StoreError(f"{self.path} is not a store of flows: {error}") from None
         if row is None:

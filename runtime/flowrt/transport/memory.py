@@ -73,9 +73,6 @@ class MemoryNetwork:
     def _drain(self) -> None:
         self._scheduled = False
         self.pump()
-        if self._queue and not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._drain)
 
     def _leave(self, place: _Place) -> None:
         if self._places.get(place.party) is place:

@@ -1,0 +1,191 @@
+"""Expressions, for the reference interpreter: what each is worth. Waits for nothing.
+
+It goes by the values that it meets; the checker has seen to it that they fit.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from flowlang import syntax
+from tests.programs import arithmetic
+from tests.programs.arithmetic import (
+    Made,
+    Map,
+    Moment,
+    Party,
+    Span,
+    Value,
+    negated,
+    shown,
+    whole,
+)
+from tests.programs.world import Effect, Frame, Run, Session, Thrown, World
+
+
+class Evaluator:
+    """Works out the expressions of one run."""
+
+    def __init__(self, world: World, run: Run) -> None:
+        self.world = world
+        self.run = run
+
+    def value(self, frame: Frame, expression: syntax.Expr) -> Value:
+        match expression:
+            case syntax.Constant(kind=kind, value=value):
+                return _constant(kind, value)
+            case syntax.Interpolation(parts=parts):
+                return "".join(
+                    [p if isinstance(p, str) else shown(self.value(frame, p)) for p in parts]
+                )
+            case syntax.Name(name=name):
+                return self.name(frame, name)
+            case syntax.Attribute(value=inner, name=name):
+                return _attribute(self.value(frame, inner), name)
+            case syntax.Index(value=inner, index=index):
+                values = self.value(frame, inner)
+                return arithmetic.item(values, self.value(frame, index))
+            case syntax.Unary(operator="not", operand=operand):
+                return self.value(frame, operand) is not True
+            case syntax.Unary(operand=operand):
+                return negated(self.value(frame, operand))
+            case syntax.Binary():
+                return self.binary(frame, expression)
+            case syntax.ListLiteral(items=items):
+                return tuple([self.value(frame, item) for item in items])
+            case syntax.MapLiteral(entries=entries):
+                return Map([(self.value(frame, k), self.value(frame, v)) for k, v in entries])
+            case syntax.Call():
+                return self.called(frame, expression)
+        raise AssertionError(expression)
+
+    def name(self, frame: Frame, name: str) -> Value:
+        match name:
+            case "me":
+                return Party(self.run.party)
+            case "now":
+                return Moment(self.world.now)
+            case "flow_id":
+                return self.world.runs.index(self.run)
+        return frame.values[name]
+
+    def binary(self, frame: Frame, expression: syntax.Binary) -> Value:
+        left = self.value(frame, expression.left)
+        match expression.operator:
+            case "and":
+                return left is True and self.value(frame, expression.right)
+            case "or":
+                return left is True or self.value(frame, expression.right)
+        return arithmetic.binary(expression.operator, left, self.value(frame, expression.right))
+
+    def arguments(self, frame: Frame, call: syntax.Call, names: list[str]) -> dict[str, Value]:
+        """By parameter, worked out in the order in which they are written."""
+        return {
+            argument.name or names[at]: self.value(frame, argument.value)
+            for at, argument in enumerate(call.arguments)
+        }
+
+    def called(self, frame: Frame, call: syntax.Call) -> Value:
+        callee = call.callee
+        if isinstance(callee, syntax.Attribute):
+            values = [self.value(frame, argument.value) for argument in call.arguments]
+            return self.operation(callee.name, values)
+        if callee.name == "divide":
+            *numbers, rounding = call.arguments
+            left, right, places = [self.value(frame, argument.value) for argument in numbers]
+            assert isinstance(rounding.value, syntax.Name)
+            assert isinstance(left, Fraction)
+            assert isinstance(right, Fraction)
+            assert isinstance(places, int)
+            return arithmetic.divided(left, right, places, rounding.value.name)
+        if callee.name == "decimal":
+            number = self.value(frame, call.arguments[0].value)
+            assert isinstance(number, int)
+            return Fraction(number)
+        declaration = self.world.declared[callee.name]
+        match declaration:
+            case syntax.Record(name=name, fields=fields):
+                given = self.arguments(frame, call, [field.name for field in fields])
+                for field in fields:
+                    if field.name not in given:
+                        assert field.default is not None
+                        given[field.name] = self.value(frame, field.default)
+                return Made(name, tuple((field.name, given[field.name]) for field in fields))
+            case syntax.Error(name=name, parameters=parameters):
+                given = self.arguments(frame, call, [p.name for p in parameters])
+                return Made(name, tuple((p.name, given[p.name]) for p in parameters))
+            case syntax.Function(name=name):
+                return _function(name, *[self.value(frame, a.value) for a in call.arguments])
+        raise AssertionError(declaration)
+
+    # --- the scripted service ---
+
+    def operation(self, name: str, values: list[Value]) -> Value:
+        """What the service of every node answers; see also the same in Python for nodes."""
+        run = self.run
+        match name, values:
+            case "count", []:
+                return run.rows()
+            case "coin", [int(n)]:
+                return (n + run.rows()) % 2 == 0
+            case "label_of", [int(n)]:
+                return f"n{n}"
+            case "limit", [int(n)]:
+                return None if n % 2 else n // 2
+            case "note", [str(line)]:
+                run.pending.append(Effect("journal", what=line))
+                return None
+            case "take", [int(n)]:
+                run.pending.append(Effect("journal", what=f"take {n}"))
+                return run.rows()
+            case "claim", [int(n)]:
+                if n % 3 == 2:
+                    raise Thrown(Made("Taken", (("number", n),)))
+                run.pending.append(Effect("journal", what=f"claim {n}"))
+                return Made("Pair", (("left", run.rows()), ("right", n)))
+        raise AssertionError((name, values))
+
+
+def _constant(kind: str, value: object) -> Value:
+    if kind == "Decimal":
+        return Fraction(str(value))
+    if kind == "Duration":
+        days, seconds, micros = value.days, value.seconds, value.microseconds  # type: ignore[attr-defined]
+        return Span((days * 86_400 + seconds) * 1_000_000 + micros)
+    return value
+
+
+def _attribute(value: Value, name: str) -> Value:
+    match value:
+        case Made():
+            return value.field(name)
+        case Thrown():
+            return value.error.field(name)
+        case Party() if name == "name":
+            return value.name
+        case Session() if name == "peer":
+            return Party(value.peer)
+        case str() | bytes() | tuple() | Map() if name == "size":
+            return len(value)
+    raise AssertionError((value, name))
+
+
+def _function(name: str, value: Value) -> Value:
+    """What the Python functions do; see also the same in Python for nodes."""
+    match name, value:
+        case "half", int():
+            return value // 2
+        case "shout", str():
+            return value.upper()
+        case "fits", int():
+            return value % 3 != 2
+        case "picky", int():
+            if value % 4 == 3:
+                raise Thrown(Made("Picky", (("given", value),)))
+            return whole(value)
+        case "first", tuple():
+            numbers: tuple[Value, ...] = value
+            return numbers[0] if numbers else None
+        case "swap", Made(fields=((_, left), (_, right))):
+            return Made("Pair", (("left", right), ("right", left)))
+    raise AssertionError((name, value))

@@ -1,0 +1,316 @@
+"""The world in which the reference interpreter runs flows: parties, sessions, steps, time.
+
+A step's effects are kept until it waits, so that a fault undoes the step. Knows no statement: what
+a flow does it learns from a generator that yields where the flow waits.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Generator, Iterable
+from typing import NamedTuple
+
+from flowlang import syntax
+from tests.programs.arithmetic import Faulted, Made, Value, plain
+from tests.programs.seen import Conversation, Ending, Flown, Seen, seen
+
+BUILT_IN = frozenset(
+    ("SessionRejected", "SessionEnded", "UnexpectedFlowEnd", "UnexpectedMessage", "Malformed")
+)
+START = 1_700_000_000_000_000
+"""The time at which every world begins, in microseconds."""
+
+MOST_STEPS = 3000
+MOST_STATEMENTS = 50_000
+
+
+class TooLong(Exception):
+    """A program that takes too many steps to be run many times."""
+
+
+class Race(Exception):
+    """A program whose outcome depends on timing: a mistake of whoever wrote it."""
+
+
+class Thrown(Exception):
+    """An error of the language on its way. `peer` is who sent it, if it came from outside."""
+
+    def __init__(self, error: Made, peer: str | None = None) -> None:
+        super().__init__(error.name)
+        self.error = error
+        self.peer = peer
+
+    @property
+    def built_in(self) -> bool:
+        return self.error.name in BUILT_IN
+
+
+def built_in(name: str, peer: str | None = None) -> Thrown:
+    return Thrown(Made(name, ()), peer)
+
+
+# --- sessions ---------------------------------------------------------------------------------
+
+
+class Letter(NamedTuple):
+    """`kind` is message, end, failure or rejection."""
+
+    kind: str
+    value: Made | None = None
+
+
+@dataclasses.dataclass(eq=False)
+class Session:
+    """One end of a session. `sent` are the messages that were really sent; `rejected` says that a
+    rejection came which nobody has read."""
+
+    owner: Run
+    peer: str
+    responder: str
+    opened: bool = False
+    other: Session | None = None
+    inbox: collections.deque[Letter] = dataclasses.field(default_factory=collections.deque)
+    sent: list[Made] = dataclasses.field(default_factory=list)
+    heard: bool = False
+    closed: bool = False
+    rejected: bool = False
+
+
+# --- flows under way --------------------------------------------------------------------------
+
+
+class Wait(NamedTuple):
+    """What a flow waits for: a session, a time, a person, or (nothing of these) its commit."""
+
+    session: Session | None = None
+    due: int | None = None
+    person: bool = False
+
+
+COMMITTED = Wait()
+
+
+class Leaving(NamedTuple):
+    """That a block is being left: by break, continue or return."""
+
+    how: str
+    value: Value = None
+
+
+Steps = Generator[Wait, None, "Leaving | None"]
+
+
+@dataclasses.dataclass(eq=False)
+class Frame:
+    """A flow or subflow under way. `open` are the sessions that it must end, `invited` all that it
+    ever opened."""
+
+    flow: syntax.Flow
+    values: dict[str, Value]
+    open: list[Session] = dataclasses.field(default_factory=list)
+    invited: list[Session] = dataclasses.field(default_factory=list)
+    step: str | None = None
+    around: list[str] = dataclasses.field(default_factory=list)
+
+
+class Effect(NamedTuple):
+    """What a step does to the world when it is committed."""
+
+    kind: str
+    session: Session | None = None
+    what: object = None
+
+
+@dataclasses.dataclass(eq=False)
+class Run:
+    """A flow of a party, with its subflows."""
+
+    party: str
+    flow: syntax.Flow
+    frames: list[Frame] = dataclasses.field(default_factory=list)
+    pending: list[Effect] = dataclasses.field(default_factory=list)
+    journal: list[str] = dataclasses.field(default_factory=list)
+    logs: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    moves: list[tuple[str, tuple[str, ...], str]] = dataclasses.field(default_factory=list)
+    sessions: list[Session] = dataclasses.field(default_factory=list)
+    steps: Generator[Wait, None, None] | None = None
+    waiting: Wait = COMMITTED
+    ending: Ending | None = None
+    waits: int = 0
+    unsure: bool = False
+    """Whether an acceptance may or may not have ended a step since the last certain commit."""
+
+    def rows(self) -> int:
+        """How many lines the flow has in the journal, those of the running step included."""
+        return len(self.journal) + sum(effect.kind == "journal" for effect in self.pending)
+
+
+Begin = Callable[["World", Run, dict[str, Value], Session | None], Generator[Wait, None, None]]
+"""Makes the steps of a new run, from its arguments and the session that it responds to."""
+
+
+class World:
+    """Parties, their flows, and time. `newest_first` runs the same program in another order."""
+
+    def __init__(
+        self,
+        files: Iterable[syntax.File],
+        hosts: Iterable[str],
+        begin: Begin,
+        *,
+        newest_first: bool,
+    ) -> None:
+        declarations = [declaration for file in files for declaration in file.declarations]
+        self.declared = {declaration.name: declaration for declaration in declarations}
+        self.hosts = frozenset(hosts)
+        self.begin = begin
+        self.newest_first = newest_first
+        self.runs: list[Run] = []
+        self.now = START
+        self.steps = 0
+        self.statements = 0
+        self.unsure = False
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    # --- the loop ---
+
+    def start(self, party: str, name: str, arguments: dict[str, Value]) -> Run:
+        flow = self.declared[name]
+        assert isinstance(flow, syntax.Flow)
+        run = Run(party, flow)
+        run.steps = self.begin(self, run, arguments, None)
+        self.runs.append(run)
+        return run
+
+    def go(self) -> None:
+        """Until nothing moves any more."""
+        while True:
+            run = self._next()
+            if run is not None:
+                self._step(run)
+            elif not self._advance_clock() and not self._call_operators():
+                return
+
+    def _next(self) -> Run | None:
+        runs = reversed(self.runs) if self.newest_first else self.runs
+        for run in runs:
+            if run.ending is None and self._ready(run.waiting):
+                return run
+        return None
+
+    def _ready(self, wait: Wait) -> bool:
+        if wait.session is not None:
+            return bool(wait.session.inbox)
+        if wait.due is not None:
+            return wait.due <= self.now
+        return not wait.person
+
+    def _advance_clock(self) -> bool:
+        due = [
+            run.waiting.due
+            for run in self.runs
+            if run.ending is None and run.waiting.due is not None
+        ]
+        if due:
+            self.now = min(due)
+        return bool(due)
+
+    def _call_operators(self) -> bool:
+        held = [run for run in self.runs if run.ending is None and run.waiting.person]
+        for run in held:
+            run.waiting = COMMITTED
+        return bool(held)
+
+    def _step(self, run: Run) -> None:
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise TooLong
+        assert run.steps is not None
+        try:
+            run.waiting = next(run.steps)
+        except StopIteration:
+            pass
+        except Faulted:
+            self.counts["ended in the hospital"] += 1
+            self.unsure = self.unsure or run.unsure
+            run.pending.clear()
+            run.ending = Ending("hospital")
+            return
+        self._commit(run)
+        if run.ending is None:
+            run.waits += 1
+            self.counts.update(_places(run))
+
+    def _commit(self, run: Run) -> None:
+        for effect in run.pending:
+            session = effect.session
+            match effect.kind:
+                case "journal":
+                    run.journal.append(str(effect.what))
+                case "log":
+                    run.logs.append(effect.what)  # type: ignore[arg-type]
+                case "move":
+                    run.moves.append(effect.what)  # type: ignore[arg-type]
+                case "open":
+                    assert session is not None
+                    self._invite(session)
+                case _:
+                    assert session is not None
+                    assert isinstance(effect.what, Letter)
+                    if effect.what.value is not None and effect.kind == "message":
+                        session.sent.append(effect.what.value)
+                    if session.other is not None:
+                        session.other.inbox.append(effect.what)
+        run.pending.clear()
+        run.unsure = False
+
+    def _invite(self, session: Session) -> None:
+        session.opened = True
+        session.owner.sessions.append(session)
+        if session.peer not in self.hosts:
+            session.rejected = True
+            session.inbox.append(Letter("rejection"))
+            return
+        flow = self.declared[session.responder]
+        assert isinstance(flow, syntax.Flow)
+        run = Run(session.peer, flow)
+        answer = Session(run, session.owner.party, session.responder, True, session)
+        session.other = answer
+        run.steps = self.begin(self, run, {}, answer)
+        self.runs.append(run)
+
+    # --- what was seen ---
+
+    def seen(self) -> Seen:
+        return seen([self._flown(run) for run in self.runs])
+
+    def _flown(self, run: Run) -> Flown:
+        talks = [
+            Conversation(
+                session.peer,
+                session.responder,
+                tuple(plain(message) for message in session.sent),
+                tuple(plain(m) for m in session.other.sent) if session.other else (),
+            )
+            for session in run.sessions
+        ]
+        return Flown(
+            run.party,
+            run.flow.name,
+            run.ending or Ending("waiting"),
+            tuple(run.journal),
+            tuple(run.logs),
+            tuple(run.moves),
+            tuple(talks),
+        )
+
+
+def _places(run: Run) -> set[str]:
+    """Where a flow waits, for the count of what happened."""
+    around = {f"waited in {place}" for frame in run.frames for place in frame.around}
+    if len(run.frames) > 1:
+        around.add("waited in subflow")
+    if run.frames and run.frames[0].flow.responds is not None:
+        around.add("waited in responder")
+    return around

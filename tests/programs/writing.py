@@ -1,0 +1,129 @@
+"""A flow's text from its beginning to its end: header, parameters, body, result.
+
+What stands between is the business of `flows` and `blocks`.
+"""
+
+from __future__ import annotations
+
+from tests.programs.choices import chance, pick
+from tests.programs.flows import Flows
+from tests.programs.kinds import INT, SESSION
+from tests.programs.names import SESSIONS, Variable
+from tests.programs.plans import STRANGER, Book, Plan, Talk
+from tests.programs.scripts import INITIATOR, Repeat, Say
+
+
+def write(book: Book, plan: Plan) -> None:
+    """Write one flow; flows that it calls or opens are planned in the book."""
+    flow = Flows(book, plan)
+    parameters = list(plan.parameters)
+    if plan.counter is not None:
+        parameters.append((plan.counter, INT))
+    for name, kind in parameters:
+        flow.names.declare(Variable(name, kind, fixed=True))
+    _body(flow, plan)
+    shown = [f"{name}: {'Party' if kind == STRANGER else kind}" for name, kind in parameters]
+    if plan.crowd:
+        shown.append("sessions: List[Session]")
+    result = f" -> {plan.result}" if plan.result is not None else ""
+    head = [f"flow {plan.name}({', '.join(shown)}){result}:"]
+    if plan.responds_to is not None:
+        assert plan.talk is not None
+        head.append(f"    responds to {plan.responds_to} as {plan.talk.name}")
+    if not plan.index:
+        head.append("    startable by rpc")
+    tracks = ""
+    if flow.calls and chance(flow.choices, 40):
+        tracks = f" tracks {pick(flow.choices, flow.calls)}"
+    if flow.steps:
+        head.append("    steps:")
+        head += [f'        {name} "{name.lower()}"{tracks}' for name in flow.steps]
+    plan.text = "\n".join(head + flow.lines) + "\n"
+
+
+def _body(flow: Flows, plan: Plan) -> None:
+    """The statements; the block that `Blocks.block` makes is the flow's own."""
+    flow.indent -= 1
+    if plan.serves is not None:
+        flow.block(0, first=lambda: _serve(flow, plan, plan.serves))
+    elif plan.crowd:
+        assert plan.talk is not None
+        talk = plan.talk
+        flow.block(0, first=lambda: flow.round("sessions", talk.remaining, INITIATOR))
+    elif plan.name.startswith("Knock"):
+        flow.block(0, first=lambda: _knock(flow))
+    else:
+        flow.block(plan.size, first=lambda: _begin(flow, plan), leave=lambda: _end(flow, plan))
+    flow.indent += 1
+
+
+def _begin(flow: Flows, plan: Plan) -> None:
+    if plan.counter is not None:
+        flow.line(f"if {plan.counter} <= 0:")
+        flow.indent += 1
+        flow.note()
+        flow.return_()
+        flow.indent -= 1
+    if plan.talk is not None:
+        _take(flow, plan.talk)
+
+
+def _take(flow: Flows, talk: Talk) -> None:
+    """The session that the flow responds to, or was given."""
+    talk.name = "session" if talk.borrowed else flow.names.fresh(SESSIONS)
+    if not talk.borrowed:
+        flow.names.declare(Variable(talk.name, SESSION))
+    flow.talks.append(talk)
+
+
+def _end(flow: Flows, plan: Plan) -> None:
+    """The rest of the script that was given, and the result."""
+    talk = plan.talk
+    if not plan.index and chance(flow.choices, 70):
+        flow.try_(converse=True)
+    if talk is not None:
+        early = not talk.borrowed and flow.can_return() and chance(flow.choices, 25)
+        while talk.remaining and not talk.dropped and not early:
+            if chance(flow.choices, 30):
+                flow.statements(1)
+            flow.settle(1)
+            if talk.remaining and not talk.dropped:
+                flow.play(talk)
+    if plan.result is not None:
+        flow.return_()
+    elif chance(flow.choices, 20):
+        flow.line("return")
+
+
+def _serve(flow: Flows, plan: Plan, item: Repeat | None) -> None:
+    assert item is not None
+    assert plan.talk is not None
+    talk = plan.talk
+    _take(flow, talk)
+    rest, after = talk.remaining[1:], talk.after
+    told = Say(item.chooser, item.message)
+    flow.within(talk, (told, *item.body), item.chooser)
+    heard = flow.hear(talk, told, safely=True)
+    flow.line(f"if not {heard.name}.more:")
+    flow.indent += 1
+    flow.note()
+    flow.return_()
+    flow.indent -= 1
+    while talk.remaining:
+        flow.statements(flow.choices.below(2))
+        flow.settle(1)
+        if talk.remaining:
+            flow.play(talk)
+    flow.statements(flow.choices.below(2))
+    flow.settle(1)
+    again = f"subflow {plan.name}(session, count + 1)"
+    flow.line(f"return {again}" if plan.result is not None else again)
+    flow.within(talk, rest, after)
+    talk.dropped = True
+
+
+def _knock(flow: Flows) -> None:
+    book = flow.book
+    known = book.responders.get(flow.plan.name)
+    found = known[0] if known else book.responder(flow.plan.name, calm=False)
+    flow.knock("nobody", found, listen=False)
