@@ -32,7 +32,8 @@ def create(folder: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".flowc-") as work:
             made = Path(work) / "project"
             with as_file(files("flowlang").joinpath("templates", "new")) as template:
-                shutil.copytree(template, made)
+                # An installer may have compiled the Python files where they lie.
+                shutil.copytree(template, made, ignore=shutil.ignore_patterns("__pycache__"))
             _fill_in(made, folder.name)
             made.rename(folder)
     except OSError as error:

@@ -238,6 +238,7 @@ def test_new_makes_a_project_that_passes_its_test(flowc: Flowc) -> None:
     code, out, _ = flowc("new", "hello")
     assert code == 0
     assert "  greeting.flow\n" in out
+    assert not list(Path("hello").rglob("__pycache__"))
     assert flowc("check", "hello")[0] == 0
     for command in (
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
