@@ -21,7 +21,7 @@ from flowrt.core.engine import BEGIN, RESUME, RETRY, Arrival, Commit, NotTaken, 
 from flowrt.core.flow import Party
 from flowrt.core.hospital import Patient
 from flowrt.core.registry import Registry
-from flowrt.core.session import Peer, invite
+from flowrt.core.session import NEW, Peer, invite
 from flowrt.core.values import (
     Ack,
     BadBytes,
@@ -162,9 +162,11 @@ class Loop:
             for item in turn.taken:
                 self._take(item, turn)
             return
-        while limit > 0 and (self._inbound or self._ready):
+        inbound, ready = self._inbound, self._ready
+        while limit > 0 and (inbound or ready):
             limit -= 1
-            item = self._inbound.popleft() if self._inbound else self._ready.popleft()
+            # In turns, so that a peer who never stops sending does not stop our own flows.
+            item = inbound.popleft() if inbound and (limit % 2 or not ready) else ready.popleft()
             turn.taken.append(item)
             self._take(item, turn)
 
@@ -273,22 +275,27 @@ class Loop:
         if self._refused is not None:
             self._fail(job, self._refused, turn)
             return
+        commit = None
         try:
             commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
-            data = self._bytes_of(flow_id, checkpoint, commit, turn) if commit else None
+            if commit is not None:
+                frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
+                data = b"" if commit.gone else encode(checkpoint)
         except NotTaken:
             return
         except Unwritable:
             raise  # The store's trouble, not this flow's.
         except Exception as error:
             tx.finish(keep=False)
+            if commit is not None:
+                self._uninvite(commit)
             self._fail(job, error, turn)
             return
         tx.finish(keep=True)
         if peer:
             turn.acknowledge(peer, job.outbox_id)
-        if commit is None or data is None:
-            due_us = engine.due(checkpoint, self._world.now_us)
+        if commit is None:
+            due_us = engine.due(checkpoint, self._world.now_us) if event is RESUME else None
             if due_us:
                 turn.timers.append((due_us, flow_id))  # The clock was set back since it rang.
             return
@@ -297,6 +304,8 @@ class Loop:
         elif flow_id in self._patients and not checkpoint.admitted:
             self._patients.discard(flow_id)
             turn.batch.patients[flow_id] = None
+        for receiver, frame in frames:
+            self._enqueue(turn, receiver, frame)
         self._write(flow_id, checkpoint, commit, data, event, turn)
 
     def _checkpoint(self, job: Job, turn: Turn) -> Checkpoint | None:
@@ -351,7 +360,9 @@ class Loop:
         self._admitted(flow_id, checkpoint, cause, trace, turn)
         if type(job.event) is Arrival:
             turn.acknowledge(job.event.peer, job.outbox_id)
-        data = self._bytes_of(flow_id, checkpoint, commit, turn)
+        for peer, frame in self._frames(flow_id, commit, turn):
+            self._enqueue(turn, peer, frame)
+        data = encode(checkpoint)
         self._write(flow_id, checkpoint, commit, data, job.event, turn)
 
     def _admitted(
@@ -373,59 +384,52 @@ class Loop:
             _one_line(cause),
         )
 
-    def _bytes_of(
-        self, flow_id: int, checkpoint: Checkpoint, commit: Commit, turn: Turn
-    ) -> tuple[bytes, list[tuple[str, bytes]]]:
-        """What a step will write: its checkpoint, and (peer, frame) of what leaves. Raises what
-        the encoder says of a value that it cannot take; then no invitation's number is used up."""
-        frames: list[tuple[str, bytes]] = []
-        invited: list[Peer] = []
-        try:
-            for peer, item in commit.outbox:
-                frame: Letter | Invite
-                if type(item) is Opened:
-                    known = self._peer(peer)
-                    frame = invite(
-                        item.session,
-                        known.next_number(),
-                        self._incarnation,
-                        item.flow,
-                        item.initiator,
-                        item.version,
-                        flow_id,
-                    )
-                    invited.append(known)
-                    turn.batch.peers[peer] = b""
-                else:
-                    assert type(item) is Letter
-                    frame = item
-                frames.append((peer, encode(frame)))
-            return b"" if commit.gone else encode(checkpoint), frames
-        except Exception:
-            for known in invited:
-                known.invited -= 1
-            raise
+    def _frames(self, flow_id: int, commit: Commit, turn: Turn) -> list[tuple[str, bytes]]:
+        """(peer, frame) of what leaves with a step; new sessions are invited and numbered."""
+        frames = []
+        for peer, item in commit.outbox:
+            frame: Letter | Invite
+            if type(item) is Opened:
+                turn.batch.peers[peer] = b""
+                frame = invite(
+                    item.session,
+                    self._peer(peer).next_number(),
+                    self._incarnation,
+                    item.flow,
+                    item.initiator,
+                    item.version,
+                    flow_id,
+                )
+            else:
+                assert type(item) is Letter
+                frame = item
+            frames.append((peer, encode(frame)))
+        return frames
+
+    def _uninvite(self, commit: Commit) -> None:
+        """The step counts for nothing after all, because its state cannot be written: its numbers
+        are free again, or the peers would wait for those invitations for ever."""
+        for peer, item in commit.outbox:
+            if type(item) is Opened and item.session.status != NEW:
+                self._peers[peer].invited -= 1
 
     def _write(
         self,
         flow_id: int,
         checkpoint: Checkpoint,
         commit: Commit,
-        data: tuple[bytes, list[tuple[str, bytes]]],
+        data: bytes,
         event: engine.Event,
         turn: Turn,
     ) -> None:
-        """Put a step's commit into the batch."""
+        """Put a step's commit into the batch; what leaves with it is there already."""
         batch = turn.batch
-        rest, frames = data
-        for peer, frame in frames:
-            self._enqueue(turn, peer, frame)
         if commit.gone:
             batch.flows[flow_id] = None
             self._live.pop(flow_id, None)
         else:
             due_us = commit.due_us
-            batch.flows[flow_id] = (rest, due_us)
+            batch.flows[flow_id] = (data, due_us)
             if due_us == 0:
                 turn.resumed[flow_id] = None
             elif due_us is not None and (commit.ran or type(event) is not Arrival):

@@ -29,6 +29,9 @@ from flowrt.turn import Job
 P = ParamSpec("P")
 R = TypeVar("R")
 
+NAP_S = 60.0
+"""The longest that a node sleeps: the event loop does not notice when the clock is set."""
+
 _LOG = logging.getLogger("flowrt.node")
 
 
@@ -240,7 +243,7 @@ class Node(Loop):
         elif due_us is not None and self._asyncio is not None:
             if self._alarm is not None:
                 self._alarm.cancel()
-            delay = max(0.0, (due_us - self._clock()) / 1_000_000)
+            delay = min(max(0.0, (due_us - self._clock()) / 1_000_000), NAP_S)
             self._alarm = self._asyncio.call_later(delay, self._wake)
 
     def _stop(self, reason: Exception) -> None:

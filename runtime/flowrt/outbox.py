@@ -48,9 +48,11 @@ class Outbox:
         self._send(number, transport, now_us, 0)
 
     def send_again(self, transport: Transport, now_us: int) -> None:
-        """Send the rows whose acknowledgement is overdue."""
+        """Send the rows whose acknowledgement is overdue. What seems due later than it was ever set
+        is due too: the clock was set back since."""
         for times, queue in enumerate(self._again):
-            while queue and queue[0][0] <= now_us:
+            latest_us = now_us + RESEND_US[times]
+            while queue and not now_us < queue[0][0] <= latest_us:
                 _, number = queue.popleft()
                 if number in self._unacked:
                     self._send(number, transport, now_us, times + 1)

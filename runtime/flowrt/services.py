@@ -213,7 +213,6 @@ def _guarded(service: str, operation: Operation, method: Callable[..., Any]) -> 
 
 def set_up(objects: Mapping[str, object], tx: StepTx) -> None:
     """Let each service that has a `setup(tx)` make its tables. The caller commits."""
-    tx.flow_id = 0
     for service in objects.values():
         setup = getattr(service, "setup", None)
         if setup is not None:

@@ -12,11 +12,20 @@ import pytest
 
 from flowrt.core import flow as rt
 from flowrt.core.engine import RESUME
-from flowrt.core.values import MAX_FRAME_BYTES, Ack, decode, decode_frame, encode
+from flowrt.core.values import (
+    MAX_FRAME_BYTES,
+    Ack,
+    decode,
+    decode_checkpoint,
+    decode_frame,
+    encode,
+)
 from flowrt.handle import NodeStopped
 from flowrt.loop import ATTEMPTS
 from flowrt.outbox import unpack
+from flowrt.store import Unwritable
 from flowrt.store.sqlite import SqliteStore
+from flowrt.transport.memory import MemoryNetwork
 from tests.runtime import hand_flow as hand
 from tests.runtime import plays
 from tests.runtime.book import Book, services, written
@@ -87,6 +96,37 @@ def test_a_flow_takes_one_step_in_a_commit() -> None:
             for flow_id in {flow_id for flow_id, _ in audit}:
                 steps = [step for flow, step in audit if flow == flow_id]
                 assert steps == list(range(1, len(steps) + 1)), "no step twice, none missing"
+
+
+def test_letters_that_come_together_are_read_in_steps_of_their_own() -> None:
+    """What one step throws at the next may only be what is committed."""
+
+    def reads(run: Any, state: At) -> Any:
+        try:
+            return rt.Receive(at(1, state.s, state.kept + run.received(hand.Note).text), state.s)
+        except rt.SessionEnded:
+            return rt.Return(state.kept)
+
+    first = lambda run, state: rt.Receive(at(1, state.s), state.s)  # noqa: E731
+    flow = play("hand.Listener", first, reads, responds_to="hand.Notifier")
+    with World() as world:
+        world.add("alice", [hand], services)
+        world.add("bob", [plays.plays(flow)])
+        texts = tuple("abcdefgh")
+        world.start("alice", hand.Notifier_v1, to=BOB, texts=texts, flow="hand.Listener")
+        bob = world.node("bob")
+        lengths = [0]
+        for _ in range(60):
+            for party in ("alice", "bob"):
+                world.node(party).turn()
+                store = world.members["bob"].store
+                assert store is not None
+                for _, data in store.flows():
+                    state = decode_checkpoint(data, bob.registry.states_of).frames[0].state
+                    lengths.append(len(state.kept))
+            world.network.pump()
+        assert bob.handle(1).result_now() == "abcdefgh"
+        assert sorted(set(lengths)) == list(range(9)), "each was at rest once"
 
 
 def test_a_turn_takes_no_more_than_it_is_told() -> None:
@@ -183,6 +223,30 @@ def test_a_later_step_that_fails_keeps_what_is_committed(folder: Path | None, tr
         assert world.node("alice").hospital() == [patient], "it is there after a restart too"
         world.run()
         assert sorted(written(world, "alice")) == ["a", "b", "kept"], "and stays there"
+
+
+@pytest.mark.parametrize("cares", [True, False])
+@pytest.mark.parametrize("sql", ["DELETE FROM book", "WITH x AS (SELECT 1) DELETE FROM book"])
+def test_a_read_operation_that_writes_fails_its_step(
+    folder: Path | None, sql: str, cares: bool
+) -> None:
+    class Sly(Book):
+        def count(self, tx: rt.Tx) -> int:
+            try:
+                tx.execute(sql)
+            except Exception:
+                if cares:
+                    raise
+            return 1
+
+    with World(folder=folder) as world:
+        world.add("alice", [hand], lambda: {"Journal": Sly()})
+        tellers(world, "a", "b")
+        world.run()
+        causes = [patient.cause for patient in world.node("alice").hospital()]
+        assert len(causes) == 2
+        assert all("declare" in cause and "`write`" in cause for cause in causes)
+        assert sorted(written(world, "alice")) == ["a", "b", "more", "more"]
 
 
 def test_a_declared_error_of_a_service_is_an_outcome_and_its_writes_count() -> None:
@@ -493,6 +557,29 @@ def test_a_locked_store_is_not_the_flows_trouble(
         assert world.residue() == {"alice": (0, 0, 0)}
 
 
+def test_a_store_that_a_service_cannot_reach_is_not_the_flows_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here the store is well again before the batch is committed."""
+    with alone() as world:
+        world.run()
+        store = world.members["alice"].store
+        assert store is not None
+        savepoint, tries = store._store.savepoint, iter(range(100))
+
+        def busy() -> None:
+            if next(tries) in (1, 2):
+                raise Unwritable("database is locked")
+            savepoint()
+
+        monkeypatch.setattr(store._store, "savepoint", busy)
+        starts = tellers(world, "a", "b", "c")
+        world.run()
+        assert [world.result(start) for start in starts] == [2, 2, 2]
+        assert sorted(written(world, "alice")) == ["a", "b", "c", "more", "more", "more"]
+        assert world.residue() == {"alice": (0, 0, 0)}
+
+
 # --- two nodes on one store ----------------------------------------------------------------------
 
 
@@ -531,6 +618,37 @@ def test_a_node_that_lost_its_store_does_not_take_it_back_when_a_commit_fails() 
         assert handle.result_now() == 2
 
 
+def test_a_peer_who_never_stops_sending_does_not_stop_our_own_flows() -> None:
+    with alone(batch=4) as world:
+        node = world.node("alice")
+        starts = tellers(world, *"abcdef")
+        for _ in range(60):
+            for _ in range(20):
+                node._received("mallory", bytes(30))
+            node.turn()
+        assert [world.result(start) for start in starts] == [2] * 6
+        assert len(node._inbound) > 900
+
+
+def test_a_thousand_rounds_leave_a_checkpoint_as_it_was() -> None:
+    with pair() as world:
+        rounds: dict[str, Any] = {"to": BOB, "flow": "hand.Rounded", "count": 1000}
+        starts = [
+            world.start("alice", hand.Asker_v1, to=BOB, rounds=1000),
+            world.start("alice", hand.Rounds_v1, listen=True, **rounds),
+            world.start("alice", hand.Rounds_v1, listen=False, **rounds),
+        ]
+        sizes: dict[int, list[int]] = {start.id: [] for start in starts}
+        while world.tick():
+            for view in world.node("alice").flows():
+                sizes[view.id].append(view.checkpoint_bytes)
+        world.run()
+        assert [world.result(start) for start in starts] == [1000 * 1001, 0, 0]
+        for history in sizes.values():
+            assert len(history) > 500
+            assert max(history) <= max(history[:30]) + 12, "only its numbers got longer"
+
+
 # --- timers --------------------------------------------------------------------------------------
 
 
@@ -542,7 +660,7 @@ def test_letters_during_a_nap_do_not_add_timers() -> None:
         return rt.Sleep(at(1, state.s), datetime.timedelta(hours=2))
 
     flow = play("t.Napping", part, lambda run, state: rt.Return(None), responds_to="hand.Notifier")
-    with World() as world:
+    with World(network=MemoryNetwork(repeat=1.0)) as world:
         world.add("alice", [hand], services)
         world.add("bob", [plays.plays(flow)])
         texts = tuple(str(n) for n in range(50))

@@ -447,6 +447,24 @@ async def test_a_due_flow_of_an_earlier_life_goes_on_when_the_node_opens() -> No
 
 
 @run
+async def test_a_clock_that_is_set_forward_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowrt.node.NAP_S", 0.005)
+    now_us = [START_US]
+    alice = await Node.open(
+        "alice",
+        store=MemoryStore(),
+        network=MemoryNetwork(),
+        modules=[hand],
+        services={"Journal": Book()},
+        clock=lambda: now_us[0],
+    )
+    handle = await alice.start(hand.Napper_v1, naps=1, length=datetime.timedelta(hours=3))
+    now_us[0] += 4 * 3_600_000_000
+    assert await handle.result() == 1
+    await alice.close()
+
+
+@run
 async def test_what_gets_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flowrt.outbox.RESEND_US", (5_000,))
     async with street() as on:

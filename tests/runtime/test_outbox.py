@@ -49,6 +49,18 @@ def test_it_is_sent_again_after_longer_and_longer_times() -> None:
         assert wire.take() == [("bob", 1, b"x")]
 
 
+def test_a_clock_that_is_set_back_does_not_stop_it() -> None:
+    outbox, wire = Outbox(), Wire()
+    outbox.send(1, "bob", b"x", wire, 10**15)
+    wire.take()
+    outbox.send_again(wire, 10**15 - 1)
+    assert wire.take() == [("bob", 1, b"x")], "a year back, or a microsecond"
+    outbox.send_again(wire, 10**15 - 1)
+    assert wire.take() == [], "once"
+    outbox.send_again(wire, 10**15 - 1 + RESEND_US[1])
+    assert wire.take() == [("bob", 1, b"x")]
+
+
 def test_what_is_acknowledged_is_not_sent_again_and_is_to_be_deleted_once() -> None:
     outbox, wire = Outbox(), Wire()
     for number in (1, 2, 3):
