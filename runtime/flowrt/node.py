@@ -160,7 +160,7 @@ class Node(Loop):
         self._next_flow = flow_id + 1
         handle: Handle[R] = Handle(self, flow_id)
         self._handles[flow_id] = handle
-        self._ready.append(Job(flow_id, BEGIN, lambda: engine.begin(name, start), waiter))
+        self._ready.append(Job(flow_id, BEGIN, lambda: engine.begin(name, kind, start), waiter))
         self._wake()
         return handle
 

@@ -153,7 +153,7 @@ async def test_an_error_that_the_flow_itself_cannot_name_is_typed_all_the_same()
 
 
 class Typed_v1(rt.Flow[str]):  # noqa: N801
-    contract = 1
+    contract = 2
     name = "typed.Typed"
     version = 1
     startable = ("rpc",)
