@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from tests.programs.choices import chance, pick, weighted
 from tests.programs.expressions import (
@@ -53,9 +53,9 @@ class Loop:
     and may be left or begun anew only where the peer expects that."""
 
     mark: int
-    names: int
     talk: Talk | None = None
     whole: int = 0
+    depth: int = 0
     breakable: bool = True
 
 
@@ -111,6 +111,8 @@ class Blocks:
         for talk, _ in duties:
             while talk.quota and not talk.dropped:
                 self.play(talk)
+        if chance(self.choices, 35):
+            self.account(self.names.scopes[-1].variables)
         if leave is not None:
             leave()
         if len(self.lines) == start:
@@ -169,7 +171,7 @@ class Blocks:
             (12 if self.names.assignable() else 0, self.assign),
             (14, self.checkpoint),
             (5, self.sleep),
-            (3, self.step),
+            (5, self.step),
             (1, lambda: self.line("pass")),
         ]
         if self.indent < 7:
@@ -183,7 +185,7 @@ class Blocks:
             options.append((4 if self.guards else 2, self.require))
         options.append((self.guarded("Picky"), self.picky))
         options.append((self.guarded("Taken"), self.claim))
-        options += [(1, self.hold), (2, self.fault)]
+        options += [(1, self.hold), (5, self.fault)]
         return options + self.conversations()
 
     # --- may it fail, may it leave? ---
@@ -230,7 +232,9 @@ class Blocks:
         if not all(talk.held() for talk in self.talks[loop.mark :]):
             return False
         talk = loop.talk
-        return talk is None or len(talk.remaining) in (0, loop.whole)
+        if talk is None:
+            return True
+        return talk.depth == loop.depth and len(talk.remaining) in (0, loop.whole)
 
     def leaves(self) -> list[tuple[int, Maker]]:
         """The ways in which a block may be left for good here."""
@@ -240,7 +244,7 @@ class Blocks:
         if self.can_continue():
             options.append((4, lambda: self.line("continue")))
         if self.can_return():
-            options.append((2, self.return_))
+            options.append((8 if self.loops else 2, self.return_))
         thrown = [error for error in self.book.errors if self.can_throw(error)]
         if thrown:
             # An error that nothing here catches ends most of the program: not too often.
@@ -254,6 +258,12 @@ class Blocks:
         """Writes down what variables hold: the better half of what a run can be judged by."""
         text = self.make.interpolation(Where(untrusted=True))
         self.line(f"Desk.note({text.text})")
+
+    def account(self, variables: Sequence[Variable]) -> None:
+        """Writes down what these variables hold, as far as it can be shown."""
+        shown = [v.name for v in variables if v.kind in SHOWN]
+        if shown:
+            self.line(f'Desk.note("{" ".join(f"{{{name}}}" for name in shown)}")')
 
     def log(self) -> None:
         level = pick(self.choices, ("info", "debug", "warn"))
@@ -293,6 +303,8 @@ class Blocks:
 
     def step(self) -> None:
         name = pick(self.choices, STEPS)
+        if self.steps and chance(self.choices, 50):
+            name = self.steps[-1]
         if name not in self.steps:
             self.steps.append(name)
         label = ""
@@ -312,7 +324,7 @@ class Blocks:
         if not numbers:
             self.checkpoint()
             return
-        text = pick(self.choices, ("10 // ({} % 4)", "9_223_372_036_854_775_800 + {} % 20"))
+        text = pick(self.choices, ("10 // ({} % 4)", "9_223_372_036_854_775_805 + {} % 5"))
         name = self.name()
         self.line(f"let {name} = {text.format(pick(self.choices, numbers).text)}")
         self.names.declare(Variable(name, INT))
@@ -496,7 +508,7 @@ class Blocks:
         self.loops.pop()
 
     def new_loop(self) -> Loop:
-        return Loop(len(self.talks), len(self.names.scopes))
+        return Loop(len(self.talks))
 
     def for_(self) -> None:
         kind = pick(self.choices, (list_of(INT), list_of(TEXT), list_of(PAIR), map_of(TEXT, INT)))
@@ -613,7 +625,7 @@ class Blocks:
         def first() -> None:
             if variable is not None:
                 self.names.declare(variable)
-                if chance(self.choices, 35):
+                if chance(self.choices, 50):
                     self.remember(variable)
 
         def leave() -> None:
@@ -622,7 +634,7 @@ class Blocks:
             else:
                 self.throw(pick(self.choices, self.book.errors))
 
-        wanted = must_leave or (may_leave and self.can_throw_any() and chance(self.choices, 25))
+        wanted = must_leave or (may_leave and self.can_throw_any() and chance(self.choices, 35))
         self.block(
             1 + self.choices.below(3) if not wanted else self.choices.below(3),
             first=first,

@@ -52,7 +52,10 @@ EVENTS = (
     "caught after waiting", "caught at once",
     "waited in if", "waited in for", "waited in while", "waited in try", "waited in catch",
     "waited in subflow", "waited in responder",
-    "ended in the hospital", "thrown again", "waited for acceptance", "subflow called itself",
+    "kept a peer's error from others", "ended in the hospital", "step that changes nothing",
+    "an error thrown again", "an error thrown again after a wait",
+    "a peer's error thrown again", "a peer's error thrown again after a wait",
+    "waited for acceptance", "subflow called itself",
 )  # fmt: skip
 
 WANTED = (

@@ -12,7 +12,7 @@ from tests.programs.names import SESSIONS, Variable
 from tests.programs.plans import STRANGER, Plan, Responder, Talk
 from tests.programs.scripts import INITIATOR, RESPONDER, Either, Item, Repeat, Say, speaker
 
-MAX_FLOWS = 6
+MAX_FLOWS = 5
 
 
 class Flows(Blocks):
@@ -90,6 +90,7 @@ class Flows(Blocks):
         assert self.playable(talk), f"{self.plan.name} may not go on with {talk.name} here"
         if talk.quota is not None:
             talk.quota -= 1
+        talk.depth += 1
         match item:
             case Say():
                 if item.sender == talk.role:
@@ -106,6 +107,7 @@ class Flows(Blocks):
                     self.choose(talk, item)
                 else:
                     self.obey(talk, item)
+        talk.depth -= 1
 
     # --- one message ---
 
@@ -248,7 +250,7 @@ class Flows(Blocks):
         body: tuple[Item, ...] = (Say(item.chooser, item.message, flag=True), *item.body)
         last = Say(item.chooser, item.message, flag=False)
         self.within(talk, body, item.chooser)
-        loop = Loop(len(self.talks), len(self.names.scopes), talk, len(body))
+        loop = Loop(len(self.talks), talk, len(body), talk.depth)
         first: Maker | None = None
         if chance(self.choices, 50):
             name = self.name()
@@ -273,7 +275,7 @@ class Flows(Blocks):
         rest, after = talk.remaining[1:], talk.after
         told = Say(item.chooser, item.message)
         self.within(talk, item.body, item.chooser)
-        loop = Loop(len(self.talks), len(self.names.scopes), talk, -1, breakable=False)
+        loop = Loop(len(self.talks), talk, -1, talk.depth, breakable=False)
         self.line("while true:")
 
         def first() -> None:
@@ -309,15 +311,12 @@ class Flows(Blocks):
     # --- sessions are opened, rejected, used in crowds ---
 
     def room_for_flow(self) -> bool:
-        return len(self.book.plans) < MAX_FLOWS and (self.book.room > 0 or not self.plan.index)
+        return len(self.book.plans) < MAX_FLOWS
 
     def may_open(self) -> bool:
-        if len(self.talks) >= 4 or not self.parties():
+        if len(self.talks) >= 4:
             return False
         return all(talk.held() or talk.calm for talk in self.talks)
-
-    def parties(self) -> list[str]:
-        return [v.name for v in self.names.variables() if v.kind == PARTY]
 
     def some_responder(self, *, calm: bool) -> Responder | None:
         """A responder to this flow: one that is there, or a new one."""
@@ -401,7 +400,7 @@ class Flows(Blocks):
                 self.play(talk)
 
         # Its sessions belong to the block around it, so a round is left only by failing.
-        loop = Loop(len(self.talks), len(self.names.scopes), talk, -1, breakable=False)
+        loop = Loop(len(self.talks), talk, -1, talk.depth, breakable=False)
         self.looping(self.choices.below(2), loop, first)
 
     def reject(self, stranger: str) -> None:

@@ -56,12 +56,10 @@ def generate(choices: Choices) -> Program:
         writing.write(book, book.waiting.pop(0))
     text = "\n".join(plan.text for plan in book.plans)
     declarations = _declarations(book, text)
-    if not chance(choices, 15):
+    names = re.findall(r"^(?:record|message|error|function|service) (\w+)", declarations, re.M)
+    if not names or not chance(choices, 15):
         return Program(declarations + text, arguments)
-    names = ", ".join(
-        re.findall(r"^(?:record|message|error|function|service) (\w+)", declarations, re.M)
-    )
-    return Program(f"use {LIBRARY}: {names}\n\n{text}", arguments, declarations)
+    return Program(f"use {LIBRARY}: {', '.join(names)}\n\n{text}", arguments, declarations)
 
 
 def _declarations(book: Book, text: str) -> str:

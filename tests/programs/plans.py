@@ -44,7 +44,8 @@ class Talk:
     """One session while a flow with it is written: what is still to be said, and who speaks next.
 
     `after` is who speaks after `remaining`. `quota` is how many more items the current block may
-    play (None: as many as it likes). A `dropped` session is never used again.
+    play (None: as many as it likes). A `dropped` session is never used again. `depth` counts the
+    repetitions and choices that are being played.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Talk:
     borrowed: bool = False
     quota: int | None = None
     dropped: bool = False
+    depth: int = 0
 
     def turn(self) -> int | None:
         """Who speaks next; joined messages are on their way already."""
@@ -102,7 +104,7 @@ class Book:
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
-        self.room = 4 + choices.below(15)
+        self.room = 3 + choices.below(11)
         self.plans: list[Plan] = []
         self.waiting: list[Plan] = []
         self.responders: dict[str, list[Responder]] = {}

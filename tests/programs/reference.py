@@ -45,7 +45,7 @@ class Interpreter(Evaluator):
             value = yield from self.call(flow, arguments, session)
         except Thrown as thrown:
             fields = None if thrown.built_in else plain(thrown.error)
-            ending = Ending("failed", fields or thrown.error.name)
+            ending = Ending("failed", fields or thrown.error.name, thrown.peer)
             self.world.counts[f"failed: {self._source(thrown)}"] += 1
         else:
             ending = Ending("returned", plain(value))
@@ -71,6 +71,9 @@ class Interpreter(Evaluator):
             leaving = yield from self.block(frame, flow.body)
             yield from self.acceptance(frame)
         except Thrown as thrown:
+            others = any(not session.over for session in frame.open)
+            if others and thrown.peer is not None and not thrown.built_in:
+                self.world.counts["kept a peer's error from others"] += 1
             self.end(frame, 0, Letter("failure", _disclosed(thrown)))
             self.run.frames.pop()
             raise
@@ -240,6 +243,7 @@ class Interpreter(Evaluator):
             "caught after waiting" if self.run.waits > waits else "caught at once"
         ] += 1
         self.end(frame, mark, Letter("end"))
+        thrown.waits = self.run.waits
         if catch.name is not None:
             frame.values[catch.name] = thrown
         return (yield from self.inner(frame, "catch", catch.body))
@@ -284,6 +288,7 @@ class Interpreter(Evaluator):
     def heard(self, session: Session, wanted: str) -> Made:
         letter = session.inbox.popleft()
         session.heard = True
+        session.over = letter.kind != "message"
         match letter.kind:
             case "message":
                 assert letter.value is not None
@@ -308,13 +313,16 @@ class Interpreter(Evaluator):
     def error(self, frame: Frame, expression: syntax.Expr) -> Thrown:
         value = self.value(frame, expression)
         if isinstance(value, Thrown):
-            self.world.counts["thrown again"] += 1
+            place = "a peer's error" if value.peer is not None else "an error"
+            late = " after a wait" if value.waits < self.run.waits else ""
+            self.world.counts[f"{place} thrown again{late}"] += 1
             return value
         assert isinstance(value, Made)
         return Thrown(value)
 
     def step(self, frame: Frame, statement: syntax.StepTo) -> None:
         if frame.step == statement.name and statement.label is None:
+            self.world.counts["step that changes nothing"] += 1
             return
         frame.step = statement.name
         labels = {step.name: step.label for step in frame.flow.steps}

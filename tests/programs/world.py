@@ -40,6 +40,7 @@ class Thrown(Exception):
         super().__init__(error.name)
         self.error = error
         self.peer = peer
+        self.waits = 0  # How often the flow had waited when it was caught.
 
     @property
     def built_in(self) -> bool:
@@ -73,6 +74,7 @@ class Session:
     inbox: collections.deque[Letter] = dataclasses.field(default_factory=collections.deque)
     sent: list[Made] = dataclasses.field(default_factory=list)
     heard: bool = False
+    over: bool = False
     closed: bool = False
     rejected: bool = False
 
