@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from tests.programs.choices import chance, pick, weighted
+from tests.programs.entries import Maker
 from tests.programs.expressions import (
     AND,
     NOT,
@@ -19,7 +20,6 @@ from tests.programs.expressions import (
 )
 from tests.programs.kinds import (
     BOOL,
-    DURATION,
     INT,
     PAIR,
     SHOWN,
@@ -29,13 +29,10 @@ from tests.programs.kinds import (
     list_of,
     map_of,
 )
+from tests.programs.language.waits import pause
 from tests.programs.names import POOL, Names, Readable, Variable
 from tests.programs.plans import Book, Plan, Talk
 from tests.programs.scripts import RESPONDER
-
-Maker = Callable[[], None]
-
-STEPS = ("STARTING", "WORKING", "CLOSING")
 
 
 @dataclasses.dataclass
@@ -166,13 +163,8 @@ class Blocks:
         """What may be written here, the simplest first."""
         options: list[tuple[int, Maker]] = [
             (12, self.note),
-            (2, self.log),
             (12, self.let),
             (12 if self.names.assignable() else 0, self.assign),
-            (14, self.checkpoint),
-            (5, self.sleep),
-            (5, self.step),
-            (1, lambda: self.line("pass")),
         ]
         if self.indent < 7:
             options += [
@@ -185,7 +177,7 @@ class Blocks:
             options.append((4 if self.guards else 2, self.require))
         options.append((self.guarded("Picky"), self.picky))
         options.append((self.guarded("Taken"), self.claim))
-        options += [(1, self.hold), (5, self.fault)]
+        options.append((5, self.fault))
         return options + self.conversations()
 
     # --- may it fail, may it leave? ---
@@ -265,11 +257,6 @@ class Blocks:
         if shown:
             self.line(f'Desk.note("{" ".join(f"{{{name}}}" for name in shown)}")')
 
-    def log(self) -> None:
-        level = pick(self.choices, ("info", "debug", "warn"))
-        text = self.make.interpolation(Where(untrusted=True, calls=1))
-        self.line(f"log {level} {text.text}")
-
     def name(self) -> str:
         return self.names.fresh(POOL, self.choices.below(len(POOL)))
 
@@ -294,35 +281,11 @@ class Blocks:
         value = self.make.of(variable.kind, 2)
         self.line(f"{variable.name} = {value.text}")
 
-    def checkpoint(self) -> None:
-        self.line("checkpoint")
-
-    def sleep(self) -> None:
-        span = self.make.of(DURATION, 1, Where(calls=0))
-        self.line(f"sleep {span.text}")
-
-    def step(self) -> None:
-        name = pick(self.choices, STEPS)
-        if self.steps and chance(self.choices, 50):
-            name = self.steps[-1]
-        if name not in self.steps:
-            self.steps.append(name)
-        label = ""
-        if chance(self.choices, 50):
-            label = f": {self.make.interpolation(Where(calls=1)).text}"
-        self.line(f"step {name}{label}")
-
-    def hold(self) -> None:
-        if chance(self.choices, 45):
-            self.line('hold "look at this"')
-        else:
-            self.checkpoint()
-
     def fault(self) -> None:
         """Divides by zero, or overflows, for some numbers: the flow's own fault."""
         numbers = self.make.readable(INT, Where())
         if not numbers:
-            self.checkpoint()
+            self.line("checkpoint")
             return
         text = pick(self.choices, ("10 // ({} % 4)", "9_223_372_036_854_775_805 + {} % 5"))
         name = self.name()
@@ -592,7 +555,8 @@ class Blocks:
         self.book.room -= 1
         if chance(self.choices, 30) and self.names.assignable():
             self.assign()
-        weighted(self.choices, [(1, self.checkpoint), *self.throwers(converse)])()
+        makers: list[tuple[int, Maker]] = [(1, lambda: self.line("checkpoint"))]
+        weighted(self.choices, makers + self.throwers(converse))()
 
     def throw_if_possible(self, name: str) -> None:
         if self.can_throw(name):
@@ -648,7 +612,7 @@ class Blocks:
             for found in self.names.readables()
             if found.root is variable and found.kind in SHOWN
         ]
-        weighted(self.choices, [(2, self.checkpoint), (1, self.sleep)])()
+        pause(self)
         if fields:
             self.line(f'Desk.note("{{{pick(self.choices, fields)}}}")')
 

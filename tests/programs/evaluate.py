@@ -8,7 +8,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from flowlang import syntax
-from tests.programs import arithmetic
+from tests.programs import arithmetic, language
 from tests.programs.arithmetic import (
     Made,
     Map,
@@ -31,6 +31,9 @@ class Evaluator:
         self.run = run
 
     def value(self, frame: Frame, expression: syntax.Expr) -> Value:
+        entry = language.expression(expression)
+        if entry is not None:
+            return entry.worth(self, frame, expression)
         match expression:
             case syntax.Constant(kind=kind, value=value):
                 return _constant(kind, value)
@@ -90,18 +93,6 @@ class Evaluator:
         if isinstance(callee, syntax.Attribute):
             values = [self.value(frame, argument.value) for argument in call.arguments]
             return self.operation(callee.name, values)
-        if callee.name == "divide":
-            *numbers, rounding = call.arguments
-            left, right, places = [self.value(frame, argument.value) for argument in numbers]
-            assert isinstance(rounding.value, syntax.Name)
-            assert isinstance(left, Fraction)
-            assert isinstance(right, Fraction)
-            assert isinstance(places, int)
-            return arithmetic.divided(left, right, places, rounding.value.name)
-        if callee.name == "decimal":
-            number = self.value(frame, call.arguments[0].value)
-            assert isinstance(number, int)
-            return Fraction(number)
         declaration = self.world.declared[callee.name]
         match declaration:
             case syntax.Record(name=name, fields=fields):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from tests.programs.blocks import Blocks, Loop, Maker
+from tests.programs import language
+from tests.programs.blocks import Blocks, Loop
 from tests.programs.choices import chance, pick, weighted
+from tests.programs.entries import Maker
 from tests.programs.expressions import OR, Expr, Where, join
 from tests.programs.kinds import INT, PARTY, SESSION, TEXT, Kind, list_of
+from tests.programs.language.telling import log
 from tests.programs.names import SESSIONS, Variable
 from tests.programs.plans import STRANGER, Plan, Responder, Talk
 from tests.programs.scripts import INITIATOR, RESPONDER, Either, Item, Repeat, Say, speaker
@@ -19,6 +22,9 @@ class Flows(Blocks):
     """Writes one flow whose sessions follow their scripts."""
 
     # --- which statements there are ---
+
+    def options(self) -> list[tuple[int, Maker]]:
+        return super().options() + language.offers(self)
 
     def conversations(self) -> list[tuple[int, Maker]]:
         options: list[tuple[int, Maker]] = [(8 if self.loops else 14, self.call)]
@@ -188,7 +194,7 @@ class Flows(Blocks):
         else:
             self.line(f"require {condition.text} else {self.error(error)}")
         if chance(self.choices, 20):
-            self.log()
+            log(self)
         self.names.pop()
         self.indent -= 1
 
@@ -441,9 +447,10 @@ class Flows(Blocks):
     # --- subflows ---
 
     def bind(self, value: str, kind: Kind | None) -> None:
-        """What may be done with a subflow's result."""
+        """What may be done with a right side that waits, such as `subflow F()`."""
         variables = [v for v in self.names.assignable() if v.kind == kind]
-        self.calls.append(value.removeprefix("subflow ").partition("(")[0])
+        if value.startswith("subflow "):
+            self.calls.append(value.removeprefix("subflow ").partition("(")[0])
         sort = pick(self.choices, ("alone", "let", "var", "=", "=")) if kind else "alone"
         if sort == "=" and not variables:
             sort = "let"

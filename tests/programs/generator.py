@@ -26,6 +26,9 @@ PARTIES = {"bob": "bob", "carol": "carol", "nobody": "zed"}
 """The main flow's parties. `bob` and `carol` run every flow, like `alice` who starts; not `zed`."""
 
 
+_DECLARED = re.compile(r"^(?:record|message|error|function|service|enum|type) (\w+)", re.M)
+
+
 @dataclasses.dataclass(frozen=True)
 class Program:
     """`arguments` are those of `Main` besides its parties; `library` is what it uses, if any."""
@@ -56,7 +59,9 @@ def generate(choices: Choices) -> Program:
         writing.write(book, book.waiting.pop(0))
     text = "\n".join(plan.text for plan in book.plans)
     declarations = _declarations(book, text)
-    names = re.findall(r"^(?:record|message|error|function|service) (\w+)", declarations, re.M)
+    names = re.findall(
+        r"^(?:record|message|error|function|service|enum|type) (\w+)", declarations, re.M
+    )
     if not names or not chance(choices, 15):
         return Program(declarations + text, arguments)
     return Program(f"use {LIBRARY}: {', '.join(names)}\n\n{text}", arguments, declarations)
@@ -74,11 +79,12 @@ def _declarations(book: Book, text: str) -> str:
     for error, caller in (("Picky", "picky("), ("Taken", "Desk.claim(")):
         if caller in text:
             mentioned += f" {error} "
+    written = book.declared | {name: shape.text() for name, shape in book.shapes.items()}
     shown: list[str] = []
-    for shape in reversed(book.shapes.values()):
-        if _mentions(mentioned, shape.name):
-            shown.append(shape.text())
-            mentioned += shape.text()
+    for name, declaration in reversed(written.items()):
+        if _mentions(mentioned, name):
+            shown.append(declaration)
+            mentioned += declaration
     return "\n".join([*reversed(shown), tail]) + "\n"
 
 

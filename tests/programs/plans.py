@@ -10,7 +10,7 @@ import datetime
 import decimal
 from collections.abc import Sequence
 
-from tests.programs import scripts
+from tests.programs import language, scripts
 from tests.programs.choices import Choices, chance, pick
 from tests.programs.kinds import (
     BOOL,
@@ -77,7 +77,8 @@ class Talk:
 @dataclasses.dataclass(eq=False)
 class Plan:
     """One flow to be written. `may_throw` allows errors to leave it; `counter` is the parameter
-    with which it may call itself; `serves` is the loop that it plays by calling itself."""
+    with which it may call itself; `serves` is the loop that it plays by calling itself; `headers`
+    are further lines of its head."""
 
     name: str
     index: int
@@ -90,6 +91,7 @@ class Plan:
     serves: scripts.Repeat | None = None
     crowd: int = 0
     size: int = 3
+    headers: list[str] = dataclasses.field(default_factory=list)
     text: str = ""
 
 
@@ -100,7 +102,8 @@ class Responder:
 
 
 class Book:
-    """One program in the making."""
+    """One program in the making. `declared` are declarations by name besides its records, messages
+    and errors, each able to mention those before it; `plain` is what fields may be."""
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
@@ -109,14 +112,18 @@ class Book:
         self.waiting: list[Plan] = []
         self.responders: dict[str, list[Responder]] = {}
         self.shapes: dict[str, Shape] = {}
+        self.declared: dict[str, str] = {}
+        self.plain: list[Kind] = [*PLAIN]
+        for entry in language.declarations():
+            entry.prepare(self)
         for shape in (PAIR_SHAPE, *PYTHON_ERRORS, STEERING):
             self.shapes[shape.name] = shape
-        self._add("record", "Item", 3, PLAIN)
-        kinds = (*PLAIN, Kind("Item"))
+        self._add("record", "Item", 3, self.plain)
+        kinds = (*self.plain, Kind("Item"))
         self._add("message", "Ask", 3, kinds)
         self._add("message", "Reply", 3, (*kinds, Kind("Ask")))
         self.messages = ["Ask", "Reply"]
-        self._add("error", "Oops", 2, (INT, *PLAIN))
+        self._add("error", "Oops", 2, (INT, *self.plain))
         self._add("error", "Refused", 2, kinds)
         self.errors = ["Oops", "Refused"]
         self.kinds: tuple[Kind, ...] = (*kinds, Kind("Ask"))

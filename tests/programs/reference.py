@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 
 from flowlang import syntax
-from tests.programs.arithmetic import Faulted, Made, Map, Party, Span, Value, plain
+from tests.programs import language
+from tests.programs.arithmetic import Faulted, Made, Map, Party, Value, plain
 from tests.programs.evaluate import Evaluator
 from tests.programs.seen import Ending, Seen
 from tests.programs.world import (
@@ -124,6 +125,10 @@ class Interpreter(Evaluator):
         self.world.statements += 1
         if self.world.statements > MOST_STATEMENTS:
             raise TooLong
+        entry = language.statements().get(type(statement))
+        if entry is not None:
+            running = entry.runs(self, frame, statement)
+            return None if running is None else (yield from running)
         match statement:
             case syntax.If():
                 return (yield from self.if_(frame, statement))
@@ -146,15 +151,6 @@ class Interpreter(Evaluator):
                 yield from self.right_side(frame, subflow)
             case syntax.Receive():
                 yield from self.receive(frame, statement)
-            case syntax.Sleep(duration=duration):
-                span = self.value(frame, duration)
-                assert isinstance(span, Span)
-                yield Wait(due=self.world.now + max(0, span.microseconds))
-            case syntax.Checkpoint():
-                yield COMMITTED
-            case syntax.Hold(reason=reason):
-                self.value(frame, reason)
-                yield Wait(person=True)
             case _:
                 self.simple(frame, statement)
         return None
@@ -162,6 +158,9 @@ class Interpreter(Evaluator):
     def right_side(
         self, frame: Frame, value: syntax.Expr | syntax.Subflow
     ) -> Generator[Wait, None, Value]:
+        entry = language.right_sides().get(type(value))
+        if entry is not None:
+            return (yield from entry.runs(self, frame, value))
         if not isinstance(value, syntax.Subflow):
             return self.value(frame, value)
         assert isinstance(value.call.callee, syntax.Name)
@@ -176,8 +175,6 @@ class Interpreter(Evaluator):
     def simple(self, frame: Frame, statement: syntax.Statement) -> None:
         """A statement that never waits."""
         match statement:
-            case syntax.Pass():
-                pass
             case syntax.Open():
                 self.open(frame, statement)
             case syntax.Send():
@@ -187,11 +184,6 @@ class Interpreter(Evaluator):
             case syntax.Require(condition=condition, error=error):
                 if self.value(frame, condition) is not True:
                     raise self.error(frame, error)
-            case syntax.StepTo():
-                self.step(frame, statement)
-            case syntax.Log(level=level, text=text):
-                line = self.value(frame, text)
-                self.run.pending.append(Effect("log", what=(level, line)))
             case syntax.CallStatement(call=call):
                 self.value(frame, call)
             case _:
@@ -319,18 +311,6 @@ class Interpreter(Evaluator):
             return value
         assert isinstance(value, Made)
         return Thrown(value)
-
-    def step(self, frame: Frame, statement: syntax.StepTo) -> None:
-        if frame.step == statement.name and statement.label is None:
-            self.world.counts["step that changes nothing"] += 1
-            return
-        frame.step = statement.name
-        labels = {step.name: step.label for step in frame.flow.steps}
-        label = labels[statement.name]
-        if statement.label is not None:
-            label = str(self.value(frame, statement.label))
-        path = tuple(f.step for f in self.run.frames if f.step is not None)
-        self.run.pending.append(Effect("move", what=(frame.flow.name, path, label)))
 
 
 def _disclosed(thrown: Thrown) -> Made:

@@ -32,6 +32,7 @@ def write(book: Book, plan: Plan) -> None:
         head.append(f"    responds to {plan.responds_to} as {plan.talk.name}")
     if not plan.index:
         head.append("    startable by rpc")
+    head += [f"    {line}" for line in plan.headers]
     tracks = ""
     if flow.calls and chance(flow.choices, 40):
         tracks = f" tracks {pick(flow.choices, flow.calls)}"
