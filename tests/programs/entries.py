@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tests.programs.kinds import Kind
+from tests.programs.kinds import Kind, Shape
 
 if TYPE_CHECKING:
     from tests.programs.arithmetic import Value
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 Maker: TypeAlias = Callable[[], None]
 """Writes one or more lines of a flow."""
+
+
+Ways: TypeAlias = (
+    "Callable[[Expressions, Kind, int, Where], Iterable[tuple[int, Callable[[], Expr]]]]"
+)
+"""How an expression of a kind, so deep at most, may be made in such a place; with weights."""
 
 
 def _nothing(*_: object) -> Iterable[Any]:
@@ -59,7 +65,7 @@ class RightSide:
 @dataclasses.dataclass(frozen=True)
 class Expression:
     """Of the nodes of its class those that `fits` accepts, such as the calls of one method; the
-    rest stay what they are. `offers` are ways to make one of a kind, with weights (of about 10)."""
+    rest stay what they are. `offers` are ways to make one; weights are 1 to 6 as a rule."""
 
     node: type
     worth: Callable[[Evaluator, Frame, Any], Value]
@@ -84,4 +90,26 @@ class Declarations:
     )
 
 
-Entry: TypeAlias = Statement | RightSide | Expression | Declarations
+@dataclasses.dataclass(frozen=True)
+class Called:
+    """Python that programs call. `line` declares it: `function half(n: Int) -> Int = python …`, or
+    an operation of the service `Desk`, such as `read coin(n: Int) -> Bool`. `on_nodes` is that
+    Python: a method of `desk.Functions` or `desk.Desk`. `meant` says the same for the reference
+    interpreter, in words of its own. What either throws is declared in `throws`."""
+
+    line: str
+    on_nodes: Callable[..., Any]
+    meant: Callable[[Evaluator, list[Value]], Value]
+    offers: Ways = _nothing
+    throws: tuple[Shape, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.line.split()[1].partition("(")[0]
+
+    @property
+    def is_function(self) -> bool:
+        return self.line.startswith("function ")
+
+
+Entry: TypeAlias = Statement | RightSide | Expression | Declarations | Called

@@ -92,6 +92,9 @@ class Evaluator:
         callee = call.callee
         if isinstance(callee, syntax.Attribute):
             values = [self.value(frame, argument.value) for argument in call.arguments]
+            entry = language.called().get(f"Desk.{callee.name}")
+            if entry is not None:
+                return entry.meant(self, values)
             return self.operation(callee.name, values)
         declaration = self.world.declared[callee.name]
         match declaration:
@@ -106,7 +109,9 @@ class Evaluator:
                 given = self.arguments(frame, call, [p.name for p in parameters])
                 return Made(name, tuple((p.name, given[p.name]) for p in parameters))
             case syntax.Function(name=name):
-                return _function(name, *[self.value(frame, a.value) for a in call.arguments])
+                values = [self.value(frame, argument.value) for argument in call.arguments]
+                entry = language.called().get(name)
+                return _function(name, *values) if entry is None else entry.meant(self, values)
         raise AssertionError(declaration)
 
     # --- the scripted service ---
@@ -121,8 +126,6 @@ class Evaluator:
                 return (n + run.rows()) % 2 == 0
             case "label_of", [int(n)]:
                 return f"n{n}"
-            case "limit", [int(n)]:
-                return None if n % 2 else n // 2
             case "note", [str(line)]:
                 run.pending.append(Effect("journal", what=line))
                 return None
@@ -174,9 +177,6 @@ def _function(name: str, value: Value) -> Value:
             if value % 4 == 3:
                 raise Thrown(Made("Picky", (("given", value),)))
             return whole(value)
-        case "first", tuple():
-            numbers: tuple[Value, ...] = value
-            return numbers[0] if numbers else None
         case "swap", Made(fields=((_, left), (_, right))):
             return Made("Pair", (("left", right), ("right", left)))
     raise AssertionError((name, value))

@@ -387,15 +387,7 @@ class Expressions:
     def _optional(
         self, item: Kind, depth: int, where: Where
     ) -> list[tuple[int, Callable[[], Expr]]]:
-        options: list[tuple[int, Callable[[], Expr]]] = [
-            (2, lambda: self.of(item, depth, where)),
-        ]
-        if item == INT and where.quotes:
-            options.append((2, lambda: self.call("first", list_of(INT), depth, where)))
-            if where.calls >= 1:
-                short = dataclasses.replace(where, calls=1)
-                options.append((2, lambda: self.call("Desk.limit", INT, depth, short, any_=True)))
-        return options
+        return [(2, lambda: self.of(item, depth, where))]
 
     def _pair(self, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
         return [(1, lambda: self.call("swap", PAIR, depth, where))]

@@ -116,7 +116,8 @@ class Book:
         self.plain: list[Kind] = [*PLAIN]
         for entry in language.declarations():
             entry.prepare(self)
-        for shape in (PAIR_SHAPE, *PYTHON_ERRORS, STEERING):
+        thrown = [shape for called in language.called().values() for shape in called.throws]
+        for shape in (PAIR_SHAPE, *PYTHON_ERRORS, *thrown, STEERING):
             self.shapes[shape.name] = shape
         self._add("record", "Item", 3, self.plain)
         kinds = (*self.plain, Kind("Item"))

@@ -1,9 +1,10 @@
 """The constructs of the language, each told once: written, run and counted in the same module.
 
 **Adding a construct is adding a module here**, with `ENTRIES`: a `Statement`, a `RightSide` that
-waits, an `Expression`, `Declarations` (see `entries`; `waits`, `telling` and `decimals` are short
-examples). It is found by itself: no list is to be changed. What an earlier construct needs (the
-rest of `blocks`, `flows`, `reference`, `constructs`) moves here when it is changed.
+waits, an `Expression`, `Declarations`, Python that is `Called` (see `entries`; `waits`, `telling`,
+`decimals` and `optionals` are short examples). It is found by itself: no list is to be changed.
+What an earlier construct needs (`blocks`, `flows`, `reference`, `constructs`) moves here when it is
+changed.
 
 1. `offers`: write it with `flow.line(…)` and `flow.block(…)`; what it declares goes to
    `flow.names.declare(…)`, so that what follows reads it. Offer it only where the checker accepts
@@ -18,8 +19,7 @@ rest of `blocks`, `flows`, `reference`, `constructs`) moves here when it is chan
 
 Only what a program is seen to do can tell two runs apart: let the construct end in a variable that
 `Desk.note` can show, in a message, or in a result. What outsiders see in a new way goes to `seen`,
-`World.seen` and `machine` (the nodes); Python that generated programs call, to `kinds`, `desk` and
-`evaluate`; what two flows say to each other, to `scripts` and `flows`.
+`World.seen` and `machine` (the nodes); what two flows say to each other, to `scripts` and `flows`.
 
 Then `pytest tests/test_programs.py`, and a campaign: `FLOW_PROGRAMS=3000 pytest -m campaign -n 2
 tests/test_programs.py`. What fails is made smaller by itself; `python -m tests.programs 17` shows
@@ -35,6 +35,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from tests.programs.entries import (
+    Called,
     Declarations,
     Entry,
     Expression,
@@ -100,7 +101,14 @@ def ways(
     make: Expressions, kind: Kind, depth: int, where: Where
 ) -> list[tuple[int, Callable[[], Expr]]]:
     """How an expression of this kind may be made, besides what `Expressions` makes by itself."""
-    return [way for entry in _all(Expression) for way in entry.offers(make, kind, depth, where)]
+    entries = (*_all(Expression), *_all(Called))
+    return [way for entry in entries for way in entry.offers(make, kind, depth, where)]
+
+
+@functools.cache
+def called() -> Mapping[str, Called]:
+    """By name; those of the service are named like `Desk.coin`."""
+    return {e.name if e.is_function else f"Desk.{e.name}": e for e in _all(Called)}
 
 
 @functools.cache
