@@ -176,6 +176,8 @@ class Counter:
                 self.note("throw again" if isinstance(error, syntax.Name) else "throw")
             case syntax.Require(condition=condition):
                 self.note("require", *(["narrowed by require"] if _is_narrowing(condition) else []))
+            case syntax.EffectStatement(effect=effect):
+                self.note(*["subflow"] * isinstance(effect, syntax.Subflow))
             case _ if (entry := language.statements().get(type(node))) is not None:
                 self.note(*entry.counted(node))
                 for inner in tree.blocks(node):
@@ -295,7 +297,6 @@ _SIMPLE: dict[type, str] = {
     syntax.Break: "break",
     syntax.Continue: "continue",
     syntax.Send: "send",
-    syntax.SubflowStatement: "subflow",
     syntax.CallStatement: "operation",
 }
 

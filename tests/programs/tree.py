@@ -10,12 +10,12 @@ from typing import Any
 from flowlang import syntax
 from tests.programs import language
 
-Right = syntax.Expr | syntax.Subflow
+Right = syntax.Expr | syntax.Effect
 
 _NOT_READ = frozenset(("span", "callee", "flow", "errors", "type", "name"))
 """Fields that hold no expression: places, and names of what is declared."""
 
-_WAITS: tuple[type, ...] = (syntax.Receive, syntax.SubflowStatement)
+_WAITS: tuple[type, ...] = (syntax.Receive, syntax.EffectStatement)
 
 
 def waits(node: object) -> bool:
@@ -25,7 +25,7 @@ def waits(node: object) -> bool:
 
 
 def is_right_side(node: object) -> bool:
-    return isinstance(node, (syntax.Subflow, *language.right_sides()))
+    return isinstance(node, syntax.Effect | syntax.Subflow) or type(node) in language.right_sides()
 
 
 def blocks(node: object) -> list[syntax.Block]:

@@ -66,9 +66,7 @@ def _step(interpreter: Interpreter, frame: Frame, node: syntax.StepTo) -> None:
         return
     frame.step = node.name
     labels = {step.name: step.label for step in frame.flow.steps}
-    label = labels[node.name]
-    if node.label is not None:
-        label = str(interpreter.value(frame, node.label))
+    label = str(interpreter.value(frame, node.label or labels[node.name]))
     path = tuple(f.step for f in run.frames if f.step is not None)
     run.pending.append(Effect("move", what=(frame.flow.name, path, label)))
 
