@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import typing
 from collections.abc import Iterable, Mapping
 
 from flowlang import syntax
@@ -70,6 +71,16 @@ WANTED = (
 )
 
 
+def sorts() -> set[str]:
+    """Every kind of statement and expression that a flow may be made of."""
+    whole = syntax.Statement | syntax.Expr | syntax.Effect
+    return {kind.__name__ for kind in typing.get_args(whole)} - {"Broken"}
+
+
+NOT_GENERATED: frozenset[str] = frozenset()
+"""Nodes that the checker accepts and that no program has yet: a debt, to be paid soon."""
+
+
 def count(files: Iterable[syntax.File]) -> Count:
     """What this program contains."""
     declarations = [declaration for file in files for declaration in file.declarations]
@@ -79,6 +90,8 @@ def count(files: Iterable[syntax.File]) -> Count:
     for declaration in declarations:
         if isinstance(declaration, syntax.Flow):
             counter.flow(declaration)
+            for node in tree.inside(declaration.body):
+                counter.sort(node)
     return counter.found
 
 
@@ -92,6 +105,12 @@ class Counter:
 
     def note(self, *names: str) -> None:
         self.found.update(names)
+
+    def sort(self, node: object) -> None:
+        """The kind of a statement or what waits on its right side, and of its expressions."""
+        inner = () if tree.is_right_side(node) else tree.expressions(node)
+        parts = [part for expression in inner for part in tree.parts(expression)]
+        self.note(*{type(part).__name__ for part in (node, *parts)})
 
     def flow(self, flow: syntax.Flow) -> None:
         self.kind = "main" if flow.startable else "responder" if flow.responds else "subflow"

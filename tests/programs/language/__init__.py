@@ -16,6 +16,7 @@ changed.
    whatever its `ready` asks, or for both, whichever is first. Whatever touches the world is an
    `Effect` in `run.pending`, so that a step that fails has done nothing; `act` is for new ones.
 3. `counted` and `wanted`: each form that a compiler may treat differently has a name of its own.
+   (That a node of the tree comes up at all is looked at anyway; see `constructs.NOT_GENERATED`.)
 
 Only what a program is seen to do can tell two runs apart: let the construct end in a variable that
 `Desk.note` can show, in a message, or in a result. What outsiders see in a new way goes to `seen`,
