@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
+import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Mapping
@@ -573,6 +575,31 @@ def finite(*values: decimal.Decimal | None) -> None:
             raise ValueError("a Decimal's exponent must lie between -38 and 38")
 
 
+def all_finite(kind: Any, value: Any) -> None:
+    """Refuse what an encoder would let pass for a Decimal, on its own or inside lists, maps and
+    optional ones; records look after themselves. Other mistakes are left to the decoder."""
+    if kind is decimal.Decimal:
+        finite(value)
+        return
+    inner = typing.get_args(kind)
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        if value is not None and _has_decimal(kind):
+            all_finite(inner[0], value)
+    elif isinstance(value, list | tuple) and len(inner) == 2 and inner[1] is Ellipsis:
+        if _has_decimal(inner[0]):
+            for item in value:
+                all_finite(inner[0], item)
+    elif isinstance(value, Mapping) and len(inner) == 2 and _has_decimal(inner[1]):
+        for item in value.values():
+            all_finite(inner[1], item)
+
+
+@functools.cache
+def _has_decimal(kind: Any) -> bool:
+    """Whether the type mentions Decimal itself."""
+    return kind is decimal.Decimal or any(_has_decimal(part) for part in typing.get_args(kind))
+
+
 def shifted(operation: Callable[[], T]) -> T:
     """A sum of times or durations; a `Fault` when it leaves the calendar."""
     try:
@@ -643,16 +670,26 @@ def _duration(value: datetime.timedelta) -> str:
 
 
 def typed(what: str, kind: Any, value: T) -> T:
-    """`value`, if it has the declared type; otherwise says which Python code broke its promise.
+    """`value` as it will be after every reload, if it has the declared type: lists are tuples, and
+    nothing is shared with the code that made it. Otherwise says which Python broke its promise.
 
     Raises:
         TypeError: the author's Python returned something else than the `.flow` file declares.
     """
     try:
-        msgspec.convert(value, kind, strict=True)
-    except msgspec.ValidationError as error:
+        all_finite(kind, value)
+        again: T = _reader(kind).decode(_WRITER.encode(value))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise TypeError(f"{what} did not return what the .flow file declares: {error}") from None
-    return value
+    return again
+
+
+_WRITER = msgspec.msgpack.Encoder()
+
+
+@functools.cache
+def _reader(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind)
 
 
 def frozen(values: Iterable[T]) -> tuple[T, ...]:
