@@ -99,6 +99,13 @@ class Item(msgspec.Struct, frozen=True, tag_field="node", tag="item"):
     map: bool
 
 
+class Earlier(msgspec.Struct, frozen=True, tag_field="node", tag="earlier"):
+    """The earlier of two Timestamps."""
+
+    left: Expr
+    right: Expr
+
+
 class Keys(msgspec.Struct, frozen=True, tag_field="node", tag="keys"):
     """The keys of a map as a list, in their order."""
 
@@ -172,6 +179,7 @@ Expr: TypeAlias = (
     | Not
     | Negate
     | Item
+    | Earlier
     | Keys
     | Items
     | Entries
@@ -329,14 +337,19 @@ Action: TypeAlias = (
 
 
 # --- states and transitions --------------------------------------------------------------------
+#
+# A wait's `until` is the moment at which it ends with `Timeout`; None where nothing limits it.
 
 
 class AwaitMessage(msgspec.Struct, frozen=True, tag_field="node", tag="message"):
-    """Rests until the session has something; `name` takes it, as the message `type`."""
+    """Rests until the session has something; `name` takes it, as the message `type`. Where
+    `discard` is true, a message that comes too late is dropped."""
 
     session: Expr
     type: str
     name: str
+    until: Expr | None = None
+    discard: bool = False
 
 
 class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow"):
@@ -346,6 +359,7 @@ class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow")
     version: int
     arguments: tuple[Expr, ...]
     name: str | None
+    until: Expr | None = None
 
 
 class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkpoint"):
@@ -354,6 +368,7 @@ class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkp
 
 class AwaitTime(msgspec.Struct, frozen=True, tag_field="node", tag="sleep"):
     duration: Expr
+    until: Expr | None = None
 
 
 class AwaitOperator(msgspec.Struct, frozen=True, tag_field="node", tag="hold"):

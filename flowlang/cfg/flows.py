@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+import msgspec
+
 from flowlang import machine, syntax, types
 from flowlang.cfg.actions import Actions
 from flowlang.cfg.declarations import parameters, place
@@ -61,10 +63,12 @@ def _step(step: syntax.ProgressStep, checked: types.Checked) -> machine.Progress
 
 @dataclasses.dataclass(frozen=True)
 class _Region:
-    """What holds for a stretch of source: who catches, and whether a fault is the peer's."""
+    """What holds for a stretch of source: who catches, whether a fault is the peer's, and when
+    what waits in it has to be over."""
 
     handlers: tuple[machine.Handler, ...] = ()
     checks: bool = False
+    until: machine.Expr | None = None
 
 
 @dataclasses.dataclass
@@ -192,11 +196,11 @@ class _Lowering:
                 # The name is not yet known to the arguments.
                 wait = self._subflow(subflow)
                 name = self._variables.bind(statement)
-                self._suspend(machine.AwaitSubflow(wait.flow, wait.version, wait.arguments, name))
+                self._suspend(msgspec.structs.replace(wait, name=name))
             case syntax.Assign(value=syntax.Subflow() as subflow):
                 wait = self._subflow(subflow)
                 name = self._variables.bind(statement)
-                self._suspend(machine.AwaitSubflow(wait.flow, wait.version, wait.arguments, name))
+                self._suspend(msgspec.structs.replace(wait, name=name))
             case syntax.Return(value=syntax.Subflow() as subflow):
                 self._return_subflow(subflow)
             case syntax.EffectStatement(effect=subflow):
@@ -204,7 +208,7 @@ class _Lowering:
             case syntax.Receive():
                 self._receive(statement, depth)
             case syntax.Sleep(duration=duration):
-                self._suspend(machine.AwaitTime(self._expressions.of(duration)))
+                self._suspend(machine.AwaitTime(self._expressions.of(duration), self._region.until))
             case syntax.Checkpoint():
                 self._suspend(machine.AwaitCheckpoint())
             case syntax.Hold(reason=reason):
@@ -223,6 +227,8 @@ class _Lowering:
                 self._for(statement, depth)
             case syntax.Try():
                 self._try(statement, depth)
+            case syntax.Within():
+                self._within(statement, depth)
             case _:
                 raise ValueError(f"{type(statement).__name__} never needs blocks of its own")
 
@@ -231,14 +237,14 @@ class _Lowering:
         if not isinstance(info, types.FlowInfo):
             raise ValueError(f"{info.name} is no flow")
         arguments = self._expressions.arguments(subflow.call)
-        return machine.AwaitSubflow(info.name, info.version, arguments, None)
+        return machine.AwaitSubflow(info.name, info.version, arguments, None, self._region.until)
 
     def _return_subflow(self, subflow: syntax.Subflow) -> None:
         wait = self._subflow(subflow)
         value: machine.Expr | None = None
         if self._info.result is not None:
             name = self._variables.hidden("result", self._info.result)
-            wait = machine.AwaitSubflow(wait.flow, wait.version, wait.arguments, name)
+            wait = msgspec.structs.replace(wait, name=name)
             value = machine.Var(name)
         self._suspend(wait)
         self._do([machine.Return(value, self._place)])
@@ -251,8 +257,12 @@ class _Lowering:
         kind = self._checked.type_refs[node.type]
         if not isinstance(kind, types.Named):
             raise ValueError("only a message is received")
+        until, discard = self._region.until, False
+        if node.deadline is not None:
+            until, discard = self._until(node.deadline.duration), node.deadline.discard
         name = self._variables.bind(node)
-        self._suspend(machine.AwaitMessage(session, kind.name, name), node.state)
+        wait = machine.AwaitMessage(session, kind.name, name, until, discard)
+        self._suspend(wait, node.state)
         if node.checks is None:
             return
         if not _too_deep(self._shapes.of(node)):
@@ -264,6 +274,27 @@ class _Lowering:
         self._goto(checks)
         self._begin(checks)
         self._block(node.checks, depth + 1)
+        self._goto(after)
+        self._begin(after)
+
+    def _until(self, duration: syntax.Expr) -> machine.Expr:
+        """When this much time will have passed, or what is around has to be over."""
+        now = machine.Builtin("now")
+        end = machine.Arithmetic("+", "Timestamp", now, self._expressions.of(duration))
+        outer = self._region.until
+        return end if outer is None else machine.Earlier(outer, end)
+
+    def _within(self, node: syntax.Within, depth: int) -> None:
+        """The moment at which the block has to be over is fixed when it is entered."""
+        until = self._until(node.duration)
+        name = self._variables.hidden("deadline", types.TIMESTAMP)
+        self._do([machine.Assign(name, until, self._place)])
+        after = self._draft("join")
+        inner = dataclasses.replace(self._region, until=machine.Var(name))
+        body = self._draft("within", None, inner)
+        self._goto(body)
+        self._begin(body)
+        self._block(node.body, depth + 1)
         self._goto(after)
         self._begin(after)
 

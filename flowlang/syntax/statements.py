@@ -359,5 +359,6 @@ Statement: TypeAlias = (
     | Log
     | Hold
     | CallStatement
+    | Within
     | Broken
 )
