@@ -130,6 +130,16 @@ class Builtin(msgspec.Struct, frozen=True, tag_field="node", tag="builtin_value"
     name: Literal["me", "now", "flow_id"]
 
 
+class Received(msgspec.Struct, frozen=True, tag_field="node", tag="received"):
+    """The message, of this type, that the case which was chosen is about."""
+
+    type: str
+
+
+class Sender(msgspec.Struct, frozen=True, tag_field="node", tag="sender"):
+    """The session that the case which was chosen is about."""
+
+
 class Peer(msgspec.Struct, frozen=True, tag_field="node", tag="peer"):
     session: Expr
 
@@ -185,6 +195,8 @@ Expr: TypeAlias = (
     | Entries
     | Text
     | Builtin
+    | Received
+    | Sender
     | Peer
     | Size
     | Divide
@@ -375,7 +387,41 @@ class AwaitOperator(msgspec.Struct, frozen=True, tag_field="node", tag="hold"):
     reason: Expr
 
 
-Wait: TypeAlias = AwaitMessage | AwaitSubflow | AwaitCheckpoint | AwaitTime | AwaitOperator
+class Came(msgspec.Struct, frozen=True, tag_field="arm", tag="came"):
+    """A message of this type from the session, or where `any` is true from one of a list."""
+
+    session: Expr
+    any: bool
+    type: str
+
+
+class Ended(msgspec.Struct, frozen=True, tag_field="arm", tag="ended"):
+    """The end of the session, or where `any` is true of one of a list."""
+
+    session: Expr
+    any: bool
+
+
+class Late(msgspec.Struct, frozen=True, tag_field="arm", tag="late"):
+    """The time that the wait allows has passed."""
+
+
+Arm: TypeAlias = Came | Ended | Late
+"""One thing that a choice waits for."""
+
+
+class AwaitChoice(msgspec.Struct, frozen=True, tag_field="node", tag="choice"):
+    """Rests until one of the arms happens; `timeout` is the Duration that the arm `Late` allows.
+    What happened is then told apart by the state's `Choose`."""
+
+    arms: tuple[Arm, ...]
+    timeout: Expr | None
+    until: Expr | None = None
+
+
+Wait: TypeAlias = (
+    AwaitMessage | AwaitChoice | AwaitSubflow | AwaitCheckpoint | AwaitTime | AwaitOperator
+)
 
 
 class Goto(msgspec.Struct, frozen=True, tag_field="node", tag="goto"):
@@ -386,6 +432,14 @@ class Branch(msgspec.Struct, frozen=True, tag_field="node", tag="branch"):
     condition: Expr
     then: str
     otherwise: str
+    place: Place
+
+
+class Choose(msgspec.Struct, frozen=True, tag_field="node", tag="choose"):
+    """Go on where the arm that happened leads: to the target at the same place."""
+
+    arms: tuple[Arm, ...]
+    targets: tuple[str, ...]
     place: Place
 
 
@@ -401,7 +455,7 @@ class End(msgspec.Struct, frozen=True, tag_field="node", tag="end"):
     """The actions before it already returned or threw."""
 
 
-Next: TypeAlias = Goto | Branch | Suspend | End
+Next: TypeAlias = Goto | Branch | Choose | Suspend | End
 
 
 def targets(following: Next) -> tuple[str, ...]:
@@ -411,6 +465,8 @@ def targets(following: Next) -> tuple[str, ...]:
             return (target,)
         case Branch(then=then, otherwise=otherwise):
             return (then, otherwise)
+        case Choose(targets=found):
+            return found
         case End():
             return ()
         case _:
@@ -425,6 +481,10 @@ def retargeted(following: Next, names: Mapping[str, str]) -> Next:
         case Branch(then=then, otherwise=otherwise):
             return msgspec.structs.replace(
                 following, then=names.get(then, then), otherwise=names.get(otherwise, otherwise)
+            )
+        case Choose(targets=found):
+            return msgspec.structs.replace(
+                following, targets=tuple(names.get(target, target) for target in found)
             )
         case End():
             return following

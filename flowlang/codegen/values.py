@@ -109,6 +109,10 @@ class Values:
                 return call("rt.text", *self._all(parts, known))
             case machine.Builtin(name=name):
                 return Atom(f"run.{name}")
+            case machine.Received(type=kind):
+                return call("run.received", Atom(self._scope.named(kind)))
+            case machine.Sender():
+                return call("run.sender")
             case machine.Peer(session=session):
                 return call("run.peer", self.of(session, known))
             case machine.Size(value=value):

@@ -360,5 +360,6 @@ Statement: TypeAlias = (
     | Hold
     | CallStatement
     | Within
+    | Choice
     | Broken
 )
