@@ -73,7 +73,7 @@ class Scene:
             return "file"
         if "LPAR" in self.opening:
             return "flow"
-        if "CASE" in self.opening:
+        if "CASE" in self.opening and "NAME" not in self.opening:
             return "cases"
         if "LET" not in self.opening:
             return "service"
