@@ -144,6 +144,12 @@ class Peer(msgspec.Struct, frozen=True, tag_field="node", tag="peer"):
     session: Expr
 
 
+class Version(msgspec.Struct, frozen=True, tag_field="node", tag="version"):
+    """The version of the flow at a session's other end."""
+
+    session: Expr
+
+
 class Size(msgspec.Struct, frozen=True, tag_field="node", tag="size"):
     value: Expr
 
@@ -198,6 +204,7 @@ Expr: TypeAlias = (
     | Received
     | Sender
     | Peer
+    | Version
     | Size
     | Divide
     | ToDecimal
@@ -228,6 +235,11 @@ class Open(msgspec.Struct, frozen=True, tag_field="node", tag="open"):
 class Send(msgspec.Struct, frozen=True, tag_field="node", tag="send"):
     session: Expr
     value: Expr
+    place: Place
+
+
+class Close(msgspec.Struct, frozen=True, tag_field="node", tag="close"):
+    session: Expr
     place: Place
 
 
@@ -331,6 +343,7 @@ Action: TypeAlias = (
     Assign
     | Open
     | Send
+    | Close
     | Leave
     | Progress
     | Log
@@ -387,6 +400,18 @@ class AwaitOperator(msgspec.Struct, frozen=True, tag_field="node", tag="hold"):
     reason: Expr
 
 
+class AwaitEach(msgspec.Struct, frozen=True, tag_field="node", tag="each"):
+    """Rests until each session of a list has something; `name` takes it, as a list of the message
+    `type` in the sessions' order. Where it is `optional` an item may be none."""
+
+    sessions: Expr
+    type: str
+    name: str
+    optional: bool
+    until: Expr | None = None
+    discard: bool = False
+
+
 class Came(msgspec.Struct, frozen=True, tag_field="arm", tag="came"):
     """A message of this type from the session, or where `any` is true from one of a list."""
 
@@ -420,7 +445,13 @@ class AwaitChoice(msgspec.Struct, frozen=True, tag_field="node", tag="choice"):
 
 
 Wait: TypeAlias = (
-    AwaitMessage | AwaitChoice | AwaitSubflow | AwaitCheckpoint | AwaitTime | AwaitOperator
+    AwaitMessage
+    | AwaitEach
+    | AwaitChoice
+    | AwaitSubflow
+    | AwaitCheckpoint
+    | AwaitTime
+    | AwaitOperator
 )
 
 

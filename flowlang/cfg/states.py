@@ -15,6 +15,7 @@ from flowlang.machine import (
     Arm,
     AwaitCheckpoint,
     AwaitChoice,
+    AwaitEach,
     AwaitMessage,
     AwaitOperator,
     AwaitSubflow,
@@ -117,6 +118,8 @@ def _awaits(wait: Wait) -> str:
     match wait:
         case AwaitMessage(type=message):
             return "Await" + message.rpartition(".")[2]
+        case AwaitEach(type=message):
+            return "AwaitEach" + message.rpartition(".")[2]
         case AwaitChoice(arms=arms):
             return _choice(arms)
         case AwaitSubflow(flow=flow):

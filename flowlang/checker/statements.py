@@ -122,6 +122,8 @@ class Body:
                 self._exchanges.receive(statement)
             case syntax.Choice():
                 self._exchanges.choice(statement)
+            case syntax.Close():
+                self._exchanges.close(statement)
             case syntax.EffectStatement():
                 self._subflow(statement.effect)
             case syntax.Try():

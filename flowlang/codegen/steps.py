@@ -270,11 +270,14 @@ class Steps:
                     self._page.put("", result)
                 else:
                     self._bind(name, result)
+            case machine.AwaitEach(type=message, name=name, optional=optional):
+                asked = "run.received_some" if optional else "run.received_each"
+                self._bind(name, call(asked, Atom(self._scope.named(message))))
             case machine.AwaitChoice():
                 pass  # The state's end tells what it brought.
-            case machine.AwaitTime(until=until):
-                if until is not None:
-                    self._page.line("run.woken()")
+            case machine.AwaitTime():
+                # Whoever runs this flow inside its own may have set a deadline.
+                self._page.line("run.woken()")
             case machine.AwaitCheckpoint() | machine.AwaitOperator():
                 pass
             case _:
@@ -304,6 +307,8 @@ class Steps:
             case machine.Send(session=session, value=value):
                 to = of(session, self._known)
                 page.put("", call("run.send", to, of(value, self._known)))
+            case machine.Close(session=session):
+                page.put("", call("run.close", of(session, self._known)))
             case machine.Leave(block=block):
                 page.line(f"run.leave({block})")
             case machine.Progress(step=step, label=label):

@@ -361,5 +361,6 @@ Statement: TypeAlias = (
     | CallStatement
     | Within
     | Choice
+    | Close
     | Broken
 )
