@@ -180,6 +180,8 @@ def _awaited(wait: machine.Wait) -> str:
             return "nothing: a checkpoint"
         case machine.AwaitTime(duration=duration):
             return _path(duration)
+        case machine.AwaitMoment(time=time):
+            return f"the time {_path(time)}"
         case machine.AwaitOperator(reason=reason):
             return f"an operator: {_path(reason)}"
         case _:

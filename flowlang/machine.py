@@ -356,11 +356,17 @@ class AwaitTime(msgspec.Struct, frozen=True, tag_field="node", tag="sleep"):
     duration: Expr
 
 
+class AwaitMoment(msgspec.Struct, frozen=True, tag_field="node", tag="moment"):
+    time: Expr
+
+
 class AwaitOperator(msgspec.Struct, frozen=True, tag_field="node", tag="hold"):
     reason: Expr
 
 
-Wait: TypeAlias = AwaitMessage | AwaitSubflow | AwaitCheckpoint | AwaitTime | AwaitOperator
+Wait: TypeAlias = (
+    AwaitMessage | AwaitSubflow | AwaitCheckpoint | AwaitTime | AwaitMoment | AwaitOperator
+)
 
 
 class Goto(msgspec.Struct, frozen=True, tag_field="node", tag="goto"):

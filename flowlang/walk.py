@@ -145,7 +145,12 @@ def delivered(wait: machine.Wait) -> str | None:
     match wait:
         case machine.AwaitMessage(name=name) | machine.AwaitSubflow(name=name):
             return name
-        case machine.AwaitCheckpoint() | machine.AwaitTime() | machine.AwaitOperator():
+        case (
+            machine.AwaitCheckpoint()
+            | machine.AwaitTime()
+            | machine.AwaitMoment()
+            | machine.AwaitOperator()
+        ):
             return None
         case _:
             assert_never(wait)
@@ -156,7 +161,11 @@ def wait_expressions(wait: machine.Wait) -> tuple[machine.Expr, ...]:
     match wait:
         case machine.AwaitMessage(session=value):
             return (value,)
-        case machine.AwaitTime(duration=value) | machine.AwaitOperator(reason=value):
+        case (
+            machine.AwaitTime(duration=value)
+            | machine.AwaitMoment(time=value)
+            | machine.AwaitOperator(reason=value)
+        ):
             return (value,)
         case machine.AwaitSubflow(arguments=arguments):
             return arguments

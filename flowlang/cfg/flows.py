@@ -205,6 +205,8 @@ class _Lowering:
                 self._receive(statement, depth)
             case syntax.Sleep(duration=duration):
                 self._suspend(machine.AwaitTime(self._expressions.of(duration)))
+            case syntax.WaitUntil(time=time):
+                self._suspend(machine.AwaitMoment(self._expressions.of(time)))
             case syntax.Checkpoint():
                 self._suspend(machine.AwaitCheckpoint())
             case syntax.Hold(reason=reason):

@@ -14,6 +14,7 @@ from flowlang.cfg.graph import Block, Cfg
 from flowlang.machine import (
     AwaitCheckpoint,
     AwaitMessage,
+    AwaitMoment,
     AwaitOperator,
     AwaitSubflow,
     AwaitTime,
@@ -108,6 +109,8 @@ def _awaits(wait: Wait) -> str:
             return "Checkpoint"
         case AwaitTime():
             return "Asleep"
+        case AwaitMoment():
+            return "WaitUntil"
         case AwaitOperator():
             return "Held"
         case _:

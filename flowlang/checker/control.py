@@ -140,6 +140,8 @@ def not_in_checks(statement: syntax.Statement) -> str | None:
             return "step"
         case syntax.Sleep():
             return "sleep"
+        case syntax.WaitUntil():
+            return "wait until"
         case syntax.Checkpoint():
             return "checkpoint"
         case syntax.Hold():

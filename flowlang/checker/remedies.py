@@ -42,6 +42,8 @@ def for_mismatch(given: Type, wanted: Type, text: str | None) -> str | None:
             return f"convert it: `decimal({text or '…'})`"
         case _, target if (given, target) == (INT, DURATION):
             return f"give it a unit: `{text}s`" if text and text.isdecimal() else None
+        case _, target if (given, target) == (DURATION, TIMESTAMP):
+            return f"a moment that long from now is `now + {text or '…'}`"
         case _, target if (given, target) == (SESSION, PARTY):
             return f"the party at its other end is `{text or '…'}.peer`"
         case _, target if (given, target) == (PARTY, SESSION):

@@ -25,6 +25,7 @@ from flowlang.types import (
     PARTY,
     SESSION,
     TEXT,
+    TIMESTAMP,
     UNKNOWN,
     ErrorInfo,
     FlowInfo,
@@ -133,6 +134,8 @@ class Body:
                 self._step(statement)
             case syntax.Sleep():
                 self._expressions.expect(statement.duration, DURATION)
+            case syntax.WaitUntil():
+                self._expressions.expect(statement.time, TIMESTAMP)
             case syntax.Log():
                 self._expressions.expect(statement.text, TEXT)
             case syntax.Hold():

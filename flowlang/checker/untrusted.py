@@ -133,6 +133,8 @@ class Trust:
                     self._refuse(label, "shown as progress")
             case syntax.Sleep(duration=duration):
                 self._refuse(duration, "used as a time to sleep")
+            case syntax.WaitUntil(time=time):
+                self._refuse(time, "used as a time to wait for")
             case syntax.Log(text=text):
                 self._look(text)
             case syntax.Hold(reason=reason):

@@ -234,6 +234,8 @@ class Steps:
                 step = call("rt.Checkpoint", state)
             case machine.AwaitTime(duration=duration):
                 step = call("rt.Sleep", state, of(duration, self._known))
+            case machine.AwaitMoment(time=time):
+                step = call("rt.WaitUntil", state, of(time, self._known))
             case machine.AwaitOperator(reason=reason):
                 step = call("rt.Hold", state, of(reason, self._known))
             case _:
@@ -261,7 +263,12 @@ class Steps:
                     self._page.put("", result)
                 else:
                     self._bind(name, result)
-            case machine.AwaitCheckpoint() | machine.AwaitTime() | machine.AwaitOperator():
+            case (
+                machine.AwaitCheckpoint()
+                | machine.AwaitTime()
+                | machine.AwaitMoment()
+                | machine.AwaitOperator()
+            ):
                 pass
             case _:
                 assert_never(wait)
@@ -547,7 +554,8 @@ def _is_calm(stretch: Stretch) -> bool:
     """Whether nothing in it can fail, so that nobody need catch anything there."""
     state = stretch.state
     delivers = state.awaits is not None and not isinstance(
-        state.awaits, machine.AwaitCheckpoint | machine.AwaitTime | machine.AwaitOperator
+        state.awaits,
+        machine.AwaitCheckpoint | machine.AwaitTime | machine.AwaitMoment | machine.AwaitOperator,
     )
     goes_on = isinstance(stretch.ending, Wait | Jump | Fall)
     computed = walk.ending_expressions(state)

@@ -247,9 +247,8 @@ class Waits(Statements):
         span = between(start.span, self._body_end(body))
         return self._later(syntax.Within(duration, self._block(body), span), "`within`")
 
-    def wait_until(self, parts: Parts) -> syntax.Statement:
-        node = syntax.WaitUntil(parts[2], between(parts[0].span, parts[2].span))
-        return self._later(node, "`wait until`")
+    def wait_until(self, parts: Parts) -> syntax.WaitUntil:
+        return syntax.WaitUntil(parts[2], between(parts[0].span, parts[2].span))
 
     # --- effects ------------------------------------------------------------------------------
 
@@ -297,7 +296,7 @@ class Waits(Statements):
     # --- what the language does not have yet ----------------------------------------------------
 
     def _later(
-        self, node: syntax.Choice | syntax.Close | syntax.Within | syntax.WaitUntil, what: str
+        self, node: syntax.Choice | syntax.Close | syntax.Within, what: str
     ) -> syntax.Broken:
         self._not_yet(node.span, what)
         return syntax.Broken((), (), node.span)
