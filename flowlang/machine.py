@@ -160,6 +160,55 @@ class CallOperation(msgspec.Struct, frozen=True, tag_field="node", tag="operatio
     arguments: tuple[Expr, ...]
 
 
+class Answered(msgspec.Struct, frozen=True, tag_field="node", tag="answered"):
+    """A part of what `ask` brought: what was answered, by whom, and when."""
+
+    value: Expr
+    part: Literal["value", "by", "at"]
+
+
+class StartFlow(msgspec.Struct, frozen=True, tag_field="node", tag="start"):
+    """Starts another flow (qualified name and version), maybe later; the value is its id."""
+
+    flow: str
+    version: int
+    arguments: tuple[Expr, ...]
+    at: Expr | None
+
+
+class Request(msgspec.Struct, frozen=True, tag_field="node", tag="request"):
+    """Begins an external operation. The value of this and of the next three is not what comes of
+    it, but that it is pending."""
+
+    service: str
+    operation: str
+    arguments: tuple[Expr, ...]
+
+
+class Follow(msgspec.Struct, frozen=True, tag_field="node", tag="follow"):
+    """Begins to wait for the end of a flow."""
+
+    id: Expr
+
+
+class FollowEach(msgspec.Struct, frozen=True, tag_field="node", tag="follow_each"):
+    """Begins to wait for the end of each flow of a list."""
+
+    ids: Expr
+
+
+class AskFor(msgspec.Struct, frozen=True, tag_field="node", tag="ask"):
+    """Begins to ask people; `answer` is the qualified name of what they answer with."""
+
+    role: Expr
+    question: Expr
+    answer: str
+    within: Expr | None
+
+
+Beginning: TypeAlias = StartFlow | Request | Follow | FollowEach | AskFor
+"""What is begun in a step and goes on after it."""
+
 Expr: TypeAlias = (
     Const
     | Var
@@ -183,6 +232,8 @@ Expr: TypeAlias = (
     | ToDecimal
     | CallFunction
     | CallOperation
+    | Answered
+    | Beginning
 )
 
 
@@ -348,6 +399,31 @@ class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow")
     name: str | None
 
 
+class AwaitResult(msgspec.Struct, frozen=True, tag_field="node", tag="result"):
+    """Rests until what `call` began is done; `name` takes what it gives, a `type`."""
+
+    call: Expr
+    type: Type | None
+    name: str | None
+
+
+class AwaitResults(msgspec.Struct, frozen=True, tag_field="node", tag="results"):
+    """Rests until all of the flows that `calls` follows are done; `name` takes a list of what they
+    give, each a `type`."""
+
+    calls: Expr
+    type: Type | None
+    name: str | None
+
+
+class AwaitAnswer(msgspec.Struct, frozen=True, tag_field="node", tag="answer"):
+    """Rests until somebody answered; `name` takes that, with an answer of `type` (qualified)."""
+
+    call: Expr
+    type: str
+    name: str | None
+
+
 class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkpoint"):
     pass
 
@@ -365,7 +441,15 @@ class AwaitOperator(msgspec.Struct, frozen=True, tag_field="node", tag="hold"):
 
 
 Wait: TypeAlias = (
-    AwaitMessage | AwaitSubflow | AwaitCheckpoint | AwaitTime | AwaitMoment | AwaitOperator
+    AwaitMessage
+    | AwaitSubflow
+    | AwaitResult
+    | AwaitResults
+    | AwaitAnswer
+    | AwaitCheckpoint
+    | AwaitTime
+    | AwaitMoment
+    | AwaitOperator
 )
 
 
@@ -522,8 +606,10 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
+    """`external` ones leave the node, at least once; those that are `once` at most once."""
+
     name: str
-    kind: Literal["read", "write", "external"]
+    kind: Literal["read", "write", "external", "once"]
     parameters: tuple[Variable, ...]
     result: Type | None
 

@@ -25,14 +25,22 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
             | machine.Keys(value=value)
             | machine.Size(value=value)
             | machine.ToDecimal(value=value)
+            | machine.Answered(value=value)
+            | machine.Follow(id=value)
+            | machine.FollowEach(ids=value)
         ):
             return (value,)
         case (
             machine.New(arguments=arguments)
             | machine.CallFunction(arguments=arguments)
             | machine.CallOperation(arguments=arguments)
+            | machine.Request(arguments=arguments)
         ):
             return arguments
+        case machine.StartFlow(arguments=arguments, at=at):
+            return arguments if at is None else (*arguments, at)
+        case machine.AskFor(role=role, question=question, within=limit):
+            return (role, question) if limit is None else (role, question, limit)
         case (
             machine.Arithmetic(left=left, right=right)
             | machine.Compare(left=left, right=right)
@@ -143,7 +151,13 @@ def expressions(action: machine.Action) -> tuple[machine.Expr, ...]:
 def delivered(wait: machine.Wait) -> str | None:
     """The variable that takes what the wait brings."""
     match wait:
-        case machine.AwaitMessage(name=name) | machine.AwaitSubflow(name=name):
+        case (
+            machine.AwaitMessage(name=name)
+            | machine.AwaitSubflow(name=name)
+            | machine.AwaitResult(name=name)
+            | machine.AwaitResults(name=name)
+            | machine.AwaitAnswer(name=name)
+        ):
             return name
         case (
             machine.AwaitCheckpoint()
@@ -165,6 +179,9 @@ def wait_expressions(wait: machine.Wait) -> tuple[machine.Expr, ...]:
             machine.AwaitTime(duration=value)
             | machine.AwaitMoment(time=value)
             | machine.AwaitOperator(reason=value)
+            | machine.AwaitResult(call=value)
+            | machine.AwaitResults(calls=value)
+            | machine.AwaitAnswer(call=value)
         ):
             return (value,)
         case machine.AwaitSubflow(arguments=arguments):

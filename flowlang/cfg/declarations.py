@@ -89,7 +89,10 @@ def _function(info: types.FunctionInfo, source: Source) -> machine.Function:
 def _service(info: types.ServiceInfo, source: Source) -> machine.Service:
     operations = tuple(
         machine.Operation(
-            operation.name, operation.kind, parameters(operation.parameters), operation.result
+            operation.name,
+            "once" if operation.declaration.once else operation.kind,
+            parameters(operation.parameters),
+            operation.result,
         )
         for operation in info.operations.values()
     )

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import TypeAlias, assert_never
+
+import msgspec
 
 from flowlang import machine, syntax, types
 from flowlang.cfg.actions import Actions
@@ -16,8 +19,12 @@ from flowlang.cfg.declarations import parameters, place
 from flowlang.cfg.expressions import Expressions
 from flowlang.cfg.graph import Block, Cfg, Kind, tidied
 from flowlang.cfg.liveness import with_keeps
-from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, Shape, Shapes, always
+from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, WAITING, Shape, Shapes, always
 from flowlang.cfg.variables import Variables
+
+_Awaited: TypeAlias = (
+    machine.AwaitSubflow | machine.AwaitResult | machine.AwaitResults | machine.AwaitAnswer
+)
 
 BODY = 0
 """The nesting depth of a flow's own statements."""
@@ -188,19 +195,15 @@ class _Lowering:
 
     def _in_blocks(self, statement: syntax.Statement, depth: int) -> None:
         match statement:
-            case syntax.Let(value=syntax.Subflow() as subflow):
+            case syntax.Let(value=value) | syntax.Assign(value=value) if isinstance(value, WAITING):
                 # The name is not yet known to the arguments.
-                wait = self._subflow(subflow)
+                wait = self._awaited(value)
                 name = self._variables.bind(statement)
-                self._suspend(machine.AwaitSubflow(wait.flow, wait.version, wait.arguments, name))
-            case syntax.Assign(value=syntax.Subflow() as subflow):
-                wait = self._subflow(subflow)
-                name = self._variables.bind(statement)
-                self._suspend(machine.AwaitSubflow(wait.flow, wait.version, wait.arguments, name))
-            case syntax.Return(value=syntax.Subflow() as subflow):
-                self._return_subflow(subflow)
-            case syntax.EffectStatement(effect=subflow):
-                self._suspend(self._subflow(subflow))
+                self._suspend(msgspec.structs.replace(wait, name=name))
+            case syntax.Return(value=value) if isinstance(value, WAITING):
+                self._return_awaited(value)
+            case syntax.EffectStatement(effect=effect) if isinstance(effect, WAITING):
+                self._suspend(self._awaited(effect))
             case syntax.Receive():
                 self._receive(statement, depth)
             case syntax.Sleep(duration=duration):
@@ -228,19 +231,42 @@ class _Lowering:
             case _:
                 raise ValueError(f"{type(statement).__name__} never needs blocks of its own")
 
-    def _subflow(self, subflow: syntax.Subflow) -> machine.AwaitSubflow:
-        info = self._checked.meaning_of[subflow.call.callee]
-        if not isinstance(info, types.FlowInfo):
-            raise ValueError(f"{info.name} is no flow")
-        arguments = self._expressions.arguments(subflow.call)
-        return machine.AwaitSubflow(info.name, info.version, arguments, None)
+    def _awaited(self, effect: syntax.Subflow | syntax.Await | syntax.Ask) -> _Awaited:
+        """The wait for what an effect gives, which nothing takes yet."""
+        match effect:
+            case syntax.Subflow(call=call):
+                info = self._expressions.flow(call)
+                arguments = self._expressions.arguments(call)
+                return machine.AwaitSubflow(info.name, info.version, arguments, None)
+            case syntax.Await():
+                return self._await(effect)
+            case syntax.Ask():
+                asked = self._expressions.asked(effect)
+                return machine.AwaitAnswer(asked, asked.answer, None)
+            case _:
+                assert_never(effect)
 
-    def _return_subflow(self, subflow: syntax.Subflow) -> None:
-        wait = self._subflow(subflow)
+    def _await(self, node: syntax.Await) -> machine.AwaitResult | machine.AwaitResults:
+        call = self._expressions.begun(node)
+        operation = self._expressions.operation(node)
+        if operation is not None:
+            return machine.AwaitResult(call, operation.result, None)
+        match self._expressions.type_of(node.value):
+            case types.ListType(item=types.FlowIdType(result=result)):
+                return machine.AwaitResults(call, result, None)
+            case types.ListType():
+                return machine.AwaitResults(call, None, None)
+            case types.FlowIdType(result=result):
+                return machine.AwaitResult(call, result, None)
+            case _:
+                return machine.AwaitResult(call, None, None)
+
+    def _return_awaited(self, effect: syntax.Subflow | syntax.Await | syntax.Ask) -> None:
+        wait = self._awaited(effect)
         value: machine.Expr | None = None
         if self._info.result is not None:
             name = self._variables.hidden("result", self._info.result)
-            wait = machine.AwaitSubflow(wait.flow, wait.version, wait.arguments, name)
+            wait = msgspec.structs.replace(wait, name=name)
             value = machine.Var(name)
         self._suspend(wait)
         self._do([machine.Return(value, self._place)])

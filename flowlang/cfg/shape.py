@@ -29,6 +29,9 @@ class Shape:
     frames: int = 0
 
 
+WAITING = syntax.Subflow | syntax.Await | syntax.Ask
+"""Effects that wait; the others begin something and go on."""
+
 _PLAIN = Shape()
 _END = Shape(goes_on=False)
 
@@ -52,19 +55,15 @@ class Shapes:
     def _shape(self, statement: syntax.Statement) -> Shape:
         match statement:
             case syntax.Let(value=value) | syntax.Assign(value=value):
-                return Shape(waits=isinstance(value, syntax.Subflow))
+                return Shape(waits=isinstance(value, WAITING))
             case syntax.Return(value=value):
-                return Shape(waits=isinstance(value, syntax.Subflow), goes_on=False)
+                return Shape(waits=isinstance(value, WAITING), goes_on=False)
+            case syntax.EffectStatement(effect=effect):
+                return Shape(waits=isinstance(effect, WAITING))
             case syntax.Receive(checks=checks):
                 inner = self.of_block(checks or ())
                 return dataclasses.replace(_nested([inner], frames=1), waits=True)
-            case (
-                syntax.EffectStatement()
-                | syntax.Sleep()
-                | syntax.WaitUntil()
-                | syntax.Checkpoint()
-                | syntax.Hold()
-            ):
+            case syntax.Sleep() | syntax.WaitUntil() | syntax.Checkpoint() | syntax.Hold():
                 return Shape(waits=True)
             case syntax.Open():
                 return Shape(opens=True)

@@ -12,13 +12,17 @@ import msgspec
 
 from flowlang.cfg.graph import Block, Cfg
 from flowlang.machine import (
+    AwaitAnswer,
     AwaitCheckpoint,
     AwaitMessage,
     AwaitMoment,
     AwaitOperator,
+    AwaitResult,
+    AwaitResults,
     AwaitSubflow,
     AwaitTime,
     Machine,
+    Request,
     State,
     Wait,
     retargeted,
@@ -78,7 +82,7 @@ def _names(cfg: Cfg) -> dict[str, str]:
     taken: set[str] = {"Start"}
     for block in cfg.blocks:
         if block.given is not None:
-            names[block.id] = _free("".join(map(str.capitalize, block.given.split("_"))), "", taken)
+            names[block.id] = _free(_camel(block.given), "", taken)
     for block in cfg.blocks:
         if block.kind == "start":
             names[block.id] = "Start"
@@ -105,6 +109,14 @@ def _awaits(wait: Wait) -> str:
             return "Await" + message.rpartition(".")[2]
         case AwaitSubflow(flow=flow):
             return "In" + flow.rpartition(".")[2]
+        case AwaitResult(call=Request(operation=operation)):
+            return "Await" + _camel(operation)
+        case AwaitResult():
+            return "AwaitFlow"
+        case AwaitResults():
+            return "AwaitFlows"
+        case AwaitAnswer(type=answer):
+            return "Ask" + answer.rpartition(".")[2]
         case AwaitCheckpoint():
             return "Checkpoint"
         case AwaitTime():
@@ -115,3 +127,7 @@ def _awaits(wait: Wait) -> str:
             return "Held"
         case _:
             assert_never(wait)
+
+
+def _camel(name: str) -> str:
+    return "".join(map(str.capitalize, name.split("_")))

@@ -46,7 +46,7 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
             body.check()
             Control(findings, info.declaration).check()
             Trust(findings, info.declaration, info).check()
-            flows.append((info, body.subflows))
+            flows.append((info, body.effects.subflows))
     conversations.check_circles(findings, flows)
     return Checked(
         source=source,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from flowlang import syntax
 from flowlang.checker import words
+from flowlang.checker.calls import called
 from flowlang.checker.circles import circles
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names
@@ -143,6 +144,31 @@ def refuse_responder(
     )
 
 
+def check_started(findings: Findings, names: Names, call: syntax.Call, info: FlowInfo) -> bool:
+    """Whether a flow can be started by another one: it needs nobody's session."""
+    name = called(call)
+    if info.declaration.responds is not None:
+        findings.report(
+            "F640",
+            call.callee.span,
+            f"`{name}` responds to a counterparty, so it cannot be started here",
+            f"start a flow that opens a session with `{name}`",
+            names.place(name),
+        )
+        return False
+    takes = next((one for one in info.parameters if has_session(one.type)), None)
+    if takes is not None:
+        findings.report(
+            "F641",
+            call.callee.span,
+            f"`{name}` takes a session as `{takes.name}`, and no session leaves the flow that has"
+            " it",
+            f"run it here with `subflow {name}(…)`, or let it open a session of its own",
+            names.place(name),
+        )
+    return takes is None
+
+
 # --- circles ------------------------------------------------------------------------------------
 
 Called = tuple[syntax.Subflow, FlowInfo]
@@ -185,7 +211,9 @@ def _last(block: syntax.Block, ends_flow: bool, inside_try: bool) -> Iterator[sy
         match statement:
             case syntax.Return(value=syntax.Subflow() as subflow) if not inside_try:
                 yield subflow
-            case syntax.EffectStatement(effect=subflow) if final and not inside_try:
+            case syntax.EffectStatement(effect=syntax.Subflow() as subflow) if (
+                final and not inside_try
+            ):
                 yield subflow
             case syntax.If(branches=branches, otherwise=otherwise):
                 for below in (*[body for _, body in branches], otherwise or ()):

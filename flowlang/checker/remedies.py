@@ -14,6 +14,7 @@ from flowlang.types import (
     SESSION,
     TEXT,
     TIMESTAMP,
+    AnswerType,
     ListType,
     NoneType,
     OptionalType,
@@ -50,6 +51,8 @@ def for_mismatch(given: Type, wanted: Type, text: str | None) -> str | None:
             return f"open a session first: `open F with {text or '…'} as s`"
         case _, target if (given, target) == (PARTY, TEXT):
             return f"its name is `{text or '…'}.name`"
+        case AnswerType(value=value), target if fits(value, target):
+            return f"what was answered is `{text or '…'}.value`"
         case _, ListType(item=item) if fits(given, item):
             return f"put it into a list: `[{text or '…'}]`"
         case ListType(item=item), target if fits(item, target):

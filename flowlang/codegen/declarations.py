@@ -12,7 +12,7 @@ from flowlang.codegen.layout import SKIP, Unfit, item
 from flowlang.codegen.page import Page
 from flowlang.codegen.scope import Scope, class_name, key_name, short, union
 from flowlang.codegen.steps import Steps
-from flowlang.codegen.trees import Atom, Call, Dict, Tree, Tuple, call, subscript
+from flowlang.codegen.trees import UNION, Atom, Call, Dict, Tree, Tuple, call, chain, subscript
 from flowlang.codegen.values import Values
 
 CONTRACT = 1
@@ -202,6 +202,10 @@ class _Made:
         parameters = [(words.name(p.name), self._scope.kind(p.type)) for p in operation.parameters]
         result = self._scope.kind(operation.result or types.NONE)
         lent = ("tx", Atom("rt.Tx"))
+        if operation.kind in ("external", "once"):
+            # It runs outside of any step, and may take its time.
+            lent = ("key", Atom("str"))
+            result = chain(UNION, "|", subscript("rt.Awaitable", result), result)
         name = words.name(operation.name)
         return _signature(4, name, ["self"], [lent, *parameters], result, body=" ...")
 
@@ -257,7 +261,13 @@ class _Made:
         scope = self._scope
         expressions = [e for state in flow.states for e in walk.state_expressions(state)]
         nodes = [node for expression in expressions for node in walk.within(expression)]
-        services = {node.service: None for node in nodes if isinstance(node, machine.CallOperation)}
+        used = machine.CallOperation | machine.Request
+        services = {node.service: None for node in nodes if isinstance(node, used)}
+        starts = {
+            f"{node.flow}_v{node.version}": None
+            for node in nodes
+            if isinstance(node, machine.StartFlow)
+        }
         targets = {node.target: None for node in nodes if isinstance(node, machine.CallFunction)}
         waits = [state.awaits for state in flow.states]
         subflows = {
@@ -276,6 +286,7 @@ class _Made:
             ("services", [Atom(scope.key(service)) for service in services]),
             ("functions", [Atom(words.text(target)) for target in targets]),
             ("subflows", [Atom(words.text(subflow)) for subflow in subflows]),
+            ("starts", [Atom(words.text(started)) for started in starts]),
         ]
         lines = [f"    contract = {CONTRACT}"]
         lines += _assigned(4, "name", Atom(words.text(flow.name)))

@@ -16,6 +16,7 @@ from flowlang.codegen.nesting import Fall, Fork, Guarded, Jump, Stretch, Wait, c
 from flowlang.codegen.page import Page
 from flowlang.codegen.scope import Scope
 from flowlang.codegen.trees import Atom, Call, Tree, call
+from flowlang.codegen.trees import Tuple as TupleTree
 from flowlang.codegen.values import NOTHING, Facts, Values, forget, is_quiet
 
 MAX_ELSES = 4
@@ -230,6 +231,10 @@ class Steps:
                 called = self._scope.flow(flow, version)
                 given = [of(argument, self._known) for argument in arguments]
                 step = call("rt.Call", state, Atom(called), call(f"{called}.Start", *given))
+            case machine.AwaitResult(call=begun) | machine.AwaitAnswer(call=begun):
+                step = call("rt.Await", state, TupleTree((of(begun, self._known),)))
+            case machine.AwaitResults(calls=begun):
+                step = call("rt.Await", state, of(begun, self._known))
             case machine.AwaitCheckpoint():
                 step = call("rt.Checkpoint", state)
             case machine.AwaitTime(duration=duration):
@@ -251,18 +256,18 @@ class Steps:
                 self._bind(name, call("run.received", Atom(self._scope.named(message))))
             case machine.AwaitSubflow(flow=flow, version=version, name=name):
                 result = call("run.result", Atom(self._scope.flow(flow, version)))
-                first = actions[0] if actions else None
-                if (
-                    isinstance(first, machine.Return)
-                    and name is not None
-                    and first.value == machine.Var(name)
-                ):
-                    self._page.put("return ", call("rt.Return", result))
-                    return ()
-                if name is None:
-                    self._page.put("", result)
-                else:
-                    self._bind(name, result)
+                return self._result(name, result, actions)
+            case machine.AwaitResult(type=kind, name=name):
+                return self._result(
+                    name, call("run.outcome", self._told(kind)), actions, untyped=True
+                )
+            case machine.AwaitResults(type=kind, name=name):
+                return self._result(
+                    name, call("run.outcomes", self._told(kind)), actions, untyped=True
+                )
+            case machine.AwaitAnswer(type=answer, name=name):
+                said = call("run.answer", Atom(self._scope.named(answer)))
+                return self._result(name, said, actions, untyped=True)
             case (
                 machine.AwaitCheckpoint()
                 | machine.AwaitTime()
@@ -273,6 +278,29 @@ class Steps:
             case _:
                 assert_never(wait)
         return actions
+
+    def _result(
+        self,
+        name: str | None,
+        result: Tree,
+        actions: tuple[machine.Action, ...],
+        *,
+        untyped: bool = False,
+    ) -> tuple[machine.Action, ...]:
+        """What somebody else worked out, into its variable, or straight on to who called us."""
+        first = actions[0] if actions else None
+        returned = isinstance(first, machine.Return) and first.value == machine.Var(name or "")
+        if name is not None and returned:
+            self._page.put("return ", call("rt.Return", result))
+            return ()
+        if name is None:
+            self._page.put("", result)
+        else:
+            self._bind(name, result, untyped=untyped)
+        return actions
+
+    def _told(self, kind: types.Type | None) -> Tree:
+        return self._scope.kind(kind or types.NONE, field=True)
 
     # --- actions ----------------------------------------------------------------------------
 
@@ -364,15 +392,16 @@ class Steps:
         else:
             self._page.value(tree)
 
-    def _bind(self, name: str, tree: Tree) -> None:
-        """Give a variable a value; the first time in the text, its type where Python needs it."""
+    def _bind(self, name: str, tree: Tree, *, untyped: bool = False) -> None:
+        """Give a variable a value; the first time in the text, its type where Python needs it. Of
+        what is `untyped` Python knows nothing by itself."""
         written = words.name(name)
         if name not in self._read:
             self._page.put("", tree)
             return
         kind = self._types[name]
         loose = isinstance(kind, types.OptionalType | types.ListType | types.MapType)
-        if name not in self._bound and (loose or self._bindings[name] > 1):
+        if name not in self._bound and (loose or untyped or self._bindings[name] > 1):
             self._page.declare(written, self._scope.kind(kind), tree)
         else:
             self._page.put(f"{written} = ", tree)

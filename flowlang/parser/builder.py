@@ -231,8 +231,6 @@ class Builder(Waits):
 
     def operation_head(self, parts: Parts) -> syntax.Operation:
         start, name, parameters = parts[0], parts[-2], parts[-1]
-        if start.kind == "EXTERNAL":
-            self._not_yet(start.span, "`external`")
         span = between(start.span, parameters.span)
         once = len(parts) == 4
         return syntax.Operation(start.text, once, name.text, parameters.found, None, span)

@@ -186,4 +186,4 @@ class Pending:
     span: Span
 
 
-Effect: TypeAlias = Subflow
+Effect: TypeAlias = Subflow | Start | Await | Ask | Pending
