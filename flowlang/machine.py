@@ -99,6 +99,13 @@ class Item(msgspec.Struct, frozen=True, tag_field="node", tag="item"):
     map: bool
 
 
+class Earlier(msgspec.Struct, frozen=True, tag_field="node", tag="earlier"):
+    """The earlier of two Timestamps."""
+
+    left: Expr
+    right: Expr
+
+
 class Keys(msgspec.Struct, frozen=True, tag_field="node", tag="keys"):
     """The keys of a map as a list, in their order."""
 
@@ -221,6 +228,7 @@ Expr: TypeAlias = (
     | Not
     | Negate
     | Item
+    | Earlier
     | Keys
     | Items
     | Entries
@@ -380,14 +388,19 @@ Action: TypeAlias = (
 
 
 # --- states and transitions --------------------------------------------------------------------
+#
+# A wait's `until` is the moment at which it ends with `Timeout`; None where nothing limits it.
 
 
 class AwaitMessage(msgspec.Struct, frozen=True, tag_field="node", tag="message"):
-    """Rests until the session has something; `name` takes it, as the message `type`."""
+    """Rests until the session has something; `name` takes it, as the message `type`. Where
+    `discard` is true, a message that comes too late is dropped."""
 
     session: Expr
     type: str
     name: str
+    until: Expr | None = None
+    discard: bool = False
 
 
 class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow"):
@@ -397,6 +410,7 @@ class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow")
     version: int
     arguments: tuple[Expr, ...]
     name: str | None
+    until: Expr | None = None
 
 
 class AwaitResult(msgspec.Struct, frozen=True, tag_field="node", tag="result"):
@@ -405,6 +419,7 @@ class AwaitResult(msgspec.Struct, frozen=True, tag_field="node", tag="result"):
     call: Expr
     type: Type | None
     name: str | None
+    until: Expr | None = None
 
 
 class AwaitResults(msgspec.Struct, frozen=True, tag_field="node", tag="results"):
@@ -414,6 +429,7 @@ class AwaitResults(msgspec.Struct, frozen=True, tag_field="node", tag="results")
     calls: Expr
     type: Type | None
     name: str | None
+    until: Expr | None = None
 
 
 class AwaitAnswer(msgspec.Struct, frozen=True, tag_field="node", tag="answer"):
@@ -422,6 +438,7 @@ class AwaitAnswer(msgspec.Struct, frozen=True, tag_field="node", tag="answer"):
     call: Expr
     type: str
     name: str | None
+    until: Expr | None = None
 
 
 class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkpoint"):
@@ -430,10 +447,12 @@ class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkp
 
 class AwaitTime(msgspec.Struct, frozen=True, tag_field="node", tag="sleep"):
     duration: Expr
+    until: Expr | None = None
 
 
 class AwaitMoment(msgspec.Struct, frozen=True, tag_field="node", tag="moment"):
     time: Expr
+    until: Expr | None = None
 
 
 class AwaitOperator(msgspec.Struct, frozen=True, tag_field="node", tag="hold"):

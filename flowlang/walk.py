@@ -45,6 +45,7 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
             machine.Arithmetic(left=left, right=right)
             | machine.Compare(left=left, right=right)
             | machine.Logic(left=left, right=right)
+            | machine.Earlier(left=left, right=right)
         ):
             return (left, right)
         case machine.Item(values=values, index=index):
@@ -173,23 +174,29 @@ def delivered(wait: machine.Wait) -> str | None:
 def wait_expressions(wait: machine.Wait) -> tuple[machine.Expr, ...]:
     """What is computed to begin the wait."""
     match wait:
-        case machine.AwaitMessage(session=value):
+        case machine.AwaitMessage(session=value, until=until):
+            return (value, *_given(until))
+        case machine.AwaitTime(duration=value, until=until):
+            return (value, *_given(until))
+        case machine.AwaitOperator(reason=value):
             return (value,)
         case (
-            machine.AwaitTime(duration=value)
-            | machine.AwaitMoment(time=value)
-            | machine.AwaitOperator(reason=value)
-            | machine.AwaitResult(call=value)
-            | machine.AwaitResults(calls=value)
-            | machine.AwaitAnswer(call=value)
+            machine.AwaitMoment(time=value, until=until)
+            | machine.AwaitResult(call=value, until=until)
+            | machine.AwaitResults(calls=value, until=until)
+            | machine.AwaitAnswer(call=value, until=until)
         ):
-            return (value,)
-        case machine.AwaitSubflow(arguments=arguments):
-            return arguments
+            return (value, *_given(until))
+        case machine.AwaitSubflow(arguments=arguments, until=until):
+            return (*arguments, *_given(until))
         case machine.AwaitCheckpoint():
             return ()
         case _:
             assert_never(wait)
+
+
+def _given(value: machine.Expr | None) -> tuple[machine.Expr, ...]:
+    return () if value is None else (value,)
 
 
 def effective(handlers: Iterable[machine.Handler]) -> tuple[machine.Handler, ...]:

@@ -68,10 +68,12 @@ def _step(step: syntax.ProgressStep, checked: types.Checked) -> machine.Progress
 
 @dataclasses.dataclass(frozen=True)
 class _Region:
-    """What holds for a stretch of source: who catches, and whether a fault is the peer's."""
+    """What holds for a stretch of source: who catches, whether a fault is the peer's, and when
+    what waits in it has to be over."""
 
     handlers: tuple[machine.Handler, ...] = ()
     checks: bool = False
+    until: machine.Expr | None = None
 
 
 @dataclasses.dataclass
@@ -207,9 +209,9 @@ class _Lowering:
             case syntax.Receive():
                 self._receive(statement, depth)
             case syntax.Sleep(duration=duration):
-                self._suspend(machine.AwaitTime(self._expressions.of(duration)))
+                self._suspend(machine.AwaitTime(self._expressions.of(duration), self._region.until))
             case syntax.WaitUntil(time=time):
-                self._suspend(machine.AwaitMoment(self._expressions.of(time)))
+                self._suspend(machine.AwaitMoment(self._expressions.of(time), self._region.until))
             case syntax.Checkpoint():
                 self._suspend(machine.AwaitCheckpoint())
             case syntax.Hold(reason=reason):
@@ -228,38 +230,42 @@ class _Lowering:
                 self._for(statement, depth)
             case syntax.Try():
                 self._try(statement, depth)
+            case syntax.Within():
+                self._within(statement, depth)
             case _:
                 raise ValueError(f"{type(statement).__name__} never needs blocks of its own")
 
     def _awaited(self, effect: syntax.Subflow | syntax.Await | syntax.Ask) -> _Awaited:
         """The wait for what an effect gives, which nothing takes yet."""
+        until = self._region.until
         match effect:
             case syntax.Subflow(call=call):
                 info = self._expressions.flow(call)
                 arguments = self._expressions.arguments(call)
-                return machine.AwaitSubflow(info.name, info.version, arguments, None)
+                return machine.AwaitSubflow(info.name, info.version, arguments, None, until)
             case syntax.Await():
                 return self._await(effect)
             case syntax.Ask():
                 asked = self._expressions.asked(effect)
-                return machine.AwaitAnswer(asked, asked.answer, None)
+                return machine.AwaitAnswer(asked, asked.answer, None, until)
             case _:
                 assert_never(effect)
 
     def _await(self, node: syntax.Await) -> machine.AwaitResult | machine.AwaitResults:
+        until = self._region.until
         call = self._expressions.begun(node)
         operation = self._expressions.operation(node)
         if operation is not None:
-            return machine.AwaitResult(call, operation.result, None)
+            return machine.AwaitResult(call, operation.result, None, until)
         match self._expressions.type_of(node.value):
             case types.ListType(item=types.FlowIdType(result=result)):
-                return machine.AwaitResults(call, result, None)
+                return machine.AwaitResults(call, result, None, until)
             case types.ListType():
-                return machine.AwaitResults(call, None, None)
+                return machine.AwaitResults(call, None, None, until)
             case types.FlowIdType(result=result):
-                return machine.AwaitResult(call, result, None)
+                return machine.AwaitResult(call, result, None, until)
             case _:
-                return machine.AwaitResult(call, None, None)
+                return machine.AwaitResult(call, None, None, until)
 
     def _return_awaited(self, effect: syntax.Subflow | syntax.Await | syntax.Ask) -> None:
         wait = self._awaited(effect)
@@ -279,8 +285,12 @@ class _Lowering:
         kind = self._checked.type_refs[node.type]
         if not isinstance(kind, types.Named):
             raise ValueError("only a message is received")
+        until, discard = self._region.until, False
+        if node.deadline is not None:
+            until, discard = self._until(node.deadline.duration), node.deadline.discard
         name = self._variables.bind(node)
-        self._suspend(machine.AwaitMessage(session, kind.name, name), node.state)
+        wait = machine.AwaitMessage(session, kind.name, name, until, discard)
+        self._suspend(wait, node.state)
         if node.checks is None:
             return
         if not _too_deep(self._shapes.of(node)):
@@ -292,6 +302,27 @@ class _Lowering:
         self._goto(checks)
         self._begin(checks)
         self._block(node.checks, depth + 1)
+        self._goto(after)
+        self._begin(after)
+
+    def _until(self, duration: syntax.Expr) -> machine.Expr:
+        """When this much time will have passed, or what is around has to be over."""
+        now = machine.Builtin("now")
+        end = machine.Arithmetic("+", "Timestamp", now, self._expressions.of(duration))
+        outer = self._region.until
+        return end if outer is None else machine.Earlier(outer, end)
+
+    def _within(self, node: syntax.Within, depth: int) -> None:
+        """The moment at which the block has to be over is fixed when it is entered."""
+        until = self._until(node.duration)
+        name = self._variables.hidden("deadline", types.TIMESTAMP)
+        self._do([machine.Assign(name, until, self._place)])
+        after = self._draft("join")
+        inner = dataclasses.replace(self._region, until=machine.Var(name))
+        body = self._draft("within", None, inner)
+        self._goto(body)
+        self._begin(body)
+        self._block(node.body, depth + 1)
         self._goto(after)
         self._begin(after)
 

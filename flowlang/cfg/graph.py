@@ -11,7 +11,7 @@ import msgspec
 from flowlang import machine, types
 
 Kind: TypeAlias = Literal[
-    "start", "wait", "loop", "body", "join", "try", "catch", "then", "else", "check"
+    "start", "wait", "loop", "body", "join", "try", "catch", "then", "else", "check", "within"
 ]
 """What a block is for; those where ways meet are named after it."""
 

@@ -65,6 +65,9 @@ class Shapes:
                 return dataclasses.replace(_nested([inner], frames=1), waits=True)
             case syntax.Sleep() | syntax.WaitUntil() | syntax.Checkpoint() | syntax.Hold():
                 return Shape(waits=True)
+            case syntax.Within(body=body):
+                # Its deadline belongs to the waits in it, so it is taken apart even if none is.
+                return dataclasses.replace(_nested([self.of_block(body)]), waits=True)
             case syntax.Open():
                 return Shape(opens=True)
             case syntax.Break() | syntax.Continue():
@@ -116,6 +119,8 @@ def _has_break(block: syntax.Block) -> bool:
                 bodies = [body for _, body in branches] + [otherwise or ()]
             case syntax.Try(body=body, catches=catches):
                 bodies = [body] + [catch.body for catch in catches]
+            case syntax.Within(body=body):
+                bodies = [body]
             case _:
                 bodies = []
         if any(_has_break(body) for body in bodies):

@@ -49,6 +49,8 @@ class Control:
             case syntax.Try(body=body, catches=catches):
                 bodies = (body, *[catch.body for catch in catches])
                 return self._end(next(body for body in bodies if not trees.leaves(body)))
+            case syntax.Within(body=body):
+                return self._end(body)
             case syntax.While() | syntax.For():
                 message = "after this loop, nothing is returned"
             case None:
@@ -148,6 +150,8 @@ def not_in_checks(statement: syntax.Statement) -> str | None:
             return "checkpoint"
         case syntax.Hold():
             return "hold"
+        case syntax.Within():
+            return "within"
         case (
             syntax.Let()
             | syntax.Assign()

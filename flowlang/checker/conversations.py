@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 
 from flowlang import syntax
 from flowlang.checker import words
-from flowlang.checker.calls import called
 from flowlang.checker.circles import circles
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names
@@ -144,31 +143,6 @@ def refuse_responder(
     )
 
 
-def check_started(findings: Findings, names: Names, call: syntax.Call, info: FlowInfo) -> bool:
-    """Whether a flow can be started by another one: it needs nobody's session."""
-    name = called(call)
-    if info.declaration.responds is not None:
-        findings.report(
-            "F640",
-            call.callee.span,
-            f"`{name}` responds to a counterparty, so it cannot be started here",
-            f"start a flow that opens a session with `{name}`",
-            names.place(name),
-        )
-        return False
-    takes = next((one for one in info.parameters if has_session(one.type)), None)
-    if takes is not None:
-        findings.report(
-            "F641",
-            call.callee.span,
-            f"`{name}` takes a session as `{takes.name}`, and no session leaves the flow that has"
-            " it",
-            f"run it here with `subflow {name}(…)`, or let it open a session of its own",
-            names.place(name),
-        )
-    return takes is None
-
-
 # --- circles ------------------------------------------------------------------------------------
 
 Called = tuple[syntax.Subflow, FlowInfo]
@@ -200,7 +174,7 @@ def check_circles(findings: Findings, flows: Sequence[tuple[FlowInfo, Sequence[C
                     node.span,
                     f"`{name}` leads back to this flow with a session,"
                     " so running it must be the last thing that is done",
-                    f"write `return subflow {name}(…)`, outside of any `try`",
+                    f"write `return subflow {name}(…)`, outside of any `try` or `within`",
                 )
 
 
@@ -220,6 +194,8 @@ def _last(block: syntax.Block, ends_flow: bool, inside_try: bool) -> Iterator[sy
                     yield from _last(below, final, inside_try)
             case syntax.While(body=body) | syntax.For(body=body):
                 yield from _last(body, False, inside_try)
+            case syntax.Within(body=body):
+                yield from _last(body, False, True)
             case syntax.Try(body=body, catches=catches):
                 yield from _last(body, False, True)
                 for catch in catches:

@@ -14,9 +14,7 @@ from flowlang.checker.calls import called
 from flowlang.checker.expressions import Expressions
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names
-from flowlang.checker.relations import has_session
 from flowlang.checker.typerefs import TypeReader
-from flowlang.diagnostics import Note
 from flowlang.types import (
     DURATION,
     FLOW_ID,
@@ -29,7 +27,6 @@ from flowlang.types import (
     FlowInfo,
     ListType,
     Named,
-    NoneType,
     OperationInfo,
     OptionalType,
     PendingType,
@@ -110,7 +107,7 @@ class Effects:
             self._expressions.expect(node.at, TIMESTAMP)
         if info is None:
             return UNKNOWN
-        if conversations.check_started(self._findings, self._names, call, info):
+        if self._may_start(call, info):
             self._expressions.arguments(call, info)
         else:
             self._expressions.loose(call)
@@ -119,6 +116,30 @@ class Effects:
         kind = FlowIdType(info.result) if told and info.result is not None else FLOW_ID
         self._findings.type_of[call] = kind
         return kind
+
+    def _may_start(self, call: syntax.Call, info: FlowInfo) -> bool:
+        """Whether a flow can be started by another one: it needs nobody's session."""
+        name = called(call)
+        if info.declaration.responds is not None:
+            self._findings.report(
+                "F640",
+                call.callee.span,
+                f"`{name}` responds to a counterparty, so it cannot be started here",
+                f"start a flow that opens a session with `{name}`",
+                self._names.place(name),
+            )
+            return False
+        takes = next((one for one in info.parameters if has_session(one.type)), None)
+        if takes is not None:
+            self._findings.report(
+                "F641",
+                call.callee.span,
+                f"`{name}` takes a session as `{takes.name}`, and no session leaves the flow that"
+                " has it",
+                f"run it here with `subflow {name}(…)`, or let it open a session of its own",
+                self._names.place(name),
+            )
+        return takes is None
 
     def _called_flow(self, call: syntax.Call, word: str, can: str) -> FlowInfo | None:
         """The flow that is called; None if a mistake was (now) reported."""

@@ -31,6 +31,7 @@ ERRORS: Mapping[str, ErrorInfo] = {
         "Malformed",
         "TaskExpired",
         "FlowFailed",
+        "Timeout",
     )
 }
 

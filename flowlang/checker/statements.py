@@ -145,6 +145,8 @@ class Body:
                 self._expressions.expect(statement.reason, TEXT)
             case syntax.CallStatement():
                 self._call(statement.call)
+            case syntax.Within():
+                self._within(statement)
             case syntax.Broken():
                 self._blocks.unclear(statement.names, statement.span)
                 self._block(statement.body)
@@ -369,6 +371,17 @@ class Body:
         self._block(node.body)
         self._blocks.leave()
 
+    def _within(self, node: syntax.Within) -> None:
+        self._expressions.expect(node.duration, DURATION)
+        self._block(node.body)
+        if not trees.limited(node.body):
+            self._findings.report(
+                "F611",
+                node.span,
+                "nothing in this block waits, so there is nothing that could take too long",
+                "remove `within`, or move what waits into its block",
+            )
+
     # --- conversations ----------------------------------------------------------------------
 
     def _open(self, node: syntax.Open) -> None:
@@ -391,6 +404,8 @@ class Body:
             self._findings, self._names, node.type, self._types.read(node.type)
         )
         self._expressions.expect(node.session, SESSION)
+        if node.deadline is not None:
+            self._expressions.expect(node.deadline.duration, DURATION)
         if node.state is not None:
             self._check_state(node.state, node.span)
         variable = self._blocks.declare(node.name, node.name_span, kind, "received")

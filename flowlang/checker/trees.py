@@ -61,7 +61,12 @@ def blocks(statement: syntax.Statement) -> tuple[syntax.Block, ...]:
     match statement:
         case syntax.If(branches=branches, otherwise=otherwise):
             return (*[body for _, body in branches], otherwise or ())
-        case syntax.While(body=body) | syntax.For(body=body) | syntax.Broken(body=body):
+        case (
+            syntax.While(body=body)
+            | syntax.For(body=body)
+            | syntax.Within(body=body)
+            | syntax.Broken(body=body)
+        ):
             return (body,)
         case syntax.Receive(checks=checks):
             return (checks or (),)
@@ -139,6 +144,8 @@ def _leaves(statement: syntax.Statement) -> bool:
             return not breaks(body)
         case syntax.Try(body=body, catches=catches):
             return leaves(body) and all(leaves(catch.body) for catch in catches)
+        case syntax.Within(body=body):
+            return leaves(body)
         case syntax.Receive(checks=checks):
             return checks is not None and leaves(checks) and not _jumps(checks)
         case (
@@ -163,6 +170,21 @@ def _leaves(statement: syntax.Statement) -> bool:
             return False
         case _:
             assert_never(statement)
+
+
+def limited(block: syntax.Block) -> bool:
+    """Whether something in a block waits in such a way that a deadline can end it (a gap in it may
+    hide what does)."""
+    for statement in statements(block):
+        match statement:
+            case syntax.Receive() | syntax.Sleep() | syntax.EffectStatement() | syntax.Broken():
+                return True
+            case syntax.Let(value=value) | syntax.Assign(value=value) | syntax.Return(value=value):
+                if isinstance(value, syntax.Subflow):
+                    return True
+            case _:
+                pass  # The others do not wait, or only for this node.
+    return False
 
 
 def _jumps(checks: syntax.Block) -> bool:

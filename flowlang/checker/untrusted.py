@@ -141,6 +141,9 @@ class Trust:
                 self._look(reason)
             case syntax.CallStatement(call=call):
                 self._look(call)
+            case syntax.Within(duration=duration, body=body):
+                self._refuse(duration, "used as a time limit")
+                self._block(body)
             case syntax.Broken(body=body):
                 self._block(body)
             case syntax.Break() | syntax.Continue() | syntax.Pass() | syntax.Checkpoint():
@@ -211,6 +214,8 @@ class Trust:
     def _receive(self, node: syntax.Receive) -> None:
         if node.send is not None:
             self._statement(node.send)
+        if node.deadline is not None:
+            self._refuse(node.deadline.duration, "used as a time limit")
         variable = self._findings.variable_of.get(node)
         if node.checks is None or variable is None:
             return

@@ -6,17 +6,17 @@ file that it comes from.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import assert_never
 
 from flowlang import machine, types, walk
-from flowlang.codegen import nesting, words
+from flowlang.codegen import nesting, waits, words
 from flowlang.codegen.nesting import Fall, Fork, Guarded, Jump, Stretch, Wait, comes_back
 from flowlang.codegen.page import Page
 from flowlang.codegen.scope import Scope
 from flowlang.codegen.trees import Atom, Call, Tree, call
-from flowlang.codegen.trees import Tuple as TupleTree
 from flowlang.codegen.values import NOTHING, Facts, Values, forget, is_quiet
 
 MAX_ELSES = 4
@@ -223,29 +223,8 @@ class Steps:
         target = self._machine.state(suspend.target)
         kept = tuple((words.state_field(name), Atom(words.name(name))) for name in target.keeps)
         state = Call(self._state(target.name), kept)
-        of = self._values.of
-        match suspend.wait:
-            case machine.AwaitMessage(session=session):
-                step = call("rt.Receive", state, of(session, self._known))
-            case machine.AwaitSubflow(flow=flow, version=version, arguments=arguments):
-                called = self._scope.flow(flow, version)
-                given = [of(argument, self._known) for argument in arguments]
-                step = call("rt.Call", state, Atom(called), call(f"{called}.Start", *given))
-            case machine.AwaitResult(call=begun) | machine.AwaitAnswer(call=begun):
-                step = call("rt.Await", state, TupleTree((of(begun, self._known),)))
-            case machine.AwaitResults(calls=begun):
-                step = call("rt.Await", state, of(begun, self._known))
-            case machine.AwaitCheckpoint():
-                step = call("rt.Checkpoint", state)
-            case machine.AwaitTime(duration=duration):
-                step = call("rt.Sleep", state, of(duration, self._known))
-            case machine.AwaitMoment(time=time):
-                step = call("rt.WaitUntil", state, of(time, self._known))
-            case machine.AwaitOperator(reason=reason):
-                step = call("rt.Hold", state, of(reason, self._known))
-            case _:
-                assert_never(suspend.wait)
-        self._page.put("return ", step)
+        given = functools.partial(self._values.of, known=self._known)
+        self._page.put("return ", waits.asked(suspend.wait, state, given, self._scope))
 
     def _delivered(
         self, wait: machine.Wait, actions: tuple[machine.Action, ...]
@@ -268,12 +247,10 @@ class Steps:
             case machine.AwaitAnswer(type=answer, name=name):
                 said = call("run.answer", Atom(self._scope.named(answer)))
                 return self._result(name, said, actions, untyped=True)
-            case (
-                machine.AwaitCheckpoint()
-                | machine.AwaitTime()
-                | machine.AwaitMoment()
-                | machine.AwaitOperator()
-            ):
+            case machine.AwaitTime(until=until) | machine.AwaitMoment(until=until):
+                if until is not None:
+                    self._page.line("run.woken()")
+            case machine.AwaitCheckpoint() | machine.AwaitOperator():
                 pass
             case _:
                 assert_never(wait)
@@ -582,10 +559,7 @@ def _bindings(machine_: machine.Machine) -> Counter[str]:
 def _is_calm(stretch: Stretch) -> bool:
     """Whether nothing in it can fail, so that nobody need catch anything there."""
     state = stretch.state
-    delivers = state.awaits is not None and not isinstance(
-        state.awaits,
-        machine.AwaitCheckpoint | machine.AwaitTime | machine.AwaitMoment | machine.AwaitOperator,
-    )
+    delivers = state.awaits is not None and waits.may_throw(state.awaits)
     goes_on = isinstance(stretch.ending, Wait | Jump | Fall)
     computed = walk.ending_expressions(state)
     nothing = not (delivers or state.actions or stretch.below)

@@ -93,6 +93,8 @@ class Values:
             case machine.Item(values=values, index=index, map=is_map):
                 head = "rt.entry" if is_map else "rt.item"
                 return call(head, self.of(values, known), self.of(index, known))
+            case machine.Earlier(left=left, right=right):
+                return call("rt.earlier", self.of(left, known), self.of(right, known))
             case machine.Keys(value=value):
                 return call("tuple", call("sorted", self.of(value, known)))
             case machine.Items(items=items):

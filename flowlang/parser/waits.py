@@ -88,8 +88,6 @@ class Waits(Statements):
     def _receive(self, parts: Parts, *, each: bool) -> syntax.Receive:
         start, name, type_ = parts[0], parts[1], parts[3]
         session, state, deadline, end = parts[-4:]
-        if deadline is not None:
-            self._not_yet(deadline.span, "`within`")
         return syntax.Receive(
             self._declared(name),
             name.span,
@@ -242,10 +240,10 @@ class Waits(Statements):
 
     # --- time ---------------------------------------------------------------------------------
 
-    def within(self, parts: Parts) -> syntax.Statement:
+    def within(self, parts: Parts) -> syntax.Within:
         start, duration, body = parts
         span = between(start.span, self._body_end(body))
-        return self._later(syntax.Within(duration, self._block(body), span), "`within`")
+        return syntax.Within(duration, self._block(body), span)
 
     def wait_until(self, parts: Parts) -> syntax.WaitUntil:
         return syntax.WaitUntil(parts[2], between(parts[0].span, parts[2].span))
@@ -291,8 +289,6 @@ class Waits(Statements):
 
     # --- what the language does not have yet ----------------------------------------------------
 
-    def _later(
-        self, node: syntax.Choice | syntax.Close | syntax.Within, what: str
-    ) -> syntax.Broken:
+    def _later(self, node: syntax.Choice | syntax.Close, what: str) -> syntax.Broken:
         self._not_yet(node.span, what)
         return syntax.Broken((), (), node.span)

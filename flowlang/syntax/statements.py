@@ -360,5 +360,6 @@ Statement: TypeAlias = (
     | Log
     | Hold
     | CallStatement
+    | Within
     | Broken
 )
