@@ -19,7 +19,7 @@ from flowlang.cfg.declarations import parameters, place
 from flowlang.cfg.expressions import Expressions
 from flowlang.cfg.graph import Block, Cfg, Kind, tidied
 from flowlang.cfg.liveness import with_keeps
-from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, WAITING, Shape, Shapes, always
+from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, Shape, Shapes, always
 from flowlang.cfg.variables import Variables
 
 _Awaited: TypeAlias = (
@@ -197,14 +197,16 @@ class _Lowering:
 
     def _in_blocks(self, statement: syntax.Statement, depth: int) -> None:
         match statement:
-            case syntax.Let(value=value) | syntax.Assign(value=value) if isinstance(value, WAITING):
+            case syntax.Let(value=value) | syntax.Assign(value=value) if isinstance(
+                value, syntax.Waiting
+            ):
                 # The name is not yet known to the arguments.
                 wait = self._awaited(value)
                 name = self._variables.bind(statement)
                 self._suspend(msgspec.structs.replace(wait, name=name))
-            case syntax.Return(value=value) if isinstance(value, WAITING):
+            case syntax.Return(value=value) if isinstance(value, syntax.Waiting):
                 self._return_awaited(value)
-            case syntax.EffectStatement(effect=effect) if isinstance(effect, WAITING):
+            case syntax.EffectStatement(effect=effect) if isinstance(effect, syntax.Waiting):
                 self._suspend(self._awaited(effect))
             case syntax.Receive():
                 self._receive(statement, depth)
@@ -235,7 +237,7 @@ class _Lowering:
             case _:
                 raise ValueError(f"{type(statement).__name__} never needs blocks of its own")
 
-    def _awaited(self, effect: syntax.Subflow | syntax.Await | syntax.Ask) -> _Awaited:
+    def _awaited(self, effect: syntax.Waiting) -> _Awaited:
         """The wait for what an effect gives, which nothing takes yet."""
         until = self._region.until
         match effect:
@@ -267,7 +269,7 @@ class _Lowering:
             case _:
                 return machine.AwaitResult(call, None, None, until)
 
-    def _return_awaited(self, effect: syntax.Subflow | syntax.Await | syntax.Ask) -> None:
+    def _return_awaited(self, effect: syntax.Waiting) -> None:
         wait = self._awaited(effect)
         value: machine.Expr | None = None
         if self._info.result is not None:

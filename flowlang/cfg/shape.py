@@ -29,9 +29,6 @@ class Shape:
     frames: int = 0
 
 
-WAITING = syntax.Subflow | syntax.Await | syntax.Ask
-"""Effects that wait; the others begin something and go on."""
-
 _PLAIN = Shape()
 _END = Shape(goes_on=False)
 
@@ -55,11 +52,11 @@ class Shapes:
     def _shape(self, statement: syntax.Statement) -> Shape:
         match statement:
             case syntax.Let(value=value) | syntax.Assign(value=value):
-                return Shape(waits=isinstance(value, WAITING))
+                return Shape(waits=isinstance(value, syntax.Waiting))
             case syntax.Return(value=value):
-                return Shape(waits=isinstance(value, WAITING), goes_on=False)
+                return Shape(waits=isinstance(value, syntax.Waiting), goes_on=False)
             case syntax.EffectStatement(effect=effect):
-                return Shape(waits=isinstance(effect, WAITING))
+                return Shape(waits=isinstance(effect, syntax.Waiting))
             case syntax.Receive(checks=checks):
                 inner = self.of_block(checks or ())
                 return dataclasses.replace(_nested([inner], frames=1), waits=True)

@@ -14,6 +14,7 @@ from flowlang.checker.calls import called
 from flowlang.checker.expressions import Expressions
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names
+from flowlang.checker.relations import has_session
 from flowlang.checker.typerefs import TypeReader
 from flowlang.types import (
     DURATION,

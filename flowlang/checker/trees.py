@@ -177,10 +177,15 @@ def limited(block: syntax.Block) -> bool:
     hide what does)."""
     for statement in statements(block):
         match statement:
-            case syntax.Receive() | syntax.Sleep() | syntax.EffectStatement() | syntax.Broken():
+            case syntax.Receive() | syntax.Sleep() | syntax.WaitUntil() | syntax.Broken():
                 return True
-            case syntax.Let(value=value) | syntax.Assign(value=value) | syntax.Return(value=value):
-                if isinstance(value, syntax.Subflow):
+            case (
+                syntax.Let(value=value)
+                | syntax.Assign(value=value)
+                | syntax.Return(value=value)
+                | syntax.EffectStatement(effect=value)
+            ):
+                if isinstance(value, syntax.Waiting):
                     return True
             case _:
                 pass  # The others do not wait, or only for this node.
