@@ -205,9 +205,11 @@ class FollowEach(msgspec.Struct, frozen=True, tag_field="node", tag="follow_each
 
 
 class AskFor(msgspec.Struct, frozen=True, tag_field="node", tag="ask"):
-    """Begins to ask people; `answer` is the qualified name of what they answer with."""
+    """Begins to ask people; `asked` and `answer` are the qualified names of the types of what they
+    are asked and of what they answer with."""
 
     role: Expr
+    asked: str
     question: Expr
     answer: str
     within: Expr | None

@@ -91,11 +91,12 @@ class Expressions:
 
     def asked(self, node: syntax.Ask) -> machine.AskFor:
         """What people are asked."""
-        answer = self._checked.type_refs[node.answer]
-        if not isinstance(answer, types.Named):
-            raise ValueError("people answer with a declared type")
+        asked, answer = self.type_of(node.question), self._checked.type_refs[node.answer]
+        if not (isinstance(asked, types.Named) and isinstance(answer, types.Named)):
+            raise ValueError("people are asked with declared types, and answer with them")
+        role, question = self.of(node.role), self.of(node.question)
         within = None if node.deadline is None else self.of(node.deadline)
-        return machine.AskFor(self.of(node.role), self.of(node.question), answer.name, within)
+        return machine.AskFor(role, asked.name, question, answer.name, within)
 
     def operation(self, node: syntax.Await) -> types.OperationInfo | None:
         """The external operation that is waited for, if it is one."""

@@ -202,7 +202,7 @@ class _Made:
         parameters = [(words.name(p.name), self._scope.kind(p.type)) for p in operation.parameters]
         result = self._scope.kind(operation.result or types.NONE)
         lent = ("tx", Atom("rt.Tx"))
-        if operation.kind in ("external", "once"):
+        if operation.kind in _OUTSIDE:
             # It runs outside of any step, and may take its time.
             lent = ("key", Atom("str"))
             result = chain(UNION, "|", subscript("rt.Awaitable", result), result)
@@ -211,12 +211,18 @@ class _Made:
 
     def _operation(self, operation: machine.Operation) -> Tree:
         names = [Atom(words.text(words.name(one.name))) for one in operation.parameters]
+        kinds: list[Tree] = []
+        if operation.kind in _OUTSIDE and operation.parameters:
+            # What it is given is kept, and read again when it is called.
+            listed = [self._scope.kind(one.type, field=True) for one in operation.parameters]
+            kinds = [Tuple(tuple(listed))]
         return call(
             "rt.Operation",
             Atom(words.text(words.name(operation.name))),
             Atom(words.text(operation.kind)),
             Tuple(tuple(names)) if names else Atom("()"),
             self._scope.kind(operation.result or types.NONE, field=True),
+            *kinds,
         )
 
     # --- flows ------------------------------------------------------------------------------
@@ -269,6 +275,12 @@ class _Made:
             if isinstance(node, machine.StartFlow)
         }
         targets = {node.target: None for node in nodes if isinstance(node, machine.CallFunction)}
+        asked = {
+            name: Atom(scope.named(name))
+            for node in nodes
+            if isinstance(node, machine.AskFor)
+            for name in (node.asked, node.answer)
+        }
         waits = [state.awaits for state in flow.states]
         subflows = {
             f"{wait.flow}_v{wait.version}": None
@@ -297,6 +309,9 @@ class _Made:
         for name, trees in lists:
             if trees:
                 lines += _assigned(4, name, Tuple(tuple(trees)))
+        if asked:
+            tasks = tuple((Atom(words.text(name)), kind) for name, kind in asked.items())
+            lines += _assigned(4, "tasks", Dict(tasks))
         if self._errors:
             lines += _assigned(4, "errors", Atom("_ERRORS"))
         return lines
@@ -320,6 +335,9 @@ class _Made:
 
 
 # --- forms --------------------------------------------------------------------------------------
+
+_OUTSIDE = ("external", "once")
+"""The operations that run outside of a step."""
 
 _FROZEN = (("frozen", Atom("True")), ("array_like", Atom("True")), ("gc", Atom("False")))
 

@@ -156,9 +156,10 @@ class Values:
                 return call("run.follow", self.of(flow, known))
             case machine.FollowEach(ids=flows):
                 return call("tuple", call("map", Atom("run.follow"), self.of(flows, known)))
-            case machine.AskFor(role=role, question=question, answer=answer, within=within):
-                asked = (*self._all((role, question), known), Atom(self._scope.named(answer)))
-                return _with("run.ask", asked, "within", self._maybe(within, known))
+            case machine.AskFor(role=role, question=question, within=within):
+                asked, answer = Atom(words.text(node.asked)), Atom(words.text(node.answer))
+                given = (self.of(role, known), asked, self.of(question, known), answer)
+                return _with("run.ask", given, "within", self._maybe(within, known))
             case _:
                 assert_never(node)
 
