@@ -642,6 +642,18 @@ class Service(msgspec.Struct, frozen=True):
     place: Place
 
 
+class Schedule(msgspec.Struct, frozen=True):
+    """Starts the flow (qualified name and version) whenever `cron` says so in the time zone."""
+
+    name: str
+    flow: str
+    version: int
+    arguments: tuple[Expr, ...]
+    cron: str
+    zone: str
+    place: Place
+
+
 class Module(msgspec.Struct, frozen=True):
     """What one `.flow` file becomes. `uses` maps each used module to the short names taken from it,
     and `used_errors` are those of them that are errors, qualified; `digest` is the SHA-256 of the
@@ -659,6 +671,7 @@ class Module(msgspec.Struct, frozen=True):
     functions: tuple[Function, ...]
     services: tuple[Service, ...]
     machines: tuple[Machine, ...]
+    schedules: tuple[Schedule, ...] = ()
 
 
 def to_json(module: Module) -> bytes:

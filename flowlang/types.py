@@ -207,7 +207,13 @@ class FlowInfo:
     declaration: syntax.Flow
 
 
-Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScheduleInfo:
+    name: str
+    declaration: syntax.Schedule
+
+
+Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo | ScheduleInfo
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

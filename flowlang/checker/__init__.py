@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flowlang import syntax
-from flowlang.checker import conversations, values
+from flowlang.checker import conversations, schedules, values
 from flowlang.checker.control import Control
 from flowlang.checker.declarations import Declarations
 from flowlang.checker.findings import Findings
@@ -19,7 +19,7 @@ from flowlang.checker.typerefs import TypeReader
 from flowlang.checker.untrusted import Trust
 from flowlang.diagnostics import in_order
 from flowlang.source import Source
-from flowlang.types import Checked, ErrorInfo, FlowInfo, RecordInfo
+from flowlang.types import Checked, ErrorInfo, FlowInfo, RecordInfo, ScheduleInfo
 
 __all__ = ["check"]
 
@@ -47,6 +47,8 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
             Control(findings, info.declaration).check()
             Trust(findings, info.declaration, info).check()
             flows.append((info, body.effects.subflows))
+        elif isinstance(info, ScheduleInfo):
+            schedules.check(findings, names, info.declaration)
     conversations.check_circles(findings, flows)
     return Checked(
         source=source,

@@ -210,6 +210,7 @@ class Expressions:
                 "record": f"make one: `{name}(…)`",
                 "message": f"make one: `{name}(…)`",
                 "error": f"make one: `{name}(…)`",
+                "schedule": "what it starts, it starts by itself",
             }[declared.kind]
             message = f"`{name}` is {words.a(declared.kind)}, but a value is wanted here"
             report("F205", node.span, message, hint, self._names.place(name))

@@ -37,6 +37,8 @@ def blocks(module: machine.Module, scope: Scope) -> list[Block]:
     if module.machines:
         found += made.table()
         found += [made.flow(one) for one in module.machines]
+    if module.schedules:
+        found.append(made.schedules())
     return found
 
 
@@ -148,6 +150,19 @@ class _Made:
         page = Page(0)
         page.put("_ERRORS: rt.Mapping[str, type[rt.FlowError]] = ", Dict(entries))
         return [Block("lines", {"lines": page.lines})]
+
+    def schedules(self) -> Block:
+        """When which flows start by themselves, for a node to find them by."""
+        values = Values(self._scope, words.name)
+        listed = []
+        for one in self._module.schedules:
+            flow = self._scope.flow(one.flow, one.version)
+            start = call(f"{flow}.Start", *[values.of(argument) for argument in one.arguments])
+            texts = [Atom(words.text(text)) for text in (one.name, one.cron, one.zone)]
+            listed.append(call("rt.Schedule", texts[0], Atom(flow), start, *texts[1:]))
+        page = Page(0)
+        page.put("SCHEDULES: tuple[rt.Schedule, ...] = ", Tuple(tuple(listed)))
+        return Block("lines", {"lines": page.lines})
 
     # --- Python that authors write ----------------------------------------------------------
 
