@@ -98,6 +98,11 @@ def ways(flow: machine.Machine, state: machine.State) -> list[Way]:
         match at.next:
             case machine.Suspend(target=target):
                 found.setdefault(target, Way(target, told))
+            case machine.Choose(arms=arms, targets=targets):
+                chosen = [
+                    (target, (*told, _arm(arm))) for arm, target in zip(arms, targets, strict=True)
+                ]
+                todo += _unseen(flow, chosen, seen)
             case machine.Goto() | machine.Branch() | machine.End():
                 steps = [(target, told) for target in machine.targets(at.next)]
                 todo += _unseen(flow, steps, seen)
@@ -178,6 +183,9 @@ def _awaited(wait: machine.Wait) -> str:
     match wait:
         case machine.AwaitMessage(session=session, type=message):
             return f"{_short(message)} from {_path(session)}"
+        case machine.AwaitChoice(arms=arms, timeout=timeout):
+            said = [_arm(arm) for arm in arms if not isinstance(arm, machine.Late)]
+            return " or ".join(said if timeout is None else [*said, _path(timeout)])
         case machine.AwaitSubflow(flow=flow, version=version):
             return f"subflow {_short(flow)}_v{version}"
         case machine.AwaitResult(call=call) | machine.AwaitResults(calls=call):
@@ -209,6 +217,20 @@ def _begun(call: machine.Expr) -> str:
             return f"{_short(answer)} of {_path(role)}"
         case _:
             return _path(call)
+
+
+def _arm(arm: machine.Arm) -> str:
+    match arm:
+        case machine.Came(session=session, any=any_, type=message):
+            return f"{_short(message)} from {'any ' if any_ else ''}{_path(session)}"
+        case machine.Ended(session=session, any=any_):
+            return f"end of {'any ' if any_ else ''}{_path(session)}"
+        case machine.Done(call=call):
+            return _path(call)
+        case machine.Late():
+            return "timeout"
+        case _:
+            assert_never(arm)
 
 
 def _path(value: machine.Expr) -> str:

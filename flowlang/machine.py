@@ -130,6 +130,28 @@ class Builtin(msgspec.Struct, frozen=True, tag_field="node", tag="builtin_value"
     name: Literal["me", "now", "flow_id"]
 
 
+class Received(msgspec.Struct, frozen=True, tag_field="node", tag="received"):
+    """The message, of this type, that the case which was chosen is about."""
+
+    type: str
+
+
+class Outcome(msgspec.Struct, frozen=True, tag_field="node", tag="outcome"):
+    """What came of the pending call that the case which was chosen is about."""
+
+    type: Type | None
+
+
+class Reply(msgspec.Struct, frozen=True, tag_field="node", tag="reply"):
+    """What somebody answered, with the type of that name, where a case about it was chosen."""
+
+    type: str
+
+
+class Sender(msgspec.Struct, frozen=True, tag_field="node", tag="sender"):
+    """The session that the case which was chosen is about."""
+
+
 class Peer(msgspec.Struct, frozen=True, tag_field="node", tag="peer"):
     session: Expr
 
@@ -236,6 +258,10 @@ Expr: TypeAlias = (
     | Entries
     | Text
     | Builtin
+    | Received
+    | Outcome
+    | Reply
+    | Sender
     | Peer
     | Size
     | Divide
@@ -461,8 +487,47 @@ class AwaitOperator(msgspec.Struct, frozen=True, tag_field="node", tag="hold"):
     reason: Expr
 
 
+class Came(msgspec.Struct, frozen=True, tag_field="arm", tag="came"):
+    """A message of this type from the session, or where `any` is true from one of a list."""
+
+    session: Expr
+    any: bool
+    type: str
+
+
+class Ended(msgspec.Struct, frozen=True, tag_field="arm", tag="ended"):
+    """The end of the session, or where `any` is true of one of a list."""
+
+    session: Expr
+    any: bool
+
+
+class Done(msgspec.Struct, frozen=True, tag_field="arm", tag="done"):
+    """What was begun and is pending is done, well or not."""
+
+    call: Expr
+
+
+class Late(msgspec.Struct, frozen=True, tag_field="arm", tag="late"):
+    """The time that the wait allows has passed."""
+
+
+Arm: TypeAlias = Came | Ended | Done | Late
+"""One thing that a choice waits for."""
+
+
+class AwaitChoice(msgspec.Struct, frozen=True, tag_field="node", tag="choice"):
+    """Rests until one of the arms happens; `timeout` is the Duration that the arm `Late` allows.
+    What happened is then told apart by the state's `Choose`."""
+
+    arms: tuple[Arm, ...]
+    timeout: Expr | None
+    until: Expr | None = None
+
+
 Wait: TypeAlias = (
     AwaitMessage
+    | AwaitChoice
     | AwaitSubflow
     | AwaitResult
     | AwaitResults
@@ -485,6 +550,14 @@ class Branch(msgspec.Struct, frozen=True, tag_field="node", tag="branch"):
     place: Place
 
 
+class Choose(msgspec.Struct, frozen=True, tag_field="node", tag="choose"):
+    """Go on where the arm that happened leads: to the target at the same place."""
+
+    arms: tuple[Arm, ...]
+    targets: tuple[str, ...]
+    place: Place
+
+
 class Suspend(msgspec.Struct, frozen=True, tag_field="node", tag="suspend"):
     """Rest until `wait` is over; then the state `target` goes on."""
 
@@ -497,7 +570,7 @@ class End(msgspec.Struct, frozen=True, tag_field="node", tag="end"):
     """The actions before it already returned or threw."""
 
 
-Next: TypeAlias = Goto | Branch | Suspend | End
+Next: TypeAlias = Goto | Branch | Choose | Suspend | End
 
 
 def targets(following: Next) -> tuple[str, ...]:
@@ -507,6 +580,8 @@ def targets(following: Next) -> tuple[str, ...]:
             return (target,)
         case Branch(then=then, otherwise=otherwise):
             return (then, otherwise)
+        case Choose(targets=found):
+            return found
         case End():
             return ()
         case _:
@@ -521,6 +596,10 @@ def retargeted(following: Next, names: Mapping[str, str]) -> Next:
         case Branch(then=then, otherwise=otherwise):
             return msgspec.structs.replace(
                 following, then=names.get(then, then), otherwise=names.get(otherwise, otherwise)
+            )
+        case Choose(targets=found):
+            return msgspec.structs.replace(
+                following, targets=tuple(names.get(target, target) for target in found)
             )
         case End():
             return following

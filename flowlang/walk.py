@@ -15,7 +15,15 @@ from flowlang import machine
 def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
     """The expressions directly within one, in the order in which they are computed."""
     match expression:
-        case machine.Const() | machine.Var() | machine.Builtin():
+        case (
+            machine.Const()
+            | machine.Var()
+            | machine.Builtin()
+            | machine.Received()
+            | machine.Outcome()
+            | machine.Reply()
+            | machine.Sender()
+        ):
             return ()
         case (
             machine.Get(value=value)
@@ -161,7 +169,8 @@ def delivered(wait: machine.Wait) -> str | None:
         ):
             return name
         case (
-            machine.AwaitCheckpoint()
+            machine.AwaitChoice()
+            | machine.AwaitCheckpoint()
             | machine.AwaitTime()
             | machine.AwaitMoment()
             | machine.AwaitOperator()
@@ -176,6 +185,8 @@ def wait_expressions(wait: machine.Wait) -> tuple[machine.Expr, ...]:
     match wait:
         case machine.AwaitMessage(session=value, until=until):
             return (value, *_given(until))
+        case machine.AwaitChoice(arms=arms, timeout=timeout, until=until):
+            return (*arm_expressions(arms), *_given(timeout), *_given(until))
         case machine.AwaitTime(duration=value, until=until):
             return (value, *_given(until))
         case machine.AwaitOperator(reason=value):
@@ -193,6 +204,22 @@ def wait_expressions(wait: machine.Wait) -> tuple[machine.Expr, ...]:
             return ()
         case _:
             assert_never(wait)
+
+
+def arm_expressions(arms: Iterable[machine.Arm]) -> Iterator[machine.Expr]:
+    """What tells the arms of a choice apart: needed to begin it, and again when it is over."""
+    for arm in arms:
+        match arm:
+            case (
+                machine.Came(session=value)
+                | machine.Ended(session=value)
+                | machine.Done(call=value)
+            ):
+                yield value
+            case machine.Late():
+                pass
+            case _:
+                assert_never(arm)
 
 
 def _given(value: machine.Expr | None) -> tuple[machine.Expr, ...]:
@@ -223,6 +250,8 @@ def ending_expressions(state: machine.State) -> tuple[machine.Expr, ...]:
     match state.next:
         case machine.Branch(condition=condition):
             return (condition,)
+        case machine.Choose(arms=arms):
+            return tuple(arm_expressions(arms))
         case machine.Suspend(wait=wait):
             return wait_expressions(wait)
         case machine.Goto() | machine.End():

@@ -210,6 +210,8 @@ class _Lowering:
                 self._suspend(self._awaited(effect))
             case syntax.Receive():
                 self._receive(statement, depth)
+            case syntax.Choice():
+                self._choice(statement, depth)
             case syntax.Sleep(duration=duration):
                 self._suspend(machine.AwaitTime(self._expressions.of(duration), self._region.until))
             case syntax.WaitUntil(time=time):
@@ -284,28 +286,117 @@ class _Lowering:
         if node.send is not None:
             self._do(self._actions.of(node.send, depth))
         session = self._expressions.of(node.session)
-        kind = self._checked.type_refs[node.type]
-        if not isinstance(kind, types.Named):
-            raise ValueError("only a message is received")
         until, discard = self._region.until, False
         if node.deadline is not None:
             until, discard = self._until(node.deadline.duration), node.deadline.discard
         name = self._variables.bind(node)
-        wait = machine.AwaitMessage(session, kind.name, name, until, discard)
+        wait = machine.AwaitMessage(session, self._message(node.type), name, until, discard)
         self._suspend(wait, node.state)
-        if node.checks is None:
+        self._actions.enter()
+        self._check(node.checks or (), depth + 1)
+        self._actions.exit()
+
+    def _check(self, checks: syntax.Block, depth: int) -> None:
+        """The statements of a block of checks, which is open already."""
+        if not checks:
             return
-        if not _too_deep(self._shapes.of(node)):
-            self._do([machine.Check(self._actions.block(node.checks, depth + 1), self._place)])
+        if not _too_deep(self._shapes.of_checks(checks)):
+            found = [action for one in checks for action in self._actions.of(one, depth)]
+            self._do([machine.Check(tuple(found), self._place)])
             return
-        region = dataclasses.replace(self._region, checks=True)
         after = self._draft("join")
-        checks = self._draft("check", None, region)
-        self._goto(checks)
-        self._begin(checks)
-        self._block(node.checks, depth + 1)
+        draft = self._draft("check", None, dataclasses.replace(self._region, checks=True))
+        self._goto(draft)
+        self._begin(draft)
+        for statement in checks:
+            self._statement(statement, depth)
         self._goto(after)
         self._begin(after)
+
+    def _choice(self, node: syntax.Choice, depth: int) -> None:
+        """A wait whose end tells which way to go on."""
+        if node.send is not None:
+            self._do(self._actions.of(node.send, depth))
+        arms = tuple(self._arm(case, node) for case in node.cases)
+        late = [case for case in node.cases if isinstance(case, syntax.TimeoutCase)]
+        timeout = self._expressions.of(late[0].duration) if late else None
+        self._suspend(machine.AwaitChoice(arms, timeout, self._region.until), node.state)
+        places = [place(self._checked.source, case.span) for case in node.cases]
+        drafts = [self._draft("case", at) for at in places]
+        after = self._draft("join")
+        self._end(machine.Choose(arms, tuple(draft.id for draft in drafts), self._place))
+        for case, draft, at in zip(node.cases, drafts, places, strict=True):
+            self._begin(draft)
+            self._place = at
+            self._case(case, depth + 1)
+            self._goto(after)
+        self._begin(after)
+
+    def _arm(self, case: syntax.Case, node: syntax.Choice) -> machine.Arm:
+        match case:
+            case syntax.MessageCase(type=type_, session=session, any=any_):
+                return machine.Came(self._session(session, node), any_, self._message(type_))
+            case syntax.EndedCase(session=session, any=any_):
+                return machine.Ended(self._session(session, node), any_)
+            case syntax.TimeoutCase():
+                return machine.Late()
+            case syntax.DoneCase(pending=pending):
+                return machine.Done(self._pending(pending))
+            case syntax.BrokenCase():
+                raise ValueError("a file with this case is not correct")
+            case _:
+                assert_never(case)
+
+    def _pending(self, name: syntax.Name) -> machine.Var:
+        return machine.Var(self._variables.name_of(self._checked.variable_of[name]))
+
+    def _outcome(self, name: syntax.Name) -> machine.Outcome | machine.Reply:
+        match self._checked.variable_of[name].type:
+            case types.PendingType(result=types.AnswerType(value=types.Named(name=answer))):
+                return machine.Reply(answer)
+            case types.PendingType(result=types.NoneType()):
+                return machine.Outcome(None)
+            case types.PendingType(result=result):
+                return machine.Outcome(result)
+            case _:
+                raise ValueError(f"{name.name} is not pending")
+
+    def _give(self, taker: syntax.Bound | None, value: machine.Expr) -> None:
+        """What came, to its name if it has one."""
+        if taker is None:
+            self._do([machine.Do(value, self._place)])
+        else:
+            self._do([machine.Assign(self._variables.bind(taker), value, self._place)])
+
+    def _session(self, session: syntax.Expr | None, node: syntax.Choice) -> machine.Expr:
+        found = session or node.session
+        if found is None:
+            raise ValueError("a case is about a session")
+        return self._expressions.of(found)
+
+    def _message(self, type_: syntax.TypeRef) -> str:
+        kind = self._checked.type_refs[type_]
+        if not isinstance(kind, types.Named):
+            raise ValueError("only a message is received")
+        return kind.name
+
+    def _case(self, case: syntax.Case, depth: int) -> None:
+        """What came gets its names, then what is done about it."""
+        checks = 0
+        if isinstance(case, syntax.DoneCase):
+            self._give(case.value, self._outcome(case.pending))
+        if isinstance(case, syntax.MessageCase):
+            self._give(case.value, machine.Received(self._message(case.type)))
+            checks = self._checked.checks_of.get(case, 0)
+        if isinstance(case, syntax.MessageCase | syntax.EndedCase) and case.sender is not None:
+            name = self._variables.bind(case.sender)
+            self._do([machine.Assign(name, machine.Sender(), self._place)])
+        self._actions.enter()
+        self._check(case.body[:checks], depth)
+        for statement in case.body[checks:]:
+            self._statement(statement, depth)
+        self._do(self._actions.leave(depth - 1))
+        self._actions.exit()
 
     def _until(self, duration: syntax.Expr) -> machine.Expr:
         """When this much time will have passed, or what is around has to be over."""

@@ -60,6 +60,9 @@ def _next_needs(following: machine.Next, needs: Mapping[str, Names]) -> Names:
             return needs[target]
         case machine.Branch(condition=condition, then=then, otherwise=otherwise):
             return needs[then] | needs[otherwise] | walk.reads(condition)
+        case machine.Choose(arms=arms, targets=targets):
+            found = NOTHING.union(*[needs[target] for target in targets])
+            return found | _all_read(walk.arm_expressions(arms))
         case machine.Suspend(wait=wait, target=target):
             return needs[target] | _all_read(walk.wait_expressions(wait))
         case machine.End():

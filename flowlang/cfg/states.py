@@ -12,8 +12,10 @@ import msgspec
 
 from flowlang.cfg.graph import Block, Cfg
 from flowlang.machine import (
+    Arm,
     AwaitAnswer,
     AwaitCheckpoint,
+    AwaitChoice,
     AwaitMessage,
     AwaitMoment,
     AwaitOperator,
@@ -21,9 +23,12 @@ from flowlang.machine import (
     AwaitResults,
     AwaitSubflow,
     AwaitTime,
+    Came,
+    Done,
     Machine,
     Request,
     State,
+    Var,
     Wait,
     retargeted,
 )
@@ -103,10 +108,34 @@ def _free(name: str, joint: str, taken: set[str]) -> str:
     return free
 
 
+MAX_NAMED = 3
+"""Messages after which a choice between them is named; more of them are `Other`."""
+
+
+def _choice(arms: tuple[Arm, ...]) -> str:
+    named = list(dict.fromkeys(name for name in map(_arm, arms) if name)) or ["End"]
+    if len(named) > MAX_NAMED:
+        named = [*named[: MAX_NAMED - 1], "Other"]
+    return "Await" + "Or".join(named)
+
+
+def _arm(arm: Arm) -> str | None:
+    """What a state is named after, of the things that it waits for."""
+    match arm:
+        case Came(type=message):
+            return message.rpartition(".")[2]
+        case Done(call=Var(name=name)):
+            return _camel(name)
+        case _:
+            return None
+
+
 def _awaits(wait: Wait) -> str:
     match wait:
         case AwaitMessage(type=message):
             return "Await" + message.rpartition(".")[2]
+        case AwaitChoice(arms=arms):
+            return _choice(arms)
         case AwaitSubflow(flow=flow):
             return "In" + flow.rpartition(".")[2]
         case AwaitResult(call=Request(operation=operation)):

@@ -60,6 +60,7 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
         meaning_of=findings.meaning_of,
         calls=findings.calls,
         type_refs=findings.type_refs,
+        checks_of=findings.checks_of,
         diagnostics=tuple(in_order(findings.diagnostics)),
         named=names.named,
     )

@@ -196,6 +196,9 @@ def _last(block: syntax.Block, ends_flow: bool, inside_try: bool) -> Iterator[sy
                 yield from _last(body, False, inside_try)
             case syntax.Within(body=body):
                 yield from _last(body, False, True)
+            case syntax.Choice(cases=cases):
+                for case in cases:
+                    yield from _last(case.body, final, inside_try)
             case syntax.Try(body=body, catches=catches):
                 yield from _last(body, False, True)
                 for catch in catches:

@@ -28,6 +28,7 @@ from flowlang.types import (
     FlowInfo,
     ListType,
     Named,
+    NoneType,
     OperationInfo,
     OptionalType,
     PendingType,
@@ -330,6 +331,36 @@ class Effects:
         """`variable` holds what was begun here, until a case takes it."""
         if isinstance(variable.type, PendingType):
             self._pending[variable] = node
+
+    def take(self, case: syntax.DoneCase) -> Type:
+        """What a case takes, of something that was begun before."""
+        name, report = case.pending.name, self._findings.report
+        binding = self._expressions.blocks.living.get(name)
+        if binding is None:
+            self._expressions.infer(case.pending)
+            return UNKNOWN
+        variable = binding.variable
+        self._findings.variable_of[case.pending] = variable
+        kind = variable.type
+        note = self._findings.note(f"`{name}` is declared here", variable.span)
+        if isinstance(kind, Unknown):
+            return UNKNOWN
+        if not isinstance(kind, PendingType):
+            message = f"`{name}` is {words.said(kind)}, and nothing that is pending"
+            hint = "what a case takes is begun before: `let x = pending …`"
+            report("F427", case.pending.span, message, hint, note)
+            return UNKNOWN
+        self._pending.pop(variable, None)
+        if kind.kind != case.kind:
+            what = "a question to people" if kind.kind == "answer" else "no question to people"
+            message = f"`{name}` is {what}, so no {case.kind} comes of it, but {words.a(kind.kind)}"
+            report("F426", case.pending.span, message, f"write `case {kind.kind} {name}`", note)
+            return UNKNOWN
+        if case.value is not None and isinstance(kind.result, NoneType):
+            message = f"`{name}` gives no result, so there is nothing to name"
+            report("F317", case.value.span, message, f"leave `as {case.value.name}` out", note)
+            return UNKNOWN
+        return kind.result
 
     def check_taken(self) -> None:
         """Say what is begun and never taken: nobody would ever know what came of it."""

@@ -12,18 +12,17 @@ from flowlang import syntax
 from flowlang.checker import conversations, predefined, relations, trees, words
 from flowlang.checker.calls import Builtin, called
 from flowlang.checker.effects import Effects
+from flowlang.checker.exchanges import Exchanges
 from flowlang.checker.expressions import Expressions
 from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
-from flowlang.checker.names import Names, check_casing
+from flowlang.checker.names import Names
 from flowlang.checker.typerefs import TypeReader
 from flowlang.checker.variables import Binding, Blocks, Role
 from flowlang.diagnostics import Note
-from flowlang.source import Span
 from flowlang.types import (
     DURATION,
     NONE,
-    PARTY,
     SESSION,
     TEXT,
     TIMESTAMP,
@@ -43,9 +42,6 @@ from flowlang.types import (
     Variable,
 )
 
-# A state's class is named after it, beside the classes that every flow has.
-TAKEN_STATES = frozenset({"Start", "States", "Result"})
-
 
 class Body:
     """Checks the body of one flow. `effects` knows the flows that it runs."""
@@ -62,7 +58,16 @@ class Body:
         self._blocks = Blocks(findings, names)
         self._expressions = Expressions(findings, names, self._blocks, self._facts)
         self.effects = Effects(findings, names, types, self._expressions)
-        self._states: dict[str, Span] = {}
+        self._exchanges = Exchanges(
+            findings,
+            names,
+            types,
+            self._expressions,
+            self.effects,
+            info,
+            body=self._block,
+            lines=self._lines,
+        )
 
     def check(self) -> None:
         """Everything from the flow's parameters to its last statement."""
@@ -97,9 +102,12 @@ class Body:
 
     def _block(self, block: syntax.Block) -> None:
         self._blocks.enter()
+        self._lines(block)
+        self._blocks.leave()
+
+    def _lines(self, block: syntax.Block) -> None:
         for statement in block:
             self._statement(statement)
-        self._blocks.leave()
 
     def _statement(self, statement: syntax.Statement) -> None:
         match statement:
@@ -118,11 +126,13 @@ class Body:
             case syntax.Return():
                 self._return(statement)
             case syntax.Open():
-                self._open(statement)
+                self._exchanges.open(statement)
             case syntax.Send():
-                self._send(statement)
+                self._exchanges.send(statement)
             case syntax.Receive():
-                self._receive(statement)
+                self._exchanges.receive(statement)
+            case syntax.Choice():
+                self._exchanges.choice(statement)
             case syntax.EffectStatement():
                 self.effects.of(statement.effect)
             case syntax.Try():
@@ -381,58 +391,6 @@ class Body:
                 "nothing in this block waits, so there is nothing that could take too long",
                 "remove `within`, or move what waits into its block",
             )
-
-    # --- conversations ----------------------------------------------------------------------
-
-    def _open(self, node: syntax.Open) -> None:
-        info = self._names.find(node.flow, "flow")
-        if isinstance(info, FlowInfo):
-            conversations.check_open(self._findings, self._names, node.flow, info, self._info)
-        self._expressions.expect(node.party, PARTY)
-        variable = self._blocks.declare(node.name, node.name_span, SESSION, "session")
-        self._findings.variable_of[node] = variable
-
-    def _send(self, node: syntax.Send) -> None:
-        kind = self._expressions.infer(node.value)
-        conversations.check_sent(self._findings, self._names, node.value, kind)
-        self._expressions.expect(node.session, SESSION)
-
-    def _receive(self, node: syntax.Receive) -> None:
-        if node.send is not None:
-            self._send(node.send)
-        kind = conversations.received(
-            self._findings, self._names, node.type, self._types.read(node.type)
-        )
-        self._expressions.expect(node.session, SESSION)
-        if node.deadline is not None:
-            self._expressions.expect(node.deadline.duration, DURATION)
-        if node.state is not None:
-            self._check_state(node.state, node.span)
-        variable = self._blocks.declare(node.name, node.name_span, kind, "received")
-        self._findings.variable_of[node] = variable
-        # What the checks learn still holds after them.
-        self._block(node.checks or ())
-
-    def _check_state(self, state: str, span: Span) -> None:
-        place = self._findings.name_span(state, span)
-        check_casing(self._findings, "a state", state, place, words.snake)
-        shown = "".join(part[:1].upper() + part[1:] for part in state.split("_"))
-        if shown in TAKEN_STATES:
-            self._findings.report(
-                "F210",
-                place,
-                f"`@{state}` would become the state `{shown}`, which every flow has already",
-                "choose another name",
-            )
-        elif shown in self._states:
-            self._findings.report(
-                "F207",
-                place,
-                f"`@{state}` is declared twice",
-                "rename one of the two",
-                self._findings.note("it is first declared here", self._states[shown]),
-            )
-        self._states.setdefault(shown, place)
 
     def _return(self, node: syntax.Return) -> None:
         wanted, value = self._info.result, node.value

@@ -70,6 +70,8 @@ def blocks(statement: syntax.Statement) -> tuple[syntax.Block, ...]:
             return (body,)
         case syntax.Receive(checks=checks):
             return (checks or (),)
+        case syntax.Choice(cases=cases):
+            return tuple(case.body for case in cases)
         case syntax.Try(body=body, catches=catches):
             return (body, *[catch.body for catch in catches])
         case (
@@ -146,6 +148,8 @@ def _leaves(statement: syntax.Statement) -> bool:
             return leaves(body) and all(leaves(catch.body) for catch in catches)
         case syntax.Within(body=body):
             return leaves(body)
+        case syntax.Choice(cases=cases):
+            return bool(cases) and all(leaves(case.body) for case in cases)
         case syntax.Receive(checks=checks):
             return checks is not None and leaves(checks) and not _jumps(checks)
         case (
@@ -177,7 +181,13 @@ def limited(block: syntax.Block) -> bool:
     hide what does)."""
     for statement in statements(block):
         match statement:
-            case syntax.Receive() | syntax.Sleep() | syntax.WaitUntil() | syntax.Broken():
+            case (
+                syntax.Receive()
+                | syntax.Choice()
+                | syntax.Sleep()
+                | syntax.WaitUntil()
+                | syntax.Broken()
+            ):
                 return True
             case (
                 syntax.Let(value=value)

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from flowlang import machine, types, walk
 from flowlang.codegen import nesting, waits, words
-from flowlang.codegen.nesting import Fall, Fork, Guarded, Jump, Stretch, Wait, comes_back
+from flowlang.codegen.nesting import Fall, Fork, Guarded, Jump, Spread, Stretch, Wait, comes_back
 from flowlang.codegen.page import Page
 from flowlang.codegen.scope import Scope
 from flowlang.codegen.trees import Atom, Call, Tree, call
@@ -121,6 +121,10 @@ class Steps:
                     self._suspend(state.next)
             case Fork() as fork if isinstance(state.next, machine.Branch):
                 self._fork(state.next, fork)
+            case Spread() as spread if isinstance(state.next, machine.Choose):
+                self._spread(state.next, spread)
+            case Spread():
+                raise ValueError(f"{state.name} chooses between nothing")
             case Fork():
                 raise ValueError(f"{state.name} forks without a condition")
             case Jump() | Fall() | Guarded() | Stretch() as way:
@@ -157,6 +161,25 @@ class Steps:
             self._way(otherwise)
             self._page.close()
             self._known = NOTHING
+
+    def _spread(self, choose: machine.Choose, spread: Spread) -> None:
+        """A `match` on what happened; the last way is all that is left."""
+        given = functools.partial(self._values.of, known=self._known)
+        tree = waits.chosen(choose.arms, given, self._scope)
+        before = self._known
+        last = len(spread.ways) - 1
+        if last == 0:
+            self._page.put("", tree)
+            self._way(spread.ways[0])
+            return
+        self._page.test("match", tree)
+        for number, way in enumerate(spread.ways):
+            self._page.open(f"case {'_' if number == last else number}:")
+            self._way(way)
+            self._page.close()
+            self._known = before
+        self._page.close()
+        self._known = NOTHING
 
     def _test(self, keyword: str, condition: machine.Expr, truth: bool) -> bool:
         """Open `if condition:`; what it shows is known inside. Says whether it shows anything."""
@@ -246,7 +269,9 @@ class Steps:
                 )
             case machine.AwaitAnswer(type=answer, name=name):
                 said = call("run.answer", Atom(self._scope.named(answer)))
-                return self._result(name, said, actions, untyped=True)
+                return self._result(name, said, actions)
+            case machine.AwaitChoice():
+                pass  # The state's end tells what it brought.
             case machine.AwaitTime(until=until) | machine.AwaitMoment(until=until):
                 if until is not None:
                     self._page.line("run.woken()")
@@ -357,7 +382,8 @@ class Steps:
         if name not in self._read:
             self._only_do(value)
             return
-        self._bind(name, self._values.of(value, self._known))
+        untyped = isinstance(value, machine.Outcome)
+        self._bind(name, self._values.of(value, self._known), untyped=untyped)
 
     def _only_do(self, value: machine.Expr) -> None:
         """Compute a value that nobody wants, if that could fail or does something."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
-from flowlang import machine
+from flowlang import machine, types
 from flowlang.codegen import words
 from flowlang.codegen.scope import Scope
 from flowlang.codegen.trees import (
@@ -109,6 +109,14 @@ class Values:
                 return call("rt.text", *self._all(parts, known))
             case machine.Builtin(name=name):
                 return Atom(f"run.{name}")
+            case machine.Received(type=kind):
+                return call("run.received", Atom(self._scope.named(kind)))
+            case machine.Outcome(type=told):
+                return call("run.outcome", self._scope.kind(told or types.NONE, field=True))
+            case machine.Reply(type=kind):
+                return call("run.answer", Atom(self._scope.named(kind)))
+            case machine.Sender():
+                return call("run.sender")
             case machine.Peer(session=session):
                 return call("run.peer", self.of(session, known))
             case machine.Size(value=value):

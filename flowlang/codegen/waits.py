@@ -21,6 +21,10 @@ def asked(wait: machine.Wait, state: Tree, of: Given, scope: Scope) -> Tree:
         case machine.AwaitMessage(session=session, until=until, discard=discard):
             late = [("discard", Atom("True"))] if discard else []
             return _step("rt.Receive", [state, of(session)], [*_until(until, of), *late])
+        case machine.AwaitChoice(arms=arms, timeout=timeout, until=until):
+            given = [("calls", _calls(arms, of))] if _pending(arms) else []
+            given += [] if timeout is None else [("timeout", of(timeout))]
+            return _step("rt.Choose", [state, _sessions(arms, of)], [*given, *_until(until, of)])
         case machine.AwaitSubflow(flow=flow, version=version, arguments=arguments, until=until):
             called = scope.flow(flow, version)
             start = call(f"{called}.Start", *[of(argument) for argument in arguments])
@@ -52,6 +56,52 @@ def _until(until: machine.Expr | None, of: Given) -> list[Named]:
     return [] if until is None else [("until", of(until))]
 
 
+def _sessions(arms: tuple[machine.Arm, ...], of: Given) -> Tree:
+    """All sessions that the arms are about, each once."""
+    about: dict[tuple[machine.Expr, bool], None] = {}
+    for arm in arms:
+        if isinstance(arm, machine.Came | machine.Ended):
+            about[arm.session, arm.any] = None
+    if len(about) == 1 and next(iter(about))[1]:
+        return of(next(iter(about))[0])
+    if not about:
+        return Atom("()")
+    return Tuple(tuple(_all(of(session)) if any_ else of(session) for session, any_ in about))
+
+
+def _pending(arms: tuple[machine.Arm, ...]) -> list[machine.Expr]:
+    return [arm.call for arm in arms if isinstance(arm, machine.Done)]
+
+
+def _calls(arms: tuple[machine.Arm, ...], of: Given) -> Tree:
+    return Tuple(tuple(of(pending) for pending in _pending(arms)))
+
+
+def _all(sessions: Tree) -> Tree:
+    """Each of them, as an item of a tuple."""
+    if isinstance(sessions, Atom):
+        return Atom(f"*{sessions.text}")
+    return call("*rt.frozen", sessions)
+
+
+def chosen(arms: tuple[machine.Arm, ...], of: Given, scope: Scope) -> Tree:
+    """The number of the arm that happened."""
+    given = []
+    for arm in arms:
+        match arm:
+            case machine.Came(session=session, type=message):
+                given.append(call("rt.Came", of(session), Atom(scope.named(message))))
+            case machine.Ended(session=session):
+                given.append(call("rt.Ended", of(session)))
+            case machine.Done(call=pending):
+                given.append(call("rt.Done", of(pending)))
+            case machine.Late():
+                given.append(call("rt.Late"))
+            case _:
+                assert_never(arm)
+    return call("run.chosen", *given)
+
+
 def may_throw(wait: machine.Wait) -> bool:
     """Whether going on after the wait may throw."""
     match wait:
@@ -61,6 +111,7 @@ def may_throw(wait: machine.Wait) -> bool:
             return False
         case (
             machine.AwaitMessage()
+            | machine.AwaitChoice()
             | machine.AwaitSubflow()
             | machine.AwaitResult()
             | machine.AwaitResults()

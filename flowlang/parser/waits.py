@@ -102,10 +102,9 @@ class Waits(Statements):
         )
 
     def send_then_receive(self, parts: Parts) -> syntax.Statement:
-        sent, _, received = parts
+        sent: syntax.Send = parts[0]
+        received: syntax.Receive | syntax.Choice = parts[2]
         span = between(sent.span, received.span)
-        if not isinstance(received, syntax.Receive):
-            return syntax.Broken((), (), span)
         return dataclasses.replace(received, send=sent, span=span)
 
     def no_state(self, parts: Parts) -> None:
@@ -146,11 +145,11 @@ class Waits(Statements):
 
     # --- choices ------------------------------------------------------------------------------
 
-    def choice_from(self, parts: Parts) -> syntax.Statement:
+    def choice_from(self, parts: Parts) -> syntax.Choice:
         start, _, session, state, opening = parts[:5]
         return self._choice(start, session, state, opening, parts[5:])
 
-    def choice(self, parts: Parts) -> syntax.Statement:
+    def choice(self, parts: Parts) -> syntax.Choice:
         start, state, opening = parts[:3]
         return self._choice(start, None, state, opening, parts[3:])
 
@@ -161,10 +160,10 @@ class Waits(Statements):
         state: str | None,
         opening: Opening,
         rest: Parts,
-    ) -> syntax.Statement:
+    ) -> syntax.Choice:
         cases = tuple(self._lines(opening, rest, "its cases"))
         span = between(start.span, self._end(opening, list(cases)))
-        return self._later(syntax.Choice(session, cases, None, state, span), "a `receive` of cases")
+        return syntax.Choice(session, cases, None, state, span)
 
     def message_case(self, parts: Parts) -> syntax.MessageCase:
         start, kind, value, body = parts
@@ -225,8 +224,8 @@ class Waits(Statements):
         return syntax.TimeoutCase(duration, self._block(body), span)
 
     def case_broken(self, parts: Parts) -> syntax.BrokenCase:
-        start, wreck = parts
-        return syntax.BrokenCase((wreck,), between(start.span, wreck.span))
+        wreck: syntax.Broken = parts[-1]
+        return syntax.BrokenCase((wreck,), between(parts[0].span, wreck.span))
 
     def no_name(self, parts: Parts) -> None:
         return None
@@ -289,6 +288,6 @@ class Waits(Statements):
 
     # --- what the language does not have yet ----------------------------------------------------
 
-    def _later(self, node: syntax.Choice | syntax.Close, what: str) -> syntax.Broken:
+    def _later(self, node: syntax.Close, what: str) -> syntax.Broken:
         self._not_yet(node.span, what)
         return syntax.Broken((), (), node.span)

@@ -361,5 +361,6 @@ Statement: TypeAlias = (
     | Hold
     | CallStatement
     | Within
+    | Choice
     | Broken
 )
