@@ -37,6 +37,8 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
     findings.named = names.named
     flows = []
     for info in infos:
+        if isinstance(info, RecordInfo | ErrorInfo):
+            conversations.check_crosses(findings, names, info)
         if isinstance(info, RecordInfo):
             values.check_defaults(findings, names, info)
         elif isinstance(info, ErrorInfo) and info.declaration is not None:

@@ -15,7 +15,21 @@ from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names
 from flowlang.checker.relations import has_session
 from flowlang.diagnostics import Note
-from flowlang.types import UNKNOWN, FlowInfo, Named, Type, Unknown, shown
+from flowlang.types import (
+    FLOW_ID,
+    UNKNOWN,
+    ErrorInfo,
+    FlowIdType,
+    FlowInfo,
+    ListType,
+    MapType,
+    Named,
+    OptionalType,
+    RecordInfo,
+    Type,
+    Unknown,
+    shown,
+)
 
 
 def check_head(findings: Findings, names: Names, flow: syntax.Flow, info: FlowInfo) -> None:
@@ -100,6 +114,41 @@ def check_sent(findings: Findings, names: Names, node: syntax.Expr, kind: Type) 
         _declare(names, kind),
         _place(names, kind),
     )
+
+
+def check_crosses(findings: Findings, names: Names, info: RecordInfo | ErrorInfo) -> None:
+    """What messages and errors carry must mean something on another node."""
+    if info.declaration is None or (isinstance(info, RecordInfo) and info.kind == "record"):
+        return
+    what = info.kind if isinstance(info, RecordInfo) else "error"
+    nodes = (
+        info.declaration.fields
+        if isinstance(info.declaration, syntax.Record)
+        else info.declaration.parameters
+    )
+    for node in nodes:
+        if _has_id(findings.type_refs[node.type], names, set()):
+            findings.report(
+                "F642",
+                node.type.span,
+                f"`{node.name}` would carry the id of a flow to another node, where it means"
+                " nothing",
+                f"keep it out of the {what}; what may be shown to people is its text: `Text`",
+            )
+
+
+def _has_id(kind: Type, names: Names, seen: set[str]) -> bool:
+    """Whether a value of this type may hold the id of a flow."""
+    match kind:
+        case FlowIdType():
+            return True
+        case ListType(item=item) | OptionalType(item=item) | MapType(value=item):
+            return _has_id(item, names, seen)
+        case Named(name=name) if name not in seen:
+            seen.add(name)
+            return any(_has_id(part, names, seen) for part in names.parts(name).values())
+        case _:
+            return kind == FLOW_ID
 
 
 def received(findings: Findings, names: Names, ref: syntax.TypeRef, kind: Type) -> Type:
