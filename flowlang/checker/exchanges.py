@@ -29,6 +29,7 @@ from flowlang.types import (
     FlowInfo,
     ListType,
     OptionalType,
+    PendingType,
     Type,
     Unknown,
 )
@@ -249,7 +250,10 @@ class Exchanges:
             case syntax.EndedCase():
                 what = "ended"
             case syntax.DoneCase(pending=pending):
-                return self._findings.variable_of.get(pending)
+                variable = self._findings.variable_of.get(pending)
+                kind = variable.type if variable is not None else UNKNOWN
+                fits = isinstance(kind, PendingType) and kind.kind == case.kind
+                return variable if fits else None
             case _:
                 return None
         if what is None or case.session is None:

@@ -139,7 +139,7 @@ class Expressions:
         note: Note | None = None,
     ) -> None:
         """Say that one type is there and another is wanted."""
-        text = self._findings.quoted(node.span)
+        text = None if isinstance(node, syntax.Effect) else self._findings.quoted(node.span)
         if isinstance(given, OptionalType) and relations.fits(given.item, wanted):
             self.report_absent(node, given, f", but {shown(wanted)} is wanted")
             return

@@ -15,6 +15,7 @@ from flowlang.types import (
     TEXT,
     TIMESTAMP,
     AnswerType,
+    FlowIdType,
     ListType,
     NoneType,
     OptionalType,
@@ -52,7 +53,11 @@ def for_mismatch(given: Type, wanted: Type, text: str | None) -> str | None:
         case _, target if (given, target) == (PARTY, TEXT):
             return f"its name is `{text or '…'}.name`"
         case AnswerType(value=value), target if fits(value, target):
-            return f"what was answered is `{text or '…'}.value`"
+            if text is None:
+                return "give the answer a name with `let`, and take its `.value`"
+            return f"what was answered is `{text}.value`"
+        case FlowIdType(result=result), target if fits(result, target):
+            return "this is the flow's id; what the flow gives is waited for: `await id`"
         case _, ListType(item=item) if fits(given, item):
             return f"put it into a list: `[{text or '…'}]`"
         case ListType(item=item), target if fits(item, target):
