@@ -136,6 +136,18 @@ class Received(msgspec.Struct, frozen=True, tag_field="node", tag="received"):
     type: str
 
 
+class Outcome(msgspec.Struct, frozen=True, tag_field="node", tag="outcome"):
+    """What came of the pending call that the case which was chosen is about."""
+
+    type: Type | None
+
+
+class Reply(msgspec.Struct, frozen=True, tag_field="node", tag="reply"):
+    """What somebody answered, with the type of that name, where a case about it was chosen."""
+
+    type: str
+
+
 class Sender(msgspec.Struct, frozen=True, tag_field="node", tag="sender"):
     """The session that the case which was chosen is about."""
 
@@ -183,6 +195,57 @@ class CallOperation(msgspec.Struct, frozen=True, tag_field="node", tag="operatio
     arguments: tuple[Expr, ...]
 
 
+class Answered(msgspec.Struct, frozen=True, tag_field="node", tag="answered"):
+    """A part of what `ask` brought: what was answered, by whom, and when."""
+
+    value: Expr
+    part: Literal["value", "by", "at"]
+
+
+class StartFlow(msgspec.Struct, frozen=True, tag_field="node", tag="start"):
+    """Starts another flow (qualified name and version), maybe later; the value is its id."""
+
+    flow: str
+    version: int
+    arguments: tuple[Expr, ...]
+    at: Expr | None
+
+
+class Request(msgspec.Struct, frozen=True, tag_field="node", tag="request"):
+    """Begins an external operation. The value of this and of the next three is not what comes of
+    it, but that it is pending."""
+
+    service: str
+    operation: str
+    arguments: tuple[Expr, ...]
+
+
+class Follow(msgspec.Struct, frozen=True, tag_field="node", tag="follow"):
+    """Begins to wait for the end of a flow."""
+
+    id: Expr
+
+
+class FollowEach(msgspec.Struct, frozen=True, tag_field="node", tag="follow_each"):
+    """Begins to wait for the end of each flow of a list."""
+
+    ids: Expr
+
+
+class AskFor(msgspec.Struct, frozen=True, tag_field="node", tag="ask"):
+    """Begins to ask people; `asked` and `answer` are the qualified names of the types of what they
+    are asked and of what they answer with."""
+
+    role: Expr
+    asked: str
+    question: Expr
+    answer: str
+    within: Expr | None
+
+
+Beginning: TypeAlias = StartFlow | Request | Follow | FollowEach | AskFor
+"""What is begun in a step and goes on after it."""
+
 Expr: TypeAlias = (
     Const
     | Var
@@ -202,6 +265,8 @@ Expr: TypeAlias = (
     | Text
     | Builtin
     | Received
+    | Outcome
+    | Reply
     | Sender
     | Peer
     | Version
@@ -210,6 +275,8 @@ Expr: TypeAlias = (
     | ToDecimal
     | CallFunction
     | CallOperation
+    | Answered
+    | Beginning
 )
 
 
@@ -387,12 +454,45 @@ class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow")
     until: Expr | None = None
 
 
+class AwaitResult(msgspec.Struct, frozen=True, tag_field="node", tag="result"):
+    """Rests until what `call` began is done; `name` takes what it gives, a `type`."""
+
+    call: Expr
+    type: Type | None
+    name: str | None
+    until: Expr | None = None
+
+
+class AwaitResults(msgspec.Struct, frozen=True, tag_field="node", tag="results"):
+    """Rests until all of the flows that `calls` follows are done; `name` takes a list of what they
+    give, each a `type`."""
+
+    calls: Expr
+    type: Type | None
+    name: str | None
+    until: Expr | None = None
+
+
+class AwaitAnswer(msgspec.Struct, frozen=True, tag_field="node", tag="answer"):
+    """Rests until somebody answered; `name` takes that, with an answer of `type` (qualified)."""
+
+    call: Expr
+    type: str
+    name: str | None
+    until: Expr | None = None
+
+
 class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkpoint"):
     pass
 
 
 class AwaitTime(msgspec.Struct, frozen=True, tag_field="node", tag="sleep"):
     duration: Expr
+    until: Expr | None = None
+
+
+class AwaitMoment(msgspec.Struct, frozen=True, tag_field="node", tag="moment"):
+    time: Expr
     until: Expr | None = None
 
 
@@ -427,11 +527,17 @@ class Ended(msgspec.Struct, frozen=True, tag_field="arm", tag="ended"):
     any: bool
 
 
+class Done(msgspec.Struct, frozen=True, tag_field="arm", tag="done"):
+    """What was begun and is pending is done, well or not."""
+
+    call: Expr
+
+
 class Late(msgspec.Struct, frozen=True, tag_field="arm", tag="late"):
     """The time that the wait allows has passed."""
 
 
-Arm: TypeAlias = Came | Ended | Late
+Arm: TypeAlias = Came | Ended | Done | Late
 """One thing that a choice waits for."""
 
 
@@ -451,6 +557,10 @@ Wait: TypeAlias = (
     | AwaitSubflow
     | AwaitCheckpoint
     | AwaitTime
+    | AwaitResult
+    | AwaitResults
+    | AwaitAnswer
+    | AwaitMoment
     | AwaitOperator
 )
 
@@ -622,8 +732,10 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
+    """`external` ones leave the node, at least once; those that are `once` at most once."""
+
     name: str
-    kind: Literal["read", "write", "external"]
+    kind: Literal["read", "write", "external", "once"]
     parameters: tuple[Variable, ...]
     result: Type | None
 
@@ -632,6 +744,18 @@ class Service(msgspec.Struct, frozen=True):
     name: str
     doc: str | None
     operations: tuple[Operation, ...]
+    place: Place
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Starts the flow (qualified name and version) whenever `cron` says so in the time zone."""
+
+    name: str
+    flow: str
+    version: int
+    arguments: tuple[Expr, ...]
+    cron: str
+    zone: str
     place: Place
 
 
@@ -652,6 +776,7 @@ class Module(msgspec.Struct, frozen=True):
     functions: tuple[Function, ...]
     services: tuple[Service, ...]
     machines: tuple[Machine, ...]
+    schedules: tuple[Schedule, ...] = ()
 
 
 def to_json(module: Module) -> bytes:

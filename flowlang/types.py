@@ -46,6 +46,27 @@ class OptionalType(msgspec.Struct, frozen=True, tag_field="of", tag="optional"):
     item: Type
 
 
+class FlowIdType(msgspec.Struct, frozen=True, tag_field="of", tag="flow_id"):
+    """`FlowId[T]`: the id of a flow started here that gives a T. Stands for a plain FlowId too."""
+
+    result: Type
+
+
+class AnswerType(msgspec.Struct, frozen=True, tag_field="of", tag="answer"):
+    """What somebody answered to `ask`: the answer itself, who gave it and when. Has no written
+    form."""
+
+    value: Type
+
+
+class PendingType(msgspec.Struct, frozen=True, tag_field="of", tag="pending"):
+    """What was begun and not waited for; `result` comes as a case of a `receive:`. Has no written
+    form and is no value."""
+
+    kind: Literal["answer", "result"]
+    result: Type
+
+
 class NoneType(msgspec.Struct, frozen=True, tag_field="of", tag="none"):
     """The type of `none` alone."""
 
@@ -55,7 +76,18 @@ class Unknown(msgspec.Struct, frozen=True, tag_field="of", tag="unknown"):
     Never reaches a `Machine`."""
 
 
-Type: TypeAlias = Builtin | Named | ListType | MapType | OptionalType | NoneType | Unknown
+Type: TypeAlias = (
+    Builtin
+    | Named
+    | ListType
+    | MapType
+    | OptionalType
+    | FlowIdType
+    | AnswerType
+    | PendingType
+    | NoneType
+    | Unknown
+)
 
 INT = Builtin("Int")
 DECIMAL = Builtin("Decimal")
@@ -89,6 +121,14 @@ def shown(kind: Type) -> str:
             return f"Map[{shown(key)}, {shown(value)}]"
         case OptionalType(item=item):
             return f"{shown(item)}?"
+        case FlowIdType(result=result):
+            return f"FlowId[{shown(result)}]"
+        case AnswerType(value=value):
+            return f"the answer {shown(value)}"
+        case PendingType(result=NoneType()):
+            return "pending"
+        case PendingType(result=result):
+            return f"pending {shown(result)}"
         case NoneType():
             return "none"
         case Unknown():
@@ -167,7 +207,13 @@ class FlowInfo:
     declaration: syntax.Flow
 
 
-Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScheduleInfo:
+    name: str
+    declaration: syntax.Schedule
+
+
+Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo | ScheduleInfo
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -66,9 +66,7 @@ class Actions:
         expression = self._expressions.of
         match statement:
             case syntax.Let(value=value) | syntax.Assign(value=value):
-                if isinstance(value, syntax.Subflow):
-                    raise ValueError("a subflow is waited for")
-                found = expression(value)
+                found = self._expressions.given(value)
                 return [machine.Assign(self._variables.bind(statement), found, at)]
             case syntax.If(branches=branches, otherwise=otherwise):
                 ways = tuple(
@@ -95,8 +93,11 @@ class Actions:
     ) -> list[machine.Action]:
         expression = self._expressions.of
         match statement:
-            case syntax.Return(value=value) if not isinstance(value, syntax.Subflow):
-                return [machine.Return(None if value is None else expression(value), at)]
+            case syntax.Return(value=value):
+                given = None if value is None else self._expressions.given(value)
+                return [machine.Return(given, at)]
+            case syntax.EffectStatement(effect=effect):
+                return [machine.Do(self._expressions.given(effect), at)]
             case syntax.Pass():
                 return []
             case syntax.Open():

@@ -22,6 +22,7 @@ from flowlang.types import (
     FunctionInfo,
     OperationInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
     Type,
     shown,
@@ -78,6 +79,15 @@ class Calls:
             self._report_missing(callee)
             return None
         self._findings.meaning_of[callee] = info
+        if isinstance(info, ScheduleInfo):
+            self._findings.report(
+                "F316",
+                callee.span,
+                f"`{name}` is a schedule, and cannot be called",
+                None,
+                self._names.place(name),
+            )
+            return None
         if isinstance(info, ServiceInfo):
             operation = next(iter(info.operations), "operation")
             self._findings.report(

@@ -25,6 +25,7 @@ from flowlang.types import (
     OperationInfo,
     ParameterInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
 )
 
@@ -71,6 +72,8 @@ class Declarations:
                 return self._service(declaration, qualified)
             case syntax.Flow():
                 return self._flow(declaration, qualified)
+            case syntax.Schedule():
+                return ScheduleInfo(qualified, declaration)
             case _:
                 assert_never(declaration)
 

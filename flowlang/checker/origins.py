@@ -86,7 +86,7 @@ class Origins:
                     self._root(catch, "caught")
             case syntax.Let(value=value) | syntax.For(values=value) | syntax.Assign(value=value):
                 target = self._birth(statement)
-                if target is None or isinstance(value, syntax.Subflow):
+                if target is None or isinstance(value, syntax.Effect):
                     return
                 for read in self.reads(value):
                     self._feeds.setdefault(read.path.root, []).append(target)
@@ -125,7 +125,7 @@ class Origins:
 
     def _settle_lets(self, body: syntax.Block) -> None:
         for statement in trees.statements(body):
-            if not isinstance(statement, syntax.Let) or isinstance(statement.value, syntax.Subflow):
+            if not isinstance(statement, syntax.Let) or isinstance(statement.value, syntax.Effect):
                 continue
             target = self._variable_of.get(statement)
             suspicion = self.suspicions.get(target) if target is not None else None

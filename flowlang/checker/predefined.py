@@ -29,6 +29,8 @@ ERRORS: Mapping[str, ErrorInfo] = {
         "UnexpectedFlowEnd",
         "UnexpectedMessage",
         "Malformed",
+        "TaskExpired",
+        "FlowFailed",
         "Timeout",
     )
 }

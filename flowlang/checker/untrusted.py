@@ -123,8 +123,8 @@ class Trust:
                 self._receive(statement)
             case syntax.Choice():
                 self._choice(statement)
-            case syntax.EffectStatement(effect=subflow):
-                self._look(subflow)
+            case syntax.EffectStatement(effect=effect):
+                self._look(effect)
             case syntax.Try():
                 self._try(statement)
             case syntax.Throw(error=error):
@@ -138,6 +138,8 @@ class Trust:
                     self._refuse(label, "shown as progress")
             case syntax.Sleep(duration=duration):
                 self._refuse(duration, "used as a time to sleep")
+            case syntax.WaitUntil(time=time):
+                self._refuse(time, "used as a time to wait for")
             case syntax.Log(text=text):
                 self._look(text)
             case syntax.Hold(reason=reason):
@@ -158,13 +160,13 @@ class Trust:
 
     # --- statements -------------------------------------------------------------------------
 
-    def _gets(self, target: Variable | None, value: syntax.Expr | syntax.Subflow) -> None:
+    def _gets(self, target: Variable | None, value: syntax.Expr | syntax.Effect) -> None:
         """A variable has a new value: it is as foreign as that."""
         suspicion = self._origins.suspicions.get(target) if target is not None else None
         if target is None or suspicion is None or suspicion.sources is not None:
             return
         # The value is looked at first: it may be made of the variable's old one.
-        clean = isinstance(value, syntax.Subflow) or self._foreign(value) is None
+        clean = isinstance(value, syntax.Effect) or self._foreign(value) is None
         self._clean.forget([target])
         if clean:
             self._clean.learn([Path(target)])
@@ -177,7 +179,7 @@ class Trust:
         if target is None:
             return
         born = self._origins.born
-        if not isinstance(node.value, syntax.Subflow):
+        if not isinstance(node.value, syntax.Effect):
             for read in self._origins.reads(node.value):
                 if self._is_foreign(read.path) and born[target] < born[self._root(read.path)]:
                     self._report(read, f"kept in `{node.name}`, which lives on after it")
@@ -297,11 +299,13 @@ class Trust:
 
     # --- looking ----------------------------------------------------------------------------
 
-    def _look(self, node: syntax.Expr | syntax.Subflow) -> None:
+    def _look(self, node: syntax.Expr | syntax.Effect) -> None:
         """Refuse foreign data where a call inside wants data that can be trusted."""
         match node:
-            case syntax.Subflow(call=call):
-                self._look(call)
+            case (
+                syntax.Subflow() | syntax.Start() | syntax.Await() | syntax.Ask() | syntax.Pending()
+            ):
+                self._look_at_effect(node)
             case syntax.Unary(operand=operand):
                 self._look(operand)
             case syntax.Binary(operator="and" | "or", left=left, right=right):
@@ -314,6 +318,26 @@ class Trust:
                 for inner in trees.everything(node):
                     if isinstance(inner, syntax.Call):
                         self._look_at_call(inner)
+
+    def _look_at_effect(self, effect: syntax.Effect) -> None:
+        match effect:
+            case syntax.Subflow(call=call):
+                self._look(call)
+            case syntax.Start(call=call, at=at):
+                self._look(call)
+                if at is not None:
+                    self._refuse(at, "used as a time to start")
+            case syntax.Await(value=value):
+                self._refuse(value, "waited for")
+            case syntax.Ask(role=role, question=question, deadline=deadline):
+                self._refuse(role, "used to choose who is asked")
+                self._refuse(question, "shown to people as a question")
+                if deadline is not None:
+                    self._refuse(deadline, "used as a time to wait")
+            case syntax.Pending(effect=inner):
+                self._look_at_effect(inner)
+            case _:
+                assert_never(effect)
 
     def _look_at_call(self, call: syntax.Call) -> None:
         meaning = self._findings.meaning_of.get(call.callee)
@@ -352,10 +376,10 @@ class Trust:
         )
         self._forgive(read)
 
-    def _refuse(self, node: syntax.Expr | syntax.Subflow, use: str) -> None:
+    def _refuse(self, node: syntax.Expr | syntax.Effect, use: str) -> None:
         """Foreign data may not be used like this."""
         self._look(node)
-        read = None if isinstance(node, syntax.Subflow) else self._foreign(node)
+        read = None if isinstance(node, syntax.Effect) else self._foreign(node)
         if read is not None:
             self._report(read, use)
 

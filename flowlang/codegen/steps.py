@@ -258,24 +258,24 @@ class Steps:
                 self._bind(name, call("run.received", Atom(self._scope.named(message))))
             case machine.AwaitSubflow(flow=flow, version=version, name=name):
                 result = call("run.result", Atom(self._scope.flow(flow, version)))
-                first = actions[0] if actions else None
-                if (
-                    isinstance(first, machine.Return)
-                    and name is not None
-                    and first.value == machine.Var(name)
-                ):
-                    self._page.put("return ", call("rt.Return", result))
-                    return ()
-                if name is None:
-                    self._page.put("", result)
-                else:
-                    self._bind(name, result)
+                return self._result(name, result, actions)
+            case machine.AwaitResult(type=kind, name=name):
+                return self._result(
+                    name, call("run.outcome", self._told(kind)), actions, untyped=True
+                )
+            case machine.AwaitResults(type=kind, name=name):
+                return self._result(
+                    name, call("run.outcomes", self._told(kind)), actions, untyped=True
+                )
+            case machine.AwaitAnswer(type=answer, name=name):
+                said = call("run.answer", Atom(self._scope.named(answer)))
+                return self._result(name, said, actions)
             case machine.AwaitEach(type=message, name=name, optional=optional):
                 asked = "run.received_some" if optional else "run.received_each"
                 self._bind(name, call(asked, Atom(self._scope.named(message))))
             case machine.AwaitChoice():
                 pass  # The state's end tells what it brought.
-            case machine.AwaitTime():
+            case machine.AwaitTime() | machine.AwaitMoment():
                 # Whoever runs this flow inside its own may have set a deadline.
                 self._page.line("run.woken()")
             case machine.AwaitCheckpoint() | machine.AwaitOperator():
@@ -283,6 +283,29 @@ class Steps:
             case _:
                 assert_never(wait)
         return actions
+
+    def _result(
+        self,
+        name: str | None,
+        result: Tree,
+        actions: tuple[machine.Action, ...],
+        *,
+        untyped: bool = False,
+    ) -> tuple[machine.Action, ...]:
+        """What somebody else worked out, into its variable, or straight on to who called us."""
+        first = actions[0] if actions else None
+        returned = isinstance(first, machine.Return) and first.value == machine.Var(name or "")
+        if name is not None and returned:
+            self._page.put("return ", call("rt.Return", result))
+            return ()
+        if name is None:
+            self._page.put("", result)
+        else:
+            self._bind(name, result, untyped=untyped)
+        return actions
+
+    def _told(self, kind: types.Type | None) -> Tree:
+        return self._scope.kind(kind or types.NONE, field=True)
 
     # --- actions ----------------------------------------------------------------------------
 
@@ -364,7 +387,8 @@ class Steps:
         if name not in self._read:
             self._only_do(value)
             return
-        self._bind(name, self._values.of(value, self._known))
+        untyped = isinstance(value, machine.Outcome)
+        self._bind(name, self._values.of(value, self._known), untyped=untyped)
 
     def _only_do(self, value: machine.Expr) -> None:
         """Compute a value that nobody wants, if that could fail or does something."""
@@ -376,15 +400,16 @@ class Steps:
         else:
             self._page.value(tree)
 
-    def _bind(self, name: str, tree: Tree) -> None:
-        """Give a variable a value; the first time in the text, its type where Python needs it."""
+    def _bind(self, name: str, tree: Tree, *, untyped: bool = False) -> None:
+        """Give a variable a value; the first time in the text, its type where Python needs it. Of
+        what is `untyped` Python knows nothing by itself."""
         written = words.name(name)
         if name not in self._read:
             self._page.put("", tree)
             return
         kind = self._types[name]
         loose = isinstance(kind, types.OptionalType | types.ListType | types.MapType)
-        if name not in self._bound and (loose or self._bindings[name] > 1):
+        if name not in self._bound and (loose or untyped or self._bindings[name] > 1):
             self._page.declare(written, self._scope.kind(kind), tree)
         else:
             self._page.put(f"{written} = ", tree)
