@@ -218,8 +218,11 @@ class Leave(msgspec.Struct, frozen=True, tag_field="node", tag="leave"):
 
 
 class Progress(msgspec.Struct, frozen=True, tag_field="node", tag="progress"):
+    """`values` are those of a step that has some, by name, in declared order."""
+
     step: str
     label: Expr | None
+    values: tuple[tuple[str, Expr], ...]
     place: Place
 
 
@@ -452,9 +455,12 @@ class Variable(msgspec.Struct, frozen=True):
 
 
 class ProgressStep(msgspec.Struct, frozen=True):
+    """`values` are what a move to the step shows; `label` then has their names in braces."""
+
     name: str
     label: str
     tracks: str | None
+    values: tuple[Variable, ...] = ()
 
 
 class Machine(msgspec.Struct, frozen=True):

@@ -247,16 +247,3 @@ def _outcome(result: asyncio.Task[Any]) -> dict[str, Any]:
         }
 
 
-def plain(value: Any) -> Any:
-    """A value of the language as JSON data: records as objects, bytes as hex, parties as names."""
-    if isinstance(value, Party):
-        return value.name
-    if isinstance(value, msgspec.Struct):
-        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    return msgspec.to_builtins(value)

@@ -156,6 +156,15 @@ class ServiceInfo:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class StepInfo:
+    """A progress step: `parameters` are the values that a move to it shows."""
+
+    name: str
+    parameters: tuple[ParameterInfo, ...]
+    declaration: syntax.ProgressStep
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class FlowInfo:
     """A flow's face: all that others need to call, open or start it."""
 
@@ -164,6 +173,7 @@ class FlowInfo:
     parameters: tuple[ParameterInfo, ...]
     result: Type | None
     responds_to: str | None  # qualified name of the initiator
+    steps: Mapping[str, StepInfo]
     declaration: syntax.Flow
 
 
@@ -190,10 +200,10 @@ class Checked:
     `type_of` has every expression of every flow (after narrowing, the narrowed type; for a call
     without a result, that of `none`) and every default and error text; `variable_of` has every
     `Name` that reads a variable and every statement or catch that binds or assigns one (`Let For
-    Open Receive Assign Catch Responds Parameter`; also an error's parameters, which its text
-    reads); `meaning_of` has every `Name` that names a declaration, and the `Call`s' callees that
+    Open Receive Assign Catch Responds Parameter`; also the parameters of an error and of a step,
+    which its text reads); `meaning_of` has every `Name` that names a declaration, and the `Call`s' callees that
     are attributes (`Desk.propose`) as their `OperationInfo`. `calls` has, for each `Call` of a
-    record, error, function, operation or flow, its arguments in declared order (None: the default).
+    record, error, function, operation or flow and for each `StepTo`, its arguments in declared order (None: the default).
     `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
     `named` has, by qualified name, every record, message and error that a type here can lead to.
     """
@@ -205,7 +215,7 @@ class Checked:
     type_of: Mapping[syntax.Expr, Type]
     variable_of: Mapping[object, Variable]
     meaning_of: Mapping[syntax.Expr, Info | OperationInfo]
-    calls: Mapping[syntax.Call, tuple[syntax.Expr | None, ...]]
+    calls: Mapping[syntax.Call | syntax.StepTo, tuple[syntax.Expr | None, ...]]
     type_refs: Mapping[syntax.TypeRef, Type]
     diagnostics: tuple[Diagnostic, ...]
     named: Mapping[str, RecordInfo | ErrorInfo] = dataclasses.field(default_factory=dict)

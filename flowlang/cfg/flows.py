@@ -55,8 +55,25 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
 
 def _step(step: syntax.ProgressStep, checked: types.Checked) -> machine.ProgressStep:
     tracked = None if step.tracks is None else checked.meaning_of[step.tracks].name
-    label = step.label.value if isinstance(step.label, syntax.Constant) else ""
-    return machine.ProgressStep(step.name, str(label), tracked)
+    values = tuple(
+        machine.Variable(parameter.name, checked.type_refs[parameter.type])
+        for parameter in step.parameters
+    )
+    return machine.ProgressStep(step.name, _label(step.label, checked), tracked, values)
+
+
+def _label(label: syntax.Expr, checked: types.Checked) -> str:
+    """A label with what it shows in braces."""
+    match label:
+        case syntax.Constant(value=str(text)):
+            return text
+        case syntax.Interpolation(parts=parts):
+            return "".join(
+                part if isinstance(part, str) else f"{{{checked.source.text_of(part.span)}}}"
+                for part in parts
+            )
+        case _:
+            raise ValueError("a label is a text")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +124,7 @@ class _Lowering:
         self._variables = variables
         self._expressions = Expressions(checked, project, variables.name_of)
         self._shapes = Shapes()
-        self._actions = Actions(checked, self._expressions, variables, self._shapes)
+        self._actions = Actions(flow, checked, self._expressions, variables, self._shapes)
         self._begun: list[_Draft] = []
         self._count = 0
         self._loops: list[_Loop] = []

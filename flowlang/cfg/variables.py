@@ -31,6 +31,12 @@ class Variables:
         free = stem not in self._all and stem not in self._written
         return self._add(stem if free else self._free(stem), kind)
 
+    def hidden_for(self, variable: types.Variable) -> str:
+        """A variable for a name that is written outside of the flow, always the same one."""
+        if variable not in self._names:
+            self._names[variable] = self.hidden(variable.name, variable.type)
+        return self._names[variable]
+
     def name_of(self, variable: types.Variable) -> str:
         """The name of a variable that is bound already."""
         return self._names[variable]

@@ -42,6 +42,8 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
         elif isinstance(info, ErrorInfo) and info.declaration is not None:
             values.check_text(findings, names, info, info.declaration)
         elif isinstance(info, FlowInfo):
+            for step in info.steps.values():
+                values.check_label(findings, names, step)
             body = Body(findings, names, types, info.declaration, info)
             body.check()
             Control(findings, info.declaration).check()

@@ -23,6 +23,7 @@ from flowlang.types import (
     OperationInfo,
     RecordInfo,
     ServiceInfo,
+    StepInfo,
     Type,
     shown,
 )
@@ -173,7 +174,7 @@ class Calls:
 
     # --- which argument goes where ----------------------------------------------------------
 
-    def slots(self, meaning: Meaning) -> tuple[Slot, ...]:
+    def slots(self, meaning: Meaning | StepInfo) -> tuple[Slot, ...]:
         """The places for arguments, in declared order."""
         match meaning:
             case RecordInfo():
@@ -187,7 +188,7 @@ class Calls:
                     return (Slot("value", INT),)
                 value, by = Slot("value", DECIMAL), Slot("by", DECIMAL)
                 return (value, by, Slot("places", INT), Slot("rounding", None))
-            case ErrorInfo() | FunctionInfo() | OperationInfo() | FlowInfo():
+            case ErrorInfo() | FunctionInfo() | OperationInfo() | FlowInfo() | StepInfo():
                 nodes: Sequence[syntax.Parameter | None] = (
                     meaning.declaration.parameters if meaning.declaration else [None]
                 )
@@ -199,7 +200,7 @@ class Calls:
                 assert_never(meaning)
 
     def arrange(
-        self, call: syntax.Call, called: str, slots: tuple[Slot, ...]
+        self, call: syntax.Call | syntax.StepTo, called: str, slots: tuple[Slot, ...]
     ) -> tuple[syntax.Expr | None, ...]:
         """The arguments in the order of the slots, None where there is none."""
         by_name = {slot.name: slot for slot in slots}

@@ -26,6 +26,7 @@ from flowlang.types import (
     ParameterInfo,
     RecordInfo,
     ServiceInfo,
+    StepInfo,
 )
 
 
@@ -142,7 +143,7 @@ class Declarations:
         return ServiceInfo(qualified, operations, declaration)
 
     def _flow(self, declaration: syntax.Flow, qualified: str) -> FlowInfo:
-        self._check_steps(declaration.steps)
+        steps = self._steps(declaration.steps)
         responds_to = None
         if declaration.responds is not None:
             found = self._names.declared.get(declaration.responds.flow.name)
@@ -153,19 +154,28 @@ class Declarations:
             self._parameters(declaration, "all"),
             self._types.read(declaration.result) if declaration.result else None,
             responds_to,
+            steps,
             declaration,
         )
 
-    def _check_steps(self, steps: Sequence[syntax.ProgressStep]) -> None:
+    def _steps(self, steps: Sequence[syntax.ProgressStep]) -> dict[str, StepInfo]:
+        """The progress steps by name; the first of a name counts."""
         seen: dict[str, Span] = {}
+        found: dict[str, StepInfo] = {}
         for step in steps:
             span = self._findings.name_span(step.name, step.span)
             check_casing(self._findings, "a progress step", step.name, span, words.upper)
             self._refuse_second(step.name, span, seen)
+            found.setdefault(step.name, StepInfo(step.name, self._parameters(step), step))
+        return found
 
     def _parameters(
         self,
-        declaration: syntax.Error | syntax.Function | syntax.Operation | syntax.Flow,
+        declaration: syntax.Error
+        | syntax.Function
+        | syntax.Operation
+        | syntax.Flow
+        | syntax.ProgressStep,
         sessions: Literal["none", "all"] = "none",
     ) -> tuple[ParameterInfo, ...]:
         return tuple(

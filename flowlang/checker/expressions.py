@@ -40,6 +40,7 @@ from flowlang.types import (
     OperationInfo,
     OptionalType,
     RecordInfo,
+    StepInfo,
     Type,
     Unknown,
     shown,
@@ -357,7 +358,7 @@ class Expressions:
             case _:
                 assert_never(meaning)
 
-    def loose(self, node: syntax.Call) -> None:
+    def loose(self, node: syntax.Call | syntax.StepTo) -> None:
         """Look at the arguments of a call that cannot be understood."""
         for argument in node.arguments:
             self.infer(argument.value, UNKNOWN)
@@ -372,10 +373,25 @@ class Expressions:
                 self.expect(value, slot.type, self.calls.note(slot, node.callee))
             elif value is not None:
                 self._rounding(value)
+        self._rest(node)
+        return arranged
+
+    def step_values(self, node: syntax.StepTo, step: StepInfo) -> None:
+        """Check the values that a move to a step shows, and note them in declared order."""
+        slots = self.calls.slots(step)
+        arranged = self.calls.arrange(node, node.name, slots)
+        self._findings.calls[node] = arranged
+        for slot, value in zip(slots, arranged, strict=True):
+            if value is not None and slot.type is not None and slot.declared is not None:
+                note = self._findings.note(f"`{slot.name}` is declared here", slot.declared.span)
+                self.expect(value, slot.type, note)
+        self._rest(node)
+
+    def _rest(self, node: syntax.Call | syntax.StepTo) -> None:
+        """Look at the arguments for which there was no place."""
         for argument in node.arguments:
             if argument.value not in self._findings.type_of:
                 self.infer(argument.value, UNKNOWN)
-        return arranged
 
     def _builtin(self, node: syntax.Call, meaning: Builtin) -> Type:
         arranged = self.arguments(node, meaning)

@@ -36,6 +36,7 @@ from flowlang.types import (
     OperationInfo,
     OptionalType,
     RecordInfo,
+    StepInfo,
     Type,
     Unknown,
     Variable,
@@ -518,7 +519,12 @@ class Body:
         if node.label is not None:
             self._expressions.expect(node.label, TEXT)
         steps = [step.name for step in self._flow.steps]
-        if self._flow.broken or node.name in steps or node.name in map(words.upper, steps):
+        if node.name in self._info.steps:
+            self._values_of_step(node, self._info.steps[node.name])
+            return
+        for argument in node.arguments:
+            self._expressions.infer(argument.value, UNKNOWN)
+        if self._flow.broken or node.name in map(words.upper, steps):
             return
         hint = self._findings.did_you_mean(node.name, steps)
         self._findings.report(
@@ -526,6 +532,23 @@ class Body:
             node.name_span,
             f"this flow has no progress step `{node.name}`",
             hint or f'declare it at the top of the flow, under `steps:`: `{node.name} "…"`',
+        )
+
+    def _values_of_step(self, node: syntax.StepTo, step: StepInfo) -> None:
+        broken = isinstance(step.declaration.label, syntax.Constant) and self._flow.broken
+        if node.label is None or not step.parameters:
+            if broken and not step.parameters:
+                self._expressions.loose(node)  # Its line could not be read.
+            else:
+                self._expressions.step_values(node, step)
+            return
+        names = ", ".join(parameter.name for parameter in step.parameters)
+        self._findings.report(
+            "F385",
+            node.label.span,
+            f"the label of `{node.name}` is made of its values",
+            f"give these: `step {node.name}({names})`",
+            self._findings.note(f"`{node.name}` is declared here", step.declaration.span),
         )
 
     def _call(self, node: syntax.Call) -> None:

@@ -47,6 +47,7 @@ class Trust:
     def __init__(self, findings: Findings, flow: syntax.Flow, info: FlowInfo) -> None:
         self._findings = findings
         self._flow = flow
+        self._info = info
         self._origins = Origins(findings, flow, info)
         self._clean = Facts()
         self._forgiven: set[Path] = set()
@@ -128,9 +129,8 @@ class Trust:
                 self._look(condition)
                 self._look(error)
                 self._mind(condition)
-            case syntax.StepTo(label=label):
-                if label is not None:
-                    self._refuse(label, "shown as progress")
+            case syntax.StepTo():
+                self._step(statement)
             case syntax.Sleep(duration=duration):
                 self._refuse(duration, "used as a time to sleep")
             case syntax.Log(text=text):
@@ -233,6 +233,15 @@ class Trust:
         gap = any(isinstance(one, syntax.Broken) for one in trees.statements(checks))
         known = isinstance(info, RecordInfo) and bool(info.fields)
         return known and not gap and not self._findings.has_mistake(checks)
+
+    def _step(self, node: syntax.StepTo) -> None:
+        if node.label is not None:
+            self._refuse(node.label, "shown as progress")
+        step = self._info.steps.get(node.name)
+        values = self._findings.calls.get(node, ())
+        for parameter, value in zip(step.parameters if step else (), values, strict=False):
+            if value is not None and not parameter.untrusted:
+                self._refuse(value, "shown as progress")
 
     def _named(self, names: frozenset[str]) -> list[Variable]:
         """The variables of these names that are given foreign data somewhere."""

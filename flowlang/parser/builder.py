@@ -411,7 +411,6 @@ class Builder(Waits):
         parameters: tuple[syntax.Parameter, ...] = ()
         if isinstance(parts[1], ParameterList):
             parameters = parts[1].found
-            self._not_yet(parts[1].span, "a step with values")
         label: Token = next(part for part in parts[1:] if isinstance(part, Token))
         tracked = parts[-3].kind == "TRACKS" if isinstance(parts[-3], Token) else False
         tracks = syntax.Name(parts[-2].text, parts[-2].span) if tracked else None

@@ -62,10 +62,12 @@ from flowrt.core.values import (
     Reject,
     SessionState,
     StackFrame,
+    StepWithValues,
     decode,
     decode_message,
     encode,
     error_of,
+    plain,
 )
 
 M = TypeVar("M", bound=Message)
@@ -598,18 +600,31 @@ class StepRun:
             raise Fault("the session has ended, so its peer is not known any more")
         return Party(found.peer)
 
-    def at(self, step: str, label: str | None = None) -> None:
+    def at(
+        self, step: str, label: str | None = None, values: Mapping[str, Any] | None = None
+    ) -> None:
         frames = self._checkpoint.frames
         frame = frames[-1]
         registry = self._world.registry
         index = registry.step_names[frame.flow].index(step)
-        if frame.step == index and label is None:
+        position: int | StepWithValues = index
+        if values is not None:
+            digest = hashlib.blake2b(encode(values), digest_size=8).digest()
+            position = StepWithValues(index, digest)
+        if frame.step == position and (label is None or values is not None):
             return
-        frame.step = index
+        frame.step = position
         text = registry.classes[frame.flow].steps[index].label if label is None else label
-        self._moved(frame.flow, len(frames) - 1, text, None)
+        self._moved(frame.flow, len(frames) - 1, text, None, values)
 
-    def _moved(self, name: str, depth: int, label: str, outcome: str | None) -> None:
+    def _moved(
+        self,
+        name: str,
+        depth: int,
+        label: str,
+        outcome: str | None,
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
         checkpoint = self._checkpoint
         registry = self._world.registry
         event = ProgressEvent(
@@ -619,6 +634,7 @@ class StepRun:
             path_of(checkpoint.frames, registry.step_names),
             writable(label),
             outcome,
+            {} if values is None else plain(values),
         )
         checkpoint.moves += 1
         self._commit.moves.append(event)

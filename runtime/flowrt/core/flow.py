@@ -301,8 +301,10 @@ class Run(typing.Protocol):
         """The party at the other end."""
         ...
 
-    def at(self, step: str, label: str | None = None) -> None:
-        """Move the progress tracker to `step`."""
+    def at(
+        self, step: str, label: str | None = None, values: Mapping[str, Any] | None = None
+    ) -> None:
+        """Move the progress tracker to `step`; `values` are those that the step declares."""
         ...
 
     def log(self, level: str, text: str) -> None:

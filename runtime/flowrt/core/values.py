@@ -171,12 +171,20 @@ class OnSettling(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
 Waiting = OnMessage | OnCommit | OnTime | OnOperator | OnAcceptance | OnSettling
 
 
+class StepWithValues(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A progress step that shows values: a digest tells whether they are still the same."""
+
+    number: int
+    digest: bytes
+
+
 class StackFrame(msgspec.Struct, array_like=True, gc=False):
-    """A flow or subflow under way: its versioned name, its state, its current progress step."""
+    """A flow or subflow under way: its versioned name, its state, its current progress step (-1
+    before the first)."""
 
     flow: str
     state: State
-    step: int = -1
+    step: int | StepWithValues = -1
 
 
 class Checkpoint(msgspec.Struct, array_like=True, gc=False):
@@ -195,7 +203,7 @@ class Checkpoint(msgspec.Struct, array_like=True, gc=False):
 class _RawFrame(msgspec.Struct, array_like=True, gc=False):
     flow: str
     state: msgspec.Raw
-    step: int = -1
+    step: int | StepWithValues = -1
 
 
 class _RawCheckpoint(msgspec.Struct, array_like=True, gc=False):
@@ -247,6 +255,22 @@ def error_of(kind: type[FlowError], fields: object, error_id: str, peer: str | N
     error.error_id = error_id
     error.peer = Party(peer) if peer is not None else None
     return error
+
+
+def plain(value: Any) -> Any:
+    """A value of the language as JSON data: records as objects, bytes as hex, parties as names,
+    decimals, times and durations as text."""
+    if isinstance(value, Party):
+        return value.name
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    return msgspec.to_builtins(value)
 
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic", enc_hook=_unknown_to_msgspec)
