@@ -19,6 +19,7 @@ import msgspec
 from flowrt.core.flow import Flow, FlowError, Party
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import NotRegistrable
+from flowrt.core.values import plain
 from flowrt.node import Node, NotStartable
 from flowrt.services import ServiceMissing
 from flowrt.store import Store, StoreError
@@ -245,5 +246,3 @@ def _outcome(result: asyncio.Task[Any]) -> dict[str, Any]:
                 "peer": peer,
             }
         }
-
-

@@ -201,9 +201,10 @@ class Checked:
     without a result, that of `none`) and every default and error text; `variable_of` has every
     `Name` that reads a variable and every statement or catch that binds or assigns one (`Let For
     Open Receive Assign Catch Responds Parameter`; also the parameters of an error and of a step,
-    which its text reads); `meaning_of` has every `Name` that names a declaration, and the `Call`s' callees that
-    are attributes (`Desk.propose`) as their `OperationInfo`. `calls` has, for each `Call` of a
-    record, error, function, operation or flow and for each `StepTo`, its arguments in declared order (None: the default).
+    which its text reads); `meaning_of` has every `Name` that names a declaration, and the `Call`s'
+    callees that are attributes (`Desk.propose`) as their `OperationInfo`. `calls` has, for each
+    `Call` of a record, error, function, operation or flow and for each `StepTo`, its arguments in
+    declared order (None: the default).
     `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
     `named` has, by qualified name, every record, message and error that a type here can lead to.
     """

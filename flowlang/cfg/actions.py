@@ -128,15 +128,17 @@ class Actions:
         if not isinstance(step.label, syntax.Interpolation):
             values = tuple(zip(names, given, strict=True))
             return [machine.Progress(node.name, label, values, at)]
-        kept = [
-            self._variables.hidden_for(self._checked.variable_of[parameter])
-            for parameter in step.parameters
-        ]
-        first = [
-            machine.Assign(name, value, at) for name, value in zip(kept, given, strict=True)
-        ]
+        found: list[machine.Action] = []
+        kept = []
+        for parameter, value in zip(step.parameters, given, strict=True):
+            variable = self._checked.variable_of[parameter]
+            own = isinstance(value, machine.Var) and self._variables.type_of(value.name)
+            name = value.name if isinstance(value, machine.Var) and own == variable.type else None
+            kept.append(self._variables.stand_in(variable, name))
+            if name is None:
+                found.append(machine.Assign(kept[-1], value, at))
         values = tuple(zip(names, map(machine.Var, kept), strict=True))
-        return [*first, machine.Progress(node.name, expression(step.label), values, at)]
+        return [*found, machine.Progress(node.name, expression(step.label), values, at)]
 
     def _open(self, node: syntax.Open, depth: int, at: machine.Place) -> machine.Open:
         party = self._expressions.of(node.party)

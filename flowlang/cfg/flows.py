@@ -18,6 +18,7 @@ from flowlang.cfg.graph import Block, Cfg, Kind, tidied
 from flowlang.cfg.liveness import with_keeps
 from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, Shape, Shapes, always
 from flowlang.cfg.variables import Variables
+from flowlang.source import Span
 
 BODY = 0
 """The nesting depth of a flow's own statements."""
@@ -69,11 +70,15 @@ def _label(label: syntax.Expr, checked: types.Checked) -> str:
             return text
         case syntax.Interpolation(parts=parts):
             return "".join(
-                part if isinstance(part, str) else f"{{{checked.source.text_of(part.span)}}}"
+                part if isinstance(part, str) else f"{{{_written(part.span, checked)}}}"
                 for part in parts
             )
         case _:
             raise ValueError("a label is a text")
+
+
+def _written(span: Span, checked: types.Checked) -> str:
+    return checked.source.line(span.line)[span.column - 1 : span.end_column - 1]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -333,7 +333,9 @@ class Steps:
         if action.label is not None:
             given.append(("", of(action.label, self._known)))
         if action.values:
-            entries = [(Atom(words.text(name)), of(value, self._known)) for name, value in action.values]
+            entries = [
+                (Atom(words.text(name)), of(value, self._known)) for name, value in action.values
+            ]
             given.append(("values" if action.label is None else "", Dict(tuple(entries))))
         self._page.put("", Call("run.at", tuple(given)))
 

@@ -419,8 +419,9 @@ class Builder(Waits):
             self._mistakes.add(
                 "F146",
                 label.span,
-                "the label of a step is fixed where the step is declared",
-                f'a label that changes is said when the step begins: `step {name.text}: "…"`',
+                "a label shows the values of its step, and this step has none",
+                f"declare them: `{name.text}(x: Int) …`; or say the label when the step begins:"
+                f' `step {name.text}: "…"`',
             )
         span = between(name.span, parts[-2].span)
         return syntax.ProgressStep(name.text, parameters, text, tracks, span)

@@ -33,6 +33,7 @@ from flowrt.core.values import (
     decode_checkpoint,
     decode_frame,
     encode,
+    writable,
 )
 from flowrt.handle import Handle, NodeStopped
 from flowrt.outbox import Outbox, packed_ack, unpack
@@ -355,8 +356,8 @@ class Loop:
         if checkpoint is None:
             return
         commit = engine.admit(checkpoint, job.event, self._world)
-        cause = engine.writable(_text_of(error))[:MAX_CAUSE]
-        trace = engine.writable("".join(traceback.format_exception(error)))[-MAX_TRACE:]
+        cause = writable(_text_of(error))[:MAX_CAUSE]
+        trace = writable("".join(traceback.format_exception(error)))[-MAX_TRACE:]
         self._admitted(flow_id, checkpoint, cause, trace, turn)
         if type(job.event) is Arrival:
             turn.acknowledge(job.event.peer, job.outbox_id)

@@ -68,6 +68,7 @@ from flowrt.core.values import (
     encode,
     error_of,
     plain,
+    writable,
 )
 
 M = TypeVar("M", bound=Message)
@@ -608,14 +609,16 @@ class StepRun:
         registry = self._world.registry
         index = registry.step_names[frame.flow].index(step)
         position: int | StepWithValues = index
+        shown: dict[str, Any] | None = None
         if values is not None:
-            digest = hashlib.blake2b(encode(values), digest_size=8).digest()
+            shown = plain(values)
+            digest = hashlib.blake2b(encode(shown), digest_size=8).digest()
             position = StepWithValues(index, digest)
         if frame.step == position and (label is None or values is not None):
             return
         frame.step = position
         text = registry.classes[frame.flow].steps[index].label if label is None else label
-        self._moved(frame.flow, len(frames) - 1, text, None, values)
+        self._moved(frame.flow, len(frames) - 1, text, None, shown)
 
     def _moved(
         self,
@@ -623,7 +626,7 @@ class StepRun:
         depth: int,
         label: str,
         outcome: str | None,
-        values: Mapping[str, Any] | None = None,
+        values: dict[str, Any] | None = None,
     ) -> None:
         checkpoint = self._checkpoint
         registry = self._world.registry
@@ -634,7 +637,7 @@ class StepRun:
             path_of(checkpoint.frames, registry.step_names),
             writable(label),
             outcome,
-            {} if values is None else plain(values),
+            values or {},
         )
         checkpoint.moves += 1
         self._commit.moves.append(event)
@@ -654,12 +657,6 @@ class StepRun:
 
 END = End()
 _ON_COMMIT = OnCommit()
-
-
-def writable(text: str) -> str:
-    """`text` with lone surrogates, which an author's Python can make, written out: no encoder takes
-    them, and a text that people read is not worth a flow."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _built_in(error: FlowError, error_id: str, session: SessionState | None) -> FlowError:

@@ -29,7 +29,7 @@ class ProgressEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     path: tuple[str, ...]
     label: str
     outcome: str | None = None
-    values: dict[str, Any] = {}  # noqa: RUF012  # msgspec gives each event its own
+    values: dict[str, Any] = {}
 
     @property
     def done(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
@@ -257,9 +258,17 @@ def error_of(kind: type[FlowError], fields: object, error_id: str, peer: str | N
     return error
 
 
+def writable(text: str) -> str:
+    """`text` with lone surrogates, which an author's Python can make, written out: no encoder takes
+    them, and a text that people read is not worth a flow."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def plain(value: Any) -> Any:
     """A value of the language as JSON data: records as objects, bytes as hex, parties as names,
     decimals, times and durations as text."""
+    if isinstance(value, str):
+        return writable(value)
     if isinstance(value, Party):
         return value.name
     if isinstance(value, msgspec.Struct):
