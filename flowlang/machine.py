@@ -127,6 +127,20 @@ class Peer(msgspec.Struct, frozen=True, tag_field="node", tag="peer"):
     session: Expr
 
 
+class About(msgspec.Struct, frozen=True, tag_field="node", tag="about"):
+    """What any error tells of itself: its text, who sent it, the id by which logs know it."""
+
+    value: Expr
+    what: Literal["text", "peer", "id"]
+
+
+class Shared(msgspec.Struct, frozen=True, tag_field="node", tag="shared"):
+    """A field that each of several errors has, of the one that was caught."""
+
+    value: Expr
+    name: str
+
+
 class Size(msgspec.Struct, frozen=True, tag_field="node", tag="size"):
     value: Expr
 
@@ -178,6 +192,8 @@ Expr: TypeAlias = (
     | Text
     | Builtin
     | Peer
+    | About
+    | Shared
     | Size
     | Divide
     | ToDecimal
@@ -465,7 +481,8 @@ class ProgressStep(msgspec.Struct, frozen=True):
 
 class Machine(msgspec.Struct, frozen=True):
     """One flow. `parameters` includes the session of a responder, last. `variables` has the type of
-    every name in it; `block` of a session counts from 0, the flow's own body."""
+    every name in it; `block` of a session counts from 0, the flow's own body. `families` has, for
+    each error of a family that the file knows, its families, the nearest first."""
 
     name: str
     version: int
@@ -478,6 +495,7 @@ class Machine(msgspec.Struct, frozen=True):
     variables: tuple[Variable, ...]
     states: tuple[State, ...]
     place: Place
+    families: dict[str, tuple[str, ...]] = {}
 
     def state(self, name: str) -> State:
         """The state of that name; KeyError if there is none."""
@@ -505,12 +523,13 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Error(msgspec.Struct, frozen=True):
-    """`text` mentions the fields as variables."""
+    """`text` mentions the fields as variables. `family` is the error that it is one of."""
 
     name: str
     fields: tuple[Field, ...]
     text: Expr | None
     place: Place
+    family: str | None = None
 
 
 class Function(msgspec.Struct, frozen=True):

@@ -31,6 +31,12 @@ class Named(msgspec.Struct, frozen=True, tag_field="of", tag="named"):
     name: str
 
 
+class Caught(msgspec.Struct, frozen=True, tag_field="of", tag="caught"):
+    """What a `catch` of several errors takes: one of these."""
+
+    errors: tuple[str, ...]
+
+
 class ListType(msgspec.Struct, frozen=True, tag_field="of", tag="list"):
     item: Type
 
@@ -55,7 +61,7 @@ class Unknown(msgspec.Struct, frozen=True, tag_field="of", tag="unknown"):
     Never reaches a `Machine`."""
 
 
-Type: TypeAlias = Builtin | Named | ListType | MapType | OptionalType | NoneType | Unknown
+Type: TypeAlias = Builtin | Named | Caught | ListType | MapType | OptionalType | NoneType | Unknown
 
 INT = Builtin("Int")
 DECIMAL = Builtin("Decimal")
@@ -83,6 +89,8 @@ def shown(kind: Type) -> str:
             return name
         case Named(name=name):
             return name.rpartition(".")[2]
+        case Caught(errors=errors):
+            return " or ".join(name.rpartition(".")[2] for name in errors)
         case ListType(item=item):
             return f"List[{shown(item)}]"
         case MapType(key=key, value=value):
@@ -124,11 +132,13 @@ class RecordInfo:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ErrorInfo:
-    """A declared or built-in error; a built-in one has no declaration and the field `reason`."""
+    """A declared or built-in error; a built-in one has no declaration and the field `reason`.
+    `families` are the errors behind `is`, its own first, then that one's."""
 
     name: str  # qualified, or the bare name of a built-in one
     parameters: tuple[ParameterInfo, ...]
     declaration: syntax.Error | None
+    families: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

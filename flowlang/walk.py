@@ -24,6 +24,8 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
             | machine.Negate(value=value)
             | machine.Keys(value=value)
             | machine.Size(value=value)
+            | machine.About(value=value)
+            | machine.Shared(value=value)
             | machine.ToDecimal(value=value)
         ):
             return (value,)

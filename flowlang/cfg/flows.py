@@ -51,6 +51,11 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
         variables=variables.all(),
         blocks=with_keeps(blocks, order),
         place=place(checked.source, flow.span),
+        families={
+            name: one.families
+            for name, one in checked.named.items()
+            if isinstance(one, types.ErrorInfo) and one.families
+        },
     )
 
 

@@ -75,6 +75,9 @@ class Calls:
         if name in BUILTIN_CALLS:
             return BUILTIN_CALLS[name]
         info = self._names.scope.get(name) or predefined.ERRORS.get(name)
+        if name == predefined.ANY_ERROR.name:
+            self._names.report_missing(name, callee.span, "error")
+            return None
         if info is None:
             self._report_missing(callee)
             return None

@@ -5,12 +5,13 @@ Reads heads, not bodies: statements, defaults and error texts come later, when a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, assert_never
 
 from flowlang import syntax
 from flowlang.checker import words
 from flowlang.checker.circles import circles, way_round
+from flowlang.checker.families import Families
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names, check_casing
 from flowlang.checker.typerefs import TypeReader
@@ -38,11 +39,14 @@ class Declarations:
         self._names = names
         self._types = types
         self._module = module
+        self._families: Mapping[str, tuple[str, ...]] = {}
 
     def read(self, declarations: Sequence[syntax.Declaration]) -> list[Info]:
         """The infos of all declarations, in order. The first of a name is the one that is known
         by it; what comes second is looked at all the same."""
         first = [self._names.declare(one, self._module) for one in declarations]
+        errors = [one for one in declarations if isinstance(one, syntax.Error)]
+        self._families = Families(self._findings, self._names).read(errors)
         infos = []
         for declaration, known in zip(declarations, first, strict=True):
             info = self._head(declaration)
@@ -62,7 +66,8 @@ class Declarations:
                 return self._record(declaration, qualified)
             case syntax.Error():
                 # The error's text sees its fields, so their names are checked like variables.
-                return ErrorInfo(qualified, self._parameters(declaration), declaration)
+                families = self._families[declaration.name]
+                return ErrorInfo(qualified, self._parameters(declaration), declaration, families)
             case syntax.Function():
                 self._check_names(declaration.parameters, "parameter")
                 parameters = self._parameters(declaration)

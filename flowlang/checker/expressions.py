@@ -6,7 +6,7 @@ its expression becomes Unknown, which fits everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import assert_never
 
@@ -30,6 +30,7 @@ from flowlang.types import (
     SESSION,
     TEXT,
     UNKNOWN,
+    Caught,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
@@ -255,6 +256,8 @@ class Expressions:
         match whole:
             case Named(name=name):
                 return self._names.parts(name)
+            case Caught(errors=errors):
+                return self._shared(errors)
             case ListType() | MapType():
                 return {"size": INT}
             case _ if whole in (TEXT, BYTES):
@@ -266,7 +269,27 @@ class Expressions:
             case _:
                 return {}
 
+    def _shared(self, errors: Sequence[str]) -> Mapping[str, Type]:
+        """What every one of several errors has, of the same type."""
+        first, *others = [self._names.parts(error) for error in errors]
+        return {
+            name: kind
+            for name, kind in first.items()
+            if all(name in other and other[name] == kind for other in others)
+        }
+
     def _report_no_part(self, node: syntax.Attribute, whole: Type, known: list[str]) -> None:
+        if isinstance(whole, Caught) and any(
+            node.name in self._names.parts(error) for error in whole.errors
+        ):
+            self._findings.report(
+                "F409",
+                node.name_span,
+                f"not each of the errors that are caught here has this `{node.name}`",
+                f"it is one of {words.listed([words.short(error) for error in whole.errors], 'or')};"
+                " catch one alone to use its own fields",
+            )
+            return
         hint = self._findings.did_you_mean(node.name, known)
         if not isinstance(whole, Named):
             hint = remedies.ATTRIBUTES.get(node.name) or hint

@@ -14,7 +14,15 @@ from flowlang import syntax
 from flowlang.checker import trees
 from flowlang.checker.facts import Path
 from flowlang.checker.findings import Findings
-from flowlang.types import FlowInfo, FunctionInfo, OperationInfo, Variable
+from flowlang.types import (
+    Caught,
+    ErrorInfo,
+    FlowInfo,
+    FunctionInfo,
+    Named,
+    OperationInfo,
+    Variable,
+)
 
 MAX_PARTS = 32
 """Longer paths, and lets made of more parts than this, are followed as a whole."""
@@ -50,6 +58,7 @@ class Origins:
         self.suspicions: dict[Variable, Suspicion] = {}
         self._variable_of = findings.variable_of
         self._meaning_of = findings.meaning_of
+        self._named = findings.named
         self._aliases: dict[Variable, Path] = {}
         self._feeds: dict[Variable, list[Variable]] = {}
         for node, parameter in zip(flow.parameters, info.parameters, strict=True):
@@ -131,6 +140,21 @@ class Origins:
             settled = not any(path.root.mutable for path in sources)
             if settled and len(sources) <= MAX_PARTS:
                 suspicion.sources = tuple(sorted(sources, key=self._order))
+
+    def is_sender(self, path: Path) -> bool:
+        """Whether it is the party from whom a caught error came, which the transport knows."""
+        if path.parts[:1] != ("peer",) or self.roots.get(path.root) != "caught":
+            return False
+        kinds = path.root.type
+        names = kinds.errors if isinstance(kinds, Caught) else ()
+        names = (kinds.name,) if isinstance(kinds, Named) else names
+        return not any("peer" in self._fields(name) for name in names)
+
+    def _fields(self, error: str) -> frozenset[str]:
+        info = self._named.get(error)
+        if not isinstance(info, ErrorInfo):
+            return frozenset()
+        return frozenset(parameter.name for parameter in info.parameters)
 
     def _order(self, path: Path) -> tuple[int, tuple[str, ...]]:
         return self.born.get(path.root, -1), path.parts

@@ -26,6 +26,7 @@ from flowlang.types import (
     SESSION,
     TEXT,
     UNKNOWN,
+    Caught,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
@@ -325,34 +326,47 @@ class Body:
         meeting.meet()
 
     def _catch(self, node: syntax.Catch, seen: dict[str, syntax.Name]) -> None:
-        found = [self._names.find(error, "error") for error in node.errors]
+        found = [self._names.caught(error) for error in node.errors]
         for name, info in zip(node.errors, found, strict=True):
-            if info is not None and info.name in seen:
-                self._findings.report(
-                    "F408",
-                    name.span,
-                    f"`{name.name}` is caught already, so it never gets here",
-                    "remove one of the two",
-                    self._findings.note("it is caught here", seen[info.name].span),
-                )
             if info is not None:
+                self._refuse_caught(name, info, seen)
                 seen.setdefault(info.name, name)
         self._blocks.enter()
         if node.name is not None and node.name_span is not None:
-            kind: Type = UNKNOWN
-            if len(found) > 1:
-                self._findings.report(
-                    "F409",
-                    node.name_span,
-                    "`as` needs to know which error it names, and this catches several",
-                    "catch one error to use `as`, and give each its own `catch`",
-                )
-            elif found[0] is not None:
-                kind = Named("error", found[0].name)
+            known = [info.name for info in found if info is not None]
+            kind: Type = Named("error", known[0]) if known else UNKNOWN
+            if len(known) < len(found):
+                kind = UNKNOWN
+            elif len(known) > 1:
+                kind = Caught(tuple(dict.fromkeys(known)))
             variable = self._blocks.declare(node.name, node.name_span, kind, "caught")
             self._findings.variable_of[node] = variable
         self._block(node.body)
         self._blocks.leave()
+
+    def _refuse_caught(
+        self, name: syntax.Name, info: ErrorInfo, seen: dict[str, syntax.Name]
+    ) -> None:
+        """Say that an error never gets to a `catch`, where that is so."""
+        takes = (info.name, *info.families, predefined.ANY_ERROR.name)
+        first = next((seen[one] for one in takes if one in seen), None)
+        if first is None:
+            return
+        if first.name == predefined.ANY_ERROR.name != name.name:
+            message, hint = "every error is caught already", f"move it above `{first.name}`"
+        elif first.name == name.name:
+            message, hint = f"`{name.name}` is caught already", "remove one of the two"
+        else:
+            message = f"`{name.name}` is one of `{first.name}`, and these are caught already"
+            hint = f"move it above `{first.name}`, or remove it"
+        self._findings.report(
+            "F408",
+            name.span,
+            f"{message}, so {f'`{name.name}`' if message.startswith('every') else 'it'} never"
+            " gets here",
+            hint,
+            self._findings.note("it is caught here", first.span),
+        )
 
     # --- conversations ----------------------------------------------------------------------
 
@@ -492,6 +506,9 @@ class Body:
         """What is thrown."""
         if isinstance(node, syntax.Name) and node.name not in self._blocks.living:
             declared = self._names.declared.get(node.name)
+            if node.name == predefined.ANY_ERROR.name:
+                self._names.report_missing(node.name, node.span, "error")
+                return
             if node.name in predefined.ERRORS or (declared and declared.kind == "error"):
                 self._findings.report(
                     "F331",
@@ -506,7 +523,7 @@ class Body:
             self._expressions.loose(node)
             return
         kind = self._expressions.infer(node)
-        if isinstance(kind, Unknown) or (isinstance(kind, Named) and kind.kind == "error"):
+        if isinstance(kind, Unknown | Caught) or (isinstance(kind, Named) and kind.kind == "error"):
             return
         self._findings.report(
             "F331",

@@ -364,6 +364,8 @@ class Trust:
             return False
         if not path.parts and self._origins.roots.get(path.root) == "caught":
             return False  # An error as a whole can only be thrown, which it may.
+        if self._origins.is_sender(path):
+            return False
         for length in range(len(path.parts) + 1):
             part = Path(path.root, path.parts[:length])
             if part in self._clean or part in self._forgiven:

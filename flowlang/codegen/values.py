@@ -109,6 +109,15 @@ class Values:
                 return Atom(f"run.{name}")
             case machine.Peer(session=session):
                 return call("run.peer", self.of(session, known))
+            case machine.About(value=value, what="text"):
+                return call("str", self.of(value, known))
+            case machine.About(value=value, what=what):
+                owner, attribute = self.of(value, known), "error_id" if what == "id" else "peer"
+                if isinstance(owner, Atom):
+                    return Atom(f"{owner.text}.{attribute}")
+                return Attribute(owner, attribute)
+            case machine.Shared(value=value, name=name):
+                return call("rt.shared", self.of(value, known), Atom(words.text(words.field(name))))
             case machine.Size(value=value):
                 return call("len", self.of(value, known))
             case machine.Divide(left=left, right=right, places=places, rounding=rounding):
@@ -229,7 +238,9 @@ class Values:
 
 def _is_path(node: machine.Expr) -> bool:
     """Whether it is a variable or a part of one."""
-    while isinstance(node, machine.Get | machine.Some):
+    while isinstance(node, machine.Get | machine.Some | machine.About):
+        if isinstance(node, machine.About) and node.what == "text":
+            return False
         node = node.value
     return isinstance(node, machine.Var)
 
@@ -258,6 +269,8 @@ def is_quiet(node: machine.Expr) -> bool:
             | machine.Not(value=value)
             | machine.Size(value=value)
             | machine.Keys(value=value)
+            | machine.About(value=value)
+            | machine.Shared(value=value)
         ):
             return is_quiet(value)
         case machine.Compare(left=left, right=right) | machine.Logic(left=left, right=right):

@@ -144,7 +144,6 @@ class Builder(Waits):
         family: syntax.Name | None = None
         if isinstance(parts[-2], Token) and parts[-2].kind == "IS":
             family = syntax.Name(parts[-1].text, parts[-1].span)
-            self._not_yet(family.span, "a family of errors")
         span = between(start.span, parts[-1].span)
         return syntax.Error(self._declared(name), name.span, parameters, family, None, span)
 

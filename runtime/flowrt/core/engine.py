@@ -67,6 +67,7 @@ from flowrt.core.values import (
     decode_message,
     encode,
     error_of,
+    families_of,
     plain,
     writable,
 )
@@ -511,17 +512,27 @@ class StepRun:
             return _built_in(SessionRejected(content.reason[:MAX_TEXT]), content.error_id, session)
         if type(content) is not Failure:
             return _built_in(SessionEnded(), "", session)
-        for frame in reversed(self._checkpoint.frames):
-            kind = self._world.registry.classes[frame.flow].errors.get(content.name)
-            if kind is None:
-                continue
+        peer = session.peer if session is not None else None
+        kind = self._known_error(content.name)
+        if kind is not None:
             try:
                 fields = decode(kind.Fields, content.fields)
             except BadBytes:
-                break
-            peer = session.peer if session is not None else None
+                return _built_in(UnexpectedFlowEnd(), content.error_id, session)
             return error_of(kind, fields, content.error_id, peer)
+        for name in content.families:
+            kind = self._known_error(name)
+            if kind is not None and not kind.Fields.__struct_fields__:
+                return error_of(kind, None, content.error_id, peer)
         return _built_in(UnexpectedFlowEnd(), content.error_id, session)
+
+    def _known_error(self, name: str) -> type[FlowError] | None:
+        """The error of that name, as the innermost flow knows it that does."""
+        for frame in reversed(self._checkpoint.frames):
+            kind = self._world.registry.classes[frame.flow].errors.get(name)
+            if kind is not None:
+                return kind
+        return None
 
     # --- what generated code calls ---
 
@@ -669,7 +680,7 @@ def _disclosed(error: FlowError) -> Failure:
     """What a counterparty learns: details travel one hop, and only of declared errors."""
     if error.builtin or error.peer is not None:
         return Failure(UnexpectedFlowEnd.wire, b"", error.error_id)
-    return Failure(error.wire, encode(error.fields()), error.error_id)
+    return Failure(error.wire, encode(error.fields()), error.error_id, families_of(error))
 
 
 def error_from_outcome(outcome: Outcome, errors: Mapping[str, type[FlowError]]) -> FlowError:

@@ -95,6 +95,11 @@ class FlowError(Exception):
         return self.Fields(*[getattr(self, name) for name in names])
 
 
+def shared(error: FlowError, name: str) -> Any:
+    """A field that each of the errors that were caught together has."""
+    return getattr(error, name)
+
+
 class _Reason(Value, frozen=True, array_like=True, gc=False):
     reason: str = ""
 

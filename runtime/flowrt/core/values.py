@@ -61,12 +61,14 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
     """The sender's flow, or the part that owned the session, ended with an error.
 
     `name` and `fields` are those of a declared error thrown there; all other failures are named
-    `UnexpectedFlowEnd` and disclose only their id.
+    `UnexpectedFlowEnd` and disclose only their id. `families` are what the error is one of, the
+    nearest first, for a receiver that does not know it.
     """
 
     name: Name
     fields: bytes
     error_id: ErrorId
+    families: tuple[Name, ...] = ()
 
 
 class Reject(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
@@ -232,7 +234,7 @@ _DECODING = (msgspec.MsgspecError, RecursionError, ValueError)
 def _unknown_to_msgspec(value: object) -> object:
     if isinstance(value, FlowError):
         peer = value.peer.name if value.peer is not None else None
-        return (value.fields(), value.error_id, peer)
+        return (value.fields(), value.error_id, peer, value.wire)
     raise TypeError(f"{type(value).__name__} is not a value of the flow language")
 
 
@@ -240,14 +242,38 @@ class _KeptError(msgspec.Struct, array_like=True):
     fields: msgspec.Raw | list[Any]
     error_id: str
     peer: str | None
+    wire: str = ""
 
 
 def _known_to_us(kind: type, plain: Any) -> object:
     if issubclass(kind, FlowError):
         kept = msgspec.convert(plain, _KeptError)
-        fields = msgspec.convert(kept.fields, kind.Fields)
-        return error_of(kind, fields, kept.error_id, kept.peer)
+        precise = _one_of(kind, kept.wire)
+        fields = msgspec.convert(kept.fields, precise.Fields)
+        return error_of(precise, fields, kept.error_id, kept.peer)
     raise TypeError(f"{kind.__name__} is not a type of the flow language")
+
+
+def _one_of(kind: type[FlowError], wire: str) -> type[FlowError]:
+    """The error of that name which `kind` is or is a family of. These are declared classes, those
+    of modules that were imported; of two alike the latest."""
+    if kind.wire == wire or not wire:
+        return kind
+    waiting = [kind]
+    while waiting:
+        at = waiting.pop()
+        if at.wire == wire:
+            return at
+        waiting += at.__subclasses__()
+    raise ValueError(f"no error {wire} is known here that is a {kind.wire}")
+
+
+def families_of(error: FlowError) -> tuple[str, ...]:
+    """The declared errors that an error is one of, the nearest first."""
+    above = type(error).__mro__[1:]
+    return tuple(
+        [kind.wire for kind in above if issubclass(kind, FlowError) and kind is not FlowError]
+    )
 
 
 def error_of(kind: type[FlowError], fields: object, error_id: str, peer: str | None) -> FlowError:
