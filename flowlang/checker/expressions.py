@@ -282,12 +282,12 @@ class Expressions:
         if isinstance(whole, Caught) and any(
             node.name in self._names.parts(error) for error in whole.errors
         ):
+            names = words.listed([words.short(error) for error in whole.errors], "or")
             self._findings.report(
                 "F409",
                 node.name_span,
                 f"not each of the errors that are caught here has this `{node.name}`",
-                f"it is one of {words.listed([words.short(error) for error in whole.errors], 'or')};"
-                " catch one alone to use its own fields",
+                f"it is one of {names}; catch one alone to use its own fields",
             )
             return
         hint = self._findings.did_you_mean(node.name, known)

@@ -244,7 +244,9 @@ STATEMENTS = {
     "receive x: M? from s:\n        pass": "Receive(x M? s False - [Pass()] - -)",
     "receive x: M from s @name:\n        pass": "Receive(x M s False - [Pass()] - name)",
     "send 1 to s then receive x: M from s unchecked": "Receive(x M s False - - Send(1 s False) -)",
-    "send 1 to s then receive x: M from s:\n        pass": "Receive(x M s False - [Pass()] Send(1 s False) -)",
+    "send 1 to s then receive x: M from s:\n        pass": (
+        "Receive(x M s False - [Pass()] Send(1 s False) -)"
+    ),
     "subflow G(1)": "EffectStatement(Subflow(Call(G [1])))",
     "try:\n        pass\n    catch E, F:\n        pass\n    catch G as e:\n        throw e": (
         "Try([Pass()] [Catch([E F] - [Pass()]) Catch([G] e [Throw(e)])])"
@@ -304,7 +306,8 @@ DECLARATIONS = {
         "Function(f [Parameter(a Int True)] Text? a.b:c)"
     ),
     "service S:\n    read send() -> Int\n    write b(c: Int)": (
-        "Service(S - [Operation(read False send [] Int) Operation(write False b [Parameter(c Int False)] -)])"
+        "Service(S - [Operation(read False send [] Int) "
+        "Operation(write False b [Parameter(c Int False)] -)])"
     ),
     "flow F(a: Int) -> Int:\n    pass": (
         "Flow(F - [Parameter(a Int False)] Int False 1 - [] - - [] [Pass()] False)"

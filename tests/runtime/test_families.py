@@ -8,7 +8,8 @@ from types import ModuleType
 import pytest
 
 from flowrt.core import flow as rt
-from flowrt.core.engine import Commit, StepRun
+from flowrt.core.commit import Commit
+from flowrt.core.step import StepRun
 from flowrt.core.values import Failure
 from tests.runtime.plays import Actor, play
 from tests.runtime.written import ALICE, BOB, Stage, compiled
@@ -126,12 +127,6 @@ def test_any_error_is_thrown_on_as_what_it_is(
     assert thrown.value.peer == BOB
     if name == "Late":
         assert (thrown.value.given, str(thrown.value)) == (550, "2d late")  # type: ignore[attr-defined]
-
-
-def test_an_ended_session_is_any_error_too(shop: ModuleType) -> None:
-    stage = Stage(shop, ALICE, BOB)
-    with pytest.raises(rt.SessionRejected):
-        stage.run(shop.Again_v1, shop=rt.Party("alice "), price=1)
 
 
 def test_a_family_is_a_class_that_its_errors_extend(shop: ModuleType) -> None:

@@ -24,6 +24,7 @@ from flowrt.transport.memory import MemoryNetwork
 ALICE, BOB, CAROL = Party("alice"), Party("bob"), Party("carol")
 START_US = 1_800_000_000_000_000
 MOST_TURNS = 5_000
+MOST_PAUSES = 200
 
 _numbers = itertools.count(1)
 
@@ -107,14 +108,16 @@ class Stage:
 
     def result(self, flow_id: int, party: Party = ALICE) -> Any:
         """Go on until a flow ends, however long that takes; its result, or its error, raised."""
-        while True:
+        for _ in range(MOST_PAUSES):
             self.rest()
             handle = self.nodes[party.name].handle(flow_id)
             if handle.outcome is not None:
                 return handle.result_now()
             patients = [(one.flow_id, one.cause) for one in self.nodes[party.name].hospital()]
             assert not patients, patients
-            assert self.pass_time(), "the flow waits for ever"
+            if not self.pass_time():
+                break
+        raise AssertionError("the flow waits for ever")
 
     def run(self, flow: Any, /, party: Party = ALICE, **arguments: Any) -> Any:
         """Start a flow and go on to its end."""
