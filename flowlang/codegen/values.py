@@ -117,7 +117,9 @@ class Values:
                     return Atom(f"{owner.text}.{attribute}")
                 return Attribute(owner, attribute)
             case machine.Shared(value=value, name=name):
-                return call("rt.shared", self.of(value, known), Atom(words.text(words.field(name))))
+                return Method(
+                    self.of(value, known), "field", (Atom(words.text(words.field(name))),)
+                )
             case machine.Size(value=value):
                 return call("len", self.of(value, known))
             case machine.Divide(left=left, right=right, places=places, rounding=rounding):

@@ -119,10 +119,9 @@ class FlowError(Exception):
         names = self.Fields.__struct_fields__
         return self.Fields(*[getattr(self, name) for name in names])
 
-
-def shared(error: FlowError, name: str) -> Any:
-    """A field that each of the errors that were caught together has."""
-    return getattr(error, name)
+    def field(self, name: str) -> Any:
+        """A field that each of the errors that were caught together has."""
+        return getattr(self, name)
 
 
 class _Reason(Value, frozen=True, array_like=True, gc=False):
@@ -381,10 +380,8 @@ class Run(typing.Protocol):
         """The party at the other end."""
         ...
 
-    def at(
-        self, step: str, label: str | None = None, values: Mapping[str, Any] | None = None
-    ) -> None:
-        """Move the progress tracker to `step`; `values` are those that the step declares."""
+    def at(self, step: str, label: str | None = None, values: Any = None) -> None:
+        """Move the progress tracker to `step`; `values`, by name, are what it declares."""
         ...
 
     def log(self, level: str, text: str) -> None:
