@@ -182,6 +182,7 @@ class FlowInfo:
     version: int
     parameters: tuple[ParameterInfo, ...]
     result: Type | None
+    untrusted_result: bool
     responds_to: str | None  # qualified name of the initiator
     steps: Mapping[str, StepInfo]
     declaration: syntax.Flow

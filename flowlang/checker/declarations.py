@@ -158,6 +158,7 @@ class Declarations:
             declaration.version,
             self._parameters(declaration, "all"),
             self._types.read(declaration.result) if declaration.result else None,
+            declaration.untrusted_result,
             responds_to,
             steps,
             declaration,

@@ -27,7 +27,7 @@ from flowlang.types import (
 MAX_PARTS = 32
 """Longer paths, and lets made of more parts than this, are followed as a whole."""
 
-Origin: TypeAlias = Literal["received", "caught", "parameter"]
+Origin: TypeAlias = Literal["received", "caught", "parameter", "result"]
 
 
 @dataclasses.dataclass
@@ -56,6 +56,7 @@ class Origins:
         self.roots: dict[Variable, Origin] = {}
         self.born: dict[Variable, int] = {}
         self.suspicions: dict[Variable, Suspicion] = {}
+        self.unchecked = False
         self._variable_of = findings.variable_of
         self._meaning_of = findings.meaning_of
         self._named = findings.named
@@ -84,6 +85,8 @@ class Origins:
         return variable
 
     def _statement(self, statement: syntax.Statement) -> None:
+        if isinstance(statement, syntax.Assign | syntax.Return):
+            self.unchecked |= self.is_unchecked(statement.value)
         match statement:
             case syntax.Receive(checks=checks) if checks is not None:
                 self._root(statement, "received")
@@ -93,6 +96,8 @@ class Origins:
             case syntax.Let(value=value) | syntax.For(values=value) | syntax.Assign(value=value):
                 target = self._birth(statement)
                 if target is None or isinstance(value, syntax.Subflow):
+                    if isinstance(statement, syntax.Let) and self.is_unchecked(value):
+                        self._root(statement, "result")
                     return
                 for read in self.reads(value):
                     self._feeds.setdefault(read.path.root, []).append(target)
@@ -140,6 +145,13 @@ class Origins:
             settled = not any(path.root.mutable for path in sources)
             if settled and len(sources) <= MAX_PARTS:
                 suspicion.sources = tuple(sorted(sources, key=self._order))
+
+    def is_unchecked(self, value: object) -> bool:
+        """Whether it runs a flow that gives back what nobody has checked."""
+        if not isinstance(value, syntax.Subflow):
+            return False
+        info = self._meaning_of.get(value.call.callee)
+        return isinstance(info, FlowInfo) and info.untrusted_result
 
     def is_sender(self, path: Path) -> bool:
         """Whether it is the party from whom a caught error came, which the transport knows."""

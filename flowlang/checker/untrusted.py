@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, assert_never
 
 from flowlang import syntax
-from flowlang.checker import trees
+from flowlang.checker import trees, words
 from flowlang.checker.calls import called
 from flowlang.checker.control import not_in_checks
 from flowlang.checker.facts import Facts, Meeting, Path
@@ -58,7 +58,7 @@ class Trust:
 
     def check(self) -> None:
         """The whole flow."""
-        if self._origins.roots:
+        if self._origins.roots or self._origins.unchecked:
             self._find_soiled()
             self._walk()
 
@@ -111,8 +111,11 @@ class Trust:
                 self._clean.undo(start)
                 self._clean.forget(self._named(trees.assigned(body)))
             case syntax.Return(value=value):
-                if value is not None:
+                if value is not None and self._info.untrusted_result:
+                    self._look(value)
+                elif value is not None:
                     self._refuse(value, "returned")
+                    self._refuse_unchecked(value, "returned")
             case syntax.Open(party=party):
                 self._refuse(party, "used to open a session")
             case syntax.Send(value=value):
@@ -154,7 +157,10 @@ class Trust:
         if target is None or suspicion is None or suspicion.sources is not None:
             return
         # The value is looked at first: it may be made of the variable's old one.
-        clean = isinstance(value, syntax.Subflow) or self._foreign(value) is None
+        if isinstance(value, syntax.Subflow):
+            clean = not self._origins.is_unchecked(value)
+        else:
+            clean = self._foreign(value) is None
         self._clean.forget([target])
         if clean:
             self._clean.learn([Path(target)])
@@ -167,6 +173,7 @@ class Trust:
         if target is None:
             return
         born = self._origins.born
+        self._refuse_unchecked(node.value, f"kept in `{node.name}`")
         if not isinstance(node.value, syntax.Subflow):
             for read in self._origins.reads(node.value):
                 if self._is_foreign(read.path) and born[target] < born[self._root(read.path)]:
@@ -317,6 +324,21 @@ class Trust:
         if read is not None:
             self._report(read, use)
 
+    def _refuse_unchecked(self, node: syntax.Expr | syntax.Subflow, use: str) -> None:
+        """What a flow gives back unchecked is taken with `let`, to be checked."""
+        if not isinstance(node, syntax.Subflow) or not self._origins.is_unchecked(node):
+            return
+        name = called(node.call)
+        hint = f"write `let result = subflow {name}(…)`, and check `result` with `require`"
+        if use == "returned" and self._info.result is not None:
+            hint += f"; or promise as little: `-> untrusted {words.said(self._info.result)}`"
+        self._say(
+            "F513",
+            node.span,
+            f"what `{name}` gives back was not checked, so it cannot be {use}",
+            hint,
+        )
+
     def _report(self, read: Read, use: str) -> None:
         text = self._text(read)
         self._say(
@@ -345,6 +367,7 @@ class Trust:
             "received": f"`{name}` is what the other side sent",
             "caught": f"`{name}` was thrown, maybe by another party, and is caught here",
             "parameter": f"`{name}` is declared `untrusted` here",
+            "result": f"`{name}` is what a flow gave back unchecked",
         }[self._origins.roots[root]]
         return self._findings.note(message, root.span)
 

@@ -301,8 +301,6 @@ class Builder(Waits):
         )
 
     def result(self, parts: Parts) -> tuple[syntax.TypeRef, bool]:
-        if len(parts) == 2:
-            self._not_yet(parts[0].span, "an untrusted result")
         return parts[-1], len(parts) == 2
 
     def _variable(self, parameter: syntax.Parameter) -> None:
