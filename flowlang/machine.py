@@ -162,6 +162,20 @@ class Version(msgspec.Struct, frozen=True, tag_field="node", tag="version"):
     session: Expr
 
 
+class About(msgspec.Struct, frozen=True, tag_field="node", tag="about"):
+    """What any error tells of itself: its text, who sent it, the id by which logs know it."""
+
+    value: Expr
+    what: Literal["text", "peer", "id"]
+
+
+class Shared(msgspec.Struct, frozen=True, tag_field="node", tag="shared"):
+    """A field that each of several errors has, of the one that was caught."""
+
+    value: Expr
+    name: str
+
+
 class Size(msgspec.Struct, frozen=True, tag_field="node", tag="size"):
     value: Expr
 
@@ -270,6 +284,8 @@ Expr: TypeAlias = (
     | Sender
     | Peer
     | Version
+    | About
+    | Shared
     | Size
     | Divide
     | ToDecimal
@@ -317,8 +333,11 @@ class Leave(msgspec.Struct, frozen=True, tag_field="node", tag="leave"):
 
 
 class Progress(msgspec.Struct, frozen=True, tag_field="node", tag="progress"):
+    """`values` are those of a step that has some, by name, in declared order."""
+
     step: str
     label: Expr | None
+    values: tuple[tuple[str, Expr], ...]
     place: Place
 
 
@@ -668,14 +687,18 @@ class Variable(msgspec.Struct, frozen=True):
 
 
 class ProgressStep(msgspec.Struct, frozen=True):
+    """`values` are what a move to the step shows; `label` then has their names in braces."""
+
     name: str
     label: str
     tracks: str | None
+    values: tuple[Variable, ...] = ()
 
 
 class Machine(msgspec.Struct, frozen=True):
     """One flow. `parameters` includes the session of a responder, last. `variables` has the type of
-    every name in it; `block` of a session counts from 0, the flow's own body."""
+    every name in it; `block` of a session counts from 0, the flow's own body. `families` has, for
+    each error of a family that the file knows, its families, the nearest first."""
 
     name: str
     version: int
@@ -688,6 +711,7 @@ class Machine(msgspec.Struct, frozen=True):
     variables: tuple[Variable, ...]
     states: tuple[State, ...]
     place: Place
+    families: dict[str, tuple[str, ...]] = {}
 
     def state(self, name: str) -> State:
         """The state of that name; KeyError if there is none."""
@@ -715,12 +739,13 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Error(msgspec.Struct, frozen=True):
-    """`text` mentions the fields as variables."""
+    """`text` mentions the fields as variables. `family` is the error that it is one of."""
 
     name: str
     fields: tuple[Field, ...]
     text: Expr | None
     place: Place
+    family: str | None = None
 
 
 class Function(msgspec.Struct, frozen=True):

@@ -31,6 +31,12 @@ class Named(msgspec.Struct, frozen=True, tag_field="of", tag="named"):
     name: str
 
 
+class Caught(msgspec.Struct, frozen=True, tag_field="of", tag="caught"):
+    """What a `catch` of several errors takes: one of these."""
+
+    errors: tuple[str, ...]
+
+
 class ListType(msgspec.Struct, frozen=True, tag_field="of", tag="list"):
     item: Type
 
@@ -79,6 +85,7 @@ class Unknown(msgspec.Struct, frozen=True, tag_field="of", tag="unknown"):
 Type: TypeAlias = (
     Builtin
     | Named
+    | Caught
     | ListType
     | MapType
     | OptionalType
@@ -115,6 +122,8 @@ def shown(kind: Type) -> str:
             return name
         case Named(name=name):
             return name.rpartition(".")[2]
+        case Caught(errors=errors):
+            return " or ".join(name.rpartition(".")[2] for name in errors)
         case ListType(item=item):
             return f"List[{shown(item)}]"
         case MapType(key=key, value=value):
@@ -164,11 +173,13 @@ class RecordInfo:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ErrorInfo:
-    """A declared or built-in error; a built-in one has no declaration and the field `reason`."""
+    """A declared or built-in error; a built-in one has no declaration and the field `reason`.
+    `families` are the errors behind `is`, its own first, then that one's."""
 
     name: str  # qualified, or the bare name of a built-in one
     parameters: tuple[ParameterInfo, ...]
     declaration: syntax.Error | None
+    families: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -196,6 +207,15 @@ class ServiceInfo:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class StepInfo:
+    """A progress step: `parameters` are the values that a move to it shows."""
+
+    name: str
+    parameters: tuple[ParameterInfo, ...]
+    declaration: syntax.ProgressStep
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class FlowInfo:
     """A flow's face: all that others need to call, open or start it."""
 
@@ -203,7 +223,9 @@ class FlowInfo:
     version: int
     parameters: tuple[ParameterInfo, ...]
     result: Type | None
+    untrusted_result: bool
     responds_to: str | None  # qualified name of the initiator
+    steps: Mapping[str, StepInfo]
     declaration: syntax.Flow
 
 
@@ -236,11 +258,11 @@ class Checked:
     `type_of` has every expression of every flow (after narrowing, the narrowed type; for a call
     without a result, that of `none`) and every default and error text; `variable_of` has every
     `Name` that reads a variable and every statement or catch that binds or assigns one (`Let For
-    Open Receive Assign Catch Responds Parameter`, and the `Bound`s of a case; also an error's
-    parameters, which its text reads); `meaning_of` has every `Name` that names a declaration, and
-    the `Call`s' callees that are attributes (`Desk.propose`) as their `OperationInfo`. `calls` has,
-    for each `Call` of a record, error, function, operation or flow, its arguments in declared order
-    (None: the default).
+    Open Receive Assign Catch Responds Parameter`, and the `Bound`s of a case; also the parameters
+    of an error and of a step, which its text reads); `meaning_of` has every `Name` that names a
+    declaration, and the `Call`s' callees that are attributes (`Desk.propose`) as their
+    `OperationInfo`. `calls` has, for each `Call` of a record, error, function, operation or flow
+    and for each `StepTo`, its arguments in declared order (None: the default).
     `checks_of` has, for each case that names a message and does not take it unchecked, how many of
     its first statements are its block of checks.
     `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
@@ -254,7 +276,7 @@ class Checked:
     type_of: Mapping[syntax.Expr, Type]
     variable_of: Mapping[object, Variable]
     meaning_of: Mapping[syntax.Expr, Info | OperationInfo]
-    calls: Mapping[syntax.Call, tuple[syntax.Expr | None, ...]]
+    calls: Mapping[syntax.Call | syntax.StepTo, tuple[syntax.Expr | None, ...]]
     type_refs: Mapping[syntax.TypeRef, Type]
     checks_of: Mapping[syntax.MessageCase, int]
     diagnostics: tuple[Diagnostic, ...]

@@ -32,6 +32,8 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
             | machine.Negate(value=value)
             | machine.Keys(value=value)
             | machine.Size(value=value)
+            | machine.About(value=value)
+            | machine.Shared(value=value)
             | machine.ToDecimal(value=value)
             | machine.Answered(value=value)
             | machine.Follow(id=value)
@@ -144,7 +146,10 @@ def expressions(action: machine.Action) -> tuple[machine.Expr, ...]:
             return (session, value)
         case machine.Require(condition=condition, error=error):
             return (condition, error)
-        case machine.Progress(label=optional) | machine.Return(value=optional):
+        case machine.Progress(label=label, values=values):
+            shown = tuple(value for _, value in values)
+            return shown if label is None else (*shown, label)
+        case machine.Return(value=optional):
             return () if optional is None else (optional,)
         case machine.If(branches=branches):
             return tuple(condition for condition, _ in branches)

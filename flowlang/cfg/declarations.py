@@ -82,7 +82,8 @@ def _error(info: types.ErrorInfo, expressions: Expressions, source: Source) -> m
         raise ValueError(f"{info.name} is declared by no file")
     text = None if node.text is None else expressions.of(node.text)
     fields = tuple(machine.Field(field.name, field.type) for field in info.parameters)
-    return machine.Error(info.name, fields, text, place(source, node.span))
+    family = info.families[0] if info.families else None
+    return machine.Error(info.name, fields, text, place(source, node.span), family)
 
 
 def _function(info: types.FunctionInfo, source: Source) -> machine.Function:

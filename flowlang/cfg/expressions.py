@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, assert_never
 
 from flowlang import machine, syntax, types
@@ -137,8 +137,15 @@ class Expressions:
             case types.AnswerType():
                 return self._of_answer(value, node)
             case types.Named(name=name):
-                declared = _field_type(self._checked.named, name, node.name)
-                return self._known(machine.Get(value, node.name), declared, self.type_of(node))
+                declared = self._field_type(name, node.name)
+                found = self._part_of(value, name, node.name)
+                return self._known(found, declared, self.type_of(node))
+            case types.Caught(errors=errors):
+                declared = self._field_type(errors[0], node.name)
+                found = self._part_of(value, errors[0], node.name)
+                if isinstance(found, machine.Get):
+                    found = machine.Shared(value, node.name)
+                return self._known(found, declared, self.type_of(node))
             case _:
                 return machine.Get(value, node.name)
 
@@ -150,10 +157,38 @@ class Expressions:
                 return machine.Answered(value, part)
             case name if isinstance(kind, types.AnswerType) and isinstance(kind.value, types.Named):
                 found = machine.Get(machine.Answered(value, "value"), name)
-                declared = _field_type(self._checked.named, kind.value.name, name)
+                declared = self._field_type(kind.value.name, name)
                 return self._known(found, declared, self.type_of(node))
             case name:
                 raise ValueError(f"no answer has {name}")
+
+    def _part_of(self, value: machine.Expr, owner: str, name: str) -> machine.Expr:
+        """A field; where an error has no field of that name, what it tells of itself."""
+        info = self._checked.named.get(owner)
+        fields: Sequence[str] = ()
+        match info:
+            case types.RecordInfo():
+                return machine.Get(value, name)
+            case types.ErrorInfo():
+                fields = [parameter.name for parameter in info.parameters]
+            case None:
+                fields = () if owner == "FlowError" else ("reason",)
+        match name:
+            case "text" | "peer" | "id" as what if name not in fields:
+                return machine.About(value, what)
+            case _:
+                return machine.Get(value, name)
+
+    def _field_type(self, owner: str, name: str) -> types.Type:
+        match self._checked.named.get(owner):
+            case types.RecordInfo(fields=fields):
+                return next(field.type for field in fields if field.name == name)
+            case types.ErrorInfo(parameters=parameters):
+                declared = next((field.type for field in parameters if field.name == name), None)
+            case None:  # One of the built-in errors.
+                declared = None
+        peer: types.Type = types.OptionalType(types.PARTY)
+        return declared or (peer if name == "peer" else types.TEXT)
 
     def _known(self, found: machine.Expr, declared: types.Type, here: types.Type) -> machine.Expr:
         """`found`, marked where tests have shown that an optional value is there."""
@@ -278,18 +313,6 @@ def name_of_type(kind: types.Type) -> str:
             return "List"
         case _:
             raise ValueError(f"nothing is computed with {types.shown(kind)}")
-
-
-def _field_type(
-    named: Mapping[str, types.RecordInfo | types.ErrorInfo], owner: str, name: str
-) -> types.Type:
-    match named.get(owner):
-        case types.RecordInfo(fields=fields):
-            return next(field.type for field in fields if field.name == name)
-        case types.ErrorInfo(parameters=parameters):
-            return next(field.type for field in parameters if field.name == name)
-        case None:  # One of the built-in errors, whose fields are all there.
-            return types.TEXT
 
 
 def _compared(

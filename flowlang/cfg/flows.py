@@ -21,6 +21,7 @@ from flowlang.cfg.graph import Block, Cfg, Kind, tidied
 from flowlang.cfg.liveness import with_keeps
 from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, Shape, Shapes, always
 from flowlang.cfg.variables import Variables
+from flowlang.source import Span
 
 _Awaited: TypeAlias = (
     machine.AwaitSubflow | machine.AwaitResult | machine.AwaitResults | machine.AwaitAnswer
@@ -57,13 +58,39 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
         variables=variables.all(),
         blocks=with_keeps(blocks, order),
         place=place(checked.source, flow.span),
+        families={
+            name: one.families
+            for name, one in checked.named.items()
+            if isinstance(one, types.ErrorInfo) and one.families
+        },
     )
 
 
 def _step(step: syntax.ProgressStep, checked: types.Checked) -> machine.ProgressStep:
     tracked = None if step.tracks is None else checked.meaning_of[step.tracks].name
-    label = step.label.value if isinstance(step.label, syntax.Constant) else ""
-    return machine.ProgressStep(step.name, str(label), tracked)
+    values = tuple(
+        machine.Variable(parameter.name, checked.type_refs[parameter.type])
+        for parameter in step.parameters
+    )
+    return machine.ProgressStep(step.name, _label(step.label, checked), tracked, values)
+
+
+def _label(label: syntax.Expr, checked: types.Checked) -> str:
+    """A label with what it shows in braces."""
+    match label:
+        case syntax.Constant(value=str(text)):
+            return text
+        case syntax.Interpolation(parts=parts):
+            return "".join(
+                part if isinstance(part, str) else f"{{{_written(part.span, checked)}}}"
+                for part in parts
+            )
+        case _:
+            raise ValueError("a label is a text")
+
+
+def _written(span: Span, checked: types.Checked) -> str:
+    return checked.source.line(span.line)[span.column - 1 : span.end_column - 1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +143,7 @@ class _Lowering:
         self._variables = variables
         self._expressions = Expressions(checked, project, variables.name_of)
         self._shapes = Shapes()
-        self._actions = Actions(checked, self._expressions, variables, self._shapes)
+        self._actions = Actions(flow, checked, self._expressions, variables, self._shapes)
         self._begun: list[_Draft] = []
         self._count = 0
         self._loops: list[_Loop] = []

@@ -60,6 +60,7 @@ def machine_of(cfg: Cfg) -> Machine:
         variables=cfg.variables,
         states=tuple(states),
         place=cfg.place,
+        families=cfg.families,
     )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flowlang import syntax
-from flowlang.checker.closing import Closing
 from flowlang.checker import conversations, schedules, values
+from flowlang.checker.closing import Closing
 from flowlang.checker.control import Control
 from flowlang.checker.declarations import Declarations
 from flowlang.checker.findings import Findings
@@ -45,6 +45,8 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
         elif isinstance(info, ErrorInfo) and info.declaration is not None:
             values.check_text(findings, names, info, info.declaration)
         elif isinstance(info, FlowInfo):
+            for step in info.steps.values():
+                values.check_label(findings, names, step)
             body = Body(findings, names, types, info.declaration, info)
             body.check()
             Control(findings, info.declaration).check()

@@ -24,6 +24,7 @@ from flowlang.types import (
     RecordInfo,
     ScheduleInfo,
     ServiceInfo,
+    StepInfo,
     Type,
     shown,
 )
@@ -75,6 +76,9 @@ class Calls:
         if name in BUILTIN_CALLS:
             return BUILTIN_CALLS[name]
         info = self._names.scope.get(name) or predefined.ERRORS.get(name)
+        if name == predefined.ANY_ERROR.name:
+            self._names.report_missing(name, callee.span, "error")
+            return None
         if info is None:
             self._report_missing(callee)
             return None
@@ -183,7 +187,7 @@ class Calls:
 
     # --- which argument goes where ----------------------------------------------------------
 
-    def slots(self, meaning: Meaning) -> tuple[Slot, ...]:
+    def slots(self, meaning: Meaning | StepInfo) -> tuple[Slot, ...]:
         """The places for arguments, in declared order."""
         match meaning:
             case RecordInfo():
@@ -197,7 +201,7 @@ class Calls:
                     return (Slot("value", INT),)
                 value, by = Slot("value", DECIMAL), Slot("by", DECIMAL)
                 return (value, by, Slot("places", INT), Slot("rounding", None))
-            case ErrorInfo() | FunctionInfo() | OperationInfo() | FlowInfo():
+            case ErrorInfo() | FunctionInfo() | OperationInfo() | FlowInfo() | StepInfo():
                 nodes: Sequence[syntax.Parameter | None] = (
                     meaning.declaration.parameters if meaning.declaration else [None]
                 )
@@ -209,7 +213,7 @@ class Calls:
                 assert_never(meaning)
 
     def arrange(
-        self, call: syntax.Call, called: str, slots: tuple[Slot, ...]
+        self, call: syntax.Call | syntax.StepTo, called: str, slots: tuple[Slot, ...]
     ) -> tuple[syntax.Expr | None, ...]:
         """The arguments in the order of the slots, None where there is none."""
         by_name = {slot.name: slot for slot in slots}

@@ -6,7 +6,7 @@ its expression becomes Unknown, which fits everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import assert_never
 
@@ -32,6 +32,7 @@ from flowlang.types import (
     TIMESTAMP,
     UNKNOWN,
     AnswerType,
+    Caught,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
@@ -43,6 +44,7 @@ from flowlang.types import (
     OptionalType,
     PendingType,
     RecordInfo,
+    StepInfo,
     Type,
     Unknown,
     shown,
@@ -278,6 +280,8 @@ class Expressions:
                 return self._names.parts(name)
             case AnswerType(value=value):
                 return {**self._parts(value), "value": value, "by": TEXT, "at": TIMESTAMP}
+            case Caught(errors=errors):
+                return self._shared(errors)
             case ListType() | MapType():
                 return {"size": INT}
             case _ if whole in (TEXT, BYTES):
@@ -289,7 +293,27 @@ class Expressions:
             case _:
                 return {}
 
+    def _shared(self, errors: Sequence[str]) -> Mapping[str, Type]:
+        """What every one of several errors has, of the same type."""
+        first, *others = [self._names.parts(error) for error in errors]
+        return {
+            name: kind
+            for name, kind in first.items()
+            if all(name in other and other[name] == kind for other in others)
+        }
+
     def _report_no_part(self, node: syntax.Attribute, whole: Type, known: list[str]) -> None:
+        if isinstance(whole, Caught) and any(
+            node.name in self._names.parts(error) for error in whole.errors
+        ):
+            names = words.listed([words.short(error) for error in whole.errors], "or")
+            self._findings.report(
+                "F409",
+                node.name_span,
+                f"not each of the errors that are caught here has this `{node.name}`",
+                f"it is one of {names}; catch one alone to use its own fields",
+            )
+            return
         hint = self._findings.did_you_mean(node.name, known)
         if not isinstance(whole, Named):
             hint = remedies.ATTRIBUTES.get(node.name) or hint
@@ -394,7 +418,7 @@ class Expressions:
             f"write `await {text}` on a line of its own, or right of `let x =`",
         )
 
-    def loose(self, node: syntax.Call) -> None:
+    def loose(self, node: syntax.Call | syntax.StepTo) -> None:
         """Look at the arguments of a call that cannot be understood."""
         for argument in node.arguments:
             self.infer(argument.value, UNKNOWN)
@@ -409,10 +433,25 @@ class Expressions:
                 self.expect(value, slot.type, self.calls.note(slot, node.callee))
             elif value is not None:
                 self._rounding(value)
+        self._rest(node)
+        return arranged
+
+    def step_values(self, node: syntax.StepTo, step: StepInfo) -> None:
+        """Check the values that a move to a step shows, and note them in declared order."""
+        slots = self.calls.slots(step)
+        arranged = self.calls.arrange(node, node.name, slots)
+        self._findings.calls[node] = arranged
+        for slot, value in zip(slots, arranged, strict=True):
+            if value is not None and slot.type is not None and slot.declared is not None:
+                note = self._findings.note(f"`{slot.name}` is declared here", slot.declared.span)
+                self.expect(value, slot.type, note)
+        self._rest(node)
+
+    def _rest(self, node: syntax.Call | syntax.StepTo) -> None:
+        """Look at the arguments for which there was no place."""
         for argument in node.arguments:
             if argument.value not in self._findings.type_of:
                 self.infer(argument.value, UNKNOWN)
-        return arranged
 
     def _builtin(self, node: syntax.Call, meaning: Builtin) -> Type:
         arranged = self.arguments(node, meaning)

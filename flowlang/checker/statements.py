@@ -27,6 +27,7 @@ from flowlang.types import (
     TEXT,
     TIMESTAMP,
     UNKNOWN,
+    Caught,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
@@ -37,6 +38,7 @@ from flowlang.types import (
     OperationInfo,
     OptionalType,
     RecordInfo,
+    StepInfo,
     Type,
     Unknown,
     Variable,
@@ -354,34 +356,47 @@ class Body:
         meeting.meet()
 
     def _catch(self, node: syntax.Catch, seen: dict[str, syntax.Name]) -> None:
-        found = [self._names.find(error, "error") for error in node.errors]
+        found = [self._names.caught(error) for error in node.errors]
         for name, info in zip(node.errors, found, strict=True):
-            if info is not None and info.name in seen:
-                self._findings.report(
-                    "F408",
-                    name.span,
-                    f"`{name.name}` is caught already, so it never gets here",
-                    "remove one of the two",
-                    self._findings.note("it is caught here", seen[info.name].span),
-                )
             if info is not None:
+                self._refuse_caught(name, info, seen)
                 seen.setdefault(info.name, name)
         self._blocks.enter()
         if node.name is not None and node.name_span is not None:
-            kind: Type = UNKNOWN
-            if len(found) > 1:
-                self._findings.report(
-                    "F409",
-                    node.name_span,
-                    "`as` needs to know which error it names, and this catches several",
-                    "catch one error to use `as`, and give each its own `catch`",
-                )
-            elif found[0] is not None:
-                kind = Named("error", found[0].name)
+            known = [info.name for info in found if info is not None]
+            kind: Type = Named("error", known[0]) if known else UNKNOWN
+            if len(known) < len(found):
+                kind = UNKNOWN
+            elif len(known) > 1:
+                kind = Caught(tuple(dict.fromkeys(known)))
             variable = self._blocks.declare(node.name, node.name_span, kind, "caught")
             self._findings.variable_of[node] = variable
         self._block(node.body)
         self._blocks.leave()
+
+    def _refuse_caught(
+        self, name: syntax.Name, info: ErrorInfo, seen: dict[str, syntax.Name]
+    ) -> None:
+        """Say that an error never gets to a `catch`, where that is so."""
+        takes = (info.name, *info.families, predefined.ANY_ERROR.name)
+        first = next((seen[one] for one in takes if one in seen), None)
+        if first is None:
+            return
+        if first.name == predefined.ANY_ERROR.name != name.name:
+            message, hint = "every error is caught already", f"move it above `{first.name}`"
+        elif first.name == name.name:
+            message, hint = f"`{name.name}` is caught already", "remove one of the two"
+        else:
+            message = f"`{name.name}` is one of `{first.name}`, and these are caught already"
+            hint = f"move it above `{first.name}`, or remove it"
+        self._findings.report(
+            "F408",
+            name.span,
+            f"{message}, so {f'`{name.name}`' if message.startswith('every') else 'it'} never"
+            " gets here",
+            hint,
+            self._findings.note("it is caught here", first.span),
+        )
 
     def _within(self, node: syntax.Within) -> None:
         self._expressions.expect(node.duration, DURATION)
@@ -435,6 +450,9 @@ class Body:
         """What is thrown."""
         if isinstance(node, syntax.Name) and node.name not in self._blocks.living:
             declared = self._names.declared.get(node.name)
+            if node.name == predefined.ANY_ERROR.name:
+                self._names.report_missing(node.name, node.span, "error")
+                return
             if node.name in predefined.ERRORS or (declared and declared.kind == "error"):
                 self._findings.report(
                     "F331",
@@ -449,7 +467,7 @@ class Body:
             self._expressions.loose(node)
             return
         kind = self._expressions.infer(node)
-        if isinstance(kind, Unknown) or (isinstance(kind, Named) and kind.kind == "error"):
+        if isinstance(kind, Unknown | Caught) or (isinstance(kind, Named) and kind.kind == "error"):
             return
         self._findings.report(
             "F331",
@@ -462,7 +480,12 @@ class Body:
         if node.label is not None:
             self._expressions.expect(node.label, TEXT)
         steps = [step.name for step in self._flow.steps]
-        if self._flow.broken or node.name in steps or node.name in map(words.upper, steps):
+        if node.name in self._info.steps:
+            self._values_of_step(node, self._info.steps[node.name])
+            return
+        for argument in node.arguments:
+            self._expressions.infer(argument.value, UNKNOWN)
+        if self._flow.broken or node.name in map(words.upper, steps):
             return
         hint = self._findings.did_you_mean(node.name, steps)
         self._findings.report(
@@ -470,6 +493,23 @@ class Body:
             node.name_span,
             f"this flow has no progress step `{node.name}`",
             hint or f'declare it at the top of the flow, under `steps:`: `{node.name} "…"`',
+        )
+
+    def _values_of_step(self, node: syntax.StepTo, step: StepInfo) -> None:
+        broken = isinstance(step.declaration.label, syntax.Constant) and self._flow.broken
+        if node.label is None or not step.parameters:
+            if broken and not step.parameters:
+                self._expressions.loose(node)  # Its line could not be read.
+            else:
+                self._expressions.step_values(node, step)
+            return
+        names = ", ".join(parameter.name for parameter in step.parameters)
+        self._findings.report(
+            "F385",
+            node.label.span,
+            f"the label of `{node.name}` is made of its values",
+            f"give these: `step {node.name}({names})`",
+            self._findings.note(f"`{node.name}` is declared here", step.declaration.span),
         )
 
     def _call(self, node: syntax.Call) -> None:

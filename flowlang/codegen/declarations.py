@@ -31,7 +31,7 @@ def blocks(module: machine.Module, scope: Scope) -> list[Block]:
     """All declarations, in an order in which Python can read them."""
     made = _Made(module, scope)
     found = [made.record(record) for record in module.records]
-    found += [made.error(error) for error in module.errors]
+    found += [made.error(error) for error in _families_first(module.errors)]
     found += [made.function(function) for function in module.functions]
     found += [made.service(service) for service in module.services]
     if module.machines:
@@ -112,7 +112,7 @@ class _Made:
             page.line(f"self.{written} = {written}")
         self._say(page, error)
         shown = {
-            "header": _class_header(0, name, "rt.FlowError", ()),
+            "header": _class_header(0, name, self._base(error), ()),
             "doc": _doc(4, _said(error)),
             "wire": "\n".join(_assigned(4, "wire", Atom(words.text(error.name)))),
             "fields": self._fields(8, error.fields),
@@ -125,12 +125,16 @@ class _Made:
     def _say(self, page: Page, error: machine.Error) -> None:
         """The text for people; if it cannot be computed, the error is still the same error."""
         text: Tree = Atom(words.text(short(error.name)))
+        # Not by way of a family, which has a text of its own.
+        init, given = "super().__init__", []
+        if error.family is not None:
+            init, given = "rt.FlowError.__init__", [Atom("self")]
         if error.text is None:
-            page.put("", call("super().__init__", text))
+            page.put("", call(init, *given, text))
             return
         said = Values(self._scope, words.field).of(error.text)
         if not may_fault([error.text]):
-            page.put("", call("super().__init__", said))
+            page.put("", call(init, *given, said))
             return
         page.open("try:")
         page.put("_text = ", said)
@@ -138,7 +142,10 @@ class _Made:
         page.open("except rt.Fault:")
         page.put("_text = ", text)
         page.close()
-        page.put("", call("super().__init__", Atom("_text")))
+        page.put("", call(init, *given, Atom("_text")))
+
+    def _base(self, error: machine.Error) -> str:
+        return "rt.FlowError" if error.family is None else self._scope.named(error.family)
 
     def table(self) -> list[Block]:
         """The errors that flows of this module can name, for the engine to find them by."""
@@ -347,6 +354,20 @@ class _Made:
             "place": "\n".join(put.lines),
             "fields": page.lines,
         }
+
+
+def _families_first(errors: Sequence[machine.Error]) -> list[machine.Error]:
+    """The errors in an order in which Python can make classes of them."""
+    by_name = {error.name: error for error in errors}
+    found: dict[str, machine.Error] = {}
+    for error in errors:
+        way: list[machine.Error] = []
+        at: machine.Error | None = error
+        while at is not None and at.name not in found:
+            way.append(at)
+            at = by_name.get(at.family or "")
+        found.update({one.name: one for one in reversed(way)})
+    return list(found.values())
 
 
 # --- forms --------------------------------------------------------------------------------------

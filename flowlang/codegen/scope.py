@@ -110,6 +110,8 @@ class Scope:
                 return Atom(written)
             case types.Named(name=name):
                 return Atom(self.named(name))
+            case types.Caught():
+                return Atom("rt.FlowError")
             case types.ListType(item=item):
                 return subscript("tuple", self.kind(item, field=field), Atom("..."))
             case types.MapType(key=key, value=value):

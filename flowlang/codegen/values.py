@@ -121,6 +121,17 @@ class Values:
                 return call("run.peer", self.of(session, known))
             case machine.Version(session=session):
                 return call("run.version", self.of(session, known))
+            case machine.About(value=value, what="text"):
+                return call("str", self.of(value, known))
+            case machine.About(value=value, what=what):
+                owner, attribute = self.of(value, known), "error_id" if what == "id" else "peer"
+                if isinstance(owner, Atom):
+                    return Atom(f"{owner.text}.{attribute}")
+                return Attribute(owner, attribute)
+            case machine.Shared(value=value, name=name):
+                return Method(
+                    self.of(value, known), "field", (Atom(words.text(words.field(name))),)
+                )
             case machine.Size(value=value):
                 return call("len", self.of(value, known))
             case machine.Divide(left=left, right=right, places=places, rounding=rounding):
@@ -283,7 +294,9 @@ def _with(head: str, given: tuple[Tree, ...], name: str, value: Tree | None) -> 
 
 def _is_path(node: machine.Expr) -> bool:
     """Whether it is a variable or a part of one."""
-    while isinstance(node, machine.Get | machine.Some | machine.Answered):
+    while isinstance(node, machine.Get | machine.Some | machine.About | machine.Answered):
+        if isinstance(node, machine.About) and node.what == "text":
+            return False
         node = node.value
     return isinstance(node, machine.Var)
 
@@ -313,6 +326,8 @@ def is_quiet(node: machine.Expr) -> bool:
             | machine.Size(value=value)
             | machine.Keys(value=value)
             | machine.Answered(value=value)
+            | machine.About(value=value)
+            | machine.Shared(value=value)
         ):
             return is_quiet(value)
         case machine.Compare(left=left, right=right) | machine.Logic(left=left, right=right):

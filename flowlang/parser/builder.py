@@ -144,7 +144,6 @@ class Builder(Waits):
         family: syntax.Name | None = None
         if isinstance(parts[-2], Token) and parts[-2].kind == "IS":
             family = syntax.Name(parts[-1].text, parts[-1].span)
-            self._not_yet(family.span, "a family of errors")
         span = between(start.span, parts[-1].span)
         return syntax.Error(self._declared(name), name.span, parameters, family, None, span)
 
@@ -304,8 +303,6 @@ class Builder(Waits):
         )
 
     def result(self, parts: Parts) -> tuple[syntax.TypeRef, bool]:
-        if len(parts) == 2:
-            self._not_yet(parts[0].span, "an untrusted result")
         return parts[-1], len(parts) == 2
 
     def _variable(self, parameter: syntax.Parameter) -> None:
@@ -413,7 +410,6 @@ class Builder(Waits):
         parameters: tuple[syntax.Parameter, ...] = ()
         if isinstance(parts[1], ParameterList):
             parameters = parts[1].found
-            self._not_yet(parts[1].span, "a step with values")
         label: Token = next(part for part in parts[1:] if isinstance(part, Token))
         tracked = parts[-3].kind == "TRACKS" if isinstance(parts[-3], Token) else False
         tracks = syntax.Name(parts[-2].text, parts[-2].span) if tracked else None
@@ -422,8 +418,9 @@ class Builder(Waits):
             self._mistakes.add(
                 "F146",
                 label.span,
-                "the label of a step is fixed where the step is declared",
-                f'a label that changes is said when the step begins: `step {name.text}: "…"`',
+                "a label shows the values of its step, and this step has none",
+                f"declare them: `{name.text}(x: Int) …`; or say the label when the step begins:"
+                f' `step {name.text}: "…"`',
             )
         span = between(name.span, parts[-2].span)
         return syntax.ProgressStep(name.text, parameters, text, tracks, span)

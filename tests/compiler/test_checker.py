@@ -2202,8 +2202,9 @@ COMPLAINTS = {
                 throw e
             catch Late:
                 pass
-            catch SessionEnded, SessionRejected as f:
-                pass
+            catch SessionEnded, SessionRejected, Missing as f:
+                log info "{f.text} {f.reason}"
+        error Missing(what: Text)
         """,
         """
         error[F408]: `Refused` is caught already, so it never gets here
@@ -2230,12 +2231,12 @@ COMPLAINTS = {
            |           ^^^^
          help: remove one of the two
 
-        error[F409]: `as` needs to know which error it names, and this catches several
-          --> trade.flow:12:44
+        error[F409]: not each of the errors that are caught here has this `reason`
+          --> trade.flow:13:31
             |
-         12 |     catch SessionEnded, SessionRejected as f:
-            |                                            ^
-         help: catch one error to use `as`, and give each its own `catch`
+         13 |         log info "{f.text} {f.reason}"
+            |                               ^^^^^^
+         help: it is one of `SessionEnded`, `SessionRejected` or `Missing`; catch one alone to use its own fields
         """,
     ),
     "F410 what a step tracks": (

@@ -120,6 +120,10 @@ class FlowError(Exception):
         names = self.Fields.__struct_fields__
         return self.Fields(*[getattr(self, name) for name in names])
 
+    def field(self, name: str) -> Any:
+        """A field that each of the errors that were caught together has."""
+        return getattr(self, name)
+
 
 class _Reason(Value, frozen=True, array_like=True, gc=False):
     reason: str = ""
@@ -377,8 +381,8 @@ class Run(typing.Protocol):
         """The party at the other end."""
         ...
 
-    def at(self, step: str, label: str | None = None) -> None:
-        """Move the progress tracker to `step`."""
+    def at(self, step: str, label: str | None = None, values: Any = None) -> None:
+        """Move the progress tracker to `step`; `values`, by name, are what it declares."""
         ...
 
     def log(self, level: str, text: str) -> None:
