@@ -317,10 +317,27 @@ def _may_write(path: Path, below: Path | None) -> None:
         )
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace_text(path: Path, text: str) -> None:
+    """Write a file that an author owns anew, whole or not at all; it keeps its permissions, and a
+    link stays one.
+
+    Raises:
+        FileTrouble: it cannot be written.
+    """
+    target = path.resolve()
+    try:
+        mode = target.stat().st_mode
+        _replace(target, text.encode(), mode & 0o777)
+    except OSError as error:
+        message = f"cannot write here: {error.strerror or error}"
+        raise FileTrouble("F706", shown(path), message) from None
+
+
+def _replace(path: Path, data: bytes, mode: int = 0o600) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
+    os.chmod(name, mode)
     os.replace(name, path)
 
 

@@ -11,13 +11,23 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flowlang import __version__
+from flowlang.cli.fmt import fmt
+from flowlang.cli.printing import (
+    JSON,
+    PATHS,
+    colored,
+    print_diagnostics,
+    print_json,
+    sources_of,
+    summary,
+)
 from flowlang.diagnostics import Diagnostic, as_data, as_text, closest, from_data
 from flowlang.project import (
     Cache,
@@ -32,12 +42,6 @@ from flowlang.source import START, Source
 
 if TYPE_CHECKING:
     from flowlang.compiler import Compilation
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print data instead of text.")
-_SHOWN = 100
-"""Problems that are printed as text; nobody reads more of them at once."""
-
-_PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
 class _Suggesting(click.Group):
@@ -61,6 +65,9 @@ def commands() -> None:
     """Check, compile and try out flows: business conversations written as sequential text."""
 
 
+commands.add_command(fmt)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of `flowc`. Never shows a traceback for a user's mistake."""
     try:
@@ -77,29 +84,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(70)
 
 
-def _colored() -> bool:
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def _print_json(data: object) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
-
-
 def _print_trouble(trouble: FileTrouble) -> None:
     place = Diagnostic(trouble.code, trouble.message, trouble.path, START, trouble.hint)
-    click.echo(as_text(place, {}, color=_colored()), nl=False, color=_colored())
+    click.echo(as_text(place, {}, color=colored()), nl=False, color=colored())
 
 
 # --- check ------------------------------------------------------------------------------------
 
 
 @commands.command()
-@_PATHS
-@_JSON
+@PATHS
+@JSON
 @click.option("--no-cache", is_flag=True, help="Check again even if nothing has changed.")
 def check(paths: tuple[Path, ...], as_json: bool, no_cache: bool) -> None:
     """Find the mistakes in .flow files, and in those that they use.
@@ -119,49 +114,16 @@ def check(paths: tuple[Path, ...], as_json: bool, no_cache: bool) -> None:
         cache.keep(key, depends, answer)
     diagnostics = [from_data(found) for found in answer["diagnostics"]]
     if as_json:
-        _print_json(answer | {"ok": not diagnostics})
+        print_json(answer | {"ok": not diagnostics})
     else:
-        _print_diagnostics(diagnostics, _sources(diagnostics))
-        click.echo(_summary(diagnostics, len(answer["files"])))
+        print_diagnostics(diagnostics, sources_of(diagnostics))
+        click.echo(summary(diagnostics, len(answer["files"])))
     sys.exit(1 if diagnostics else 0)
 
 
 def _files_of(compilation: Compilation) -> list[str]:
     """The files that were looked at; of some, not even the characters could be read."""
     return sorted({*compilation.sources, *(found.source for found in compilation.diagnostics)})
-
-
-def _sources(diagnostics: Sequence[Diagnostic]) -> dict[str, Source]:
-    """The texts that the diagnostics point into."""
-    names = {found.source for found in diagnostics}
-    names |= {note.source for found in diagnostics for note in found.notes}
-    sources = {}
-    for name in names:
-        try:
-            text = Path(name).read_bytes().decode("utf-8", errors="replace")
-        except OSError:
-            continue
-        sources[name] = Source(name, "", text.removeprefix("\ufeff"))
-    return sources
-
-
-def _print_diagnostics(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> None:
-    for found in diagnostics[:_SHOWN]:
-        click.echo(as_text(found, sources, color=_colored()), color=_colored())
-    if len(diagnostics) > _SHOWN:
-        click.echo(f"… and {len(diagnostics) - _SHOWN:,} more, which `--json` shows.")
-
-
-def _summary(diagnostics: Sequence[Diagnostic], files: int) -> str:
-    checked = f"{files} file{'s' if files != 1 else ''}"
-    if not diagnostics:
-        return f"No problems in {checked}."
-    codes = sorted({found.code for found in diagnostics})
-    count = len(diagnostics)
-    return (
-        f"{count} problem{'s' if count != 1 else ''} in {checked}. "
-        f"More about one: flowc explain {codes[0]}"
-    )
 
 
 # --- compile ----------------------------------------------------------------------------------
@@ -204,16 +166,16 @@ def _compile_or_exit(files: Sequence[Path], as_json: bool = False) -> Compilatio
     if compilation.diagnostics:
         if as_json:
             found = [as_data(found) for found in compilation.diagnostics]
-            _print_json({"ok": False, "diagnostics": found})
+            print_json({"ok": False, "diagnostics": found})
         else:
-            _print_diagnostics(compilation.diagnostics, compilation.sources)
-            click.echo(_summary(compilation.diagnostics, len(_files_of(compilation))))
+            print_diagnostics(compilation.diagnostics, compilation.sources)
+            click.echo(summary(compilation.diagnostics, len(_files_of(compilation))))
         sys.exit(1)
     return compilation
 
 
 @commands.command("compile")
-@_PATHS
+@PATHS
 @click.option(
     "-o",
     "--output",
@@ -227,7 +189,7 @@ def _compile_or_exit(files: Sequence[Path], as_json: bool = False) -> Compilatio
     show_default=True,
     help="json prints the state machines of the named files.",
 )
-@_JSON
+@JSON
 def compile_command(paths: tuple[Path, ...], output: Path | None, emit: str, as_json: bool) -> None:
     """Turn .flow files, and those that they use, into Python state machines.
 
@@ -244,7 +206,7 @@ def compile_command(paths: tuple[Path, ...], output: Path | None, emit: str, as_
         return
     written = generate(compilation, output or project.output)
     if as_json:
-        _print_json({"ok": True, "written": [shown(path) for path in written]})
+        print_json({"ok": True, "written": [shown(path) for path in written]})
         return
     for path in written:
         click.echo(f"wrote {shown(path)}")
@@ -297,7 +259,7 @@ def graph(file: Path, flow: str | None, form: str) -> None:
 
 @commands.command()
 @click.argument("code")
-@_JSON
+@JSON
 def explain(code: str, as_json: bool) -> None:
     """Say more about the diagnostic CODE, such as F301, with examples."""
     from importlib.resources import files
@@ -315,7 +277,7 @@ def explain(code: str, as_json: bool) -> None:
     text = page.read_text("utf-8")
     if as_json:
         title = text.splitlines()[0].removeprefix(f"# {code.upper()}").strip(" :")
-        _print_json({"code": code.upper(), "title": title, "text": text})
+        print_json({"code": code.upper(), "title": title, "text": text})
     else:
         click.echo(text, nl=not text.endswith("\n"))
 
@@ -335,7 +297,7 @@ def explain(code: str, as_json: bool) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the parties' databases. Default: in memory only.",
 )
-@_JSON
+@JSON
 def run_command(
     file: Path,
     flow: str,
@@ -387,7 +349,7 @@ def run_command(
             except run.CannotRun as trouble:
                 _fail(str(trouble), as_json)
     if as_json:
-        _print_json(outcome)
+        print_json(outcome)
     elif "error" in outcome:
         click.echo(f"{outcome['flow']} failed: {outcome['error']['text']}")
     else:
@@ -403,7 +365,7 @@ def _made(folder: Path | None) -> Path | None:
 
 def _fail(message: str, as_json: bool) -> None:
     if as_json:
-        _print_json({"ok": False, "message": message})
+        print_json({"ok": False, "message": message})
     else:
         click.echo(f"error: {message}", err=True)
     sys.exit(1)
@@ -440,7 +402,7 @@ def new(name: str) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the databases and the compiled example. Default: a temporary one.",
 )
-@_JSON
+@JSON
 def demo(trades: int, kills: int, seed: int | None, keep: Path | None, as_json: bool) -> None:
     """Trade between three parties, while their process is killed again and again.
 
