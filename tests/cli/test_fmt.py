@@ -68,7 +68,7 @@ def test_a_file_with_a_mistake_is_left_alone(flowc: Flowc) -> None:
     Path("c.flow").write_bytes(b"\xff")
     code, out, _ = flowc("fmt", "a.flow", "b.flow", "c.flow")
     assert code == 1
-    assert "  --> a.flow:1:8" in out
+    assert "  --> a.flow:1:7" in out
     assert "error[F002]" in out
     assert out.endswith("1 file formatted, 2 files with mistakes.\n")
     assert Path("a.flow").read_text() == "flow F(:\n    pass\n"
@@ -92,24 +92,24 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
 
 
 def test_standard_input(
-    flowc: Flowc, typed: Callable[[bytes], None], capfdbinary: pytest.CaptureFixture[bytes]
+    typed: Callable[[bytes], None], capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     typed(UNTIDY.encode())
     with pytest.raises(SystemExit) as ended:
         main(["fmt", "-"])
     assert ended.value.code == 0
-    assert capfdbinary.readouterr().out == TIDY.encode()
+    assert capsysbinary.readouterr().out == TIDY.encode()
     for data, option, wanted in ((UNTIDY, "--check", 1), (TIDY, "--check", 0), (TIDY, "--diff", 0)):
         typed(data.encode())
         with pytest.raises(SystemExit) as ended:
             main(["fmt", option, "-"])
-        assert (ended.value.code, capfdbinary.readouterr().out) == (wanted, b"")
+        assert (ended.value.code, capsysbinary.readouterr().out) == (wanted, b"")
     typed(b"flow F(:\n")
     with pytest.raises(SystemExit) as ended:
         main(["fmt", "-"])
-    printed = capfdbinary.readouterr()
+    printed = capsysbinary.readouterr()
     assert (ended.value.code, printed.out) == (1, b"")
-    assert b"<stdin>:1:8" in printed.err
+    assert b"<stdin>:1:7" in printed.err
     with pytest.raises(SystemExit) as ended:
         main(["fmt", "-", "a.flow"])
     assert ended.value.code == 2
