@@ -12,49 +12,19 @@ from flowlang.parser.tokens import Token
 
 # --- what the language does not have yet ------------------------------------------------------
 
-_LATER_AT_START = frozenset(
-    {"ASK", "AWAIT", "CASE", "CLOSE", "ENUM", "INCLUDE", "MATCH", "MIGRATE", "PLAYS", "PROTOCOL"}
-    | {"START", "WAIT", "WITHIN"}
-)
-_LATER_AS_VALUE = frozenset({"ASK", "AWAIT", "PENDING", "START"})
-_LATER_TOP_WORDS = frozenset({"type", "schedule"})
+_LATER_AT_START = frozenset({"ENUM", "INCLUDE", "MATCH", "MIGRATE", "PLAYS", "PROTOCOL"})
 
 
 def later(scene: Scene) -> Said | None:
     """What is said about a construct that the language does not have yet."""
-    token, first, before = scene.token, scene.first, scene.before
+    token, first = scene.token, scene.first
     after_first = scene.line[1] if len(scene.line) > 1 else None
     if scene.at == 0 and token.kind in _LATER_AT_START:
         if after_first is not None and after_first.kind in ("EQUAL", "DOT"):
             return None
         return _not_yet(token, token.text)
-    if scene.wants_value and token.kind in _LATER_AS_VALUE:
-        return _not_yet(token, token.text)
-    if scene.at and token.kind == "WITHIN" and not scene.wants_name:
-        return _not_yet(token, "within")
-    if scene.room == "file" and first.text in _LATER_TOP_WORDS and scene.at <= 1:
+    if scene.room == "file" and first.text == "type" and scene.at <= 1:
         return _not_yet(first, first.text)
-    if first.text == "external" and scene.room == "service":
-        return _not_yet(first, "external")
-    if first.text == "key" and scene.room == "flow" and token is after_first:
-        if token.kind in ("NAME", "TEXT"):
-            return _not_yet(first, "key")
-    if before is not None and before.text == "each" and token.kind == "NAME":
-        return _not_yet(before, "each")
-    if first.kind == "RECEIVE" and (
-        (scene.at == 1 and token.kind == "COLON")
-        or (scene.at == 2 and before is not None and before.kind == "FROM")
-    ):
-        return Said(
-            NOT_YET,
-            first.span,
-            "a `receive` that chooses between several messages is not in the language yet",
-            "write `receive x: SomeMessage from session`",
-        )
-    if first.kind == "STARTABLE" and token.kind == "AS":
-        return _not_yet(token, "startable by … as …")
-    if first.kind == "STEP" and scene.at == 2 and token.kind == "LPAR":
-        return _not_yet(token, "step NAME(done, total)")
     if token.kind == "WITH" and scene.value_complete and first.kind != "OPEN":
         return _not_yet(token, "with")
     return None
@@ -66,16 +36,9 @@ def _not_yet(token: Token, what: str) -> Said:
 
 
 _INSTEAD = {
-    "ask": "ask a person through a service, and `receive` the answer",
-    "close": "a session ends when the block that opened it is left",
-    "each": "write a `for` loop over the list",
     "enum": "use a record with a field that says which it is",
-    "external": "use a `write` operation; what leaves the node cannot be undone with the step",
     "include": "use a file's declarations with `use`",
     "match": "use `if` and `elif`",
-    "start": "call the flow with `subflow`",
-    "step NAME(done, total)": 'say it in the label: `step NAME: "{done} of {total}"`',
-    "wait": "use `sleep`",
     "with": "make a new value, with all its fields",
 }
 
@@ -267,7 +230,8 @@ def _misplaced_statement(scene: Scene) -> Said | None:
 
 
 _STATEMENTS = frozenset(
-    {"BREAK", "CHECKPOINT", "CONTINUE", "FOR", "HOLD", "IF", "LET", "LOG", "OPEN", "PASS"}
+    {"ASK", "AWAIT", "BREAK", "CHECKPOINT", "CLOSE", "CONTINUE", "FOR", "HOLD", "IF", "LET", "LOG"}
+    | {"OPEN", "PASS", "START", "WAIT", "WITHIN"}
     | {"RECEIVE", "REQUIRE", "RESPONDS", "RETURN", "SEND", "SLEEP", "STARTABLE", "STEP", "STEPS"}
     | {"SUBFLOW", "THROW", "TRY", "VAR", "WHILE"}
 )

@@ -13,7 +13,7 @@ from flowlang import syntax
 
 Count = collections.Counter[str]
 
-WAITS = syntax.Receive | syntax.Sleep | syntax.Checkpoint | syntax.Hold | syntax.SubflowStatement
+WAITS = syntax.Receive | syntax.Sleep | syntax.Checkpoint | syntax.Hold | syntax.EffectStatement
 
 OPERATORS = ("+", "-", "*", "//", "%", "==", "!=", "<", "<=", ">", ">=", "in", "and", "or")
 CONSTANTS = ("Int", "Decimal", "Bool", "Text", "Bytes", "Duration", "none")
@@ -289,7 +289,7 @@ _SIMPLE: dict[type, str] = {
     syntax.Continue: "continue",
     syntax.Pass: "pass",
     syntax.Send: "send",
-    syntax.SubflowStatement: "subflow",
+    syntax.EffectStatement: "subflow",
     syntax.Sleep: "sleep",
     syntax.Checkpoint: "checkpoint",
     syntax.Hold: "hold",
@@ -361,7 +361,7 @@ def _inside(body: syntax.Block) -> Iterator[object]:
         value = getattr(node, "value", None)
         if isinstance(value, syntax.Subflow):
             yield value
-        if isinstance(node, syntax.SubflowStatement):
+        if isinstance(node, syntax.EffectStatement):
             yield node.subflow
         for block in _blocks(node):
             yield from _inside(block)
@@ -405,7 +405,7 @@ def _expressions(node: syntax.Statement) -> Iterator[syntax.Expr | syntax.Subflo
             yield session
             if send is not None:
                 yield send.value
-        case syntax.SubflowStatement(subflow=subflow):
+        case syntax.EffectStatement(effect=subflow):
             yield subflow
         case _:
             for name in _FIELDS:

@@ -139,7 +139,7 @@ class Interpreter(Evaluator):
                 return Leaving("return", result)
             case syntax.Let() | syntax.Assign():
                 frame.values[statement.name] = yield from self.right_side(frame, statement.value)
-            case syntax.SubflowStatement(subflow=subflow):
+            case syntax.EffectStatement(effect=subflow):
                 yield from self.right_side(frame, subflow)
             case syntax.Receive():
                 yield from self.receive(frame, statement)
