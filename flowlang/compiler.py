@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import keyword
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from flowlang import cfg, machine, syntax
-from flowlang.checker import check
+from flowlang.checker import check, unused
 from flowlang.diagnostics import Diagnostic, did_you_mean, in_order
 from flowlang.parser import parse
 from flowlang.source import START, Source, Span
@@ -62,6 +63,12 @@ def compile_modules(
             modules[name] = module_of(checked[name], checked)
     sources = {source.name: source for source in files.sources.values()}
     return Compilation(sources, checked, modules, tuple(in_order(diagnostics)))
+
+
+def remarks(compilation: Compilation) -> list[Diagnostic]:
+    """Warnings and notes about the files in which, and in what they use, there is no mistake."""
+    found = [unused.remarks(compilation.checked[name]) for name in compilation.modules]
+    return in_order(itertools.chain.from_iterable(found))
 
 
 def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Module:

@@ -45,7 +45,7 @@ STATEMENT = re.compile(
     r"(?:[ \t]*(?:let|var|if|elif|else|while|for|break|continue|return|pass|open|send|receive|try"
     r"|catch|throw|require|step|sleep|checkpoint|hold|log|case|close|within|wait"
     r"|start|await|ask)\b(?![ \t]*=(?!=))"
-    r"|(?:flow|record|message|error|service|function|use)[ \t]+[A-Za-z])"
+    r"|(?:private[ \t]+)?(?:flow|record|message|error|service|function|use)[ \t]+[A-Za-z])"
 )
 # A line inside brackets that is a field, below the field that opened them, is one as well.
 _FIELD = re.compile(r"([ \t]*)\w+[ \t]*:[ \t]*[A-Z]")
