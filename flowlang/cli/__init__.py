@@ -18,27 +18,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowlang import __version__
+from flowlang.build import Built, Texts, remember, write_python
+from flowlang.cli.check import built_of, check, project_of
 from flowlang.cli.fmt import fmt
 from flowlang.cli.printing import (
     JSON,
     PATHS,
-    colored,
     print_diagnostics,
     print_json,
+    print_trouble,
     sources_of,
     summary,
 )
-from flowlang.diagnostics import Diagnostic, as_data, as_text, closest, from_data
+from flowlang.cli.watching import WATCH, watch
+from flowlang.diagnostics import as_data, closest
 from flowlang.project import (
     Cache,
     FileTrouble,
     Project,
-    file_digest,
     shown,
     sources_below,
     write_all,
 )
-from flowlang.source import START, Source
 
 if TYPE_CHECKING:
     from flowlang.compiler import Compilation
@@ -65,6 +66,7 @@ def commands() -> None:
     """Check, compile and try out flows: business conversations written as sequential text."""
 
 
+commands.add_command(check)
 commands.add_command(fmt)
 
 
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         commands.main(args=list(arguments) if arguments is not None else None, prog_name="flowc")
     except FileTrouble as trouble:
-        _print_trouble(trouble)
+        print_trouble(trouble)
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,92 +86,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(70)
 
 
-def _print_trouble(trouble: FileTrouble) -> None:
-    place = Diagnostic(trouble.code, trouble.message, trouble.path, START, trouble.hint)
-    click.echo(as_text(place, {}, color=colored()), nl=False, color=colored())
-
-
-# --- check ------------------------------------------------------------------------------------
-
-
-@commands.command()
-@PATHS
-@JSON
-@click.option("--no-cache", is_flag=True, help="Check again even if nothing has changed.")
-def check(paths: tuple[Path, ...], as_json: bool, no_cache: bool) -> None:
-    """Find the mistakes in .flow files, and in those that they use.
-
-    PATHS are files, or folders whose .flow files are meant.
-    """
-    files = sources_below(paths)
-    key = json.dumps(["check", os.getcwd(), [str(path) for path in files]])
-    cache = Cache()
-    answer = None if no_cache else cache.answer(key)
-    if answer is None:
-        compilation, depends = _compile(files)
-        answer = {
-            "diagnostics": [as_data(found) for found in compilation.diagnostics],
-            "files": _files_of(compilation),
-        }
-        cache.keep(key, depends, answer)
-    diagnostics = [from_data(found) for found in answer["diagnostics"]]
-    if as_json:
-        print_json(answer | {"ok": not diagnostics})
-    else:
-        print_diagnostics(diagnostics, sources_of(diagnostics))
-        click.echo(summary(diagnostics, len(answer["files"])))
-    sys.exit(1 if diagnostics else 0)
-
-
-def _files_of(compilation: Compilation) -> list[str]:
-    """The files that were looked at; of some, not even the characters could be read."""
-    return sorted({*compilation.sources, *(found.source for found in compilation.diagnostics)})
-
-
 # --- compile ----------------------------------------------------------------------------------
 
 
-def _compile(files: Sequence[Path]) -> tuple[Compilation, dict[str, str | None]]:
-    """The compilation of these files and what they use, and the files that it depends on."""
+def _compile(files: Sequence[Path]) -> Compilation:
+    """The compilation of these files and what they use."""
     from flowlang.compiler import compile_modules
-    from flowlang.parser import decode
 
-    projects = {path: Project.around(path) for path in files}
-    project = next(iter(projects.values()))
-    for path, other in projects.items():
-        if other != project:
-            raise FileTrouble(
-                "F708",
-                shown(path),
-                f"this file belongs to another project than {shown(files[0])}",
-                "run flowc once for each; or make them one project, by a `pyproject.toml` with"
-                " `[tool.flowlang]` in the folder above both",
-            )
-    depends: dict[str, str | None] = {}
-
-    def load(module: str) -> Source | Diagnostic | None:
-        path = project.path_of(module)
-        depends[str(path)] = file_digest(path)
-        data = project.read(module)
-        return None if data is None else decode(shown(path), module, data)
-
+    project = project_of(files)
     modules = [project.module_of(path) for path in files]
-    compilation = compile_modules(modules, load, project.modules)
-    settings = project.sources / "pyproject.toml"
-    depends[str(settings)] = file_digest(settings)
-    return compilation, depends
+    return compile_modules(modules, Texts(project).load, project.modules)
 
 
 def _compile_or_exit(files: Sequence[Path], as_json: bool = False) -> Compilation:
     """A compilation without mistakes; otherwise they are printed and flowc ends."""
-    compilation, _ = _compile(files)
+    compilation = _compile(files)
     if compilation.diagnostics:
         if as_json:
             found = [as_data(found) for found in compilation.diagnostics]
             print_json({"ok": False, "diagnostics": found})
         else:
             print_diagnostics(compilation.diagnostics, compilation.sources)
-            click.echo(summary(compilation.diagnostics, len(_files_of(compilation))))
+            click.echo(summary(compilation.diagnostics, len(compilation.sources)))
         sys.exit(1)
     return compilation
 
@@ -190,28 +128,57 @@ def _compile_or_exit(files: Sequence[Path], as_json: bool = False) -> Compilatio
     help="json prints the state machines of the named files.",
 )
 @JSON
-def compile_command(paths: tuple[Path, ...], output: Path | None, emit: str, as_json: bool) -> None:
+@WATCH
+def compile_command(
+    paths: tuple[Path, ...], output: Path | None, emit: str, as_json: bool, watched: bool
+) -> None:
     """Turn .flow files, and those that they use, into Python state machines.
 
     `shop/orders.flow` becomes `shop/orders_flow.py`. Nothing is written if there is a mistake.
     """
-    files = sources_below(paths)
-    compilation = _compile_or_exit(files, as_json)
-    project = Project.around(files[0])
     if emit == "json":
-        from flowlang.machine import to_json
-
-        for path in files:
-            click.echo(to_json(compilation.modules[project.module_of(path)]), nl=False)
+        _emit(sources_below(paths), as_json)
         return
-    written = generate(compilation, output or project.output)
+
+    def once() -> tuple[int, Sequence[str]]:
+        built = built_of(sources_below(paths), cache := Cache())
+        code = _write(built, output, as_json)
+        remember(built, cache)
+        return code, list(built.texts.depends)
+
+    if watched:
+        watch(once, paths)
+    sys.exit(once()[0])
+
+
+def _emit(files: Sequence[Path], as_json: bool) -> None:
+    from flowlang.machine import to_json
+
+    compilation = _compile_or_exit(files, as_json)
+    project = project_of(files)
+    for path in files:
+        click.echo(to_json(compilation.modules[project.module_of(path)]), nl=False)
+
+
+def _write(built: Built, output: Path | None, as_json: bool) -> int:
+    """Write what changed, or nothing if there is a mistake; the exit code."""
+    errors = [found for found in built.diagnostics if found.severity == "error"]
+    if errors:
+        if as_json:
+            print_json({"ok": False, "diagnostics": [as_data(found) for found in errors]})
+        else:
+            print_diagnostics(errors, sources_of(errors))
+            click.echo(summary(errors, len(built.files)))
+        return 1
+    written = write_python(built, output)
     if as_json:
         print_json({"ok": True, "written": [shown(path) for path in written]})
-        return
+        return 0
     for path in written:
         click.echo(f"wrote {shown(path)}")
-    total = len(compilation.modules)
+    total = len(built.modules)
     click.echo(f"{total} module{'s' if total != 1 else ''} compiled, {len(written)} changed.")
+    return 0
 
 
 def generate(compilation: Compilation, folder: Path) -> list[Path]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from flowlang.diagnostics import Diagnostic, as_text
-from flowlang.source import Source
+from flowlang.project import FileTrouble
+from flowlang.source import START, Source
 
 SHOWN = 100
 """Problems that are printed as text; nobody reads more of them at once."""
@@ -42,6 +43,12 @@ def print_diagnostics(
         click.echo(as_text(found, sources, color=colored()), color=colored(), err=err)
     if len(diagnostics) > SHOWN:
         click.echo(f"… and {len(diagnostics) - SHOWN:,} more, which `--json` shows.", err=err)
+
+
+def print_trouble(trouble: FileTrouble) -> None:
+    """What is wrong with a file as a whole."""
+    place = Diagnostic(trouble.code, trouble.message, trouble.path, START, trouble.hint)
+    click.echo(as_text(place, {}, color=colored()), nl=False, color=colored())
 
 
 def sources_of(diagnostics: Sequence[Diagnostic]) -> dict[str, Source]:
