@@ -12,6 +12,7 @@ import importlib.machinery
 import importlib.metadata
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 GROUP = "flowlang.modules"
@@ -37,10 +38,15 @@ class Package:
 def installed() -> dict[str, Package]:
     """The packages by the first part of their modules' names; the first one found of a name."""
     found: dict[str, Package] = {}
-    for entry in importlib.metadata.entry_points(group=GROUP):
+    for entry in entries():
         if _NAME.fullmatch(entry.name) and entry.name not in found:
             found[entry.name] = Package(entry.name, entry.value, _folder(entry.value))
     return found
+
+
+def entries() -> Iterable[importlib.metadata.EntryPoint]:
+    """What the packages around flowc say."""
+    return importlib.metadata.entry_points(group=GROUP)
 
 
 def _folder(imported: str) -> Path | None:

@@ -19,8 +19,8 @@ import click
 
 from flowlang import __version__
 from flowlang.build import Built, Texts, remember, write_python
-from flowlang.cli.check import built_of, check, project_of
-from flowlang.cli.fmt import fmt
+from flowlang.cli.checking import built_of, check, project_of
+from flowlang.cli.formatting import fmt
 from flowlang.cli.printing import (
     JSON,
     PATHS,
