@@ -9,11 +9,12 @@ a circle, too many files) is compiled as a whole.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flowlang.diagnostics import Diagnostic, as_data, from_data, in_order
 from flowlang.project import (
@@ -85,8 +86,8 @@ class Kept:
 
 @dataclasses.dataclass
 class Built:
-    """What is known of a project: all diagnostics, with remarks; the modules, if all could be read.
-    `whole` where nothing was kept from earlier."""
+    """What is known of a project: all diagnostics, with remarks; the modules, used ones among them;
+    what was compiled just now, if anything was."""
 
     diagnostics: list[Diagnostic]
     files: list[str]
@@ -94,10 +95,6 @@ class Built:
     texts: Texts
     kept: dict[str, Kept]
     compilation: Compilation | None
-
-    @property
-    def has_errors(self) -> bool:
-        return any(found.severity == "error" for found in self.diagnostics)
 
 
 def build(project: Project, names: Sequence[str], cache: Cache | None) -> Built:
@@ -111,12 +108,13 @@ def build(project: Project, names: Sequence[str], cache: Cache | None) -> Built:
     if not again:
         return _from_kept(names, texts, kept, None)
     compilation = _compiled([name for name in _reached(names, kept) if name in again], texts)
-    if again < set(_reached(names, kept)) and not _agrees(compilation, again, kept):
+    found = _by_source(compilation)
+    if not _agrees(compilation, found, again, kept):
         compilation = _compiled(names, texts)
-        kept, again = {}, set(compilation.checked)
+        found, kept, again = _by_source(compilation), {}, set(compilation.checked)
     if not _is_simple(compilation):
         return _whole(_compiled(names, texts), texts)
-    _keep(compilation, again, kept, texts)
+    _keep(compilation, found, again, kept, texts)
     built = _from_kept(names, texts, kept, compilation)
     if cache is not None:
         remember(built, cache)
@@ -126,7 +124,13 @@ def build(project: Project, names: Sequence[str], cache: Cache | None) -> Built:
 def _compiled(names: Iterable[str], texts: Texts) -> Compilation:
     from flowlang.compiler import compile_modules
 
-    return compile_modules(names, texts.load, texts.project.modules)
+    # Nothing that is made here is garbage before the end, and looking for some takes a third of
+    # the time.
+    gc.disable()
+    try:
+        return compile_modules(names, texts.load, texts.project.modules)
+    finally:
+        gc.enable()
 
 
 def _is_known(name: str, texts: Texts, kept: Mapping[str, Kept]) -> bool:
@@ -169,10 +173,11 @@ def _is_simple(compilation: Compilation) -> bool:
     )
 
 
-def _agrees(compilation: Compilation, again: set[str], kept: Mapping[str, Kept]) -> bool:
+def _agrees(
+    compilation: Compilation, found: _Found, again: set[str], kept: Mapping[str, Kept]
+) -> bool:
     """Whether nothing else was found in modules that did not change. Otherwise something depends
     on more than what it uses, and all must be looked at."""
-    found = _by_source(compilation)
     return all(
         found.get(checked.source.name, []) == kept[name].found
         for name, checked in compilation.checked.items()
@@ -180,17 +185,22 @@ def _agrees(compilation: Compilation, again: set[str], kept: Mapping[str, Kept])
     )
 
 
-def _by_source(compilation: Compilation) -> dict[str, list[dict[str, Any]]]:
+_Found: TypeAlias = dict[str, list[dict[str, Any]]]
+
+
+def _by_source(compilation: Compilation) -> _Found:
+    """What was found, by the file that it was found in."""
     from flowlang.compiler import remarks
 
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: _Found = {}
     for one in in_order([*compilation.diagnostics, *remarks(compilation)]):
         found.setdefault(one.source, []).append(as_data(one))
     return found
 
 
-def _keep(compilation: Compilation, again: set[str], kept: dict[str, Kept], texts: Texts) -> None:
-    found = _by_source(compilation)
+def _keep(
+    compilation: Compilation, found: _Found, again: set[str], kept: dict[str, Kept], texts: Texts
+) -> None:
     for name, checked in compilation.checked.items():
         if name in again or name not in kept:
             uses = list(dict.fromkeys(use.module for use in checked.file.uses))
