@@ -8,7 +8,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from flowlang import syntax
-from tests.programs import arithmetic
+from tests.programs import arithmetic, language
 from tests.programs.arithmetic import (
     Made,
     Map,
@@ -31,6 +31,9 @@ class Evaluator:
         self.run = run
 
     def value(self, frame: Frame, expression: syntax.Expr) -> Value:
+        entry = language.expression(expression)
+        if entry is not None:
+            return entry.worth(self, frame, expression)
         match expression:
             case syntax.Constant(kind=kind, value=value):
                 return _constant(kind, value)
@@ -89,19 +92,10 @@ class Evaluator:
         callee = call.callee
         if isinstance(callee, syntax.Attribute):
             values = [self.value(frame, argument.value) for argument in call.arguments]
+            entry = language.called().get(f"Desk.{callee.name}")
+            if entry is not None:
+                return entry.meant(self, values)
             return self.operation(callee.name, values)
-        if callee.name == "divide":
-            *numbers, rounding = call.arguments
-            left, right, places = [self.value(frame, argument.value) for argument in numbers]
-            assert isinstance(rounding.value, syntax.Name)
-            assert isinstance(left, Fraction)
-            assert isinstance(right, Fraction)
-            assert isinstance(places, int)
-            return arithmetic.divided(left, right, places, rounding.value.name)
-        if callee.name == "decimal":
-            number = self.value(frame, call.arguments[0].value)
-            assert isinstance(number, int)
-            return Fraction(number)
         declaration = self.world.declared[callee.name]
         match declaration:
             case syntax.Record(name=name, fields=fields):
@@ -115,7 +109,9 @@ class Evaluator:
                 given = self.arguments(frame, call, [p.name for p in parameters])
                 return Made(name, tuple((p.name, given[p.name]) for p in parameters))
             case syntax.Function(name=name):
-                return _function(name, *[self.value(frame, a.value) for a in call.arguments])
+                values = [self.value(frame, argument.value) for argument in call.arguments]
+                entry = language.called().get(name)
+                return _function(name, *values) if entry is None else entry.meant(self, values)
         raise AssertionError(declaration)
 
     # --- the scripted service ---
@@ -130,8 +126,6 @@ class Evaluator:
                 return (n + run.rows()) % 2 == 0
             case "label_of", [int(n)]:
                 return f"n{n}"
-            case "limit", [int(n)]:
-                return None if n % 2 else n // 2
             case "note", [str(line)]:
                 run.pending.append(Effect("journal", what=line))
                 return None
@@ -183,9 +177,6 @@ def _function(name: str, value: Value) -> Value:
             if value % 4 == 3:
                 raise Thrown(Made("Picky", (("given", value),)))
             return whole(value)
-        case "first", tuple():
-            numbers: tuple[Value, ...] = value
-            return numbers[0] if numbers else None
         case "swap", Made(fields=((_, left), (_, right))):
             return Made("Pair", (("left", right), ("right", left)))
     raise AssertionError((name, value))

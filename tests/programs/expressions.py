@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tests.programs import language
 from tests.programs.choices import Choices, chance, pick, weighted
 from tests.programs.kinds import (
     BOOL,
@@ -93,6 +94,7 @@ class Expressions:
         if depth > 0:
             inner = dataclasses.replace(where, literal=True)
             composites = self._composites(kind, depth - 1, inner)
+            composites += language.ways(self, kind, depth - 1, inner)
             if composites:
                 options.append((5, lambda: weighted(self.choices, composites)()))
         return weighted(self.choices, options)()
@@ -140,6 +142,9 @@ class Expressions:
     def literal(self, kind: Kind, depth: int, where: Where) -> Expr:
         """A value written out, or constructed from simpler ones."""
         choices = self.choices
+        known = language.literals().get(kind)
+        if known is not None:
+            return known(self, depth, where)
         if kind.items and kind.name != "Optional":
             return self._collection(kind, depth, where)
         match kind.name:
@@ -225,11 +230,11 @@ class Expressions:
                 (2, lambda: self._item(depth, where)),
                 (1, lambda: self._entry(depth, where)),
             ]
-            options.append((1, lambda: self._call("half", INT, depth, where)))
+            options.append((1, lambda: self.call("half", INT, depth, where)))
         if where.calls >= 1:
             options.append((2, lambda: Expr("Desk.count()")))
         if where.calls >= 2 and where.quotes:
-            options.append((2, lambda: self._call("Desk.take", INT, depth, where)))
+            options.append((2, lambda: self.call("Desk.take", INT, depth, where)))
         if where.risk > 0:
             options.append((2, lambda: self._risk(depth, where)))
         return options
@@ -273,9 +278,10 @@ class Expressions:
         untrusted = any(value.untrusted for value in values)
         return Expr(f'{{"k": {values[0].text}, "é": {values[1].text}}}[{key}]', ATOM, untrusted)
 
-    def _call(
+    def call(
         self, callee: str, kind: Kind, depth: int, where: Where, *, any_: bool = False
     ) -> Expr:
+        """A call with one argument of this kind; untrusted values pass only to `any_` callee."""
         inner = dataclasses.replace(where, untrusted=where.untrusted and any_)
         argument = self.of(kind, depth, inner)
         return Expr(f"{callee}({argument.text})", ATOM, argument.untrusted)
@@ -294,25 +300,10 @@ class Expressions:
                 ),
             ),
             (1, lambda: self._negative(number())),
-            (2, lambda: self._call("decimal", INT, depth, where, any_=True)),
-            (2, lambda: self._divide(depth, where)),
         ]
         if where.risk:
             options.append((1, lambda: self._large(depth, where)))
         return options
-
-    def _divide(self, depth: int, where: Where) -> Expr:
-        left = self.of(DECIMAL, depth, where)
-        right = pick(self.choices, ("2.0", "3.0", "0.7", "(-1.5)"))
-        readable = self.readable(DECIMAL, dataclasses.replace(where, untrusted=False))
-        if readable and chance(self.choices, where.risk * 2):
-            right = pick(self.choices, readable).text
-        places = pick(self.choices, ("2", "0", "1", "5"))
-        rounding = pick(
-            self.choices, ("HALF_EVEN", "UP", "DOWN", "HALF_UP", "HALF_DOWN", "CEILING", "FLOOR")
-        )
-        text = f"divide({left.text}, {right}, {places}, {rounding})"
-        return Expr(text, ATOM, left.untrusted)
 
     def _large(self, depth: int, where: Where) -> Expr:
         readable = self.readable(DECIMAL, where)
@@ -352,10 +343,10 @@ class Expressions:
         options: list[tuple[int, Callable[[], Expr]]] = [
             (4, lambda: self.interpolation(where, texts=1)),
             (2, lambda: join(SUM, "+", Expr('"+"'), self.of(TEXT, depth, where))),
-            (1, lambda: self._call("shout", TEXT, depth, where)),
+            (1, lambda: self.call("shout", TEXT, depth, where)),
         ]
         if where.calls >= 1:
-            options.append((1, lambda: self._call("Desk.label_of", INT, depth, short, any_=True)))
+            options.append((1, lambda: self.call("Desk.label_of", INT, depth, short, any_=True)))
         return options
 
     def interpolation(self, where: Where, *, texts: int = 3) -> Expr:
@@ -396,18 +387,10 @@ class Expressions:
     def _optional(
         self, item: Kind, depth: int, where: Where
     ) -> list[tuple[int, Callable[[], Expr]]]:
-        options: list[tuple[int, Callable[[], Expr]]] = [
-            (2, lambda: self.of(item, depth, where)),
-        ]
-        if item == INT and where.quotes:
-            options.append((2, lambda: self._call("first", list_of(INT), depth, where)))
-            if where.calls >= 1:
-                short = dataclasses.replace(where, calls=1)
-                options.append((2, lambda: self._call("Desk.limit", INT, depth, short, any_=True)))
-        return options
+        return [(2, lambda: self.of(item, depth, where))]
 
     def _pair(self, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
-        return [(1, lambda: self._call("swap", PAIR, depth, where))]
+        return [(1, lambda: self.call("swap", PAIR, depth, where))]
 
     # --- conditions ---
 
@@ -426,9 +409,9 @@ class Expressions:
             ]
         if where.quotes:
             options.append((1, lambda: self._membership(depth, where)))
-            options.append((1, lambda: self._call("fits", INT, depth, where, any_=True)))
+            options.append((1, lambda: self.call("fits", INT, depth, where, any_=True)))
         if where.calls >= 1:
-            options.append((2, lambda: self._call("Desk.coin", INT, depth, where)))
+            options.append((2, lambda: self.call("Desk.coin", INT, depth, where)))
         return weighted(self.choices, options)()
 
     def _comparison(self, depth: int, where: Where) -> Expr:
