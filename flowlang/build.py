@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 MAX_KEPT = 200
 """Files of which answers are kept, as many as may use each other."""
 
+MOST_REMEMBERED = 5 * MAX_KEPT
+
 
 class Texts:
     """The modules' bytes, read once; `depends` are all files that were looked for, as they were."""
@@ -322,5 +324,7 @@ def _remembered(cache: Cache, project: Project) -> dict[str, Kept]:
 def remember(built: Built, cache: Cache) -> None:
     """Keep what is known for the next run."""
     if built.kept:
-        data = {name: dataclasses.asdict(kept) for name, kept in built.kept.items()}
+        # Modules that are gone are not looked for, but not kept for ever either.
+        names = built.modules if len(built.kept) > MOST_REMEMBERED else built.kept
+        data = {name: dataclasses.asdict(built.kept[name]) for name in names}
         cache.keep(_name(built.texts.project), {}, data)

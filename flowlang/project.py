@@ -332,6 +332,7 @@ def file_digest(path: Path) -> str | None:
         return None
 
 
+@functools.cache
 def compiler_digest() -> str:
     """What tells one compiler from another: the names, sizes and times of its own files."""
     home = Path(__file__).parent

@@ -16,7 +16,7 @@ from flowlang.formatter.breaking import WIDTH, rows, width
 from flowlang.formatter.lines import Line, lines_of
 from flowlang.parser import parse
 from flowlang.parser.literals import doc_of
-from flowlang.parser.marks import Marked, marked
+from flowlang.parser.marks import Marked, marked, unmarked
 from flowlang.source import Source
 
 __all__ = ["Formatted", "formatted"]
@@ -40,7 +40,7 @@ def formatted(source: Source) -> Formatted:
     text = source.text.removeprefix("\ufeff").replace("\r\n", "\n")
     before = marked(dataclasses.replace(source, text=text))
     written = "".join(f"{row}\n" for row in _written(lines_of(before)))
-    after = marked(dataclasses.replace(source, text=written))
+    after = unmarked(dataclasses.replace(source, text=written))
     if _said(before) != _said(after) or comments(before) != comments(after):
         raise AssertionError(f"the formatter changed what {source.name} says")
     return Formatted(written, ())

@@ -31,6 +31,18 @@ class Marked:
 
 def marked(source: Source) -> Marked:
     """The tokens of a text that `parse` found no mistake in."""
+    found = unmarked(source)
+    walk = _Walk(load_table())
+    for number, token in enumerate(found.tokens):
+        walk.take(number, token.kind)
+    names = {number for number, token in enumerate(found.tokens) if token.kind == "NAME"}
+    return Marked(
+        found.text, found.tokens, frozenset(names | walk.names), frozenset(walk.open_ended)
+    )
+
+
+def unmarked(source: Source) -> Marked:
+    """The tokens alone, in less than half the time."""
     table, mistakes = load_table(), Mistakes(source.name)
     text, damaged = readable(source.text.removeprefix("\ufeff"), mistakes)
     lexer = Lexer(table, text, damaged, mistakes)
@@ -40,13 +52,7 @@ def marked(source: Source) -> Marked:
     for token, after in zip(lexer.tokens, [*lexer.tokens[1:], lexer.tokens[-1]], strict=True):
         in_vain = token.kind == "COMMA" and after.kind in _CLOSERS
         (closing if in_vain else tokens).append(token)
-    walk = _Walk(table)
-    for number, token in enumerate(tokens):
-        walk.take(number, token.kind)
-    names = {number for number, token in enumerate(tokens) if token.kind == "NAME"}
-    return Marked(
-        _without(text, closing), tokens, frozenset(names | walk.names), frozenset(walk.open_ended)
-    )
+    return Marked(_without(text, closing), tokens, frozenset(), frozenset())
 
 
 def _without(text: str, commas: Sequence[Token]) -> str:

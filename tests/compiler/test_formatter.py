@@ -224,6 +224,13 @@ def mangled(text: str, choose: random.Random, *, comments: bool = False) -> str:
     return "".join(parts)
 
 
+@pytest.mark.parametrize("folder", ["examples", "flowlang/templates"])
+def test_what_authors_learn_from_is_written_so(folder: str) -> None:
+    """`flowc fmt examples` writes them so."""
+    for path in (ROOT / folder).rglob("*.flow"):
+        assert one_way(path.read_text()) == path.read_text(), path
+
+
 def test_ten_thousand_lines_take_a_moment() -> None:
     """Not a measurement: what is quadratic takes minutes."""
     flow = (ROOT / "tests" / "benchmarks" / "bench.flow").read_text()
