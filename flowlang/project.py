@@ -101,9 +101,14 @@ class Project:
             )
         return module
 
+    @property
+    def _roots(self) -> Iterable[Path]:
+        """The project's own folder and those of libraries, each once."""
+        return dict.fromkeys((self.sources, *self.path))
+
     def _root_of(self, file: Path) -> Path | None:
         """The folder that a file's module name is counted from: the innermost one."""
-        roots = [root for root in (self.sources, *self.path) if file.is_relative_to(root)]
+        roots = [root for root in self._roots if file.is_relative_to(root)]
         return max(roots, key=lambda root: len(root.parts), default=None)
 
     def candidates(self, module: str) -> list[Place]:
@@ -111,10 +116,7 @@ class Project:
         if not _MODULE.fullmatch(module):
             return []
         parts = module.split(".")
-        places = [
-            Place(root.joinpath(*parts).with_suffix(".flow"), root)
-            for root in (self.sources, *self.path)
-        ]
+        places = [Place(root.joinpath(*parts).with_suffix(".flow"), root) for root in self._roots]
         # What lies in a library inside the sources has its name from there.
         places = [place for place in places if self._root_of(place.file) == place.root]
         package = _packages().get(parts[0])
@@ -174,7 +176,7 @@ class Project:
     def modules(self) -> list[str]:
         """Every module that the project can use, by name: for "did you mean"."""
         found = []
-        for root in (self.sources, *self.path):
+        for root in self._roots:
             for path in sorted(root.rglob("*.flow"))[:2000]:
                 if self._root_of(path) == root:
                     found.append(_module_at(path.relative_to(root)))

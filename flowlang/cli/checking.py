@@ -18,6 +18,7 @@ from flowlang.cli.printing import PATHS, print_diagnostics, print_json, sources_
 from flowlang.cli.watching import WATCH, watch
 from flowlang.diagnostics import Diagnostic, as_data, from_data
 from flowlang.project import Cache, FileTrouble, Project, shown, sources_below
+from flowlang.source import START
 
 Form = Literal["text", "json", "github", "sarif"]
 _UNSURE = {"F711", "F716"}
@@ -54,7 +55,13 @@ def check(
     """
 
     def once() -> tuple[int, Sequence[str]]:
-        answer = _answer(paths, None if no_cache else Cache())
+        cache = None if no_cache else Cache()
+        try:
+            answer = _answer(paths, cache)
+        except FileTrouble as trouble:
+            if form == "text" and not as_json:
+                raise
+            answer = _trouble(trouble)
         diagnostics = [from_data(found) for found in answer["diagnostics"]]
         diagnostics = [found for found in diagnostics if notes or found.severity != "note"]
         worst = {found.severity for found in diagnostics} & {"error", "warning"}
@@ -65,6 +72,12 @@ def check(
     if watched:
         watch(once, paths)
     sys.exit(once()[0])
+
+
+def _trouble(trouble: FileTrouble) -> dict[str, Any]:
+    """What is wrong with a file as a whole, as an answer like others."""
+    found = Diagnostic(trouble.code, trouble.message, trouble.path, START, trouble.hint)
+    return {"diagnostics": [as_data(found)], "files": [trouble.path], "depends": [trouble.path]}
 
 
 def _answer(paths: Sequence[Path], cache: Cache | None) -> dict[str, Any]:

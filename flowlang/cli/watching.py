@@ -46,7 +46,7 @@ def _once(act: Act) -> Sequence[str]:
         return act()[1]
     except FileTrouble as trouble:
         print_trouble(trouble)
-        return ()
+        return (trouble.path,)
 
 
 def _seen(paths: Sequence[Path], depends: Sequence[str]) -> dict[str, str | None]:

@@ -140,6 +140,17 @@ def test_sarif_is_as_the_standard_says() -> None:
     assert run["results"][0]["relatedLocations"][0]["message"] == {"text": "here"}
 
 
+def test_what_is_wrong_with_a_file_has_the_form_that_was_asked_for(flowc: Flowc) -> None:
+    code, out, _ = flowc("check", "a.flow", "--json")
+    assert (code, json.loads(out)["diagnostics"][0]["code"]) == (1, "F701")
+    code, out, _ = flowc("check", "a.flow", "--format", "github")
+    assert (code, out.partition("::there")[0]) == (
+        1,
+        "::error file=a.flow,line=1,col=1,endLine=1,title=flowc F701,endColumn=1",
+    )
+    assert json.loads(flowc("check", "a.flow", "--format", "sarif")[1])["runs"]
+
+
 # --- watching ---------------------------------------------------------------------------------
 
 
@@ -305,6 +316,21 @@ def test_a_library_is_found_by_the_path(inner: Flowc) -> None:
     ]
     Path("flows/shop.flow").write_text("use monye: Amount\n\n" + FINE)
     assert "did you mean `money`?" in inner("check", "flows")[1]
+
+
+def test_settings_that_are_mended_are_seen(flowc: Flowc, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write({"a.flow": FINE, "pyproject.toml": "[tool"})
+
+    def events() -> Iterator[None]:
+        Path("pyproject.toml").write_text("[tool.flowlang]\npath = ['.']\n")
+        yield
+        raise KeyboardInterrupt
+
+    waits = events()
+    monkeypatch.setattr(watching, "pause", lambda: next(waits))
+    out = flowc("check", "--watch", ".")[1]
+    assert "error[F705]: this is not TOML" in out
+    assert out.endswith("No problems in 1 file.\n"), "the sources may be in the path, too"
 
 
 def test_a_library_inside_the_sources_has_its_own_names(flowc: Flowc) -> None:
