@@ -98,6 +98,11 @@ def ways(flow: machine.Machine, state: machine.State) -> list[Way]:
         match at.next:
             case machine.Suspend(target=target):
                 found.setdefault(target, Way(target, told))
+            case machine.Choose(arms=arms, targets=targets):
+                chosen = [
+                    (target, (*told, _arm(arm))) for arm, target in zip(arms, targets, strict=True)
+                ]
+                todo += _unseen(flow, chosen, seen)
             case machine.Goto() | machine.Branch() | machine.End():
                 steps = [(target, told) for target in machine.targets(at.next)]
                 todo += _unseen(flow, steps, seen)
@@ -128,6 +133,8 @@ def _happens(flow: machine.Machine, actions: Iterable[machine.Action]) -> Iterat
                 yield f"open {_short(opened)}"
             case machine.Send(value=value):
                 yield f"send {_short(_type_of(flow, value))}"
+            case machine.Close(session=session):
+                yield f"close {_path(session)}"
             case machine.Progress(step=step):
                 yield f"step {step}"
             case _:
@@ -174,6 +181,11 @@ def _awaited(wait: machine.Wait) -> str:
     match wait:
         case machine.AwaitMessage(session=session, type=message):
             return f"{_short(message)} from {_path(session)}"
+        case machine.AwaitEach(sessions=sessions, type=message):
+            return f"{_short(message)} from each {_path(sessions)}"
+        case machine.AwaitChoice(arms=arms, timeout=timeout):
+            said = [_arm(arm) for arm in arms if not isinstance(arm, machine.Late)]
+            return " or ".join(said if timeout is None else [*said, _path(timeout)])
         case machine.AwaitSubflow(flow=flow, version=version):
             return f"subflow {_short(flow)}_v{version}"
         case machine.AwaitCheckpoint():
@@ -184,6 +196,18 @@ def _awaited(wait: machine.Wait) -> str:
             return f"an operator: {_path(reason)}"
         case _:
             assert_never(wait)
+
+
+def _arm(arm: machine.Arm) -> str:
+    match arm:
+        case machine.Came(session=session, any=any_, type=message):
+            return f"{_short(message)} from {'any ' if any_ else ''}{_path(session)}"
+        case machine.Ended(session=session, any=any_):
+            return f"end of {'any ' if any_ else ''}{_path(session)}"
+        case machine.Late():
+            return "timeout"
+        case _:
+            assert_never(arm)
 
 
 def _path(value: machine.Expr) -> str:

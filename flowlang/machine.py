@@ -99,6 +99,13 @@ class Item(msgspec.Struct, frozen=True, tag_field="node", tag="item"):
     map: bool
 
 
+class Earlier(msgspec.Struct, frozen=True, tag_field="node", tag="earlier"):
+    """The earlier of two Timestamps."""
+
+    left: Expr
+    right: Expr
+
+
 class Keys(msgspec.Struct, frozen=True, tag_field="node", tag="keys"):
     """The keys of a map as a list, in their order."""
 
@@ -123,7 +130,23 @@ class Builtin(msgspec.Struct, frozen=True, tag_field="node", tag="builtin_value"
     name: Literal["me", "now", "flow_id"]
 
 
+class Received(msgspec.Struct, frozen=True, tag_field="node", tag="received"):
+    """The message, of this type, that the case which was chosen is about."""
+
+    type: str
+
+
+class Sender(msgspec.Struct, frozen=True, tag_field="node", tag="sender"):
+    """The session that the case which was chosen is about."""
+
+
 class Peer(msgspec.Struct, frozen=True, tag_field="node", tag="peer"):
+    session: Expr
+
+
+class Version(msgspec.Struct, frozen=True, tag_field="node", tag="version"):
+    """The version of the flow at a session's other end."""
+
     session: Expr
 
 
@@ -172,12 +195,16 @@ Expr: TypeAlias = (
     | Not
     | Negate
     | Item
+    | Earlier
     | Keys
     | Items
     | Entries
     | Text
     | Builtin
+    | Received
+    | Sender
     | Peer
+    | Version
     | Size
     | Divide
     | ToDecimal
@@ -208,6 +235,11 @@ class Open(msgspec.Struct, frozen=True, tag_field="node", tag="open"):
 class Send(msgspec.Struct, frozen=True, tag_field="node", tag="send"):
     session: Expr
     value: Expr
+    place: Place
+
+
+class Close(msgspec.Struct, frozen=True, tag_field="node", tag="close"):
+    session: Expr
     place: Place
 
 
@@ -311,6 +343,7 @@ Action: TypeAlias = (
     Assign
     | Open
     | Send
+    | Close
     | Leave
     | Progress
     | Log
@@ -329,14 +362,19 @@ Action: TypeAlias = (
 
 
 # --- states and transitions --------------------------------------------------------------------
+#
+# A wait's `until` is the moment at which it ends with `Timeout`; None where nothing limits it.
 
 
 class AwaitMessage(msgspec.Struct, frozen=True, tag_field="node", tag="message"):
-    """Rests until the session has something; `name` takes it, as the message `type`."""
+    """Rests until the session has something; `name` takes it, as the message `type`. Where
+    `discard` is true, a message that comes too late is dropped."""
 
     session: Expr
     type: str
     name: str
+    until: Expr | None = None
+    discard: bool = False
 
 
 class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow"):
@@ -346,6 +384,7 @@ class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow")
     version: int
     arguments: tuple[Expr, ...]
     name: str | None
+    until: Expr | None = None
 
 
 class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkpoint"):
@@ -354,13 +393,66 @@ class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkp
 
 class AwaitTime(msgspec.Struct, frozen=True, tag_field="node", tag="sleep"):
     duration: Expr
+    until: Expr | None = None
 
 
 class AwaitOperator(msgspec.Struct, frozen=True, tag_field="node", tag="hold"):
     reason: Expr
 
 
-Wait: TypeAlias = AwaitMessage | AwaitSubflow | AwaitCheckpoint | AwaitTime | AwaitOperator
+class AwaitEach(msgspec.Struct, frozen=True, tag_field="node", tag="each"):
+    """Rests until each session of a list has something; `name` takes it, as a list of the message
+    `type` in the sessions' order. Where it is `optional` an item may be none."""
+
+    sessions: Expr
+    type: str
+    name: str
+    optional: bool
+    until: Expr | None = None
+    discard: bool = False
+
+
+class Came(msgspec.Struct, frozen=True, tag_field="arm", tag="came"):
+    """A message of this type from the session, or where `any` is true from one of a list."""
+
+    session: Expr
+    any: bool
+    type: str
+
+
+class Ended(msgspec.Struct, frozen=True, tag_field="arm", tag="ended"):
+    """The end of the session, or where `any` is true of one of a list."""
+
+    session: Expr
+    any: bool
+
+
+class Late(msgspec.Struct, frozen=True, tag_field="arm", tag="late"):
+    """The time that the wait allows has passed."""
+
+
+Arm: TypeAlias = Came | Ended | Late
+"""One thing that a choice waits for."""
+
+
+class AwaitChoice(msgspec.Struct, frozen=True, tag_field="node", tag="choice"):
+    """Rests until one of the arms happens; `timeout` is the Duration that the arm `Late` allows.
+    What happened is then told apart by the state's `Choose`."""
+
+    arms: tuple[Arm, ...]
+    timeout: Expr | None
+    until: Expr | None = None
+
+
+Wait: TypeAlias = (
+    AwaitMessage
+    | AwaitEach
+    | AwaitChoice
+    | AwaitSubflow
+    | AwaitCheckpoint
+    | AwaitTime
+    | AwaitOperator
+)
 
 
 class Goto(msgspec.Struct, frozen=True, tag_field="node", tag="goto"):
@@ -371,6 +463,14 @@ class Branch(msgspec.Struct, frozen=True, tag_field="node", tag="branch"):
     condition: Expr
     then: str
     otherwise: str
+    place: Place
+
+
+class Choose(msgspec.Struct, frozen=True, tag_field="node", tag="choose"):
+    """Go on where the arm that happened leads: to the target at the same place."""
+
+    arms: tuple[Arm, ...]
+    targets: tuple[str, ...]
     place: Place
 
 
@@ -386,7 +486,7 @@ class End(msgspec.Struct, frozen=True, tag_field="node", tag="end"):
     """The actions before it already returned or threw."""
 
 
-Next: TypeAlias = Goto | Branch | Suspend | End
+Next: TypeAlias = Goto | Branch | Choose | Suspend | End
 
 
 def targets(following: Next) -> tuple[str, ...]:
@@ -396,6 +496,8 @@ def targets(following: Next) -> tuple[str, ...]:
             return (target,)
         case Branch(then=then, otherwise=otherwise):
             return (then, otherwise)
+        case Choose(targets=found):
+            return found
         case End():
             return ()
         case _:
@@ -410,6 +512,10 @@ def retargeted(following: Next, names: Mapping[str, str]) -> Next:
         case Branch(then=then, otherwise=otherwise):
             return msgspec.structs.replace(
                 following, then=names.get(then, then), otherwise=names.get(otherwise, otherwise)
+            )
+        case Choose(targets=found):
+            return msgspec.structs.replace(
+                following, targets=tuple(names.get(target, target) for target in found)
             )
         case End():
             return following

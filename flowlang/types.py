@@ -190,10 +190,13 @@ class Checked:
     `type_of` has every expression of every flow (after narrowing, the narrowed type; for a call
     without a result, that of `none`) and every default and error text; `variable_of` has every
     `Name` that reads a variable and every statement or catch that binds or assigns one (`Let For
-    Open Receive Assign Catch Responds Parameter`; also an error's parameters, which its text
-    reads); `meaning_of` has every `Name` that names a declaration, and the `Call`s' callees that
-    are attributes (`Desk.propose`) as their `OperationInfo`. `calls` has, for each `Call` of a
-    record, error, function, operation or flow, its arguments in declared order (None: the default).
+    Open Receive Assign Catch Responds Parameter`, and the `Bound`s of a case; also an error's
+    parameters, which its text reads); `meaning_of` has every `Name` that names a declaration, and
+    the `Call`s' callees that are attributes (`Desk.propose`) as their `OperationInfo`. `calls` has,
+    for each `Call` of a record, error, function, operation or flow, its arguments in declared order
+    (None: the default).
+    `checks_of` has, for each case that names a message and does not take it unchecked, how many of
+    its first statements are its block of checks.
     `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
     `named` has, by qualified name, every record, message and error that a type here can lead to.
     """
@@ -207,5 +210,6 @@ class Checked:
     meaning_of: Mapping[syntax.Expr, Info | OperationInfo]
     calls: Mapping[syntax.Call, tuple[syntax.Expr | None, ...]]
     type_refs: Mapping[syntax.TypeRef, Type]
+    checks_of: Mapping[syntax.MessageCase, int]
     diagnostics: tuple[Diagnostic, ...]
     named: Mapping[str, RecordInfo | ErrorInfo] = dataclasses.field(default_factory=dict)

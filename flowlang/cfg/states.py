@@ -12,11 +12,15 @@ import msgspec
 
 from flowlang.cfg.graph import Block, Cfg
 from flowlang.machine import (
+    Arm,
     AwaitCheckpoint,
+    AwaitChoice,
+    AwaitEach,
     AwaitMessage,
     AwaitOperator,
     AwaitSubflow,
     AwaitTime,
+    Came,
     Machine,
     State,
     Wait,
@@ -98,10 +102,26 @@ def _free(name: str, joint: str, taken: set[str]) -> str:
     return free
 
 
+MAX_NAMED = 3
+"""Messages after which a choice between them is named; more of them are `Other`."""
+
+
+def _choice(arms: tuple[Arm, ...]) -> str:
+    types = dict.fromkeys(arm.type.rpartition(".")[2] for arm in arms if isinstance(arm, Came))
+    named = list(types) or ["End"]
+    if len(named) > MAX_NAMED:
+        named = [*named[: MAX_NAMED - 1], "Other"]
+    return "Await" + "Or".join(named)
+
+
 def _awaits(wait: Wait) -> str:
     match wait:
         case AwaitMessage(type=message):
             return "Await" + message.rpartition(".")[2]
+        case AwaitEach(type=message):
+            return "AwaitEach" + message.rpartition(".")[2]
+        case AwaitChoice(arms=arms):
+            return _choice(arms)
         case AwaitSubflow(flow=flow):
             return "In" + flow.rpartition(".")[2]
         case AwaitCheckpoint():

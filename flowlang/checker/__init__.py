@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from flowlang import syntax
 from flowlang.checker import conversations, values
+from flowlang.checker.closing import Closing
 from flowlang.checker.control import Control
 from flowlang.checker.declarations import Declarations
 from flowlang.checker.findings import Findings
@@ -45,6 +46,7 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
             body = Body(findings, names, types, info.declaration, info)
             body.check()
             Control(findings, info.declaration).check()
+            Closing(findings).check(info.declaration.body)
             Trust(findings, info.declaration, info).check()
             flows.append((info, body.subflows))
     conversations.check_circles(findings, flows)
@@ -58,6 +60,7 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
         meaning_of=findings.meaning_of,
         calls=findings.calls,
         type_refs=findings.type_refs,
+        checks_of=findings.checks_of,
         diagnostics=tuple(in_order(findings.diagnostics)),
         named=names.named,
     )

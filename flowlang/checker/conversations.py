@@ -174,7 +174,7 @@ def check_circles(findings: Findings, flows: Sequence[tuple[FlowInfo, Sequence[C
                     node.span,
                     f"`{name}` leads back to this flow with a session,"
                     " so running it must be the last thing that is done",
-                    f"write `return subflow {name}(…)`, outside of any `try`",
+                    f"write `return subflow {name}(…)`, outside of any `try` or `within`",
                 )
 
 
@@ -192,6 +192,11 @@ def _last(block: syntax.Block, ends_flow: bool, inside_try: bool) -> Iterator[sy
                     yield from _last(below, final, inside_try)
             case syntax.While(body=body) | syntax.For(body=body):
                 yield from _last(body, False, inside_try)
+            case syntax.Within(body=body):
+                yield from _last(body, False, True)
+            case syntax.Choice(cases=cases):
+                for case in cases:
+                    yield from _last(case.body, final, inside_try)
             case syntax.Try(body=body, catches=catches):
                 yield from _last(body, False, True)
                 for catch in catches:

@@ -19,7 +19,7 @@ from flowlang.types import FlowInfo, FunctionInfo, OperationInfo, Variable
 MAX_PARTS = 32
 """Longer paths, and lets made of more parts than this, are followed as a whole."""
 
-Origin: TypeAlias = Literal["received", "caught", "parameter"]
+Origin: TypeAlias = Literal["received", "case", "caught", "parameter"]
 
 
 @dataclasses.dataclass
@@ -50,6 +50,7 @@ class Origins:
         self.suspicions: dict[Variable, Suspicion] = {}
         self._variable_of = findings.variable_of
         self._meaning_of = findings.meaning_of
+        self._checks_of = findings.checks_of
         self._aliases: dict[Variable, Path] = {}
         self._feeds: dict[Variable, list[Variable]] = {}
         for node, parameter in zip(flow.parameters, info.parameters, strict=True):
@@ -78,6 +79,8 @@ class Origins:
         match statement:
             case syntax.Receive(checks=checks) if checks is not None:
                 self._root(statement, "received")
+            case syntax.Choice(cases=cases):
+                self._cases(cases)
             case syntax.Try(catches=catches):
                 for catch in catches:
                     self._root(catch, "caught")
@@ -94,6 +97,11 @@ class Origins:
                     self._aliases[target] = alias
             case _:
                 pass  # The other statements give no variable a value, or one to be trusted.
+
+    def _cases(self, cases: Iterable[syntax.Case]) -> None:
+        for case in cases:
+            if isinstance(case, syntax.MessageCase) and case in self._checks_of:
+                self._root(case.value, "case")
 
     def _spread(self) -> None:
         """Whatever is made of foreign data is foreign; the latest root counts."""

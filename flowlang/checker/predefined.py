@@ -29,6 +29,7 @@ ERRORS: Mapping[str, ErrorInfo] = {
         "UnexpectedFlowEnd",
         "UnexpectedMessage",
         "Malformed",
+        "Timeout",
     )
 }
 

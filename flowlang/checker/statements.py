@@ -11,18 +11,17 @@ from typing import assert_never
 from flowlang import syntax
 from flowlang.checker import conversations, predefined, relations, trees, words
 from flowlang.checker.calls import Builtin, called
+from flowlang.checker.exchanges import Exchanges
 from flowlang.checker.expressions import Expressions
 from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
-from flowlang.checker.names import Names, check_casing
+from flowlang.checker.names import Names
 from flowlang.checker.typerefs import TypeReader
 from flowlang.checker.variables import Binding, Blocks, Role
 from flowlang.diagnostics import Note
-from flowlang.source import Span
 from flowlang.types import (
     DURATION,
     NONE,
-    PARTY,
     SESSION,
     TEXT,
     UNKNOWN,
@@ -41,9 +40,6 @@ from flowlang.types import (
     Variable,
 )
 
-# A state's class is named after it, beside the classes that every flow has.
-TAKEN_STATES = frozenset({"Start", "States", "Result"})
-
 
 class Body:
     """Checks the body of one flow. `subflows` are the flows that it calls, and where."""
@@ -60,7 +56,9 @@ class Body:
         self._facts = Facts()
         self._blocks = Blocks(findings, names)
         self._expressions = Expressions(findings, names, self._blocks, self._facts)
-        self._states: dict[str, Span] = {}
+        self._exchanges = Exchanges(
+            findings, names, types, self._expressions, info, body=self._block, lines=self._lines
+        )
 
     def check(self) -> None:
         """Everything from the flow's parameters to its last statement."""
@@ -93,9 +91,12 @@ class Body:
 
     def _block(self, block: syntax.Block) -> None:
         self._blocks.enter()
+        self._lines(block)
+        self._blocks.leave()
+
+    def _lines(self, block: syntax.Block) -> None:
         for statement in block:
             self._statement(statement)
-        self._blocks.leave()
 
     def _statement(self, statement: syntax.Statement) -> None:
         match statement:
@@ -114,11 +115,15 @@ class Body:
             case syntax.Return():
                 self._return(statement)
             case syntax.Open():
-                self._open(statement)
+                self._exchanges.open(statement)
             case syntax.Send():
-                self._send(statement)
+                self._exchanges.send(statement)
             case syntax.Receive():
-                self._receive(statement)
+                self._exchanges.receive(statement)
+            case syntax.Choice():
+                self._exchanges.choice(statement)
+            case syntax.Close():
+                self._exchanges.close(statement)
             case syntax.EffectStatement():
                 self._subflow(statement.effect)
             case syntax.Try():
@@ -139,6 +144,8 @@ class Body:
                 self._expressions.expect(statement.reason, TEXT)
             case syntax.CallStatement():
                 self._call(statement.call)
+            case syntax.Within():
+                self._within(statement)
             case syntax.Broken():
                 self._blocks.unclear(statement.names, statement.span)
                 self._block(statement.body)
@@ -353,55 +360,18 @@ class Body:
         self._block(node.body)
         self._blocks.leave()
 
-    # --- conversations ----------------------------------------------------------------------
-
-    def _open(self, node: syntax.Open) -> None:
-        info = self._names.find(node.flow, "flow")
-        if isinstance(info, FlowInfo):
-            conversations.check_open(self._findings, self._names, node.flow, info, self._info)
-        self._expressions.expect(node.party, PARTY)
-        variable = self._blocks.declare(node.name, node.name_span, SESSION, "session")
-        self._findings.variable_of[node] = variable
-
-    def _send(self, node: syntax.Send) -> None:
-        kind = self._expressions.infer(node.value)
-        conversations.check_sent(self._findings, self._names, node.value, kind)
-        self._expressions.expect(node.session, SESSION)
-
-    def _receive(self, node: syntax.Receive) -> None:
-        if node.send is not None:
-            self._send(node.send)
-        kind = conversations.received(
-            self._findings, self._names, node.type, self._types.read(node.type)
-        )
-        self._expressions.expect(node.session, SESSION)
-        if node.state is not None:
-            self._check_state(node.state, node.span)
-        variable = self._blocks.declare(node.name, node.name_span, kind, "received")
-        self._findings.variable_of[node] = variable
-        # What the checks learn still holds after them.
-        self._block(node.checks or ())
-
-    def _check_state(self, state: str, span: Span) -> None:
-        place = self._findings.name_span(state, span)
-        check_casing(self._findings, "a state", state, place, words.snake)
-        shown = "".join(part[:1].upper() + part[1:] for part in state.split("_"))
-        if shown in TAKEN_STATES:
+    def _within(self, node: syntax.Within) -> None:
+        self._expressions.expect(node.duration, DURATION)
+        self._block(node.body)
+        if not trees.limited(node.body):
             self._findings.report(
-                "F210",
-                place,
-                f"`@{state}` would become the state `{shown}`, which every flow has already",
-                "choose another name",
+                "F611",
+                node.span,
+                "nothing in this block waits, so there is nothing that could take too long",
+                "remove `within`, or move what waits into its block",
             )
-        elif shown in self._states:
-            self._findings.report(
-                "F207",
-                place,
-                f"`@{state}` is declared twice",
-                "rename one of the two",
-                self._findings.note("it is first declared here", self._states[shown]),
-            )
-        self._states.setdefault(shown, place)
+
+    # --- other flows ------------------------------------------------------------------------
 
     def _subflow(self, node: syntax.Subflow) -> Type | None:
         """Check the call of a subflow; its result, None if it has none."""

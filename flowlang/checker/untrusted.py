@@ -22,10 +22,13 @@ from flowlang.types import (
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
+    ListType,
     Named,
     OperationInfo,
+    OptionalType,
     ParameterInfo,
     RecordInfo,
+    Type,
     Variable,
 )
 
@@ -118,6 +121,8 @@ class Trust:
                 self._refuse(value, "sent")
             case syntax.Receive():
                 self._receive(statement)
+            case syntax.Choice():
+                self._choice(statement)
             case syntax.EffectStatement(effect=subflow):
                 self._look(subflow)
             case syntax.Try():
@@ -139,9 +144,14 @@ class Trust:
                 self._look(reason)
             case syntax.CallStatement(call=call):
                 self._look(call)
+            case syntax.Within(duration=duration, body=body):
+                self._refuse(duration, "used as a time limit")
+                self._block(body)
             case syntax.Broken(body=body):
                 self._block(body)
             case syntax.Break() | syntax.Continue() | syntax.Pass() | syntax.Checkpoint():
+                pass
+            case syntax.Close():
                 pass
             case _:
                 assert_never(statement)
@@ -209,30 +219,71 @@ class Trust:
     def _receive(self, node: syntax.Receive) -> None:
         if node.send is not None:
             self._statement(node.send)
+        if node.deadline is not None:
+            self._refuse(node.deadline.duration, "used as a time limit")
         variable = self._findings.variable_of.get(node)
         if node.checks is None or variable is None:
             return
-        self._in_checks = True
-        self._block(node.checks)
-        self._in_checks = False
-        if variable not in self._examined and self._has_parts(variable, node.checks):
+        self._checks(node.checks)
+        if variable not in self._examined and self._was_to_check(variable, node.checks):
+            check = f"`require {node.name}.… else …`"
+            if node.each:
+                check = f"`for one in {node.name}:` and below it `require one.… else …`"
             self._say(
                 "F503",
                 node.name_span,
                 f"nothing here checks `{node.name}`",
-                f"say what must hold: `require {node.name}.… else …`;"
+                f"say what must hold: {check};"
                 " or write `unchecked` instead of the checks, to take it as it comes",
             )
         self._clean.learn([Path(variable)])
 
-    def _has_parts(self, variable: Variable, checks: syntax.Block) -> bool:
+    def _checks(self, block: syntax.Block) -> None:
+        self._in_checks = True
+        self._block(block)
+        self._in_checks = False
+
+    def _was_to_check(self, variable: Variable, checks: syntax.Block) -> bool:
         """Whether there was something to check, and a check of it could be read."""
-        if not checks or not isinstance(variable.type, Named):
-            return False
-        info = self._findings.named.get(variable.type.name)
         gap = any(isinstance(one, syntax.Broken) for one in trees.statements(checks))
-        known = isinstance(info, RecordInfo) and bool(info.fields)
-        return known and not gap and not self._findings.has_mistake(checks)
+        has_parts = bool(checks) and self._has_parts(variable.type)
+        return has_parts and not gap and not self._findings.has_mistake(checks)
+
+    def _has_parts(self, kind: Type) -> bool:
+        while isinstance(kind, ListType | OptionalType):
+            kind = kind.item
+        if not isinstance(kind, Named):
+            return False
+        info = self._findings.named.get(kind.name)
+        return isinstance(info, RecordInfo) and bool(info.fields)
+
+    def _choice(self, node: syntax.Choice) -> None:
+        if node.send is not None:
+            self._statement(node.send)
+        meeting = Meeting(self._clean)
+        for case in node.cases:
+            start = self._clean.mark()
+            self._case(case)
+            if not trees.leaves(case.body):
+                meeting.reach(start)
+            self._clean.undo(start)
+        meeting.meet()
+
+    def _case(self, case: syntax.Case) -> None:
+        """What came is to be trusted after the checks at the head of its case, if they examine it;
+        otherwise nowhere."""
+        body = case.body
+        if isinstance(case, syntax.TimeoutCase):
+            self._refuse(case.duration, "used as a time limit")
+        if isinstance(case, syntax.MessageCase) and case.value is not None:
+            checks = self._findings.checks_of.get(case, 0)
+            self._checks(body[:checks])
+            body = body[checks:]
+            variable = self._findings.variable_of.get(case.value)
+            if variable is not None:
+                if variable in self._examined or not self._has_parts(variable.type):
+                    self._clean.learn([Path(variable)])
+        self._block(body)
 
     def _named(self, names: frozenset[str]) -> list[Variable]:
         """The variables of these names that are given foreign data somewhere."""
@@ -309,12 +360,19 @@ class Trust:
             self._report(read, use)
 
     def _report(self, read: Read, use: str) -> None:
-        text = self._text(read)
+        text, root = self._text(read), self._root(read.path)
+        hint = f"check it first, with a `require` about {text}"
+        if self._origins.roots[root] == "case":
+            name = root.name
+            hint = (
+                f"begin the case with its checks, such as `require {name}.… else …`;"
+                f" or write `as {name} unchecked`, to take it as it comes"
+            )
         self._say(
             "F501",
             read.node.span,
             f"{text} was not checked yet, so it cannot be {use}",
-            f"check it first, with a `require` about {text}",
+            hint,
             self._source(read),
         )
         self._forgive(read)
@@ -334,6 +392,7 @@ class Trust:
         name = root.name
         message = {
             "received": f"`{name}` is what the other side sent",
+            "case": f"`{name}` is what the other side sent",
             "caught": f"`{name}` was thrown, maybe by another party, and is caught here",
             "parameter": f"`{name}` is declared `untrusted` here",
         }[self._origins.roots[root]]

@@ -93,6 +93,8 @@ class Values:
             case machine.Item(values=values, index=index, map=is_map):
                 head = "rt.entry" if is_map else "rt.item"
                 return call(head, self.of(values, known), self.of(index, known))
+            case machine.Earlier(left=left, right=right):
+                return call("rt.earlier", self.of(left, known), self.of(right, known))
             case machine.Keys(value=value):
                 return call("tuple", call("sorted", self.of(value, known)))
             case machine.Items(items=items):
@@ -107,8 +109,14 @@ class Values:
                 return call("rt.text", *self._all(parts, known))
             case machine.Builtin(name=name):
                 return Atom(f"run.{name}")
+            case machine.Received(type=kind):
+                return call("run.received", Atom(self._scope.named(kind)))
+            case machine.Sender():
+                return call("run.sender")
             case machine.Peer(session=session):
                 return call("run.peer", self.of(session, known))
+            case machine.Version(session=session):
+                return call("run.version", self.of(session, known))
             case machine.Size(value=value):
                 return call("len", self.of(value, known))
             case machine.Divide(left=left, right=right, places=places, rounding=rounding):

@@ -67,12 +67,14 @@ class Scene:
         return self.line[self.at + 1] if self.at + 1 < len(self.line) else None
 
     @property
-    def room(self) -> Literal["file", "service", "flow", "record", "steps"]:
+    def room(self) -> Literal["file", "service", "flow", "record", "steps", "cases"]:
         """What the line stands in, told by what could begin it."""
         if END in self.opening:
             return "file"
         if "LPAR" in self.opening:
             return "flow"
+        if "CASE" in self.opening and "NAME" not in self.opening:
+            return "cases"
         if "LET" not in self.opening:
             return "service"
         return "record" if "DOC" in self.opening else "steps"

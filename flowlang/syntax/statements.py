@@ -359,5 +359,8 @@ Statement: TypeAlias = (
     | Log
     | Hold
     | CallStatement
+    | Within
+    | Choice
+    | Close
     | Broken
 )

@@ -2765,14 +2765,756 @@ COMPLAINTS = {
            |
          7 |         return subflow F(s, n + 1)
            |                ^^^^^^^^^^^^^^^^^^^
-         help: write `return subflow F(…)`, outside of any `try`
+         help: write `return subflow F(…)`, outside of any `try` or `within`
 
         error[F609]: `H` leads back to this flow with a session, so running it must be the last thing that is done
           --> trade.flow:11:5
             |
          11 |     subflow H(s)
             |     ^^^^^^^^^^^^
-         help: write `return subflow H(…)`, outside of any `try`
+         help: write `return subflow H(…)`, outside of any `try` or `within`
+        """,
+    ),
+    "F611 a deadline over nothing": (
+        """
+        message Offer:
+            price: Int
+        flow F(s: Session):
+            within 2d:
+                send Offer(1) to s
+                checkpoint
+            within 2d:
+                within 1:
+                    sleep 5s
+            receive offer: Offer from s within "soon" unchecked
+        """,
+        """
+        error[F611]: nothing in this block waits, so there is nothing that could take too long
+          --> trade.flow:4:5
+           |
+         4 |     within 2d:
+           |     ^^^^^^^^^^
+         help: remove `within`, or move what waits into its block
+
+        error[F301]: this is Int, but Duration is wanted
+          --> trade.flow:8:16
+           |
+         8 |         within 1:
+           |                ^
+         help: give it a unit: `1s`
+
+        error[F301]: this is Text, but Duration is wanted
+          --> trade.flow:10:40
+            |
+         10 |     receive offer: Offer from s within "soon" unchecked
+            |                                        ^^^^^^
+        """,
+    ),
+    "F612 F613 F614 F615 F602 F301 cases": (
+        """
+        message Offer:
+            price: Int
+        message Refusal:
+            reason: Text
+        record Line:
+            sku: Text
+        flow F(s: Session, ss: List[Session]):
+            receive from s:
+                case Offer from s:
+                    pass
+                case Line:
+                    pass
+                case timeout 5:
+                    pass
+            receive:
+                case Offer:
+                    pass
+                case ended:
+                    pass
+                case Offer from any s as offer by from_whom:
+                    log info "{from_whom.peer}: {offer.price}"
+                case ended from ss:
+                    pass
+                case ended from any ss:
+                    pass
+            receive from s:
+                case Offer as offer:
+                    pass
+                case Refusal:
+                    pass
+                case Offer as offer:
+                    pass
+                case ended:
+                    pass
+                case ended:
+                    pass
+            receive:
+                case timeout 5s:
+                    pass
+            receive:
+                case Offer from s:
+                    pass
+                case Offer from any ss:
+                    pass
+                case Offer from any ss:
+                    pass
+                case timeout 1h:
+                    pass
+                case timeout 2h:
+                    pass
+        """,
+        """
+        error[F612]: the `receive` above says already from whom this comes
+          --> trade.flow:9:25
+           |
+         9 |         case Offer from s:
+           |                         ^
+         note: it is said here
+          --> trade.flow:8:18
+           |
+         8 |     receive from s:
+           |                  ^
+         help: leave `from …` out here, or above, where `receive:` takes cases of several sessions
+
+        error[F602]: Line cannot be received: only messages cross the wire
+          --> trade.flow:11:14
+            |
+         11 |         case Line:
+            |              ^^^^
+         note: `Line` is declared here
+          --> trade.flow:5:8
+           |
+         5 | record Line:
+           |        ^^^^
+         help: declare it with `message Line:` instead of `record Line:`
+
+        error[F301]: this is Int, but Duration is wanted
+          --> trade.flow:13:22
+            |
+         13 |         case timeout 5:
+            |                      ^
+         help: give it a unit: `5s`
+
+        error[F613]: this case does not say from which session
+          --> trade.flow:16:9
+            |
+         16 |         case Offer:
+            |         ^^^^^^^^^^^
+         help: write `case Offer from s`; or `receive from s:` above, for cases of one session
+
+        error[F613]: this case does not say from which session
+          --> trade.flow:18:9
+            |
+         18 |         case ended:
+            |         ^^^^^^^^^^^
+         help: write `case ended from s`; or `receive from s:` above, for cases of one session
+
+        error[F301]: this is Session, but List[Session] is wanted
+          --> trade.flow:20:29
+            |
+         20 |         case Offer from any s as offer by from_whom:
+            |                             ^
+         note: `s` is declared here, as Session
+          --> trade.flow:7:8
+           |
+         7 | flow F(s: Session, ss: List[Session]):
+           |        ^
+         help: leave `any` or `each` out
+
+        error[F301]: this is List[Session], but Session is wanted
+          --> trade.flow:22:25
+            |
+         22 |         case ended from ss:
+            |                         ^^
+         note: `ss` is declared here, as List[Session]
+          --> trade.flow:7:20
+           |
+         7 | flow F(s: Session, ss: List[Session]):
+           |                    ^^
+         help: write `any ss`
+
+        error[F614]: an earlier case takes this already, so it never gets here
+          --> trade.flow:31:9
+            |
+         31 |         case Offer as offer:
+            |         ^^^^^^^^^^^^^^^^^^^^
+         note: it is taken here
+          --> trade.flow:27:9
+            |
+         27 |         case Offer as offer:
+            |         ^^^^^^^^^^^^^^^^^^^^
+         help: remove one of the two
+
+        error[F614]: an earlier case takes this already, so it never gets here
+          --> trade.flow:35:9
+            |
+         35 |         case ended:
+            |         ^^^^^^^^^^^
+         note: it is taken here
+          --> trade.flow:33:9
+            |
+         33 |         case ended:
+            |         ^^^^^^^^^^^
+         help: remove one of the two
+
+        error[F615]: this waits for nothing but the time to pass
+          --> trade.flow:37:5
+            |
+         37 |     receive:
+            |     ^^^^^^^^
+         help: add a case for a message, or write `sleep` instead
+
+        error[F614]: an earlier case takes this already, so it never gets here
+          --> trade.flow:45:9
+            |
+         45 |         case Offer from any ss:
+            |         ^^^^^^^^^^^^^^^^^^^^^^^
+         note: it is taken here
+          --> trade.flow:43:9
+            |
+         43 |         case Offer from any ss:
+            |         ^^^^^^^^^^^^^^^^^^^^^^^
+         help: remove one of the two
+
+        error[F614]: an earlier case takes this already, so it never gets here
+          --> trade.flow:49:9
+            |
+         49 |         case timeout 2h:
+            |         ^^^^^^^^^^^^^^^^
+         note: it is taken here
+          --> trade.flow:47:9
+            |
+         47 |         case timeout 1h:
+            |         ^^^^^^^^^^^^^^^^
+         help: remove one of the two
+        """,
+    ),
+    "F207 F208 F201 F403 F406 names and ways of cases": (
+        """
+        message Offer:
+            price: Int
+        flow F(s: Session, ss: List[Session]) -> Int:
+            receive from s @first_one:
+                case Offer as offer unchecked:
+                    let price = offer.price
+                case ended:
+                    log info "{offer.price}"
+                case timeout 1h:
+                    return 1
+            let price = 1
+            receive @first_one:
+                case Offer from any ss as s by offer:
+                    pass
+                case Offer from s as price:
+                    pass
+            log info "{price} {offer.peer}"
+            while true:
+                receive from s:
+                    case Offer:
+                        continue
+                    case ended:
+                        break
+                log info "never"
+            receive from s:
+                case Offer:
+                    return 1
+                case ended:
+                    log info "no return"
+        """,
+        """
+        error[F403]: `F` promises a result, but its end can be reached without `return`
+          --> trade.flow:3:42
+           |
+         3 | flow F(s: Session, ss: List[Session]) -> Int:
+           |                                          ^^^
+         note: after this, nothing is returned
+          --> trade.flow:29:13
+            |
+         29 |             log info "no return"
+            |             ^^^^^^^^^^^^^^^^^^^^
+         help: return a value on every way through the flow, or throw an error
+
+        error[F201]: there is no variable `offer` here
+          --> trade.flow:8:24
+           |
+         8 |             log info "{offer.price}"
+           |                        ^^^^^
+         note: this `offer` lived only until the end of its block
+          --> trade.flow:5:23
+           |
+         5 |         case Offer as offer unchecked:
+           |                       ^^^^^
+         help: declare it before the block, with `var`, and assign to it inside
+
+        error[F207]: `@first_one` is declared twice
+          --> trade.flow:12:14
+            |
+         12 |     receive @first_one:
+            |              ^^^^^^^^^
+         note: it is first declared here
+          --> trade.flow:4:21
+           |
+         4 |     receive from s @first_one:
+           |                     ^^^^^^^^^
+         help: rename one of the two
+
+        error[F208]: `s` is already a parameter here
+          --> trade.flow:13:35
+            |
+         13 |         case Offer from any ss as s by offer:
+            |                                   ^
+         note: `s` is declared here
+          --> trade.flow:3:8
+           |
+         3 | flow F(s: Session, ss: List[Session]) -> Int:
+           |        ^
+         help: choose another name; a name means one thing as long as it lives
+
+        error[F208]: `price` is already a variable here
+          --> trade.flow:15:30
+            |
+         15 |         case Offer from s as price:
+            |                              ^^^^^
+         note: `price` is declared here
+          --> trade.flow:11:9
+            |
+         11 |     let price = 1
+            |         ^^^^^
+         help: choose another name; a name means one thing as long as it lives
+
+        error[F406]: this is never reached
+          --> trade.flow:24:9
+            |
+         24 |         log info "never"
+            |         ^^^^^^^^^^^^^^^^
+         note: every way through this leaves
+          --> trade.flow:19:9
+            |
+         19 |         receive from s:
+            |         ^^^^^^^^^^^^^^^
+         help: remove it, or move it up
+        """,
+    ),
+    "F501 F502 F505 F406 cases are not trusted": (
+        """
+        message Offer:
+            price: Int
+            note: Text
+        error Dear: "too dear"
+        error Said(text: Text): "{text}"
+        service Desk:
+            write note(price: Int)
+            read fair(price: Int) -> Bool
+        flow F(s: Session) -> Int:
+            var kept = 0
+            receive from s:
+                case Offer as offer:
+                    let twice = offer.price * 2
+                    Desk.note(twice)
+                    require twice < 5 else Dear()
+                    kept = offer.price
+                case ended:
+                    throw Dear()
+            receive from s:
+                case Offer as offer:
+                    if offer.price > 3:
+                        throw Said(offer.note)
+                    Desk.note(offer.price)
+                    send offer to s
+                case timeout 5m:
+                    pass
+            receive from s:
+                case Offer as offer:
+                    log info "not checked: {offer.price}"
+                    send offer to s
+                case timeout 5m:
+                    pass
+            receive from s:
+                case Offer as offer:
+                    checkpoint
+                    require offer.price > 3 else Dear()
+                    Desk.note(offer.price)
+                    send offer to s
+                case timeout 5m:
+                    pass
+            receive from s:
+                case Offer as offer unchecked:
+                    return offer.price
+                case ended:
+                    throw Dear()
+        """,
+        """
+        error[F505]: `Desk.note` writes, and checks only look
+          --> trade.flow:14:13
+            |
+         14 |             Desk.note(twice)
+            |             ^^^^^^^^^^^^^^^^
+         help: call it below the checks
+
+        error[F502]: `twice` was not checked yet, and `Desk.note` trusts its `price`
+          --> trade.flow:14:23
+            |
+         14 |             Desk.note(twice)
+            |                       ^^^^^
+         note: `offer` is what the other side sent
+          --> trade.flow:12:23
+            |
+         12 |         case Offer as offer:
+            |                       ^^^^^
+         help: check it first, with a `require` about `twice`; or declare `price: untrusted …` if `Desk.note` is made for such data
+
+        error[F501]: `offer` was not checked yet, so it cannot be sent
+          --> trade.flow:30:18
+            |
+         30 |             send offer to s
+            |                  ^^^^^
+         note: `offer` is what the other side sent
+          --> trade.flow:28:23
+            |
+         28 |         case Offer as offer:
+            |                       ^^^^^
+         help: begin the case with its checks, such as `require offer.… else …`; or write `as offer unchecked`, to take it as it comes
+
+        error[F501]: `offer` was not checked yet, so it cannot be sent
+          --> trade.flow:38:18
+            |
+         38 |             send offer to s
+            |                  ^^^^^
+         note: `offer` is what the other side sent
+          --> trade.flow:34:23
+            |
+         34 |         case Offer as offer:
+            |                       ^^^^^
+         help: begin the case with its checks, such as `require offer.… else …`; or write `as offer unchecked`, to take it as it comes
+        """,
+    ),
+    "F616 perhaps one message": (
+        """
+        message Offer:
+            price: Int
+        flow F(s: Session):
+            receive offer: Offer? from s unchecked
+            log info "{offer.price}"
+        """,
+        """
+        error[F616]: a message of one session is never none: it comes, or an error is thrown
+          --> trade.flow:4:20
+           |
+         4 |     receive offer: Offer? from s unchecked
+           |                    ^^^^^^
+         help: write `Offer`, and catch `Timeout` or `SessionEnded`
+        """,
+    ),
+    "F617 F618 closed sessions": (
+        """
+        message Offer:
+            price: Int
+        flow Buy(shop: Party, given: Session, all: List[Session], parties: List[Party]) -> Int:
+            open Sell with shop as s
+            open Sell with shop as t
+            open Sell with each parties as ss
+            close given
+            close all[0]
+            for one in ss:
+                close one
+            if parties.size > 3:
+                close s
+            else:
+                close s
+                close t
+            send Offer(1) to t
+            log info "{s.peer}"
+            send Offer(1) to s then receive offer: Offer from t unchecked
+            while offer.price > 3:
+                subflow Use(s, [t, s])
+                close t
+                break
+            receive:
+                case Offer from t:
+                    close t
+                case timeout 5s:
+                    return 1
+            try:
+                close s
+            catch SessionEnded:
+                close t
+            receive from t:
+                case Offer:
+                    return 2
+                case ended:
+                    return 3
+        flow Use(s: Session, ss: List[Session]):
+            send Offer(1) to each ss
+        flow Sell():
+            responds to Buy as talk
+            close talk
+        """,
+        """
+        error[F618]: this session belongs to the flow that passed it on, and is not closed here
+          --> trade.flow:7:11
+           |
+         7 |     close given
+           |           ^^^^^
+         note: it is passed in here
+          --> trade.flow:3:23
+           |
+         3 | flow Buy(shop: Party, given: Session, all: List[Session], parties: List[Party]) -> Int:
+           |                       ^^^^^
+         help: return, and let that flow close it
+
+        error[F618]: this session belongs to the flow that passed it on, and is not closed here
+          --> trade.flow:8:11
+           |
+         8 |     close all[0]
+           |           ^^^^^^
+         note: it is passed in here
+          --> trade.flow:3:39
+           |
+         3 | flow Buy(shop: Party, given: Session, all: List[Session], parties: List[Party]) -> Int:
+           |                                       ^^^
+         help: return, and let that flow close it
+
+        error[F617]: `s` is closed already
+          --> trade.flow:18:22
+            |
+         18 |     send Offer(1) to s then receive offer: Offer from t unchecked
+            |                      ^
+         note: it is closed here
+          --> trade.flow:12:9
+            |
+         12 |         close s
+            |         ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+
+        error[F617]: `s` is closed already
+          --> trade.flow:20:21
+            |
+         20 |         subflow Use(s, [t, s])
+            |                     ^
+         note: it is closed here
+          --> trade.flow:12:9
+            |
+         12 |         close s
+            |         ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+
+        error[F617]: `s` is closed already
+          --> trade.flow:20:28
+            |
+         20 |         subflow Use(s, [t, s])
+            |                            ^
+         note: it is closed here
+          --> trade.flow:12:9
+            |
+         12 |         close s
+            |         ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+
+        error[F617]: `s` is closed already
+          --> trade.flow:29:15
+            |
+         29 |         close s
+            |               ^
+         note: it is closed here
+          --> trade.flow:12:9
+            |
+         12 |         close s
+            |         ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+
+        error[F617]: `t` is closed already
+          --> trade.flow:31:15
+            |
+         31 |         close t
+            |               ^
+         note: it is closed here
+          --> trade.flow:25:13
+            |
+         25 |             close t
+            |             ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+
+        error[F617]: `t` is closed already
+          --> trade.flow:32:18
+            |
+         32 |     receive from t:
+            |                  ^
+         note: it is closed here
+          --> trade.flow:25:13
+            |
+         25 |             close t
+            |             ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+        """,
+    ),
+    "F301 F329 F501 F503 F602 F603 groups": (
+        """
+        message Offer:
+            price: Int
+        error Dear: "too dear"
+        service Desk:
+            write note(price: Int)
+        flow Buy(shop: Party, parties: List[Party]) -> Int:
+            open Sell with each shop as ss
+            open Sell with parties as s
+            open Sell with each parties as all
+            send Offer(1) to each s
+            send Offer(1) to all
+            send 5 to each all
+            receive one: Offer from each s unchecked
+            receive xs: Offer from all unchecked
+            receive texts: Text from each all unchecked
+            receive each_of: Offer? from each all within 1d then discard:
+                log info "{each_of.size}"
+            receive offers: Offer from each all:
+                for offer in offers:
+                    Desk.note(offer.price)
+            receive some: Offer? from each all:
+                for offer in some:
+                    if offer != none:
+                        require offer.price > 0 else Dear()
+            for offer in some:
+                if offer != none:
+                    Desk.note(offer.price)
+                log info "{offer.price}"
+            let kept = all
+            return offers[0].price
+        flow Sell():
+            responds to Buy as talk
+            receive x: Offer from talk unchecked
+            send x to talk
+        """,
+        """
+        error[F301]: this is Party, but List[Party] is wanted
+          --> trade.flow:7:25
+           |
+         7 |     open Sell with each shop as ss
+           |                         ^^^^
+         note: `shop` is declared here, as Party
+          --> trade.flow:6:10
+           |
+         6 | flow Buy(shop: Party, parties: List[Party]) -> Int:
+           |          ^^^^
+         help: leave `any` or `each` out
+
+        error[F301]: this is List[Party], but Party is wanted
+          --> trade.flow:8:20
+           |
+         8 |     open Sell with parties as s
+           |                    ^^^^^^^
+         note: `parties` is declared here, as List[Party]
+          --> trade.flow:6:23
+           |
+         6 | flow Buy(shop: Party, parties: List[Party]) -> Int:
+           |                       ^^^^^^^
+         help: write `with each parties`
+
+        error[F301]: this is Session, but List[Session] is wanted
+          --> trade.flow:10:27
+            |
+         10 |     send Offer(1) to each s
+            |                           ^
+         note: `s` is declared here, as Session
+          --> trade.flow:8:31
+           |
+         8 |     open Sell with parties as s
+           |                               ^
+         help: leave `any` or `each` out
+
+        error[F301]: this is List[Session], but Session is wanted
+          --> trade.flow:11:22
+            |
+         11 |     send Offer(1) to all
+            |                      ^^^
+         note: `all` is declared here, as List[Session]
+          --> trade.flow:9:36
+           |
+         9 |     open Sell with each parties as all
+           |                                    ^^^
+         help: write `each all`
+
+        error[F601]: this is Int, and only messages can be sent
+          --> trade.flow:12:10
+            |
+         12 |     send 5 to each all
+            |          ^
+         help: declare a message with a field for it, such as `value: Int`, and use that
+
+        error[F301]: this is Session, but List[Session] is wanted
+          --> trade.flow:13:34
+            |
+         13 |     receive one: Offer from each s unchecked
+            |                                  ^
+         note: `s` is declared here, as Session
+          --> trade.flow:8:31
+           |
+         8 |     open Sell with parties as s
+           |                               ^
+         help: leave `any` or `each` out
+
+        error[F301]: this is List[Session], but Session is wanted
+          --> trade.flow:14:28
+            |
+         14 |     receive xs: Offer from all unchecked
+            |                            ^^^
+         note: `all` is declared here, as List[Session]
+          --> trade.flow:9:36
+           |
+         9 |     open Sell with each parties as all
+           |                                    ^^^
+         help: write `each all`
+
+        error[F602]: Text cannot be received: only messages cross the wire
+          --> trade.flow:15:20
+            |
+         15 |     receive texts: Text from each all unchecked
+            |                    ^^^^
+         help: declare a message with a field for it, such as `value: Text`, and use that
+
+        error[F503]: nothing here checks `each_of`
+          --> trade.flow:16:13
+            |
+         16 |     receive each_of: Offer? from each all within 1d then discard:
+            |             ^^^^^^^
+         help: say what must hold: `for one in each_of:` and below it `require one.… else …`; or write `unchecked` instead of the checks, to take it as it comes
+
+        error[F505]: `Desk.note` writes, and checks only look
+          --> trade.flow:20:13
+            |
+         20 |             Desk.note(offer.price)
+            |             ^^^^^^^^^^^^^^^^^^^^^^
+         help: call it below the checks
+
+        error[F502]: `offer.price` was not checked yet, and `Desk.note` trusts its `price`
+          --> trade.flow:20:23
+            |
+         20 |             Desk.note(offer.price)
+            |                       ^^^^^^^^^^^
+         note: `offers` is what the other side sent
+          --> trade.flow:18:13
+            |
+         18 |     receive offers: Offer from each all:
+            |             ^^^^^^
+         help: check it first, with a `require` about `offer.price`; or declare `price: untrusted …` if `Desk.note` is made for such data
+
+        error[F305]: this is Offer?, which may be none
+          --> trade.flow:28:20
+            |
+         28 |         log info "{offer.price}"
+            |                    ^^^^^
+         note: `offer` is declared here, as Offer?
+          --> trade.flow:25:9
+            |
+         25 |     for offer in some:
+            |         ^^^^^
+         help: test it first: `if offer != none:`
+
+        error[F603]: a session is not a value: it can be neither kept, compared nor handed back
+          --> trade.flow:29:16
+            |
+         29 |     let kept = all
+            |                ^^^
+         help: send to it, receive from it, or pass it to a subflow
         """,
     ),
 }

@@ -377,7 +377,7 @@ flow H():
 
 
 def test_a_construct_that_is_not_known_yet_hides_its_cases() -> None:
-    text = "flow F(s: Session):\n    receive from s:\n        case Order as o:\n            g(o)\n"
+    text = "flow F(a: Int):\n    match a:\n        case Order as o:\n            g(o)\n"
     assert codes(text) == ["F199"]
 
 
