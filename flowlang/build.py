@@ -8,6 +8,7 @@ a circle, too many files) is compiled as a whole.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import hashlib
@@ -126,11 +127,17 @@ def build(project: Project, names: Sequence[str], cache: Cache | None) -> Built:
 def _compiled(names: Iterable[str], texts: Texts) -> Compilation:
     from flowlang.compiler import compile_modules
 
-    # Nothing that is made here is garbage before the end, and looking for some takes a third of
-    # the time.
+    with _unswept():
+        return compile_modules(names, texts.load, texts.project.modules)
+
+
+@contextlib.contextmanager
+def _unswept() -> Iterator[None]:
+    """Nothing that is made here is garbage before the end, and looking for some takes a third of
+    the time."""
     gc.disable()
     try:
-        return compile_modules(names, texts.load, texts.project.modules)
+        yield
     finally:
         gc.enable()
 
@@ -268,7 +275,9 @@ def write_python(built: Built, folder: Path | None = None) -> list[Path]:
             return None
         return root.joinpath(*f"{module}_flow".split(".")).with_suffix(".py")
 
-    return sorted(write_all(dict(python_files(built, path_of)), root))
+    with _unswept():
+        files = dict(python_files(built, path_of))
+    return sorted(write_all(files, root))
 
 
 def _brings_python(module: str, texts: Texts) -> bool:

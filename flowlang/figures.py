@@ -99,7 +99,7 @@ def _state_size(flow: machine.Machine, state: machine.State, shapes: _Shapes) ->
     kept = tuple(
         Kept(name, shown(types[name]), _size(types[name], shapes, ())) for name in state.keeps
     )
-    sessions = sum(types[name] == Builtin("Session") for name in state.keeps)
+    sessions = sum(_SESSIONS.get(shown(types[name]), 0) for name in state.keeps)
     if isinstance(state.awaits, machine.AwaitMessage):
         sessions = max(1, sessions)
     name = f"{flow.name}_v{flow.version}"
@@ -142,6 +142,7 @@ _BUILTIN = {
     "Session": Size(1, 5),
     "FlowId": Size(3, 9),
 }
+_SESSIONS = {"Session": 1, "List[Session]": SAMPLES["List"]}
 _UNFORESEEN = Size(24, None)
 
 

@@ -43,6 +43,10 @@ message Receipt:
     paid: Amount
     proof: Bytes
 
+message Refusal:
+    number: Text
+    why: Text
+
 error TooExpensive(price: Amount, limit: Int): "{{price.units}} is more than {{limit}}"
 error Unknown(number: Text): "there is no order {{number}}"
 error Late(number: Text, by: Duration): "order {{number}} is late by {{by}}"
@@ -88,7 +92,8 @@ flow Buy{n}(seller: Party, number: Text, lines: List[Line], due: Timestamp) -> R
     var tries = 0
     while tries < 3:
         tries = tries + 1
-        send Order(number, lines, price, due, labels) to deal then receive quote: Quote from deal:
+        send Order(number, lines, price, due, labels) to deal \
+then receive quote: Quote from deal within 1h:
             require quote.number == number else Unknown(quote.number)
             require quote.price.currency == price.currency else TooExpensive(quote.price, units)
             require quote.price.units <= units * 2 + 1 else TooExpensive(quote.price, units)
@@ -103,15 +108,25 @@ flow Buy{n}(seller: Party, number: Text, lines: List[Line], due: Timestamp) -> R
     step PAYING
     let wanted = seal(number, units)
     try:
-        receive receipt: Receipt from deal @receipt_{n}:
-            require receipt.number == number else Unknown(receipt.number)
-            require receipt.paid.units >= 0 else Unknown(number)
-            require receipt.proof == wanted else Unknown(number)
-        return receipt
+        within 3d:
+            receive from deal @receipt_{n}:
+                case Receipt as receipt:
+                    require receipt.number == number else Unknown(receipt.number)
+                    require receipt.paid.units >= 0 else Unknown(number)
+                    require receipt.proof == wanted else Unknown(number)
+                    close deal
+                    return receipt
+                case Refusal as refusal unchecked:
+                    log info "order {{number}}: {{refusal.why}}"
+                case ended:
+                    log info "order {{number}}: the seller is gone"
+                case timeout 2d:
+                    log info "order {{number}}: no receipt in two days"
+        throw Unknown(number)
     catch TooExpensive as refusal:
         log warn "order {{number}}: {{refusal.limit}} is the limit"
         throw refusal
-    catch SessionEnded, UnexpectedFlowEnd, UnexpectedMessage:
+    catch SessionEnded, UnexpectedFlowEnd, UnexpectedMessage, Timeout:
         hold "order {{number}}: nobody knows whether it was paid"
         throw Unknown(number)
 
@@ -157,6 +172,9 @@ flow Sell{n}():
                 throw OutOfStock(line.sku)
             let done = Stock.reserve(line.sku, line.count)
             require done else OutOfStock(line.sku)
+        if order.labels.size > 20:
+            send Refusal(order.number, "so many labels") to deal
+            return
         let proof = seal(order.number, units)
         send Receipt(order.number, Amount(units, "EUR"), proof) to deal
         return
@@ -175,7 +193,9 @@ flow Both{n}(seller: Party, number: Text, lines: List[Line], due: Timestamp) -> 
     return "{{own}} and {{other.paid.units}}"
 '''
 
-NAMES = "Amount, Late, Line, Order, OutOfStock, Quote, Receipt, Stock, TooExpensive, Unknown"
+NAMES = (
+    "Amount, Late, Line, Order, OutOfStock, Quote, Receipt, Refusal, Stock, TooExpensive, Unknown"
+)
 
 
 def texts(files: int = 50) -> dict[str, str]:

@@ -75,6 +75,23 @@ def test_notes_are_shown_on_request(flowc: Flowc) -> None:
     assert code == 0
     assert "note[F418]: this waits without a time limit" in out
     assert "No problems, 1 note in 1 file." in out
+    limited = [
+        WAITING.replace(" unchecked", " within 1d unchecked"),
+        WAITING.replace(
+            "    receive ping: Ping from talk unchecked",
+            "    within 1d:\n        receive ping: Ping from talk unchecked",
+        ),
+        WAITING.replace(
+            "receive ping: Ping from talk unchecked",
+            "receive from talk:\n        case Ping:\n            pass\n"
+            "        case timeout 1d:\n            pass",
+        ),
+    ]
+    for text in limited:
+        Path("a.flow").write_text(text)
+        assert flowc("check", "a.flow", "--notes")[:2] == (0, "No problems in 1 file.\n")
+    Path("a.flow").write_text(limited[2].replace("timeout 1d", "ended"))
+    assert "note[F418]" in flowc("check", "a.flow", "--notes")[1]
 
 
 # --- forms ------------------------------------------------------------------------------------
