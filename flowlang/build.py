@@ -32,10 +32,8 @@ from flowlang.source import Source
 if TYPE_CHECKING:
     from flowlang.compiler import Compilation
 
-MAX_KEPT = 200
-"""Files of which answers are kept, as many as may use each other."""
-
-MOST_REMEMBERED = 5 * MAX_KEPT
+MOST_REMEMBERED = 1_000
+"""Modules of which answers are kept although the last run did not ask for them."""
 
 
 class Texts:
@@ -177,9 +175,7 @@ def _is_simple(compilation: Compilation) -> bool:
     """Whether each module's answer depends on what it uses and on nothing else: all are there, and
     there is no circle."""
     whole = {"F001", "F002", "F003", "F710", "F711", "F712", "F713"}
-    return len(compilation.checked) <= MAX_KEPT and not any(
-        found.code in whole for found in compilation.diagnostics
-    )
+    return not any(found.code in whole for found in compilation.diagnostics)
 
 
 def _agrees(
