@@ -32,14 +32,18 @@ def _choices(flow: Flows) -> Iterable[tuple[int, Maker]]:
             continue
         item = talk.remaining[0]
         if isinstance(item, Say) and item.sender != talk.role and flow.playable(talk):
-            yield 12, lambda talk=talk, item=item: _hear(flow, talk, item)  # type: ignore[misc]
+            yield 12, lambda talk=talk, item=item: _play(flow, talk, item)  # type: ignore[misc]
 
 
-def _hear(flow: Flows, talk: Talk, item: Say) -> None:
-    """The next message, in one case of several; the others never come, or are the peer's end."""
-    talk.remaining = talk.remaining[1:]
+def _play(flow: Flows, talk: Talk, item: Say) -> None:
     if talk.quota is not None:
         talk.quota -= 1
+    hear(flow, talk, item)
+
+
+def hear(flow: Flows, talk: Talk, item: Say) -> None:
+    """The next message, in one case of several; the others never come, or are the peer's end."""
+    talk.remaining = talk.remaining[1:]
     across = chance(flow.choices, 40)
     flow.states += 1
     state = pick(flow.choices, ("", "", f" @chosen_{flow.states}"))
@@ -84,9 +88,9 @@ def _expected(flow: Flows, talk: Talk, item: Say, place: str) -> None:
     flow.line(f"case {kind}{named}:")
 
     def first() -> None:
-        flow.names.declare(variable)
         if checked:
             _check(flow, variable)
+        flow.names.declare(variable)
         if sender:
             flow.line(f'Desk.note("{{{sender}.peer}} {{{sender}.version}}")')
 
@@ -105,13 +109,13 @@ def _check(flow: Flows, variable: Variable) -> None:
         and found.kind.name != "Map"
         and found.kind.name not in flow.book.shapes
     ]
-    flow.names.pop()
     found = pick(flow.choices, parts)
     if flow.can_throw_any():
         condition = flow.about(found, Where(calls=0, risk=45))
     else:
         condition = flow.always(found.text, found.kind)
     flow.line(f"require {condition.text} else {flow.error(pick(flow.choices, flow.book.errors))}")
+    flow.names.pop()
     pause(flow)
 
 
