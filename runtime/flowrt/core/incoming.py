@@ -6,6 +6,7 @@ Which wait it was and what is there is in the checkpoint. What the flow does nex
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
 
@@ -18,6 +19,7 @@ from flowrt.core.flow import (
     Came,
     Done,
     Ended,
+    Fault,
     FlowError,
     FlowFailed,
     Late,
@@ -144,14 +146,18 @@ class Incoming:
             return built_in(SessionRejected(content.reason[:MAX_TEXT]), content.error_id, session)
         if type(content) is not Failure:
             return built_in(SessionEnded(), "", session)
+        peer = session.peer if session is not None else None
         kind = self._kind_of(content.name)
         if kind is not None:
             try:
                 fields = decode(kind.Fields, content.fields)
             except BadBytes:
                 return built_in(UnexpectedFlowEnd(), content.error_id, session)
-            peer = session.peer if session is not None else None
             return error_of(kind, fields, content.error_id, peer)
+        for name in content.families:
+            kind = self._kind_of(name)
+            if kind is not None and not kind.Fields.__struct_fields__:
+                return error_of(kind, None, content.error_id, peer)
         return built_in(UnexpectedFlowEnd(), content.error_id, session)
 
     def _kind_of(self, name: str) -> type[FlowError] | None:
@@ -247,14 +253,15 @@ class Incoming:
             call = call_of(self._checkpoint, number)
             if call is not None and is_expired(call, now_us):
                 self._taken = call
-                done = call.number
-                return _arm(arms, lambda arm: _is_done(arm, done))
+                return _arm(arms, functools.partial(_is_done, call=number))
         if self._is_own_time(waited):
             return _arm(arms, lambda arm: isinstance(arm, Late))
         if 0 < waited.until_us <= now_us:
             self._give_up(waited)
         found = [find(self._checkpoint, number) for number in waited.sessions]
-        invariant(is_hopeless(waited, found), "nothing came")
+        invariant(is_hopeless(self._checkpoint, waited, found), "nothing came")
+        if not waited.sessions:
+            raise Fault("all that this waits for was taken before")
         if len(waited.sessions) == 1:
             only = waited.sessions[0]
             self._sender = Session(only)
