@@ -133,6 +133,8 @@ def _happens(flow: machine.Machine, actions: Iterable[machine.Action]) -> Iterat
                 yield f"open {_short(opened)}"
             case machine.Send(value=value):
                 yield f"send {_short(_type_of(flow, value))}"
+            case machine.Close(session=session):
+                yield f"close {_path(session)}"
             case machine.Progress(step=step):
                 yield f"step {step}"
             case machine.Assign(value=machine.StartFlow(flow=started)):
@@ -183,6 +185,8 @@ def _awaited(wait: machine.Wait) -> str:
     match wait:
         case machine.AwaitMessage(session=session, type=message):
             return f"{_short(message)} from {_path(session)}"
+        case machine.AwaitEach(sessions=sessions, type=message):
+            return f"{_short(message)} from each {_path(sessions)}"
         case machine.AwaitChoice(arms=arms, timeout=timeout):
             said = [_arm(arm) for arm in arms if not isinstance(arm, machine.Late)]
             return " or ".join(said if timeout is None else [*said, _path(timeout)])

@@ -156,6 +156,12 @@ class Peer(msgspec.Struct, frozen=True, tag_field="node", tag="peer"):
     session: Expr
 
 
+class Version(msgspec.Struct, frozen=True, tag_field="node", tag="version"):
+    """The version of the flow at a session's other end."""
+
+    session: Expr
+
+
 class Size(msgspec.Struct, frozen=True, tag_field="node", tag="size"):
     value: Expr
 
@@ -263,6 +269,7 @@ Expr: TypeAlias = (
     | Reply
     | Sender
     | Peer
+    | Version
     | Size
     | Divide
     | ToDecimal
@@ -295,6 +302,11 @@ class Open(msgspec.Struct, frozen=True, tag_field="node", tag="open"):
 class Send(msgspec.Struct, frozen=True, tag_field="node", tag="send"):
     session: Expr
     value: Expr
+    place: Place
+
+
+class Close(msgspec.Struct, frozen=True, tag_field="node", tag="close"):
+    session: Expr
     place: Place
 
 
@@ -398,6 +410,7 @@ Action: TypeAlias = (
     Assign
     | Open
     | Send
+    | Close
     | Leave
     | Progress
     | Log
@@ -487,6 +500,18 @@ class AwaitOperator(msgspec.Struct, frozen=True, tag_field="node", tag="hold"):
     reason: Expr
 
 
+class AwaitEach(msgspec.Struct, frozen=True, tag_field="node", tag="each"):
+    """Rests until each session of a list has something; `name` takes it, as a list of the message
+    `type` in the sessions' order. Where it is `optional` an item may be none."""
+
+    sessions: Expr
+    type: str
+    name: str
+    optional: bool
+    until: Expr | None = None
+    discard: bool = False
+
+
 class Came(msgspec.Struct, frozen=True, tag_field="arm", tag="came"):
     """A message of this type from the session, or where `any` is true from one of a list."""
 
@@ -527,6 +552,7 @@ class AwaitChoice(msgspec.Struct, frozen=True, tag_field="node", tag="choice"):
 
 Wait: TypeAlias = (
     AwaitMessage
+    | AwaitEach
     | AwaitChoice
     | AwaitSubflow
     | AwaitResult

@@ -64,7 +64,7 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
             return tuple(part for entry in entries for part in entry)
         case machine.Text(parts=texts):
             return texts
-        case machine.Peer(session=session):
+        case machine.Peer(session=session) | machine.Version(session=session):
             return (session,)
         case machine.Divide(left=left, right=right, places=places):
             return (left, right, places)
@@ -102,6 +102,7 @@ def bodies(action: machine.Action) -> tuple[tuple[machine.Action, ...], ...]:
             machine.Assign()
             | machine.Open()
             | machine.Send()
+            | machine.Close()
             | machine.Leave()
             | machine.Progress()
             | machine.Log()
@@ -132,6 +133,7 @@ def expressions(action: machine.Action) -> tuple[machine.Expr, ...]:
             machine.Assign(value=value)
             | machine.Do(value=value)
             | machine.Open(party=value)
+            | machine.Close(session=value)
             | machine.Log(text=value)
             | machine.Throw(error=value)
             | machine.While(condition=value)
@@ -162,6 +164,7 @@ def delivered(wait: machine.Wait) -> str | None:
     match wait:
         case (
             machine.AwaitMessage(name=name)
+            | machine.AwaitEach(name=name)
             | machine.AwaitSubflow(name=name)
             | machine.AwaitResult(name=name)
             | machine.AwaitResults(name=name)
@@ -183,7 +186,10 @@ def delivered(wait: machine.Wait) -> str | None:
 def wait_expressions(wait: machine.Wait) -> tuple[machine.Expr, ...]:
     """What is computed to begin the wait."""
     match wait:
-        case machine.AwaitMessage(session=value, until=until):
+        case (
+            machine.AwaitMessage(session=value, until=until)
+            | machine.AwaitEach(sessions=value, until=until)
+        ):
             return (value, *_given(until))
         case machine.AwaitChoice(arms=arms, timeout=timeout, until=until):
             return (*arm_expressions(arms), *_given(timeout), *_given(until))

@@ -131,7 +131,7 @@ class Expressions:
         value = self.of(node.value)
         match self.type_of(node.value):
             case types.SESSION:
-                return machine.Peer(value)
+                return machine.Peer(value) if node.name == "peer" else machine.Version(value)
             case types.ListType() | types.MapType() | types.TEXT | types.BYTES:
                 return machine.Size(value)
             case types.AnswerType():

@@ -290,7 +290,12 @@ class _Lowering:
         if node.deadline is not None:
             until, discard = self._until(node.deadline.duration), node.deadline.discard
         name = self._variables.bind(node)
-        wait = machine.AwaitMessage(session, self._message(node.type), name, until, discard)
+        kind = self._checked.type_refs[node.type]
+        message = self._message(node.type)
+        wait: machine.Wait = machine.AwaitMessage(session, message, name, until, discard)
+        if node.each:
+            optional = isinstance(kind, types.OptionalType)
+            wait = machine.AwaitEach(session, message, name, optional, until, discard)
         self._suspend(wait, node.state)
         self._actions.enter()
         self._check(node.checks or (), depth + 1)
@@ -376,6 +381,8 @@ class _Lowering:
 
     def _message(self, type_: syntax.TypeRef) -> str:
         kind = self._checked.type_refs[type_]
+        if isinstance(kind, types.OptionalType):
+            kind = kind.item
         if not isinstance(kind, types.Named):
             raise ValueError("only a message is received")
         return kind.name

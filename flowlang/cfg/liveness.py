@@ -107,6 +107,8 @@ def _before_one(action: machine.Action, live: Names, around: _Around) -> Names:
             return (live - {name}) | walk.reads(party)
         case machine.Send(session=session, value=value):
             return live | walk.reads(session) | walk.reads(value)
+        case machine.Close(session=session):
+            return live | walk.reads(session)
         case machine.Leave():
             return live
         case machine.Progress(label=label):

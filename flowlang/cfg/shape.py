@@ -90,6 +90,7 @@ class Shapes:
             case (
                 syntax.Pass()
                 | syntax.Send()
+                | syntax.Close()
                 | syntax.Require()
                 | syntax.StepTo()
                 | syntax.Log()

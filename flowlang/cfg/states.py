@@ -16,6 +16,7 @@ from flowlang.machine import (
     AwaitAnswer,
     AwaitCheckpoint,
     AwaitChoice,
+    AwaitEach,
     AwaitMessage,
     AwaitMoment,
     AwaitOperator,
@@ -134,6 +135,8 @@ def _awaits(wait: Wait) -> str:
     match wait:
         case AwaitMessage(type=message):
             return "Await" + message.rpartition(".")[2]
+        case AwaitEach(type=message):
+            return "AwaitEach" + message.rpartition(".")[2]
         case AwaitChoice(arms=arms):
             return _choice(arms)
         case AwaitSubflow(flow=flow):

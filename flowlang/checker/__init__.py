@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from flowlang import syntax
 from flowlang.checker import conversations, schedules, values
+from flowlang.checker.closing import Closing
 from flowlang.checker.control import Control
 from flowlang.checker.declarations import Declarations
 from flowlang.checker.findings import Findings
@@ -47,6 +48,7 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
             body = Body(findings, names, types, info.declaration, info)
             body.check()
             Control(findings, info.declaration).check()
+            Closing(findings).check(info.declaration.body)
             Trust(findings, info.declaration, info).check()
             flows.append((info, body.effects.subflows))
         elif isinstance(info, ScheduleInfo):

@@ -296,6 +296,8 @@ _METHODS = {
     "size": "`.size` is not called: leave the brackets out",
     "peer": "`.peer` is not called: leave the brackets out",
     "name": "`.name` is not called: leave the brackets out",
+    "version": "`.version` is not called: leave the brackets out",
+    "close": "write `close s`",
     "send": "write `send x to s`",
     "receive": "write `receive x: T from s:`",
 }

@@ -149,6 +149,8 @@ def not_in_checks(statement: syntax.Statement) -> str | None:
             return "open"
         case syntax.Send():
             return "send"
+        case syntax.Close():
+            return "close"
         case syntax.Receive() | syntax.Choice():
             return "receive"
         case syntax.EffectStatement(effect=effect):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from flowlang import syntax
-from flowlang.checker import conversations, trees, words
+from flowlang.checker import conversations, relations, trees, words
 from flowlang.checker.control import checks_of
 from flowlang.checker.effects import Effects
 from flowlang.checker.expressions import Expressions
@@ -74,7 +74,7 @@ class Exchanges:
         info = self._names.find(node.flow, "flow")
         if isinstance(info, FlowInfo):
             conversations.check_open(self._findings, self._names, node.flow, info, self._info)
-        self._expressions.expect(node.party, ListType(PARTY) if node.each else PARTY)
+        self._one_or_several(node.party, PARTY, node.each, "write `with each {}`")
         kind = _SESSIONS if node.each else SESSION
         variable = self._blocks.declare(node.name, node.name_span, kind, "session")
         self._findings.variable_of[node] = variable
@@ -85,8 +85,42 @@ class Exchanges:
         conversations.check_sent(self._findings, self._names, node.value, kind)
         self._session(node.session, several=node.each)
 
-    def _session(self, node: syntax.Expr, *, several: bool = False) -> None:
-        self._expressions.expect(node, _SESSIONS if several else SESSION)
+    def close(self, node: syntax.Close) -> None:
+        """The end of a session, said by the flow that it belongs to."""
+        self._session(node.session, group="close one after the other: `for one in {}:`")
+        root = node.session
+        while isinstance(root, syntax.Index):
+            root = root.value
+        binding = self._blocks.living.get(root.name) if isinstance(root, syntax.Name) else None
+        if binding is not None and binding.role == "parameter":
+            self._findings.report(
+                "F618",
+                node.session.span,
+                "this session belongs to the flow that passed it on, and is not closed here",
+                "return, and let that flow close it",
+                self._findings.note("it is passed in here", binding.variable.span),
+            )
+
+    def _session(
+        self, node: syntax.Expr, *, several: bool = False, group: str = "write `each {}`"
+    ) -> None:
+        self._one_or_several(node, SESSION, several, group)
+
+    def _one_or_several(self, node: syntax.Expr, one: Type, several: bool, group: str) -> None:
+        """A value of type `one`, or a list of them; `group` says how a list is wanted here."""
+        wanted, other = (ListType(one), one) if several else (one, ListType(one))
+        given = self._expressions.infer(node, wanted)
+        if given == other:
+            text = self._findings.quoted(node.span) or "…"
+            self._findings.report(
+                "F301",
+                node.span,
+                f"this is {words.said(given)}, but {words.said(wanted)} is wanted",
+                "leave `any` or `each` out" if several else group.format(text),
+                self._expressions.origin(node),
+            )
+        elif not relations.fits(given, wanted):
+            self._expressions.report_mismatch(node, given, wanted)
 
     # --- receiving --------------------------------------------------------------------------
 
@@ -149,7 +183,7 @@ class Exchanges:
         if node.send is not None:
             self.send(node.send)
         if node.session is not None:
-            self._session(node.session)
+            self._session(node.session, group="write `receive:`, and `from any {}` in its cases")
         if node.state is not None:
             self._check_state(node.state, node.span)
         facts = self._expressions.facts
@@ -205,7 +239,7 @@ class Exchanges:
     ) -> None:
         """Where the case waits: said once for all cases, or by each for itself."""
         if case.session is not None:
-            self._session(case.session, several=case.any)
+            self._session(case.session, several=case.any, group="write `any {}`")
             if node.session is not None:
                 self._findings.report(
                     "F612",

@@ -285,7 +285,7 @@ class Expressions:
             case _ if whole == PARTY:
                 return {"name": TEXT}
             case _ if whole == SESSION:
-                return {"peer": PARTY}
+                return {"peer": PARTY, "version": INT}
             case _:
                 return {}
 

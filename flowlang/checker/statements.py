@@ -133,6 +133,8 @@ class Body:
                 self._exchanges.receive(statement)
             case syntax.Choice():
                 self._exchanges.choice(statement)
+            case syntax.Close():
+                self._exchanges.close(statement)
             case syntax.EffectStatement():
                 self.effects.of(statement.effect)
             case syntax.Try():

@@ -153,6 +153,8 @@ class Trust:
                 self._block(body)
             case syntax.Break() | syntax.Continue() | syntax.Pass() | syntax.Checkpoint():
                 pass
+            case syntax.Close():
+                pass
             case _:
                 assert_never(statement)
 
@@ -226,11 +228,14 @@ class Trust:
             return
         self._checks(node.checks)
         if variable not in self._examined and self._was_to_check(variable, node.checks):
+            check = f"`require {node.name}.… else …`"
+            if node.each:
+                check = f"`for one in {node.name}:` and below it `require one.… else …`"
             self._say(
                 "F503",
                 node.name_span,
                 f"nothing here checks `{node.name}`",
-                f"say what must hold: `require {node.name}.… else …`;"
+                f"say what must hold: {check};"
                 " or write `unchecked` instead of the checks, to take it as it comes",
             )
         self._clean.learn([Path(variable)])

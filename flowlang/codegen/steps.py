@@ -270,11 +270,14 @@ class Steps:
             case machine.AwaitAnswer(type=answer, name=name):
                 said = call("run.answer", Atom(self._scope.named(answer)))
                 return self._result(name, said, actions)
+            case machine.AwaitEach(type=message, name=name, optional=optional):
+                asked = "run.received_some" if optional else "run.received_each"
+                self._bind(name, call(asked, Atom(self._scope.named(message))))
             case machine.AwaitChoice():
                 pass  # The state's end tells what it brought.
-            case machine.AwaitTime(until=until) | machine.AwaitMoment(until=until):
-                if until is not None:
-                    self._page.line("run.woken()")
+            case machine.AwaitTime() | machine.AwaitMoment():
+                # Whoever runs this flow inside its own may have set a deadline.
+                self._page.line("run.woken()")
             case machine.AwaitCheckpoint() | machine.AwaitOperator():
                 pass
             case _:
@@ -327,6 +330,8 @@ class Steps:
             case machine.Send(session=session, value=value):
                 to = of(session, self._known)
                 page.put("", call("run.send", to, of(value, self._known)))
+            case machine.Close(session=session):
+                page.put("", call("run.close", of(session, self._known)))
             case machine.Leave(block=block):
                 page.line(f"run.leave({block})")
             case machine.Progress(step=step, label=label):

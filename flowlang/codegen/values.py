@@ -119,6 +119,8 @@ class Values:
                 return call("run.sender")
             case machine.Peer(session=session):
                 return call("run.peer", self.of(session, known))
+            case machine.Version(session=session):
+                return call("run.version", self.of(session, known))
             case machine.Size(value=value):
                 return call("len", self.of(value, known))
             case machine.Divide(left=left, right=right, places=places, rounding=rounding):

@@ -21,6 +21,12 @@ def asked(wait: machine.Wait, state: Tree, of: Given, scope: Scope) -> Tree:
         case machine.AwaitMessage(session=session, until=until, discard=discard):
             late = [("discard", Atom("True"))] if discard else []
             return _step("rt.Receive", [state, of(session)], [*_until(until, of), *late])
+        case machine.AwaitEach(sessions=sessions, optional=optional, until=until, discard=discard):
+            some = [("optional", Atom("True"))] if optional else []
+            late = [("discard", Atom("True"))] if discard else []
+            return _step(
+                "rt.ReceiveEach", [state, of(sessions)], [*some, *_until(until, of), *late]
+            )
         case machine.AwaitChoice(arms=arms, timeout=timeout, until=until):
             given = [("calls", _calls(arms, of))] if _pending(arms) else []
             given += [] if timeout is None else [("timeout", of(timeout))]
@@ -105,13 +111,14 @@ def chosen(arms: tuple[machine.Arm, ...], of: Given, scope: Scope) -> Tree:
 def may_throw(wait: machine.Wait) -> bool:
     """Whether going on after the wait may throw."""
     match wait:
-        case machine.AwaitTime(until=until) | machine.AwaitMoment(until=until):
-            return until is not None
         case machine.AwaitCheckpoint() | machine.AwaitOperator():
             return False
         case (
             machine.AwaitMessage()
+            | machine.AwaitEach()
             | machine.AwaitChoice()
+            | machine.AwaitTime()
+            | machine.AwaitMoment()
             | machine.AwaitSubflow()
             | machine.AwaitResult()
             | machine.AwaitResults()

@@ -42,9 +42,7 @@ class Waits(Statements):
         return self._open(parts, parts[3], each=False)
 
     def open_each(self, parts: Parts) -> syntax.Open:
-        opened = self._open(parts, parts[4], each=True)
-        self._not_yet(opened.span, "`with each`")
-        return opened
+        return self._open(parts, parts[4], each=True)
 
     def _open(self, parts: Parts, party: syntax.Expr, *, each: bool) -> syntax.Open:
         start, flow, name = parts[0], parts[1], parts[-2]
@@ -63,17 +61,14 @@ class Waits(Statements):
 
     def send_to_each(self, parts: Parts) -> syntax.Send:
         start, value, _, _, sessions = parts
-        span = between(start.span, sessions.span)
-        self._not_yet(span, "`to each`")
-        return syntax.Send(value, sessions, True, span)
+        return syntax.Send(value, sessions, True, between(start.span, sessions.span))
 
     def send(self, parts: Parts) -> syntax.Send:
         sent: syntax.Send = parts[0]
         return sent
 
-    def close(self, parts: Parts) -> syntax.Statement:
-        node = syntax.Close(parts[1], between(parts[0].span, parts[1].span))
-        return self._later(node, "`close`")
+    def close(self, parts: Parts) -> syntax.Close:
+        return syntax.Close(parts[1], between(parts[0].span, parts[1].span))
 
     # --- receiving ----------------------------------------------------------------------------
 
@@ -81,9 +76,7 @@ class Waits(Statements):
         return self._receive(parts, each=False)
 
     def receive_each(self, parts: Parts) -> syntax.Receive:
-        received = self._receive(parts, each=True)
-        self._not_yet(received.span, "`from each`")
-        return received
+        return self._receive(parts, each=True)
 
     def _receive(self, parts: Parts, *, each: bool) -> syntax.Receive:
         start, name, type_ = parts[0], parts[1], parts[3]
@@ -285,9 +278,3 @@ class Waits(Statements):
     def pending(self, parts: Parts) -> syntax.Pending:
         start, effect = parts
         return syntax.Pending(effect, between(start.span, effect.span))
-
-    # --- what the language does not have yet ----------------------------------------------------
-
-    def _later(self, node: syntax.Close, what: str) -> syntax.Broken:
-        self._not_yet(node.span, what)
-        return syntax.Broken((), (), node.span)

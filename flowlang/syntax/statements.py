@@ -362,5 +362,6 @@ Statement: TypeAlias = (
     | CallStatement
     | Within
     | Choice
+    | Close
     | Broken
 )

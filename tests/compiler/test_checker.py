@@ -2919,7 +2919,7 @@ COMPLAINTS = {
            |
          7 | flow F(s: Session, ss: List[Session]):
            |        ^
-         help: put it into a list: `[s]`
+         help: leave `any` or `each` out
 
         error[F301]: this is List[Session], but Session is wanted
           --> trade.flow:22:25
@@ -2931,7 +2931,7 @@ COMPLAINTS = {
            |
          7 | flow F(s: Session, ss: List[Session]):
            |                    ^^
-         help: take one of its items: `xs[0]`, or go through them with `for`
+         help: write `any ss`
 
         error[F614]: an earlier case takes this already, so it never gets here
           --> trade.flow:31:9
@@ -3203,6 +3203,318 @@ COMPLAINTS = {
          4 |     receive offer: Offer? from s unchecked
            |                    ^^^^^^
          help: write `Offer`, and catch `Timeout` or `SessionEnded`
+        """,
+    ),
+    "F617 F618 closed sessions": (
+        """
+        message Offer:
+            price: Int
+        flow Buy(shop: Party, given: Session, all: List[Session], parties: List[Party]) -> Int:
+            open Sell with shop as s
+            open Sell with shop as t
+            open Sell with each parties as ss
+            close given
+            close all[0]
+            for one in ss:
+                close one
+            if parties.size > 3:
+                close s
+            else:
+                close s
+                close t
+            send Offer(1) to t
+            log info "{s.peer}"
+            send Offer(1) to s then receive offer: Offer from t unchecked
+            while offer.price > 3:
+                subflow Use(s, [t, s])
+                close t
+                break
+            receive:
+                case Offer from t:
+                    close t
+                case timeout 5s:
+                    return 1
+            try:
+                close s
+            catch SessionEnded:
+                close t
+            receive from t:
+                case Offer:
+                    return 2
+                case ended:
+                    return 3
+        flow Use(s: Session, ss: List[Session]):
+            send Offer(1) to each ss
+        flow Sell():
+            responds to Buy as talk
+            close talk
+        """,
+        """
+        error[F618]: this session belongs to the flow that passed it on, and is not closed here
+          --> trade.flow:7:11
+           |
+         7 |     close given
+           |           ^^^^^
+         note: it is passed in here
+          --> trade.flow:3:23
+           |
+         3 | flow Buy(shop: Party, given: Session, all: List[Session], parties: List[Party]) -> Int:
+           |                       ^^^^^
+         help: return, and let that flow close it
+
+        error[F618]: this session belongs to the flow that passed it on, and is not closed here
+          --> trade.flow:8:11
+           |
+         8 |     close all[0]
+           |           ^^^^^^
+         note: it is passed in here
+          --> trade.flow:3:39
+           |
+         3 | flow Buy(shop: Party, given: Session, all: List[Session], parties: List[Party]) -> Int:
+           |                                       ^^^
+         help: return, and let that flow close it
+
+        error[F617]: `s` is closed already
+          --> trade.flow:18:22
+            |
+         18 |     send Offer(1) to s then receive offer: Offer from t unchecked
+            |                      ^
+         note: it is closed here
+          --> trade.flow:12:9
+            |
+         12 |         close s
+            |         ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+
+        error[F617]: `s` is closed already
+          --> trade.flow:20:21
+            |
+         20 |         subflow Use(s, [t, s])
+            |                     ^
+         note: it is closed here
+          --> trade.flow:12:9
+            |
+         12 |         close s
+            |         ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+
+        error[F617]: `s` is closed already
+          --> trade.flow:20:28
+            |
+         20 |         subflow Use(s, [t, s])
+            |                            ^
+         note: it is closed here
+          --> trade.flow:12:9
+            |
+         12 |         close s
+            |         ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+
+        error[F617]: `s` is closed already
+          --> trade.flow:29:15
+            |
+         29 |         close s
+            |               ^
+         note: it is closed here
+          --> trade.flow:12:9
+            |
+         12 |         close s
+            |         ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+
+        error[F617]: `t` is closed already
+          --> trade.flow:31:15
+            |
+         31 |         close t
+            |               ^
+         note: it is closed here
+          --> trade.flow:25:13
+            |
+         25 |             close t
+            |             ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+
+        error[F617]: `t` is closed already
+          --> trade.flow:32:18
+            |
+         32 |     receive from t:
+            |                  ^
+         note: it is closed here
+          --> trade.flow:25:13
+            |
+         25 |             close t
+            |             ^^^^^^^
+         help: move this above `close`, or remove `close`: a session ends with its block
+        """,
+    ),
+    "F301 F329 F501 F503 F602 F603 groups": (
+        """
+        message Offer:
+            price: Int
+        error Dear: "too dear"
+        service Desk:
+            write note(price: Int)
+        flow Buy(shop: Party, parties: List[Party]) -> Int:
+            open Sell with each shop as ss
+            open Sell with parties as s
+            open Sell with each parties as all
+            send Offer(1) to each s
+            send Offer(1) to all
+            send 5 to each all
+            receive one: Offer from each s unchecked
+            receive xs: Offer from all unchecked
+            receive texts: Text from each all unchecked
+            receive each_of: Offer? from each all within 1d then discard:
+                log info "{each_of.size}"
+            receive offers: Offer from each all:
+                for offer in offers:
+                    Desk.note(offer.price)
+            receive some: Offer? from each all:
+                for offer in some:
+                    if offer != none:
+                        require offer.price > 0 else Dear()
+            for offer in some:
+                if offer != none:
+                    Desk.note(offer.price)
+                log info "{offer.price}"
+            let kept = all
+            return offers[0].price
+        flow Sell():
+            responds to Buy as talk
+            receive x: Offer from talk unchecked
+            send x to talk
+        """,
+        """
+        error[F301]: this is Party, but List[Party] is wanted
+          --> trade.flow:7:25
+           |
+         7 |     open Sell with each shop as ss
+           |                         ^^^^
+         note: `shop` is declared here, as Party
+          --> trade.flow:6:10
+           |
+         6 | flow Buy(shop: Party, parties: List[Party]) -> Int:
+           |          ^^^^
+         help: leave `any` or `each` out
+
+        error[F301]: this is List[Party], but Party is wanted
+          --> trade.flow:8:20
+           |
+         8 |     open Sell with parties as s
+           |                    ^^^^^^^
+         note: `parties` is declared here, as List[Party]
+          --> trade.flow:6:23
+           |
+         6 | flow Buy(shop: Party, parties: List[Party]) -> Int:
+           |                       ^^^^^^^
+         help: write `with each parties`
+
+        error[F301]: this is Session, but List[Session] is wanted
+          --> trade.flow:10:27
+            |
+         10 |     send Offer(1) to each s
+            |                           ^
+         note: `s` is declared here, as Session
+          --> trade.flow:8:31
+           |
+         8 |     open Sell with parties as s
+           |                               ^
+         help: leave `any` or `each` out
+
+        error[F301]: this is List[Session], but Session is wanted
+          --> trade.flow:11:22
+            |
+         11 |     send Offer(1) to all
+            |                      ^^^
+         note: `all` is declared here, as List[Session]
+          --> trade.flow:9:36
+           |
+         9 |     open Sell with each parties as all
+           |                                    ^^^
+         help: write `each all`
+
+        error[F601]: this is Int, and only messages can be sent
+          --> trade.flow:12:10
+            |
+         12 |     send 5 to each all
+            |          ^
+         help: declare a message with a field for it, such as `value: Int`, and use that
+
+        error[F301]: this is Session, but List[Session] is wanted
+          --> trade.flow:13:34
+            |
+         13 |     receive one: Offer from each s unchecked
+            |                                  ^
+         note: `s` is declared here, as Session
+          --> trade.flow:8:31
+           |
+         8 |     open Sell with parties as s
+           |                               ^
+         help: leave `any` or `each` out
+
+        error[F301]: this is List[Session], but Session is wanted
+          --> trade.flow:14:28
+            |
+         14 |     receive xs: Offer from all unchecked
+            |                            ^^^
+         note: `all` is declared here, as List[Session]
+          --> trade.flow:9:36
+           |
+         9 |     open Sell with each parties as all
+           |                                    ^^^
+         help: write `each all`
+
+        error[F602]: Text cannot be received: only messages cross the wire
+          --> trade.flow:15:20
+            |
+         15 |     receive texts: Text from each all unchecked
+            |                    ^^^^
+         help: declare a message with a field for it, such as `value: Text`, and use that
+
+        error[F503]: nothing here checks `each_of`
+          --> trade.flow:16:13
+            |
+         16 |     receive each_of: Offer? from each all within 1d then discard:
+            |             ^^^^^^^
+         help: say what must hold: `for one in each_of:` and below it `require one.… else …`; or write `unchecked` instead of the checks, to take it as it comes
+
+        error[F505]: `Desk.note` writes, and checks only look
+          --> trade.flow:20:13
+            |
+         20 |             Desk.note(offer.price)
+            |             ^^^^^^^^^^^^^^^^^^^^^^
+         help: call it below the checks
+
+        error[F502]: `offer.price` was not checked yet, and `Desk.note` trusts its `price`
+          --> trade.flow:20:23
+            |
+         20 |             Desk.note(offer.price)
+            |                       ^^^^^^^^^^^
+         note: `offers` is what the other side sent
+          --> trade.flow:18:13
+            |
+         18 |     receive offers: Offer from each all:
+            |             ^^^^^^
+         help: check it first, with a `require` about `offer.price`; or declare `price: untrusted …` if `Desk.note` is made for such data
+
+        error[F305]: this is Offer?, which may be none
+          --> trade.flow:28:20
+            |
+         28 |         log info "{offer.price}"
+            |                    ^^^^^
+         note: `offer` is declared here, as Offer?
+          --> trade.flow:25:9
+            |
+         25 |     for offer in some:
+            |         ^^^^^
+         help: test it first: `if offer != none:`
+
+        error[F603]: a session is not a value: it can be neither kept, compared nor handed back
+          --> trade.flow:29:16
+            |
+         29 |     let kept = all
+            |                ^^^
+         help: send to it, receive from it, or pass it to a subflow
         """,
     ),
     "F370 F371 F372 F373 F317 F330 what is awaited": (

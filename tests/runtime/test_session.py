@@ -166,9 +166,6 @@ def test_after_the_peers_last_word_nothing_is_kept(last: str) -> None:
         assert sessions.take(session, seq, CONTENTS["data"]) == (True, [])
     held = [content for _, content, _ in session.inbox]
     assert held == [Data("a.M", b"before it"), CONTENTS[last]]
-        Data("a.M", b"before it"),
-        CONTENTS[last],
-    ]
     assert sessions.read(session) == Data("a.M", b"before it")
     assert session.status == OPEN
     assert sessions.read(session) == CONTENTS[last]

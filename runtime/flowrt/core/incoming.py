@@ -6,6 +6,7 @@ Which wait it was and what is there is in the checkpoint. What the flow does nex
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
 
@@ -248,8 +249,7 @@ class Incoming:
             call = call_of(self._checkpoint, number)
             if call is not None and is_expired(call, now_us):
                 self._taken = call
-                done = call.number
-                return _arm(arms, lambda arm: _is_done(arm, done))
+                return _arm(arms, functools.partial(_is_done, call=number))
         if self._is_own_time(waited):
             return _arm(arms, lambda arm: isinstance(arm, Late))
         if 0 < waited.until_us <= now_us:
