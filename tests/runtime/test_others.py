@@ -19,7 +19,7 @@ from flowrt.core.flow import FlowError
 from flowrt.node import Node
 from tests.runtime.crashes import HOUR_US, Power, World, every_crash
 
-PROGRAM = '''
+PROGRAM = """
 record Purchase:
     sku: Text
 
@@ -126,7 +126,7 @@ flow Nightly(book: Text, n: Int):
     let label = await Carrier.ship(book, n)
 
 schedule Nights = Nightly("main", n=2) every "30 1 * * *" in "Europe/London"
-'''
+"""
 
 
 @pytest.fixture(scope="module")
