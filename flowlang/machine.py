@@ -574,11 +574,11 @@ Wait: TypeAlias = (
     | AwaitEach
     | AwaitChoice
     | AwaitSubflow
-    | AwaitCheckpoint
-    | AwaitTime
     | AwaitResult
     | AwaitResults
     | AwaitAnswer
+    | AwaitCheckpoint
+    | AwaitTime
     | AwaitMoment
     | AwaitOperator
 )
