@@ -52,6 +52,27 @@ class OptionalType(msgspec.Struct, frozen=True, tag_field="of", tag="optional"):
     item: Type
 
 
+class FlowIdType(msgspec.Struct, frozen=True, tag_field="of", tag="flow_id"):
+    """`FlowId[T]`: the id of a flow started here that gives a T. Stands for a plain FlowId too."""
+
+    result: Type
+
+
+class AnswerType(msgspec.Struct, frozen=True, tag_field="of", tag="answer"):
+    """What somebody answered to `ask`: the answer itself, who gave it and when. Has no written
+    form."""
+
+    value: Type
+
+
+class PendingType(msgspec.Struct, frozen=True, tag_field="of", tag="pending"):
+    """What was begun and not waited for; `result` comes as a case of a `receive:`. Has no written
+    form and is no value."""
+
+    kind: Literal["answer", "result"]
+    result: Type
+
+
 class NoneType(msgspec.Struct, frozen=True, tag_field="of", tag="none"):
     """The type of `none` alone."""
 
@@ -61,7 +82,19 @@ class Unknown(msgspec.Struct, frozen=True, tag_field="of", tag="unknown"):
     Never reaches a `Machine`."""
 
 
-Type: TypeAlias = Builtin | Named | Caught | ListType | MapType | OptionalType | NoneType | Unknown
+Type: TypeAlias = (
+    Builtin
+    | Named
+    | Caught
+    | ListType
+    | MapType
+    | OptionalType
+    | FlowIdType
+    | AnswerType
+    | PendingType
+    | NoneType
+    | Unknown
+)
 
 INT = Builtin("Int")
 DECIMAL = Builtin("Decimal")
@@ -97,6 +130,14 @@ def shown(kind: Type) -> str:
             return f"Map[{shown(key)}, {shown(value)}]"
         case OptionalType(item=item):
             return f"{shown(item)}?"
+        case FlowIdType(result=result):
+            return f"FlowId[{shown(result)}]"
+        case AnswerType(value=value):
+            return f"the answer {shown(value)}"
+        case PendingType(result=NoneType()):
+            return "pending"
+        case PendingType(result=result):
+            return f"pending {shown(result)}"
         case NoneType():
             return "none"
         case Unknown():
@@ -188,7 +229,13 @@ class FlowInfo:
     declaration: syntax.Flow
 
 
-Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScheduleInfo:
+    name: str
+    declaration: syntax.Schedule
+
+
+Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo | ScheduleInfo
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -211,11 +258,13 @@ class Checked:
     `type_of` has every expression of every flow (after narrowing, the narrowed type; for a call
     without a result, that of `none`) and every default and error text; `variable_of` has every
     `Name` that reads a variable and every statement or catch that binds or assigns one (`Let For
-    Open Receive Assign Catch Responds Parameter`; also the parameters of an error and of a step,
-    which its text reads); `meaning_of` has every `Name` that names a declaration, and the `Call`s'
-    callees that are attributes (`Desk.propose`) as their `OperationInfo`. `calls` has, for each
-    `Call` of a record, error, function, operation or flow and for each `StepTo`, its arguments in
-    declared order (None: the default).
+    Open Receive Assign Catch Responds Parameter`, and the `Bound`s of a case; also the parameters
+    of an error and of a step, which its text reads); `meaning_of` has every `Name` that names a
+    declaration, and the `Call`s' callees that are attributes (`Desk.propose`) as their
+    `OperationInfo`. `calls` has, for each `Call` of a record, error, function, operation or flow
+    and for each `StepTo`, its arguments in declared order (None: the default).
+    `checks_of` has, for each case that names a message and does not take it unchecked, how many of
+    its first statements are its block of checks.
     `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
     `named` has, by qualified name, every record, message and error that a type here can lead to.
     """
@@ -229,5 +278,6 @@ class Checked:
     meaning_of: Mapping[syntax.Expr, Info | OperationInfo]
     calls: Mapping[syntax.Call | syntax.StepTo, tuple[syntax.Expr | None, ...]]
     type_refs: Mapping[syntax.TypeRef, Type]
+    checks_of: Mapping[syntax.MessageCase, int]
     diagnostics: tuple[Diagnostic, ...]
     named: Mapping[str, RecordInfo | ErrorInfo] = dataclasses.field(default_factory=dict)

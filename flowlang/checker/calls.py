@@ -22,6 +22,7 @@ from flowlang.types import (
     FunctionInfo,
     OperationInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
     StepInfo,
     Type,
@@ -82,6 +83,15 @@ class Calls:
             self._report_missing(callee)
             return None
         self._findings.meaning_of[callee] = info
+        if isinstance(info, ScheduleInfo):
+            self._findings.report(
+                "F316",
+                callee.span,
+                f"`{name}` is a schedule, and cannot be called",
+                None,
+                self._names.place(name),
+            )
+            return None
         if isinstance(info, ServiceInfo):
             operation = next(iter(info.operations), "operation")
             self._findings.report(
@@ -290,6 +300,8 @@ _METHODS = {
     "size": "`.size` is not called: leave the brackets out",
     "peer": "`.peer` is not called: leave the brackets out",
     "name": "`.name` is not called: leave the brackets out",
+    "version": "`.version` is not called: leave the brackets out",
+    "close": "write `close s`",
     "send": "write `send x to s`",
     "receive": "write `receive x: T from s:`",
 }

@@ -26,6 +26,7 @@ from flowlang.types import (
     OperationInfo,
     ParameterInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
     StepInfo,
 )
@@ -77,6 +78,8 @@ class Declarations:
                 return self._service(declaration, qualified)
             case syntax.Flow():
                 return self._flow(declaration, qualified)
+            case syntax.Schedule():
+                return ScheduleInfo(qualified, declaration)
             case _:
                 assert_never(declaration)
 

@@ -30,6 +30,7 @@ class Findings:
         self.meaning_of: dict[syntax.Expr, Info | OperationInfo] = {}
         self.calls: dict[syntax.Call | syntax.StepTo, tuple[syntax.Expr | None, ...]] = {}
         self.type_refs: dict[syntax.TypeRef, Type] = {}
+        self.checks_of: dict[syntax.MessageCase, int] = {}
         self.named: Mapping[str, RecordInfo | ErrorInfo] = {}
         self.diagnostics: list[Diagnostic] = []
         self._mistaken: set[int] = set()

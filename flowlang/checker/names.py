@@ -23,6 +23,7 @@ from flowlang.types import (
     Info,
     ParameterInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
     Type,
 )
@@ -30,7 +31,7 @@ from flowlang.types import (
 DECLARE = "declare it, or take it from another file with `use`"
 """The remedy for a name that is like none there is."""
 
-Kind: TypeAlias = Literal["record", "message", "error", "function", "service", "flow"]
+Kind: TypeAlias = Literal["record", "message", "error", "function", "service", "flow", "schedule"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,6 +257,8 @@ def kind_of(info: Info) -> Kind:
             return "service"
         case FlowInfo():
             return "flow"
+        case ScheduleInfo():
+            return "schedule"
         case _:
             assert_never(info)
 
@@ -272,5 +275,7 @@ def _kind(declaration: syntax.Declaration) -> Kind:
             return "service"
         case syntax.Flow():
             return "flow"
+        case syntax.Schedule():
+            return "schedule"
         case _:
             assert_never(declaration)

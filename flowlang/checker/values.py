@@ -18,7 +18,7 @@ def check_defaults(findings: Findings, names: Names, info: RecordInfo) -> None:
     for field, node in zip(info.fields, info.declaration.fields, strict=True):
         if field.default is None:
             continue
-        if not all(_is_fixed(part) for part in trees.everything(field.default)):
+        if not is_fixed(field.default):
             findings.report(
                 "F322",
                 field.default.span,
@@ -30,7 +30,12 @@ def check_defaults(findings: Findings, names: Names, info: RecordInfo) -> None:
         expressions.expect(field.default, field.type, note)
 
 
-def _is_fixed(node: syntax.Expr) -> bool:
+def is_fixed(node: syntax.Expr) -> bool:
+    """Whether it is a value written out: a literal, or a list or map of such."""
+    return all(_is_written(part) for part in trees.everything(node))
+
+
+def _is_written(node: syntax.Expr) -> bool:
     match node:
         case syntax.Constant() | syntax.ListLiteral() | syntax.MapLiteral():
             return True

@@ -15,6 +15,11 @@ _VALUES = {
     "ELSE": "an error",
     "SLEEP": "a duration",
     "HOLD": "a reason",
+    "WITHIN": "a duration",
+    "TIMEOUT": "a duration",
+    "CLOSE": "a session",
+    "EACH": "a list",
+    "ANY": "a list of sessions",
     "IF": "a condition",
     "ELIF": "a condition",
     "WHILE": "a condition",
@@ -32,6 +37,7 @@ _NAMES = {
     "TRACKS": "a flow",
     "SUBFLOW": "a flow",
     "CATCH": "an error",
+    "CASE": "a message",
     "STEP": "a step",
     "RECEIVE": "a name for the message",
 }
@@ -158,6 +164,9 @@ _REMEDIES = {
     "SUBFLOW": "write `subflow SomeFlow(arguments)`",
     "RECEIVE": "write `receive x: SomeMessage from session:` and a block of checks, "
     "or end it with `unchecked`",
+    "CASE": "write `case SomeMessage as x:`, `case ended:` or `case timeout 30s:`",
+    "WITHIN": "write `within 2d:` and a block of what must be done by then",
+    "CLOSE": "write `close session`",
     "SEND": "write `send SomeMessage(…) to session`",
     "OPEN": "write `open SomeFlow with party as session`",
     "REQUIRE": "write `require condition else SomeError(…)`",
@@ -212,6 +221,11 @@ _LINES = {
         "write `read name(parameter: Type) -> Type` or `write name(parameter: Type)`",
     ),
     "flow": ("a statement", None),
+    "cases": (
+        "a case",
+        "write `case SomeMessage as x:`, `case ended:` or `case timeout 30s:`,"
+        " and below it what is done then",
+    ),
     "record": ("a field", "write `name: Type`"),
     "steps": ("a step", 'write `NAME "label"`'),
 }

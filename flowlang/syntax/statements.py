@@ -355,9 +355,13 @@ Statement: TypeAlias = (
     | Require
     | StepTo
     | Sleep
+    | WaitUntil
     | Checkpoint
     | Log
     | Hold
     | CallStatement
+    | Within
+    | Choice
+    | Close
     | Broken
 )

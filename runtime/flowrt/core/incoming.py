@@ -19,6 +19,7 @@ from flowrt.core.flow import (
     Came,
     Done,
     Ended,
+    Fault,
     FlowError,
     FlowFailed,
     Late,
@@ -258,7 +259,9 @@ class Incoming:
         if 0 < waited.until_us <= now_us:
             self._give_up(waited)
         found = [find(self._checkpoint, number) for number in waited.sessions]
-        invariant(is_hopeless(waited, found), "nothing came")
+        invariant(is_hopeless(self._checkpoint, waited, found), "nothing came")
+        if not waited.sessions:
+            raise Fault("all that this waits for was taken before")
         if len(waited.sessions) == 1:
             only = waited.sessions[0]
             self._sender = Session(only)
