@@ -260,6 +260,8 @@ class _Made:
         states = {state.name: self._state_class(state.name) for state in resting}
         steps = Steps(self._module.source, flow, scope, states, name).lines()
         page = Page(8)
+        if flow.owner is not None:
+            parameters.pop()  # Its node opens that session.
         given = tuple((written, Atom(written)) for written, _ in parameters)
         page.put("", Call("rt.refuse_call", (("", Atom(name)), *given)))
         anything = union([Atom(states[state.name]) for state in resting])
@@ -278,10 +280,21 @@ class _Made:
                 *_assigned(4, "States", anything),
                 *_assigned(4, "Result", scope.kind(result, field=True)),
             ],
+            "key": self._key(flow),
             "step": _signature(4, "step", ["cls"], arguments, returns),
             "body": steps,
         }
         return Block("flow", shown)
+
+    def _key(self, flow: machine.Machine) -> list[str]:
+        """The method that makes the business key of a flow that is to start."""
+        if flow.key is None:
+            return []
+        page = Page(8)
+        values = Values(self._scope, lambda name: f"at.{words.state_field(name)}")
+        page.put("return ", values.of(flow.key))
+        head = _signature(4, "key", ["cls"], [("at", Atom("Start"))], Atom("str"))
+        return [head, *page.lines]
 
     def _state_class(self, name: str) -> str:
         """A state's class; a type of that name, in this module, is something else."""
@@ -339,6 +352,11 @@ class _Made:
             lines += _assigned(4, name, Dict(tasks))
         if self._errors:
             lines += _assigned(4, "errors", Atom("_ERRORS"))
+        if flow.owner is not None:
+            lines += _assigned(4, "owner", Atom("True"))
+        if flow.commands:
+            listed = [Atom(scope.named(message)) for message in flow.commands]
+            lines += _assigned(4, "commands", Tuple(tuple(listed)))
         return lines
 
     def _state(self, flow: machine.Machine, state: machine.State, name: str) -> dict[str, Any]:
