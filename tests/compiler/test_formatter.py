@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
 import re
 import time
@@ -176,6 +177,19 @@ def test_all_files_of_the_repository() -> None:
 
 @pytest.mark.parametrize("number", range(40))
 def test_generated_programs_in_any_layout(number: int) -> None:
+    in_any_layout(number)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("chunk", range(20))
+def test_many_generated_programs_in_any_layout(chunk: int) -> None:
+    size = int(os.environ.get("FLOW_PROGRAMS", "5000")) // 20
+    for number in range(chunk * size, (chunk + 1) * size):
+        in_any_layout(1000 + number)
+
+
+def in_any_layout(number: int) -> None:
+    """However a program is laid out, it is written in one way, with all of its comments."""
     program = seeded(number)
     texts = {MODULE: program.text}
     if program.library is not None:
