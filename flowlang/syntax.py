@@ -48,9 +48,20 @@ class Constant:
 
 @_node
 class Interpolation:
-    """`"text {expression}"`; parts are texts and expressions in their order."""
+    """`"text {expression}"`; parts are texts and expressions in their order, `Formatted` ones
+    where a format is given."""
 
     parts: tuple[str | Expr, ...]
+    span: Span
+
+
+@_node
+class Formatted:
+    """`{value:.2}` in a text, and nowhere else. `format` is as written, `format_span` its place."""
+
+    value: Expr
+    format: str
+    format_span: Span
     span: Span
 
 
@@ -127,9 +138,20 @@ class MapLiteral:
     span: Span
 
 
+@_node
+class Update:
+    """`order with count = 3`: a copy with other values in some fields; every argument is named."""
+
+    value: Expr
+    changes: tuple[Argument, ...]
+    span: Span
+
+
 Expr: TypeAlias = (
     Constant
     | Interpolation
+    | Formatted
+    | Update
     | Name
     | Attribute
     | Index
@@ -180,6 +202,62 @@ class If:
 
     branches: tuple[tuple[Expr, Block], ...]
     otherwise: Block | None
+    span: Span
+
+
+@_node
+class Binding:
+    """A name that a pattern gives to a part of what it matches."""
+
+    name: str
+    span: Span
+
+
+@_node
+class AnyPattern:
+    """`_`: whatever was not matched before."""
+
+    span: Span
+
+
+@_node
+class ValuePattern:
+    """A value written out; `none` too."""
+
+    value: Constant
+    span: Span
+
+
+@_node
+class CasePattern:
+    """`Approved(by)`: a case of an enum, by its short name. `bindings` are None for `Approved`
+    alone, which looks at no field; one of them is None where `_` stands."""
+
+    name: str
+    name_span: Span
+    bindings: tuple[Binding | None, ...] | None
+    span: Span
+
+
+Pattern: TypeAlias = AnyPattern | ValuePattern | CasePattern
+
+
+@_node
+class MatchCase:
+    """`case A, B:` and its block."""
+
+    patterns: tuple[Pattern, ...]
+    body: Block
+    span: Span
+
+
+@_node
+class Match:
+    """`broken` says that a case could not be read."""
+
+    value: Expr
+    cases: tuple[MatchCase, ...]
+    broken: bool
     span: Span
 
 
@@ -350,6 +428,7 @@ Statement: TypeAlias = (
     Let
     | Assign
     | If
+    | Match
     | While
     | For
     | Break
@@ -415,6 +494,40 @@ class Parameter:
     name: str
     type: TypeRef
     untrusted: bool
+    default: Expr | None
+    span: Span
+
+
+@_node
+class EnumCase:
+    """`Approved(by: Text)`; a case without fields has no brackets."""
+
+    name: str
+    name_span: Span
+    parameters: tuple[Parameter, ...]
+    span: Span
+
+
+@_node
+class Enum:
+    name: str
+    name_span: Span
+    doc: str | None
+    cases: tuple[EnumCase, ...]
+    span: Span
+
+
+@_node
+class Opaque:
+    """`type Invoice = python "shop.invoices:Invoice":`, with what flows may see of the class."""
+
+    name: str
+    name_span: Span
+    doc: str | None
+    target: str
+    target_span: Span
+    fields: tuple[Field, ...]
+    ordered: bool
     span: Span
 
 
@@ -496,7 +609,7 @@ class Flow:
     span: Span
 
 
-Declaration: TypeAlias = Record | Error | Function | Service | Flow
+Declaration: TypeAlias = Record | Enum | Opaque | Error | Function | Service | Flow
 
 
 @_node

@@ -25,9 +25,10 @@ class Builtin(msgspec.Struct, frozen=True, tag_field="of", tag="builtin"):
 
 
 class Named(msgspec.Struct, frozen=True, tag_field="of", tag="named"):
-    """A declared record, message or error. `name` is qualified: `shop.orders.Line`."""
+    """A declared record, message, enum, Python type or error. `name` is qualified:
+    `shop.orders.Line`."""
 
-    kind: Literal["record", "message", "error"]
+    kind: Literal["record", "message", "enum", "type", "error"]
     name: str
 
 
@@ -110,6 +111,7 @@ class ParameterInfo:
     name: str
     type: Type
     untrusted: bool
+    default: syntax.Expr | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,6 +122,40 @@ class RecordInfo:
     kind: Literal["record", "message"]
     fields: tuple[FieldInfo, ...]
     declaration: syntax.Record
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CaseInfo:
+    """One case of an enum; its fields are those of the values made by it."""
+
+    name: str  # short
+    enum: str  # qualified
+    fields: tuple[FieldInfo, ...]
+    declaration: syntax.EnumCase
+
+    @property
+    def qualified(self) -> str:
+        """`shop.orders.Decision.Approved`."""
+        return f"{self.enum}.{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EnumInfo:
+    """An enum; its cases by short name, in their order."""
+
+    name: str  # qualified
+    cases: Mapping[str, CaseInfo]
+    declaration: syntax.Enum
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OpaqueInfo:
+    """A Python type: `fields` are what flows may see of it."""
+
+    name: str  # qualified
+    fields: tuple[FieldInfo, ...]
+    ordered: bool
+    declaration: syntax.Opaque
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,12 +203,31 @@ class FlowInfo:
     declaration: syntax.Flow
 
 
-Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo
+TypeInfo: TypeAlias = RecordInfo | EnumInfo | OpaqueInfo | ErrorInfo
+"""What a `Named` type can be."""
+
+Info: TypeAlias = TypeInfo | FunctionInfo | ServiceInfo | FlowInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What every value of a type can be asked after a dot. `function` is what computes it;
+    `result` is what it gives; without `brackets` it is written like a field."""
+
+    function: str
+    parameters: tuple[tuple[str, Type], ...]
+    result: Type
+    brackets: bool
+
+
+Meaning: TypeAlias = Info | CaseInfo | OperationInfo
+"""What a name, or a name behind a name, stands for."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Variable:
-    """One variable of a flow: a parameter, a `let`, `var`, loop, session, received or caught one.
+    """One variable of a flow: a parameter, a `let`, `var`, loop, matched, session, received or
+    caught one.
 
     Two variables of one name in two blocks are two `Variable`s.
     """
@@ -192,10 +247,12 @@ class Checked:
     `Name` that reads a variable and every statement or catch that binds or assigns one (`Let For
     Open Receive Assign Catch Responds Parameter`; also an error's parameters, which its text
     reads); `meaning_of` has every `Name` that names a declaration, and the `Call`s' callees that
-    are attributes (`Desk.propose`) as their `OperationInfo`. `calls` has, for each `Call` of a
+    are attributes (`Desk.propose`) as their `OperationInfo`, and every `Decision.Pending`, called
+    or not, as its `CaseInfo`. `methods` has the attributes and calls that ask a value something.
+    `patterns` has, for each pattern, the case that it means. `calls` has, for each `Call` of a
     record, error, function, operation or flow, its arguments in declared order (None: the default).
     `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
-    `named` has, by qualified name, every record, message and error that a type here can lead to.
+    `named` has, by qualified name, every declared type and error that a type here can lead to.
     """
 
     source: Source
@@ -204,8 +261,10 @@ class Checked:
     scope: Mapping[str, Info]
     type_of: Mapping[syntax.Expr, Type]
     variable_of: Mapping[object, Variable]
-    meaning_of: Mapping[syntax.Expr, Info | OperationInfo]
+    meaning_of: Mapping[syntax.Expr, Meaning]
     calls: Mapping[syntax.Call, tuple[syntax.Expr | None, ...]]
     type_refs: Mapping[syntax.TypeRef, Type]
     diagnostics: tuple[Diagnostic, ...]
-    named: Mapping[str, RecordInfo | ErrorInfo] = dataclasses.field(default_factory=dict)
+    named: Mapping[str, TypeInfo] = dataclasses.field(default_factory=dict)
+    methods: Mapping[syntax.Expr, Method] = dataclasses.field(default_factory=dict)
+    patterns: Mapping[syntax.CasePattern, CaseInfo] = dataclasses.field(default_factory=dict)

@@ -19,7 +19,15 @@ from flowlang.checker.typerefs import TypeReader
 from flowlang.checker.untrusted import Trust
 from flowlang.diagnostics import in_order
 from flowlang.source import Source
-from flowlang.types import Checked, ErrorInfo, FlowInfo, RecordInfo
+from flowlang.types import (
+    Checked,
+    EnumInfo,
+    ErrorInfo,
+    FlowInfo,
+    FunctionInfo,
+    RecordInfo,
+    ServiceInfo,
+)
 
 __all__ = ["check"]
 
@@ -37,9 +45,11 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
     findings.named = names.named
     flows = []
     for info in infos:
-        if isinstance(info, RecordInfo):
+        if isinstance(
+            info, RecordInfo | EnumInfo | FunctionInfo | ServiceInfo | ErrorInfo | FlowInfo
+        ):
             values.check_defaults(findings, names, info)
-        elif isinstance(info, ErrorInfo) and info.declaration is not None:
+        if isinstance(info, ErrorInfo) and info.declaration is not None:
             values.check_text(findings, names, info, info.declaration)
         elif isinstance(info, FlowInfo):
             body = Body(findings, names, types, info.declaration, info)
@@ -60,4 +70,6 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
         type_refs=findings.type_refs,
         diagnostics=tuple(in_order(findings.diagnostics)),
         named=names.named,
+        methods=findings.methods,
+        patterns=findings.patterns,
     )

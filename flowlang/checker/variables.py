@@ -15,7 +15,16 @@ from flowlang.source import Span
 from flowlang.types import UNKNOWN, Type, Variable
 
 Role: TypeAlias = Literal[
-    "parameter", "let", "var", "loop", "session", "received", "caught", "field", "unclear"
+    "parameter",
+    "let",
+    "var",
+    "loop",
+    "matched",
+    "session",
+    "received",
+    "caught",
+    "field",
+    "unclear",
 ]
 """How a variable came about; "unclear" where the text around it could not be read."""
 
@@ -24,6 +33,7 @@ _NOUNS: dict[Role, str] = {
     "let": "a variable",
     "var": "a variable",
     "loop": "a loop variable",
+    "matched": "a part of what is matched",
     "session": "a session",
     "received": "a received message",
     "caught": "a caught error",

@@ -13,11 +13,11 @@ from flowlang.parser.tokens import Token
 # --- what the language does not have yet ------------------------------------------------------
 
 _LATER_AT_START = frozenset(
-    {"ASK", "AWAIT", "CASE", "CLOSE", "ENUM", "INCLUDE", "MATCH", "MIGRATE", "PLAYS", "PROTOCOL"}
-    | {"START", "WAIT", "WITHIN"}
+    {"ASK", "AWAIT", "CLOSE", "INCLUDE", "MIGRATE", "PLAYS", "PROTOCOL", "START", "WAIT"}
+    | {"WITHIN"}
 )
 _LATER_AS_VALUE = frozenset({"ASK", "AWAIT", "PENDING", "START"})
-_LATER_TOP_WORDS = frozenset({"type", "schedule"})
+_LATER_TOP_WORDS = frozenset({"schedule"})
 
 
 def later(scene: Scene) -> Said | None:
@@ -55,8 +55,6 @@ def later(scene: Scene) -> Said | None:
         return _not_yet(token, "startable by … as …")
     if first.kind == "STEP" and scene.at == 2 and token.kind == "LPAR":
         return _not_yet(token, "step NAME(done, total)")
-    if token.kind == "WITH" and scene.value_complete and first.kind != "OPEN":
-        return _not_yet(token, "with")
     return None
 
 
@@ -69,14 +67,11 @@ _INSTEAD = {
     "ask": "ask a person through a service, and `receive` the answer",
     "close": "a session ends when the block that opened it is left",
     "each": "write a `for` loop over the list",
-    "enum": "use a record with a field that says which it is",
     "external": "use a `write` operation; what leaves the node cannot be undone with the step",
     "include": "use a file's declarations with `use`",
-    "match": "use `if` and `elif`",
     "start": "call the flow with `subflow`",
     "step NAME(done, total)": 'say it in the label: `step NAME: "{done} of {total}"`',
     "wait": "use `sleep`",
-    "with": "make a new value, with all its fields",
 }
 
 
@@ -117,7 +112,7 @@ _FOREIGN: dict[str, tuple[str, str | None]] = {
     "repeat": ("write `while …:`", None),
     "static": ("leave the word out", _DROPPED),
     "struct": ("write `record Name:`", "RECORD"),
-    "switch": ("use `if` and `elif`", None),
+    "switch": ("write `match …:` and `case …:`", None),
     "unless": ("write `if not …:`", None),
     "until": ("write `while not …:`", None),
     "val": ("write `let`", "LET"),
@@ -225,6 +220,10 @@ def _misplaced(scene: Scene) -> Said | None:
         message = "this `catch` has no `try` before it"
         hint = "`catch` comes right below the block of a `try`, indented like that `try`"
         return Said("F125", first.span, message, hint)
+    if first.kind == "CASE" and scene.at == 0 and scene.room != "file":
+        message = "this `case` has no `match` above it"
+        hint = "`case` stands in the block of a `match`, indented by four more than it"
+        return Said("F125", first.span, message, hint)
     if scene.room == "file":
         return _misplaced_statement(scene)
     if first.kind in DECLARES and scene.at <= 1 and _declares(scene):
@@ -267,13 +266,39 @@ def _misplaced_statement(scene: Scene) -> Said | None:
 
 
 _STATEMENTS = frozenset(
-    {"BREAK", "CHECKPOINT", "CONTINUE", "FOR", "HOLD", "IF", "LET", "LOG", "OPEN", "PASS"}
-    | {"RECEIVE", "REQUIRE", "RESPONDS", "RETURN", "SEND", "SLEEP", "STARTABLE", "STEP", "STEPS"}
+    {"BREAK", "CASE", "CHECKPOINT", "CONTINUE", "FOR", "HOLD", "IF", "LET", "LOG", "MATCH"}
+    | {
+        "OPEN",
+        "PASS",
+        "RECEIVE",
+        "REQUIRE",
+        "RESPONDS",
+        "RETURN",
+        "SEND",
+        "SLEEP",
+        "STARTABLE",
+        "STEP",
+        "STEPS",
+    }
     | {"SUBFLOW", "THROW", "TRY", "VAR", "WHILE"}
 )
 
 
+def _wildcard(scene: Scene) -> Said | None:
+    """`_` outside of a pattern."""
+    if scene.token.kind != "WILDCARD":
+        return None
+    return Said(
+        "F016",
+        scene.token.span,
+        "`_` is not a name: it stands only in the patterns of a `case`",
+        "give it a name",
+        scene.with_kind(scene.at, "NAME") if scene.wants_name or scene.wants_value else None,
+    )
+
+
 RULES: tuple[Callable[[Scene], Said | None], ...] = (
+    _wildcard,
     _misplaced,
     _foreign,
     _misspelt,

@@ -20,17 +20,17 @@ from flowlang.parser.tokens import LAYOUT, Token
 
 # A line that begins so has statements below it, which are read although the line is not.
 _HAS_STATEMENTS = frozenset(
-    {"IF", "WHILE", "FOR", "TRY", "RECEIVE", "SEND", "ELIF", "ELSE", "CATCH"}
+    {"IF", "WHILE", "FOR", "TRY", "RECEIVE", "SEND", "ELIF", "ELSE", "CATCH", "CASE"}
 )
 # A line that stays part of the `if` or `try` above it.
 _TAILS = frozenset({"ELIF", "ELSE", "CATCH"})
 # Lines whose first word says what is missing from the tree.
-_KEPT = _TAILS | {"RESPONDS", "STEPS"}
+_KEPT = _TAILS | {"RESPONDS", "STEPS", "CASE"}
 # Unreadable lines that are looked at, most of them in silence: one mistake may explain many.
 _PATIENCE = 2_000
 # A declaration whose body is read although its header is not.
-_HAS_BODY = frozenset({"FLOW", "SERVICE", "RECORD", "MESSAGE"})
-_DECLARES_NAME = _HAS_BODY | {"ERROR", "FUNCTION"}
+_HAS_BODY = frozenset({"FLOW", "SERVICE", "RECORD", "MESSAGE", "ENUM"})
+_DECLARES_NAME = _HAS_BODY | {"ERROR", "FUNCTION", "TYPE"}
 
 
 class Words(NamedTuple):
@@ -241,7 +241,8 @@ class Recovery:
 
     def _break(self, line: list[Token], scene: Scene, said: Said) -> None:
         """Feeds BROKEN instead of the line; then what is below it is read, or passed over."""
-        first, room = line[0].kind, scene.room
+        first = line[0].kind
+        room = "flow" if scene.room == "match" else scene.room
         indented = self._tokens[self._position].kind == "INDENT"
         if room == "file":
             keeps = indented and first in _HAS_BODY

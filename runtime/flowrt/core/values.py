@@ -221,6 +221,9 @@ _DECODING = (msgspec.MsgspecError, RecursionError, ValueError)
 
 
 def _unknown_to_msgspec(value: object) -> object:
+    encode_own = getattr(type(value), "to_flow", None)
+    if encode_own is not None:
+        return encode_own(value)
     if isinstance(value, FlowError):
         peer = value.peer.name if value.peer is not None else None
         return (value.fields(), value.error_id, peer)
@@ -238,7 +241,24 @@ def _known_to_us(kind: type, plain: Any) -> object:
         kept = msgspec.convert(plain, _KeptError)
         fields = msgspec.convert(kept.fields, kind.Fields)
         return error_of(kind, fields, kept.error_id, kept.peer)
+    if hasattr(kind, "from_flow"):
+        return _opaque(kind, plain)
     raise TypeError(f"{kind.__name__} is not a type of the flow language")
+
+
+def _opaque(kind: Any, plain: object) -> object:
+    """A value of an author's class, from its own bytes, of which there is one form only."""
+    if not isinstance(plain, bytes):
+        raise ValueError(f"{kind.__name__} is kept as bytes, not as {type(plain).__name__}")
+    try:
+        value = kind.from_flow(plain)
+        again = value.to_flow()
+    except Exception as error:
+        # The author's code may throw anything at bytes that somebody else wrote.
+        raise ValueError(f"{kind.__name__} cannot be read: {error}") from None
+    if not isinstance(value, kind) or again != plain:
+        raise ValueError(f"these are not the canonical bytes of {kind.__name__}")
+    return value
 
 
 def error_of(kind: type[FlowError], fields: object, error_id: str, peer: str | None) -> FlowError:
