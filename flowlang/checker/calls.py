@@ -196,7 +196,7 @@ class Calls:
             "F316",
             callee.name_span,
             f"`.{callee.name}(…)` cannot be called: only services have operations",
-            _METHODS.get(callee.name) or remedies.ATTRIBUTES.get(callee.name),
+            METHODS.get(callee.name) or remedies.ATTRIBUTES.get(callee.name),
         )
         return None
 
@@ -324,12 +324,11 @@ class Calls:
         return Note(message, declared.source, slot.declared.span) if declared else None
 
 
-_METHODS = {
-    "peer": "`.peer` is not called: leave the brackets out",
-    "name": "`.name` is not called: leave the brackets out",
+METHODS = {
     "send": "write `send x to s`",
     "receive": "write `receive x: T from s:`",
 }
+"""What other languages call like this."""
 
 
 def _has(names: Iterable[str]) -> str | None:

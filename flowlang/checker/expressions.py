@@ -13,7 +13,7 @@ from typing import assert_never
 from flowlang import syntax
 from flowlang.checker import folding, methods, narrowing, predefined, relations, remedies, words
 from flowlang.checker.builtins import Builtin, Builtins
-from flowlang.checker.calls import Calls, Meaning, Slot, called
+from flowlang.checker.calls import METHODS, Calls, Meaning, Slot, called
 from flowlang.checker.facts import Facts
 from flowlang.checker.findings import Findings
 from flowlang.checker.literals import Literals
@@ -375,6 +375,10 @@ class Expressions:
                 message = f"`.{callee.name}` is not called"
                 hint = "leave the brackets out"
                 self._findings.report("F316", callee.name_span, message, hint)
+            elif callee.name in METHODS:
+                message = f"{words.said(whole)} has no `{callee.name}`"
+                hint = METHODS[callee.name]
+                self._findings.report("F212", callee.name_span, message, hint)
             else:
                 self._report_no_part(callee, whole, list(self._parts(whole)))
             return UNKNOWN

@@ -110,6 +110,8 @@ def phrases(scene: Scene) -> list[str]:
         skipped.add("NEWLINE")
     if scene.first.kind == "USE":
         skipped.add("DOT")
+    if scene.first.kind != "OPEN":
+        skipped.add("WITH")  # a changed copy may come behind most values
     if scene.first.kind in ("LET", "VAR") and "EQUAL" in accepted:
         skipped.add("COLON")  # a type may be given, but nobody must
     words = _WORDS | {"COLON": _colon(scene)}

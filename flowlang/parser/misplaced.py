@@ -212,6 +212,9 @@ def _reserved_word(scene: Scene, index: int) -> Said:
 def _misplaced(scene: Scene) -> Said | None:
     """A line that would be right somewhere else."""
     first = scene.first
+    if first.kind == "ELSE" and scene.room == "match":
+        hint = "write `case _:`, last"
+        return Said("F125", first.span, "a `match` has no `else`", hint)
     if first.kind in ("ELIF", "ELSE") and scene.at == 0:
         message = f"this `{first.text}` has no `if` before it"
         hint = f"`{first.text}` comes right below the block of an `if`, indented like that `if`"

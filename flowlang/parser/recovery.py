@@ -214,7 +214,7 @@ class Recovery:
         if scene is None:
             self._driver.feed_all(line)
             bodiless = self._tokens[self._position].kind != "INDENT"
-            self._stray = line[0].kind in _HAS_BODY and bodiless
+            self._stray = line[0].kind in _HAS_BODY | {"MATCH"} and bodiless
         else:
             self._unreadable(line, scene)
         self._last_line = line[-1].line
@@ -224,7 +224,7 @@ class Recovery:
         if self._patience < 0:
             raise TooMany
         said = explain(scene)
-        outside = said.code == OUTSIDE_OF_FLOW
+        outside = said.code == OUTSIDE_OF_FLOW or (said.code == "F125" and line[0].kind == "CASE")
         if not (outside and self._stray) and not self._is_damaged(line):
             self._mistakes.add(said.code, said.span, said.message, said.hint)
         self._stray = outside

@@ -350,7 +350,9 @@ class Statements(Expressions):
         start, patterns, body = parts
         found = self._block(body)
         span = between(start.span, self._body_end(body))
-        return syntax.MatchCase(tuple(patterns), found, span)
+        # A pattern that is wrong is a gap: nothing is said about what it would have matched.
+        known = () if None in patterns else tuple(patterns)
+        return syntax.MatchCase(known, found, span)
 
     def case_broken(self, parts: Parts) -> syntax.MatchCase:
         start, wreck = parts
@@ -383,7 +385,7 @@ class Statements(Expressions):
             return None
         return syntax.Binding(self._declared(token), token.span)
 
-    def _pattern(self, value: syntax.Expr) -> syntax.Pattern:
+    def _pattern(self, value: syntax.Expr) -> syntax.Pattern | None:
         if isinstance(value, syntax.Constant):
             return syntax.ValuePattern(value, value.span)
         self._mistakes.add(
@@ -392,15 +394,15 @@ class Statements(Expressions):
             "a text in a `case` is fixed, and shows no values",
             "compare with `if` instead",
         )
-        return syntax.AnyPattern(value.span)
+        return None
 
-    def pattern_value(self, parts: Parts) -> syntax.Pattern:
+    def pattern_value(self, parts: Parts) -> syntax.Pattern | None:
         return self._pattern(parts[0])
 
-    def pattern_number(self, parts: Parts) -> syntax.Pattern:
+    def pattern_number(self, parts: Parts) -> syntax.Pattern | None:
         number = self.number([parts[-1]])
         if not isinstance(number, syntax.Constant):
-            return syntax.AnyPattern(number.span)
+            return None
         if len(parts) == 1:
             return self._pattern(number)
         self._smallest.pop(number, None)
@@ -408,19 +410,19 @@ class Statements(Expressions):
         if isinstance(number.value, bytes | str | bool | None):
             message = "only a number has a `-` before it"
             self._mistakes.add("F155", span, message, "remove the `-`")
-            return syntax.AnyPattern(span)
+            return None
         return self._pattern(syntax.Constant(number.kind, -number.value, span))
 
-    def pattern_bytes(self, parts: Parts) -> syntax.Pattern:
+    def pattern_bytes(self, parts: Parts) -> syntax.Pattern | None:
         return self._pattern(self.bytes(parts))
 
-    def pattern_true(self, parts: Parts) -> syntax.Pattern:
+    def pattern_true(self, parts: Parts) -> syntax.Pattern | None:
         return self._pattern(self.true(parts))
 
-    def pattern_false(self, parts: Parts) -> syntax.Pattern:
+    def pattern_false(self, parts: Parts) -> syntax.Pattern | None:
         return self._pattern(self.false(parts))
 
-    def pattern_none(self, parts: Parts) -> syntax.Pattern:
+    def pattern_none(self, parts: Parts) -> syntax.Pattern | None:
         return self._pattern(self.none(parts))
 
     def throw(self, parts: Parts) -> syntax.Throw:
