@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.programs import writing
 from tests.programs.choices import Choices, Drawn, Seeded, chance, pick
-from tests.programs.kinds import FUNCTIONS, PARTY, PLAIN, SERVICE
+from tests.programs.kinds import ENUM, FUNCTIONS, PARTY, PLAIN, SERVICE
 from tests.programs.plans import ARGUMENTS, STRANGER, Argument, Book
 
 MODULE = "program"
@@ -59,7 +59,7 @@ def generate(choices: Choices) -> Program:
     if not chance(choices, 15):
         return Program(declarations + text, arguments)
     names = ", ".join(
-        re.findall(r"^(?:record|message|error|function|service) (\w+)", declarations, re.M)
+        re.findall(r"^(?:record|message|enum|error|function|service) (\w+)", declarations, re.M)
     )
     return Program(f"use {LIBRARY}: {names}\n\n{text}", arguments, declarations)
 
@@ -81,6 +81,8 @@ def _declarations(book: Book, text: str) -> str:
         if _mentions(mentioned, shape.name):
             shown.append(shape.text())
             mentioned += shape.text()
+    if _mentions(mentioned, "Decision"):
+        shown.append(ENUM)
     return "\n".join([*reversed(shown), tail]) + "\n"
 
 

@@ -86,6 +86,7 @@ class Plan:
     responds_to: str | None = None
     counter: str | None = None
     serves: scripts.Repeat | None = None
+    defaults: dict[str, str] = dataclasses.field(default_factory=dict)
     crowd: int = 0
     size: int = 3
     text: str = ""
@@ -125,7 +126,7 @@ class Book:
         pool = _FIELD_NAMES[:3] if sort == "error" else _FIELD_NAMES
         for _ in range(1 + self.choices.below(most)):
             kind = pick(self.choices, kinds)
-            default = _DEFAULTS.get(kind) if sort != "error" else None
+            default = _DEFAULTS.get(kind)
             if default is not None and not chance(self.choices, 30):
                 default = None
             if default is None:
@@ -165,6 +166,9 @@ class Book:
             plan.parameters.append((f"p{len(plan.parameters) + 1}", kind))
         if chance(self.choices, 70):
             plan.parameters.append(("party", PARTY))
+        if chance(self.choices, 30):
+            plan.defaults["extra"] = "4"
+            plan.parameters.append(("extra", INT))
         if self.choices.below(3):
             plan.result = pick(self.choices, self.kinds)
         return plan
