@@ -582,7 +582,7 @@ class Function(msgspec.Struct, frozen=True):
 
 class Operation(msgspec.Struct, frozen=True):
     name: str
-    kind: Literal["read", "write"]
+    kind: Literal["read", "write", "external"]
     parameters: tuple[Variable, ...]
     result: Type | None
 

@@ -178,7 +178,7 @@ class FunctionInfo:
 @dataclasses.dataclass(frozen=True, eq=False)
 class OperationInfo:
     name: str  # short
-    kind: Literal["read", "write"]
+    kind: Literal["read", "write", "external"]
     parameters: tuple[ParameterInfo, ...]
     result: Type | None
     declaration: syntax.Operation

@@ -23,7 +23,7 @@ from flowlang.cfg.graph import Block
 from flowlang.parser import parse
 from flowlang.source import Source
 from tests.programs import breaks, deep, python, trial
-from tests.programs.constructs import WANTED, Count
+from tests.programs.constructs import NOT_GENERATED, WANTED, Count, sorts
 from tests.programs.generator import Program, programs, seeded
 
 CHUNKS = 21
@@ -118,6 +118,7 @@ def test_every_construct_is_generated() -> None:
         found.update(set(trial.expected(program, files).counts))
     missing = {name: found[name] for name in WANTED if found[name] < 2}
     assert not missing
+    assert {name for name in sorts() if found[name] < 2} == NOT_GENERATED
 
 
 def test_generated_python_is_as_clean_as_written(tmp_path: Path) -> None:

@@ -55,7 +55,8 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
 
 def _step(step: syntax.ProgressStep, checked: types.Checked) -> machine.ProgressStep:
     tracked = None if step.tracks is None else checked.meaning_of[step.tracks].name
-    return machine.ProgressStep(step.name, step.label, tracked)
+    label = step.label.value if isinstance(step.label, syntax.Constant) else ""
+    return machine.ProgressStep(step.name, str(label), tracked)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +199,7 @@ class _Lowering:
                 self._suspend(machine.AwaitSubflow(wait.flow, wait.version, wait.arguments, name))
             case syntax.Return(value=syntax.Subflow() as subflow):
                 self._return_subflow(subflow)
-            case syntax.SubflowStatement(subflow=subflow):
+            case syntax.EffectStatement(effect=subflow):
                 self._suspend(self._subflow(subflow))
             case syntax.Receive():
                 self._receive(statement, depth)

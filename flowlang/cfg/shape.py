@@ -58,7 +58,7 @@ class Shapes:
             case syntax.Receive(checks=checks):
                 inner = self.of_block(checks or ())
                 return dataclasses.replace(_nested([inner], frames=1), waits=True)
-            case syntax.SubflowStatement() | syntax.Sleep() | syntax.Checkpoint() | syntax.Hold():
+            case syntax.EffectStatement() | syntax.Sleep() | syntax.Checkpoint() | syntax.Hold():
                 return Shape(waits=True)
             case syntax.Open():
                 return Shape(opens=True)

@@ -132,7 +132,7 @@ def not_in_checks(statement: syntax.Statement) -> str | None:
             return "send"
         case syntax.Receive():
             return "receive"
-        case syntax.SubflowStatement():
+        case syntax.EffectStatement():
             return "subflow"
         case syntax.Let(value=syntax.Subflow()) | syntax.Assign(value=syntax.Subflow()):
             return "subflow"

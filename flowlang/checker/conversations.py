@@ -185,7 +185,7 @@ def _last(block: syntax.Block, ends_flow: bool, inside_try: bool) -> Iterator[sy
         match statement:
             case syntax.Return(value=syntax.Subflow() as subflow) if not inside_try:
                 yield subflow
-            case syntax.SubflowStatement(subflow=subflow) if final and not inside_try:
+            case syntax.EffectStatement(effect=subflow) if final and not inside_try:
                 yield subflow
             case syntax.If(branches=branches, otherwise=otherwise):
                 for below in (*[body for _, body in branches], otherwise or ()):

@@ -124,8 +124,8 @@ class Body:
                 self._send(statement)
             case syntax.Receive():
                 self._receive(statement)
-            case syntax.SubflowStatement():
-                self._subflow(statement.subflow)
+            case syntax.EffectStatement():
+                self._subflow(statement.effect)
             case syntax.Try():
                 self._try(statement)
             case syntax.Throw():

@@ -124,7 +124,7 @@ class Trust:
                 self._refuse(value, "sent")
             case syntax.Receive():
                 self._receive(statement)
-            case syntax.SubflowStatement(subflow=subflow):
+            case syntax.EffectStatement(effect=subflow):
                 self._look(subflow)
             case syntax.Try():
                 self._try(statement)

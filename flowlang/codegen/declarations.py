@@ -15,7 +15,7 @@ from flowlang.codegen.steps import Steps
 from flowlang.codegen.trees import Atom, Call, Dict, Tree, Tuple, call, subscript
 from flowlang.codegen.values import Values
 
-CONTRACT = 1
+CONTRACT = 2
 """The contract of the runtime for which code is made: `flowrt.core.flow.CONTRACT`."""
 
 

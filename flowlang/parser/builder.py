@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import keyword
 from typing import Any, NamedTuple
 
@@ -9,8 +10,9 @@ from flowlang import syntax
 from flowlang.parser import literals
 from flowlang.parser.expressions import Parts, between
 from flowlang.parser.mistakes import DECLARATIONS
-from flowlang.parser.statements import Doc, Opening, Statements
+from flowlang.parser.statements import Doc, Opening
 from flowlang.parser.tokens import Token
+from flowlang.parser.waits import Waits
 from flowlang.source import START, Span
 
 BROKEN_HEADER = ""
@@ -42,7 +44,7 @@ def _has_gap(lines: Parts) -> bool:
     return any(isinstance(line, syntax.Broken) for line in lines)
 
 
-class Builder(Statements):
+class Builder(Waits):
     """Builds one file."""
 
     # --- a file -------------------------------------------------------------------------------
@@ -134,19 +136,52 @@ class Builder(Statements):
         end = default.span if default else type_.span
         return syntax.Field(name.text, type_, default, between(name.span, end))
 
-    def error(self, parts: Parts) -> syntax.Error:
+    def error_head(self, parts: Parts) -> syntax.Error:
         start, name = parts[:2]
         parameters: tuple[syntax.Parameter, ...] = ()
-        text: syntax.Expr | None = None
-        for part in parts[2:]:
-            if isinstance(part, ParameterList):
-                parameters = part.found
-            elif isinstance(part, syntax.Constant | syntax.Interpolation):
-                text = part
-        end = parts[-2].span
-        return syntax.Error(
-            self._declared(name), name.span, parameters, text, between(start.span, end)
+        if len(parts) > 2 and isinstance(parts[2], ParameterList):
+            parameters = parts[2].found
+        family: syntax.Name | None = None
+        if isinstance(parts[-2], Token) and parts[-2].kind == "IS":
+            family = syntax.Name(parts[-1].text, parts[-1].span)
+            self._not_yet(family.span, "a family of errors")
+        span = between(start.span, parts[-1].span)
+        return syntax.Error(self._declared(name), name.span, parameters, family, None, span)
+
+    def error(self, parts: Parts) -> syntax.Error:
+        head: syntax.Error = parts[0]
+        if len(parts) == 2:
+            return head
+        text: syntax.Expr = parts[2]
+        return dataclasses.replace(head, text=text, span=between(head.span, text.span))
+
+    def schedule(self, parts: Parts) -> BrokenItem:
+        start, name, _, flow = parts[:4]
+        cron, _, zone, _ = parts[-4:]
+        last = parts[-6 if parts[-6].kind == "RPAR" else -5]
+        arguments = tuple(parts[5]) if isinstance(parts[5], list) else ()
+        callee = syntax.Name(flow.text, flow.span)
+        call = syntax.Call(callee, arguments, between(flow.span, last.span))
+        span = between(start.span, zone.span)
+        node = syntax.Schedule(
+            self._declared(name),
+            name.span,
+            call,
+            self._plain(cron),
+            cron.span,
+            self._plain(zone),
+            zone.span,
+            span,
         )
+        self._not_yet(span, "`schedule`")
+        return BrokenItem((node.name,), span)
+
+    def _plain(self, token: Token) -> str:
+        """A text that may not have holes; "" where it has."""
+        text = self.text([token])
+        if isinstance(text, syntax.Constant) and isinstance(text.value, str):
+            return text.value
+        return ""
 
     def function(self, parts: Parts) -> syntax.Function:
         start, name, parameters, _, result, _, _, text, _ = parts
@@ -263,13 +298,20 @@ class Builder(Statements):
             return BrokenItem((declared,), span)
         return syntax.Service(declared, name.span, doc, tuple(operations), span)
 
+    def operation_head(self, parts: Parts) -> syntax.Operation:
+        start, name, parameters = parts[0], parts[-2], parts[-1]
+        if start.kind == "EXTERNAL":
+            self._not_yet(start.span, "`external`")
+        span = between(start.span, parameters.span)
+        once = len(parts) == 4
+        return syntax.Operation(start.text, once, name.text, parameters.found, None, span)
+
     def operation(self, parts: Parts) -> syntax.Operation:
-        kind, name, parameters = parts[:3]
-        result = parts[4] if len(parts) == 6 else None
-        end = result.span if result else parameters.span
-        return syntax.Operation(
-            kind.text, name.text, parameters.found, result, between(kind.span, end)
-        )
+        head: syntax.Operation = parts[0]
+        if len(parts) == 2:
+            return head
+        result: syntax.TypeRef = parts[2]
+        return dataclasses.replace(head, result=result, span=between(head.span, result.span))
 
     def parameters(self, parts: Parts) -> ParameterList:
         found = tuple(parts[1]) if len(parts) > 2 else ()
@@ -299,13 +341,14 @@ class Builder(Statements):
     def flow(self, parts: Parts) -> syntax.Flow | BrokenItem:
         start, name, parameters = parts[:3]
         typed = isinstance(parts[3], Token)  # the arrow
-        result: syntax.TypeRef | None = parts[4] if typed else None
+        result, untrusted = parts[4] if typed else (None, False)
         rest = parts[5:] if typed else parts[3:]
         opening: Opening = rest[0]
         lines = self._lines(opening, rest[1:], "what it does")
         span = between(start.span, self._end(opening, lines))
         doc, body = self._doc_and(lines)
         headers, statements = self._headers(body)
+        ways, owner = headers.get("startable", ((), None))
         if opening.colon and lines and not statements and BROKEN_HEADER not in headers:
             self._no_statements(name)
         for parameter in parameters.found:
@@ -319,14 +362,22 @@ class Builder(Statements):
             doc,
             parameters.found,
             result,
+            untrusted,
             headers.get("version", 1),
             headers.get("responds"),
-            headers.get("startable", ()),
+            ways,
+            owner,
+            headers.get("key"),
             headers.get("steps", ()),
             tuple(statements),
             any(span.line <= line <= span.end_line for line in self.broken_lines),
             span,
         )
+
+    def result(self, parts: Parts) -> tuple[syntax.TypeRef, bool]:
+        if len(parts) == 2:
+            self._not_yet(parts[0].span, "an untrusted result")
+        return parts[-1], len(parts) == 2
 
     def _variable(self, parameter: syntax.Parameter) -> None:
         if parameter.name in self._reserved:
@@ -398,8 +449,18 @@ class Builder(Statements):
 
     def startable(self, parts: Parts) -> Header:
         ways: list[Token] = parts[2]
-        span = between(parts[0].span, ways[-1].span)
-        return Header("startable", tuple(way.text for way in ways), span)
+        owner: syntax.Bound | None = None
+        last: Token = ways[-1] if len(parts) == 4 else parts[4]
+        span = between(parts[0].span, last.span)
+        if len(parts) == 6:
+            owner = syntax.Bound(self._declared(parts[4]), parts[4].span)
+            self._not_yet(span, "an owner's session")
+        return Header("startable", (tuple(way.text for way in ways), owner), span)
+
+    def business_key(self, parts: Parts) -> Header:
+        span = between(parts[0].span, parts[1].span)
+        self._not_yet(span, "`key`")
+        return Header("key", parts[1], span)
 
     def steps(self, parts: Parts) -> Header:
         start, opening = parts[:2]
@@ -411,24 +472,29 @@ class Builder(Statements):
         """A line of `steps:`; one that could not be read still declares its first word."""
         if isinstance(line, syntax.ProgressStep):
             return line
-        return syntax.ProgressStep((*line.names, "")[0], "", None, line.span)
+        label = syntax.Constant("Text", "", line.span)
+        return syntax.ProgressStep((*line.names, "")[0], (), label, None, line.span)
 
     def broken_header(self, parts: Parts) -> Header:
         self.broken_lines.add(parts[1].line)
         return Header(BROKEN_HEADER, None, parts[1].span)
 
     def progress_step(self, parts: Parts) -> syntax.ProgressStep:
-        name, label = parts[:2]
-        tracks = syntax.Name(parts[3].text, parts[3].span) if len(parts) == 5 else None
+        name: Token = parts[0]
+        parameters: tuple[syntax.Parameter, ...] = ()
+        if isinstance(parts[1], ParameterList):
+            parameters = parts[1].found
+            self._not_yet(parts[1].span, "a step with values")
+        label: Token = next(part for part in parts[1:] if isinstance(part, Token))
+        tracked = parts[-3].kind == "TRACKS" if isinstance(parts[-3], Token) else False
+        tracks = syntax.Name(parts[-2].text, parts[-2].span) if tracked else None
         text = self.text([label])
-        if isinstance(text, syntax.Interpolation):
+        if isinstance(text, syntax.Interpolation) and not parameters:
             self._mistakes.add(
                 "F146",
                 label.span,
                 "the label of a step is fixed where the step is declared",
                 f'a label that changes is said when the step begins: `step {name.text}: "…"`',
             )
-        plain = text.value if isinstance(text, syntax.Constant) else ""
-        assert isinstance(plain, str)
         span = between(name.span, parts[-2].span)
-        return syntax.ProgressStep(name.text, plain, tracks, span)
+        return syntax.ProgressStep(name.text, parameters, text, tracks, span)

@@ -12,49 +12,17 @@ from flowlang.parser.tokens import Token
 
 # --- what the language does not have yet ------------------------------------------------------
 
-_LATER_AT_START = frozenset(
-    {"ASK", "AWAIT", "CLOSE", "INCLUDE", "MIGRATE", "PLAYS", "PROTOCOL", "START", "WAIT"}
-    | {"WITHIN"}
-)
-_LATER_AS_VALUE = frozenset({"ASK", "AWAIT", "PENDING", "START"})
-_LATER_TOP_WORDS = frozenset({"schedule"})
+_LATER_AT_START = frozenset({"INCLUDE", "MIGRATE", "PLAYS", "PROTOCOL"})
 
 
 def later(scene: Scene) -> Said | None:
     """What is said about a construct that the language does not have yet."""
-    token, first, before = scene.token, scene.first, scene.before
+    token = scene.token
     after_first = scene.line[1] if len(scene.line) > 1 else None
     if scene.at == 0 and token.kind in _LATER_AT_START:
         if after_first is not None and after_first.kind in ("EQUAL", "DOT"):
             return None
         return _not_yet(token, token.text)
-    if scene.wants_value and token.kind in _LATER_AS_VALUE:
-        return _not_yet(token, token.text)
-    if scene.at and token.kind == "WITHIN" and not scene.wants_name:
-        return _not_yet(token, "within")
-    if scene.room == "file" and first.text in _LATER_TOP_WORDS and scene.at <= 1:
-        return _not_yet(first, first.text)
-    if first.text == "external" and scene.room == "service":
-        return _not_yet(first, "external")
-    if first.text == "key" and scene.room == "flow" and token is after_first:
-        if token.kind in ("NAME", "TEXT"):
-            return _not_yet(first, "key")
-    if before is not None and before.text == "each" and token.kind == "NAME":
-        return _not_yet(before, "each")
-    if first.kind == "RECEIVE" and (
-        (scene.at == 1 and token.kind == "COLON")
-        or (scene.at == 2 and before is not None and before.kind == "FROM")
-    ):
-        return Said(
-            NOT_YET,
-            first.span,
-            "a `receive` that chooses between several messages is not in the language yet",
-            "write `receive x: SomeMessage from session`",
-        )
-    if first.kind == "STARTABLE" and token.kind == "AS":
-        return _not_yet(token, "startable by … as …")
-    if first.kind == "STEP" and scene.at == 2 and token.kind == "LPAR":
-        return _not_yet(token, "step NAME(done, total)")
     return None
 
 
@@ -64,14 +32,7 @@ def _not_yet(token: Token, what: str) -> Said:
 
 
 _INSTEAD = {
-    "ask": "ask a person through a service, and `receive` the answer",
-    "close": "a session ends when the block that opened it is left",
-    "each": "write a `for` loop over the list",
-    "external": "use a `write` operation; what leaves the node cannot be undone with the step",
     "include": "use a file's declarations with `use`",
-    "start": "call the flow with `subflow`",
-    "step NAME(done, total)": 'say it in the label: `step NAME: "{done} of {total}"`',
-    "wait": "use `sleep`",
 }
 
 
@@ -213,8 +174,8 @@ def _misplaced(scene: Scene) -> Said | None:
     """A line that would be right somewhere else."""
     first = scene.first
     if first.kind == "ELSE" and scene.room == "match":
-        hint = "write `case _:`, last"
-        return Said("F125", first.span, "a `match` has no `else`", hint)
+        hint = "in a `match`, write `case _:`, last"
+        return Said("F125", first.span, "there is no `else` among cases", hint)
     if first.kind in ("ELIF", "ELSE") and scene.at == 0:
         message = f"this `{first.text}` has no `if` before it"
         hint = f"`{first.text}` comes right below the block of an `if`, indented like that `if`"
@@ -224,8 +185,8 @@ def _misplaced(scene: Scene) -> Said | None:
         hint = "`catch` comes right below the block of a `try`, indented like that `try`"
         return Said("F125", first.span, message, hint)
     if first.kind == "CASE" and scene.at == 0 and scene.room != "file":
-        message = "this `case` has no `match` above it"
-        hint = "`case` stands in the block of a `match`, indented by four more than it"
+        message = "this `case` has no `match` or `receive` above it"
+        hint = "`case` stands in the block of one, indented by four more than it"
         return Said("F125", first.span, message, hint)
     if scene.room == "file":
         return _misplaced_statement(scene)
@@ -269,20 +230,9 @@ def _misplaced_statement(scene: Scene) -> Said | None:
 
 
 _STATEMENTS = frozenset(
-    {"BREAK", "CASE", "CHECKPOINT", "CONTINUE", "FOR", "HOLD", "IF", "LET", "LOG", "MATCH"}
-    | {
-        "OPEN",
-        "PASS",
-        "RECEIVE",
-        "REQUIRE",
-        "RESPONDS",
-        "RETURN",
-        "SEND",
-        "SLEEP",
-        "STARTABLE",
-        "STEP",
-        "STEPS",
-    }
+    {"ASK", "AWAIT", "BREAK", "CASE", "CHECKPOINT", "CLOSE", "CONTINUE", "FOR", "HOLD", "IF", "LET"}
+    | {"LOG", "MATCH", "OPEN", "PASS", "START", "WAIT", "WITHIN"}
+    | {"RECEIVE", "REQUIRE", "RESPONDS", "RETURN", "SEND", "SLEEP", "STARTABLE", "STEP", "STEPS"}
     | {"SUBFLOW", "THROW", "TRY", "VAR", "WHILE"}
 )
 

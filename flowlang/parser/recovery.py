@@ -20,10 +20,10 @@ from flowlang.parser.tokens import LAYOUT, Token
 
 # A line that begins so has statements below it, which are read although the line is not.
 _HAS_STATEMENTS = frozenset(
-    {"IF", "WHILE", "FOR", "TRY", "RECEIVE", "SEND", "ELIF", "ELSE", "CATCH", "CASE"}
+    {"IF", "WHILE", "FOR", "TRY", "RECEIVE", "SEND", "ELIF", "ELSE", "CATCH", "CASE", "WITHIN"}
 )
 # A line that stays part of the `if` or `try` above it.
-_TAILS = frozenset({"ELIF", "ELSE", "CATCH"})
+_TAILS = frozenset({"ELIF", "ELSE", "CATCH", "CASE"})
 # Lines whose first word says what is missing from the tree.
 _KEPT = _TAILS | {"RESPONDS", "STEPS", "CASE"}
 # Unreadable lines that are looked at, most of them in silence: one mistake may explain many.

@@ -6,7 +6,6 @@ is said here, so that the tree stays whole.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, NamedTuple
 
 from flowlang import syntax
@@ -44,14 +43,6 @@ class Branches(NamedTuple):
 
     first: Token
     found: list[tuple[syntax.Expr, syntax.Block]]
-    end: Span
-
-
-class ReceiveEnd(NamedTuple):
-    """What stands behind `from session` in a `receive`."""
-
-    state: str | None
-    checks: Body | None
     end: Span
 
 
@@ -239,73 +230,6 @@ class Statements(Expressions):
     def return_value(self, parts: Parts) -> syntax.Return:
         return syntax.Return(parts[1], between(parts[0].span, parts[1].span))
 
-    def open(self, parts: Parts) -> syntax.Open:
-        start, flow, _, party, _, name, _ = parts
-        return syntax.Open(
-            syntax.Name(flow.text, flow.span),
-            party,
-            self._declared(name),
-            name.span,
-            between(start.span, name.span),
-        )
-
-    def send(self, parts: Parts) -> syntax.Send:
-        start, value, _, session = parts[:4]
-        return syntax.Send(value, session, between(start.span, session.span))
-
-    def receive(self, parts: Parts) -> syntax.Receive:
-        start, name, _, type_, _, session, end = parts
-        checks = None if end.checks is None else self._checks(end.checks, name)
-        return syntax.Receive(
-            self._declared(name),
-            name.span,
-            type_,
-            session,
-            checks,
-            None,
-            end.state,
-            between(start.span, end.end),
-        )
-
-    def send_then_receive(self, parts: Parts) -> syntax.Receive:
-        sent = self.send(parts)
-        received: syntax.Receive = parts[5]
-        return dataclasses.replace(received, send=sent, span=between(sent.span, received.span))
-
-    def _checks(self, body: Body, name: Token) -> syntax.Block:
-        if body.present:
-            return self._block(body)
-        place = body.opening.colon or body.opening.end
-        self._mistakes.add(
-            "F103",
-            place.span,
-            f"nothing is said about how `{name.text}` is checked",
-            "end the line with `:` and write the checks in a block below it, "
-            "or take the message as it comes with `unchecked` at the end of the line",
-        )
-        self.broken_lines.add(place.line)
-        return (syntax.Broken((), (), place.span),)
-
-    def checked(self, parts: Parts) -> ReceiveEnd:
-        body: Body = parts[-1]
-        state = parts[1].text if len(parts) == 3 else None
-        return ReceiveEnd(state, body, self._body_end(body))
-
-    def unchecked(self, parts: Parts) -> ReceiveEnd:
-        state = parts[1].text if len(parts) == 4 else None
-        return ReceiveEnd(state, None, parts[-2].span)
-
-    def subflow(self, parts: Parts) -> syntax.Subflow:
-        start, name, last = parts[0], parts[1], parts[-1]
-        arguments = tuple(parts[3]) if len(parts) > 4 else ()
-        callee = syntax.Name(name.text, name.span)
-        call = syntax.Call(callee, arguments, between(name.span, last.span))
-        self._nest(call, callee, *[argument.value for argument in arguments])
-        return syntax.Subflow(call, between(start.span, last.span))
-
-    def subflow_statement(self, parts: Parts) -> syntax.SubflowStatement:
-        return syntax.SubflowStatement(parts[0], parts[0].span)
-
     def try_statement(self, parts: Parts) -> syntax.Try:
         start, body = parts[:2]
         found = self._block(body)
@@ -354,12 +278,9 @@ class Statements(Expressions):
         known = () if None in patterns else tuple(patterns)
         return syntax.MatchCase(known, found, span)
 
-    def case_broken(self, parts: Parts) -> syntax.MatchCase:
+    def match_case_broken(self, parts: Parts) -> syntax.MatchCase:
         start, wreck = parts
         return syntax.MatchCase((), (wreck,), between(start.span, wreck.span))
-
-    def case_unread(self, parts: Parts) -> syntax.Broken:
-        return self._broken(parts[0], ())
 
     def pattern_any(self, parts: Parts) -> syntax.AnyPattern:
         return syntax.AnyPattern(parts[0].span)
@@ -436,7 +357,14 @@ class Statements(Expressions):
         start, name = parts[:2]
         label = parts[3] if len(parts) == 5 else None
         end = label.span if label else name.span
-        return syntax.StepTo(name.text, name.span, label, between(start.span, end))
+        return syntax.StepTo(name.text, name.span, label, (), between(start.span, end))
+
+    def step_with(self, parts: Parts) -> syntax.StepTo:
+        start, name, last = parts[0], parts[1], parts[-2]
+        arguments = tuple(parts[3]) if len(parts) > 5 else ()
+        span = between(start.span, last.span)
+        self._not_yet(span, "`step` with values")
+        return syntax.StepTo(name.text, name.span, None, arguments, span)
 
     def sleep(self, parts: Parts) -> syntax.Sleep:
         return syntax.Sleep(parts[1], between(parts[0].span, parts[1].span))
@@ -466,6 +394,10 @@ class Statements(Expressions):
             )
         self.broken_lines.add(value.span.line)
         return syntax.Broken((name,) if name else (), (), value.span)
+
+    def _not_yet(self, span: Span, what: str) -> None:
+        message = f"{what} is not part of the language yet"
+        self._mistakes.add("F199", span, message, "say it with what there is")
 
     # --- what could not be read ---------------------------------------------------------------
 

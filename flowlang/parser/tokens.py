@@ -43,7 +43,8 @@ class Token(NamedTuple):
 # A line inside brackets that begins so is a new statement: the bracket was left open.
 _STATEMENT = re.compile(
     r"(?:[ \t]*(?:let|var|if|elif|else|while|for|break|continue|return|pass|open|send|receive|try"
-    r"|catch|match|case|throw|require|step|sleep|checkpoint|hold|log)\b(?![ \t]*=(?!=))"
+    r"|catch|match|throw|require|step|sleep|checkpoint|hold|log|case|close|within|wait"
+    r"|start|await|ask)\b(?![ \t]*=(?!=))"
     r"|(?:flow|record|message|enum|error|service|function|use)[ \t]+[A-Za-z])"
 )
 # A line inside brackets that is a field, below the field that opened them, is one as well.

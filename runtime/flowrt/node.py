@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
+import msgspec
+
 from flowrt.core import engine
 from flowrt.core.engine import BEGIN, RETRY, Outcome
-from flowrt.core.flow import Flow
+from flowrt.core.flow import Flow, all_finite
 from flowrt.core.hospital import Patient
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.values import BadBytes, decode, encode
@@ -160,7 +162,7 @@ class Node(Loop):
         self._next_flow = flow_id + 1
         handle: Handle[R] = Handle(self, flow_id)
         self._handles[flow_id] = handle
-        self._ready.append(Job(flow_id, BEGIN, lambda: engine.begin(name, start), waiter))
+        self._ready.append(Job(flow_id, BEGIN, lambda: engine.begin(name, kind, start), waiter))
         self._wake()
         return handle
 
@@ -261,6 +263,10 @@ def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[
     if arguments:
         raise NotStartable(f"{flow.__name__} takes named arguments only")
     try:
+        for field in msgspec.structs.fields(flow.Start):
+            # A number of another kind would pass for a Decimal on its way through the encoder.
+            if field.name in named:
+                all_finite(field.type, named[field.name])
         start = flow.Start(**named)
         return decode(flow.Start, encode(start))
     except (TypeError, ValueError, OverflowError, RecursionError, BadBytes) as error:

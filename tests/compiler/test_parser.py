@@ -237,21 +237,23 @@ STATEMENTS = {
     "while a:\n        break\n        continue": "While(a [Break() Continue()])",
     "for x in xs:\n        pass": "For(x xs [Pass()])",
     "return subflow G()": "Return(Subflow(Call(G [])))",
-    "open G with p.q as s": "Open(G Attribute(p q) s)",
-    "send M(1) to s": "Send(Call(M [1]) s)",
-    "receive x: M from s unchecked": "Receive(x M s - - -)",
-    "receive x: M from s @name unchecked": "Receive(x M s - - name)",
-    "receive x: M? from s:\n        pass": "Receive(x M? s [Pass()] - -)",
-    "receive x: M from s @name:\n        pass": "Receive(x M s [Pass()] - name)",
-    "send 1 to s then receive x: M from s unchecked": "Receive(x M s - Send(1 s) -)",
-    "send 1 to s then receive x: M from s:\n        pass": "Receive(x M s [Pass()] Send(1 s) -)",
-    "subflow G(1)": "SubflowStatement(Subflow(Call(G [1])))",
+    "open G with p.q as s": "Open(G Attribute(p q) False s)",
+    "send M(1) to s": "Send(Call(M [1]) s False)",
+    "receive x: M from s unchecked": "Receive(x M s False - - - -)",
+    "receive x: M from s @name unchecked": "Receive(x M s False - - - name)",
+    "receive x: M? from s:\n        pass": "Receive(x M? s False - [Pass()] - -)",
+    "receive x: M from s @name:\n        pass": "Receive(x M s False - [Pass()] - name)",
+    "send 1 to s then receive x: M from s unchecked": "Receive(x M s False - - Send(1 s False) -)",
+    "send 1 to s then receive x: M from s:\n        pass": (
+        "Receive(x M s False - [Pass()] Send(1 s False) -)"
+    ),
+    "subflow G(1)": "EffectStatement(Subflow(Call(G [1])))",
     "try:\n        pass\n    catch E, F:\n        pass\n    catch G as e:\n        throw e": (
         "Try([Pass()] [Catch([E F] - [Pass()]) Catch([G] e [Throw(e)])])"
     ),
     "require a else E(1)": "Require(a Call(E [1]))",
-    "step ONE": "StepTo(ONE -)",
-    'step ONE: "x {y}"': "StepTo(ONE Interpolation([x  y]))",
+    "step ONE": "StepTo(ONE - [])",
+    'step ONE: "x {y}"': "StepTo(ONE Interpolation([x  y]) [])",
     "sleep 5m": "Sleep(datetime.timedelta(seconds=300))",
     "checkpoint": "Checkpoint()",
     'log warn "x"': "Log(warn 'x')",
@@ -295,26 +297,27 @@ DECLARATIONS = {
     ),
     'message M:\n    """A doc."""': "Record(message M A doc. [])",
     "message M:\n    pass": "Record(message M - [])",
-    "error E": "Error(E [] -)",
-    "error E()": "Error(E [] -)",
+    "error E": "Error(E [] - -)",
+    "error E()": "Error(E [] - -)",
     'error E(a: Int, from: Text,): "x {a}"': (
-        "Error(E [Parameter(a Int False -) Parameter(from Text False -)] Interpolation([x  a]))"
+        "Error(E [Parameter(a Int False -) Parameter(from Text False -)] - Interpolation([x  a]))"
     ),
     'function f(a: untrusted Int) -> Text? = python "a.b:c"': (
         "Function(f [Parameter(a Int True -)] Text? a.b:c)"
     ),
     "service S:\n    read send() -> Int\n    write b(c: Int)": (
-        "Service(S - [Operation(read send [] Int) Operation(write b [Parameter(c Int False -)] -)])"
+        "Service(S - [Operation(read False send [] Int) "
+        "Operation(write False b [Parameter(c Int False -)] -)])"
     ),
     "flow F(a: Int) -> Int:\n    pass": (
-        "Flow(F - [Parameter(a Int False -)] Int 1 - [] [] [Pass()] False)"
+        "Flow(F - [Parameter(a Int False -)] Int False 1 - [] - - [] [Pass()] False)"
     ),
     (
         'flow F():\n    """D."""\n    steps:\n        A "x" tracks G\n        B "y"\n'
         "    startable by schedule, rpc\n    responds to G as s\n    version 3\n    pass"
     ): (
-        "Flow(F D. [] - 3 Responds(G s) [schedule rpc] "
-        "[ProgressStep(A x G) ProgressStep(B y -)] [Pass()] False)"
+        "Flow(F D. [] - False 3 Responds(G s) [schedule rpc] - - "
+        "[ProgressStep(A [] 'x' G) ProgressStep(B [] 'y' -)] [Pass()] False)"
     ),
 }
 

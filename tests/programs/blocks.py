@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 
 from tests.programs.choices import chance, pick, weighted
+from tests.programs.entries import Maker
 from tests.programs.expressions import (
     AND,
     NOT,
@@ -21,7 +22,6 @@ from tests.programs.kinds import (
     BOOL,
     CASES,
     DECISION,
-    DURATION,
     INT,
     PAIR,
     SHOWN,
@@ -32,13 +32,10 @@ from tests.programs.kinds import (
     map_of,
     optional,
 )
+from tests.programs.language.waits import pause
 from tests.programs.names import POOL, Names, Readable, Variable
 from tests.programs.plans import Book, Plan, Talk
 from tests.programs.scripts import RESPONDER
-
-Maker = Callable[[], None]
-
-STEPS = ("STARTING", "WORKING", "CLOSING")
 
 
 @dataclasses.dataclass
@@ -56,9 +53,9 @@ class Loop:
     and may be left or begun anew only where the peer expects that."""
 
     mark: int
-    names: int
     talk: Talk | None = None
     whole: int = 0
+    depth: int = 0
     breakable: bool = True
 
 
@@ -114,6 +111,8 @@ class Blocks:
         for talk, _ in duties:
             while talk.quota and not talk.dropped:
                 self.play(talk)
+        if chance(self.choices, 35):
+            self.account(self.names.scopes[-1].variables)
         if leave is not None:
             leave()
         if len(self.lines) == start:
@@ -167,13 +166,8 @@ class Blocks:
         """What may be written here, the simplest first."""
         options: list[tuple[int, Maker]] = [
             (12, self.note),
-            (2, self.log),
             (12, self.let),
             (12 if self.names.assignable() else 0, self.assign),
-            (14, self.checkpoint),
-            (5, self.sleep),
-            (3, self.step),
-            (1, lambda: self.line("pass")),
         ]
         if self.indent < 7:
             options += [
@@ -187,7 +181,7 @@ class Blocks:
             options.append((4 if self.guards else 2, self.require))
         options.append((self.guarded("Picky"), self.picky))
         options.append((self.guarded("Taken"), self.claim))
-        options += [(1, self.hold), (2, self.fault)]
+        options.append((5, self.fault))
         return options + self.conversations()
 
     # --- may it fail, may it leave? ---
@@ -234,7 +228,9 @@ class Blocks:
         if not all(talk.held() for talk in self.talks[loop.mark :]):
             return False
         talk = loop.talk
-        return talk is None or len(talk.remaining) in (0, loop.whole)
+        if talk is None:
+            return True
+        return talk.depth == loop.depth and len(talk.remaining) in (0, loop.whole)
 
     def leaves(self) -> list[tuple[int, Maker]]:
         """The ways in which a block may be left for good here."""
@@ -244,7 +240,7 @@ class Blocks:
         if self.can_continue():
             options.append((4, lambda: self.line("continue")))
         if self.can_return():
-            options.append((2, self.return_))
+            options.append((8 if self.loops else 2, self.return_))
         thrown = [error for error in self.book.errors if self.can_throw(error)]
         if thrown:
             # An error that nothing here catches ends most of the program: not too often.
@@ -259,10 +255,11 @@ class Blocks:
         text = self.make.interpolation(Where(untrusted=True))
         self.line(f"Desk.note({text.text})")
 
-    def log(self) -> None:
-        level = pick(self.choices, ("info", "debug", "warn"))
-        text = self.make.interpolation(Where(untrusted=True, calls=1))
-        self.line(f"log {level} {text.text}")
+    def account(self, variables: Sequence[Variable]) -> None:
+        """Writes down what these variables hold, as far as it can be shown."""
+        shown = [v.name for v in variables if v.kind in SHOWN]
+        if shown:
+            self.line(f'Desk.note("{" ".join(f"{{{name}}}" for name in shown)}")')
 
     def name(self) -> str:
         return self.names.fresh(POOL, self.choices.below(len(POOL)))
@@ -288,35 +285,13 @@ class Blocks:
         value = self.make.of(variable.kind, 2)
         self.line(f"{variable.name} = {value.text}")
 
-    def checkpoint(self) -> None:
-        self.line("checkpoint")
-
-    def sleep(self) -> None:
-        span = self.make.of(DURATION, 1, Where(calls=0))
-        self.line(f"sleep {span.text}")
-
-    def step(self) -> None:
-        name = pick(self.choices, STEPS)
-        if name not in self.steps:
-            self.steps.append(name)
-        label = ""
-        if chance(self.choices, 50):
-            label = f": {self.make.interpolation(Where(calls=1)).text}"
-        self.line(f"step {name}{label}")
-
-    def hold(self) -> None:
-        if chance(self.choices, 45):
-            self.line('hold "look at this"')
-        else:
-            self.checkpoint()
-
     def fault(self) -> None:
         """Divides by zero, or overflows, for some numbers: the flow's own fault."""
         numbers = self.make.readable(INT, Where())
         if not numbers:
-            self.checkpoint()
+            self.line("checkpoint")
             return
-        text = pick(self.choices, ("10 // ({} % 4)", "9_223_372_036_854_775_800 + {} % 20"))
+        text = pick(self.choices, ("10 // ({} % 4)", "9_223_372_036_854_775_805 + {} % 5"))
         name = self.name()
         self.line(f"let {name} = {text.format(pick(self.choices, numbers).text)}")
         self.names.declare(Variable(name, INT))
@@ -467,7 +442,7 @@ class Blocks:
             self.names.declare(Variable(name, kind))
         if parts and chance(self.choices, 50):
             if chance(self.choices, 50):
-                self.checkpoint()
+                self.line("checkpoint")
             self.line(f'Desk.note("{{{parts[-1][0]}}}")')
 
     def patterns(self, kind: Kind) -> list[tuple[str, list[tuple[str, Kind]]]]:
@@ -589,7 +564,7 @@ class Blocks:
         self.loops.pop()
 
     def new_loop(self) -> Loop:
-        return Loop(len(self.talks), len(self.names.scopes))
+        return Loop(len(self.talks))
 
     def for_(self) -> None:
         kind = pick(self.choices, (list_of(INT), list_of(TEXT), list_of(PAIR), map_of(TEXT, INT)))
@@ -673,7 +648,8 @@ class Blocks:
         self.book.room -= 1
         if chance(self.choices, 30) and self.names.assignable():
             self.assign()
-        weighted(self.choices, [(1, self.checkpoint), *self.throwers(converse)])()
+        makers: list[tuple[int, Maker]] = [(1, lambda: self.line("checkpoint"))]
+        weighted(self.choices, makers + self.throwers(converse))()
 
     def throw_if_possible(self, name: str) -> None:
         if self.can_throw(name):
@@ -706,7 +682,7 @@ class Blocks:
         def first() -> None:
             if variable is not None:
                 self.names.declare(variable)
-                if chance(self.choices, 35):
+                if chance(self.choices, 50):
                     self.remember(variable)
 
         def leave() -> None:
@@ -715,7 +691,7 @@ class Blocks:
             else:
                 self.throw(pick(self.choices, self.book.errors))
 
-        wanted = must_leave or (may_leave and self.can_throw_any() and chance(self.choices, 25))
+        wanted = must_leave or (may_leave and self.can_throw_any() and chance(self.choices, 35))
         self.block(
             1 + self.choices.below(3) if not wanted else self.choices.below(3),
             first=first,
@@ -729,7 +705,7 @@ class Blocks:
             for found in self.names.readables()
             if found.root is variable and found.kind in SHOWN
         ]
-        weighted(self.choices, [(2, self.checkpoint), (1, self.sleep)])()
+        pause(self)
         if fields:
             self.line(f'Desk.note("{{{pick(self.choices, fields)}}}")')
 

@@ -1,13 +1,16 @@
-"""The Python that generated programs call on a node: eight functions, and the service `Desk`.
+"""The Python that generated programs call on a node: functions, and the service `Desk`.
 
-The reference interpreter says the same in its own words; see there.
+The reference interpreter says the same in its own words; see `evaluate`. What is `Called` by one
+construct alone is with that, in `language`.
 """
 
 from __future__ import annotations
 
 import sys
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any
+
+from tests.programs import language
 
 FUNCTIONS = "program_functions"
 """The module in which generated programs look for their functions."""
@@ -23,6 +26,9 @@ class Functions(ModuleType):
     def __init__(self, generated: Generated) -> None:
         super().__init__(FUNCTIONS)
         self.generated = generated
+        for entry in language.called().values():
+            if entry.is_function:
+                setattr(self, entry.name, MethodType(entry.on_nodes, self))
         sys.modules[FUNCTIONS] = self
 
     def half(self, n: int) -> int:
@@ -38,9 +44,6 @@ class Functions(ModuleType):
         if n % 4 == 3:
             raise self.generated["Picky"](n)
         return n
-
-    def first(self, numbers: tuple[int, ...]) -> int | None:
-        return numbers[0] if numbers else None
 
     def plus(self, n: int, by: int) -> int:
         return n % 1000 + by % 1000
@@ -61,6 +64,9 @@ class Desk:
 
     def __init__(self, generated: Generated) -> None:
         self.generated = generated
+        for entry in language.called().values():
+            if not entry.is_function:
+                setattr(self, entry.name, MethodType(entry.on_nodes, self))
 
     def setup(self, tx: Any) -> None:
         tx.execute("CREATE TABLE IF NOT EXISTS journal (flow INTEGER NOT NULL, line TEXT NOT NULL)")
@@ -75,9 +81,6 @@ class Desk:
 
     def label_of(self, tx: Any, n: int) -> str:
         return f"n{n}"
-
-    def limit(self, tx: Any, n: int) -> int | None:
-        return None if n % 2 else n // 2
 
     def note(self, tx: Any, line: str) -> None:
         tx.execute("INSERT INTO journal VALUES (?, ?)", (tx.flow_id, line))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from flowlang import syntax
-from tests.programs import arithmetic, library
+from tests.programs import arithmetic, language, library
 from tests.programs.arithmetic import (
     Made,
     Map,
@@ -32,6 +32,9 @@ class Evaluator:
         self.run = run
 
     def value(self, frame: Frame, expression: syntax.Expr) -> Value:
+        entry = language.expression(expression)
+        if entry is not None:
+            return entry.worth(self, frame, expression)
         match expression:
             case syntax.Constant(kind=kind, value=value):
                 return _constant(kind, value)
@@ -131,15 +134,10 @@ class Evaluator:
                 assert answer is not library.NOTHING, (whole, callee.name)
                 return answer
             values = [self.value(frame, argument.value) for argument in call.arguments]
+            entry = language.called().get(f"Desk.{callee.name}")
+            if entry is not None:
+                return entry.meant(self, values)
             return self.operation(callee.name, values)
-        if callee.name == "divide":
-            *numbers, rounding = call.arguments
-            left, right, places = [self.value(frame, argument.value) for argument in numbers]
-            assert isinstance(rounding.value, syntax.Name)
-            assert isinstance(left, Fraction)
-            assert isinstance(right, Fraction)
-            assert isinstance(places, int)
-            return arithmetic.divided(left, right, places, rounding.value.name)
         if callee.name == "round":
             value, places = [self.value(frame, one.value) for one in call.arguments[:2]]
             way = call.arguments[2].value
@@ -154,10 +152,6 @@ class Evaluator:
         if callee.name in ("abs", "min", "max", "int", "text"):
             given = [self.value(frame, argument.value) for argument in call.arguments]
             return library.built_in(callee.name, given)
-        if callee.name == "decimal":
-            number = self.value(frame, call.arguments[0].value)
-            assert isinstance(number, int)
-            return Fraction(number)
         declaration = self.world.declared[callee.name]
         match declaration:
             case syntax.Record(name=name, fields=fields):
@@ -167,8 +161,10 @@ class Evaluator:
                 given = self.given(frame, call, parameters)
                 return Made(name, tuple((p.name, given[p.name]) for p in parameters))
             case syntax.Function(name=name, parameters=parameters):
-                given = self.given(frame, call, parameters)
-                return _function(name, *[given[p.name] for p in parameters])
+                taken = self.given(frame, call, parameters)
+                values = [taken[parameter.name] for parameter in parameters]
+                entry = language.called().get(name)
+                return _function(name, *values) if entry is None else entry.meant(self, values)
         raise AssertionError(declaration)
 
     # --- the scripted service ---
@@ -183,8 +179,6 @@ class Evaluator:
                 return (n + run.rows()) % 2 == 0
             case "label_of", [int(n)]:
                 return f"n{n}"
-            case "limit", [int(n)]:
-                return None if n % 2 else n // 2
             case "note", [str(line)]:
                 run.pending.append(Effect("journal", what=line))
                 return None
@@ -251,9 +245,6 @@ def _function(name: str, value: Value, by: Value = None) -> Value:
             if value % 4 == 3:
                 raise Thrown(Made("Picky", (("given", value),)))
             return whole(value)
-        case "first", tuple():
-            numbers: tuple[Value, ...] = value
-            return numbers[0] if numbers else None
         case "swap", Made(fields=((_, left), (_, right))):
             return Made("Pair", (("left", right), ("right", left)))
     raise AssertionError((name, value))

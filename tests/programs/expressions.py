@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tests.programs import language
 from tests.programs.choices import Choices, chance, pick, weighted
 from tests.programs.kinds import (
     BOOL,
@@ -94,6 +95,7 @@ class Expressions:
         if depth > 0:
             inner = dataclasses.replace(where, literal=True)
             composites = self._composites(kind, depth - 1, inner)
+            composites += language.ways(self, kind, depth - 1, inner)
             shape = self.names.shapes.get(kind.name)
             if shape is not None and shape.sort != "error" and where.quotes:
                 if self.readable(kind, inner):
@@ -139,7 +141,7 @@ class Expressions:
             case Kind("Decision") if where.quotes:
                 return [
                     (2, lambda: self.decision(depth, where)),
-                    (1, lambda: self._call("decide", INT, depth, where)),
+                    (1, lambda: self.call("decide", INT, depth, where)),
                 ]
             case Kind("Optional", (item,)):
                 return self._optional(item, depth, where)
@@ -152,6 +154,9 @@ class Expressions:
     def literal(self, kind: Kind, depth: int, where: Where) -> Expr:
         """A value written out, or constructed from simpler ones."""
         choices = self.choices
+        known = language.literals().get(kind)
+        if known is not None:
+            return known(self, depth, where)
         if kind.items and kind.name != "Optional":
             return self._collection(kind, depth, where)
         match kind.name:
@@ -248,11 +253,11 @@ class Expressions:
                 (2, lambda: self._item(depth, where)),
                 (1, lambda: self._entry(depth, where)),
             ]
-            options.append((1, lambda: self._call("half", INT, depth, where)))
+            options.append((1, lambda: self.call("half", INT, depth, where)))
         if where.calls >= 1:
             options.append((2, lambda: Expr("Desk.count()")))
         if where.calls >= 2 and where.quotes:
-            options.append((2, lambda: self._call("Desk.take", INT, depth, where)))
+            options.append((2, lambda: self.call("Desk.take", INT, depth, where)))
         if where.risk > 0:
             options.append((2, lambda: self._risk(depth, where)))
         return options
@@ -314,9 +319,10 @@ class Expressions:
         untrusted = any(value.untrusted for value in values)
         return Expr(f'{{"k": {values[0].text}, "é": {values[1].text}}}[{key}]', ATOM, untrusted)
 
-    def _call(
+    def call(
         self, callee: str, kind: Kind, depth: int, where: Where, *, any_: bool = False
     ) -> Expr:
+        """A call with one argument of this kind; untrusted values pass only to `any_` callee."""
         inner = dataclasses.replace(where, untrusted=where.untrusted and any_)
         argument = self.of(kind, depth, inner)
         return Expr(f"{callee}({argument.text})", ATOM, argument.untrusted)
@@ -335,28 +341,13 @@ class Expressions:
                 ),
             ),
             (1, lambda: self._negative(number())),
-            (2, lambda: self._call("decimal", INT, depth, where, any_=True)),
-            (2, lambda: self._divide(depth, where)),
             (1, lambda: self._rounded(depth, where)),
             (1, lambda: self._two("min", DECIMAL, depth, where)),
-            (1, lambda: self._call("abs", DECIMAL, depth, where, any_=True)),
+            (1, lambda: self.call("abs", DECIMAL, depth, where, any_=True)),
         ]
         if where.risk:
             options.append((1, lambda: self._large(depth, where)))
         return options
-
-    def _divide(self, depth: int, where: Where) -> Expr:
-        left = self.of(DECIMAL, depth, where)
-        right = pick(self.choices, ("2.0", "3.0", "0.7", "(-1.5)"))
-        readable = self.readable(DECIMAL, dataclasses.replace(where, untrusted=False))
-        if readable and chance(self.choices, where.risk * 2):
-            right = pick(self.choices, readable).text
-        places = pick(self.choices, ("2", "0", "1", "5"))
-        rounding = pick(
-            self.choices, ("HALF_EVEN", "UP", "DOWN", "HALF_UP", "HALF_DOWN", "CEILING", "FLOOR")
-        )
-        text = f"divide({left.text}, {right}, {places}, {rounding})"
-        return Expr(text, ATOM, left.untrusted)
 
     def _rounded(self, depth: int, where: Where) -> Expr:
         value = self.of(DECIMAL, depth, where)
@@ -380,7 +371,7 @@ class Expressions:
             (2, lambda: join(SUM, "-", span(), span())),
             (2, lambda: join(PRODUCT, "*", span(), self._small())),
             (1, lambda: self._negative(span())),
-            (1, lambda: self._call("abs", DURATION, depth, where, any_=True)),
+            (1, lambda: self.call("abs", DURATION, depth, where, any_=True)),
         ]
         times = self.readable(TIMESTAMP, where)
         if times:
@@ -403,13 +394,13 @@ class Expressions:
         options: list[tuple[int, Callable[[], Expr]]] = [
             (4, lambda: self.interpolation(where, texts=1)),
             (2, lambda: join(SUM, "+", Expr('"+"'), self.of(TEXT, depth, where))),
-            (1, lambda: self._call("shout", TEXT, depth, where)),
+            (1, lambda: self.call("shout", TEXT, depth, where)),
             (3, lambda: self._asked(TEXT, TEXT_WAYS, depth, where)),
             (1, lambda: self._asked(list_of(TEXT), ('join("-")',), depth, where)),
-            (1, lambda: self._call("text", INT, depth, where, any_=True)),
+            (1, lambda: self.call("text", INT, depth, where, any_=True)),
         ]
         if where.calls >= 1:
-            options.append((1, lambda: self._call("Desk.label_of", INT, depth, short, any_=True)))
+            options.append((1, lambda: self.call("Desk.label_of", INT, depth, short, any_=True)))
         return options
 
     def interpolation(self, where: Where, *, texts: int = 3) -> Expr:
@@ -517,21 +508,17 @@ class Expressions:
             (2, lambda: self.of(item, depth, where)),
         ]
         if item == INT and where.quotes:
-            ways = ("first", "last", "min()", "max()", "index_of(3)")
+            ways = ("first", "max()", "last", "min()", "max()", "index_of(3)")
             numbers = ('"12"', '"-7"', '"x"', '"1_0"', '"99999999999999999999"', "1.5", "2.0")
             options += [
                 (2, lambda: self._asked(list_of(INT), ways, depth, where)),
                 (1, lambda: self._asked(map_of(TEXT, INT), ('get("k")',), depth, where)),
                 (1, lambda: Expr(f"int({pick(self.choices, numbers)})")),
             ]
-            options.append((2, lambda: self._call("first", list_of(INT), depth, where)))
-            if where.calls >= 1:
-                short = dataclasses.replace(where, calls=1)
-                options.append((2, lambda: self._call("Desk.limit", INT, depth, short, any_=True)))
         return options
 
     def _pair(self, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
-        return [(1, lambda: self._call("swap", PAIR, depth, where))]
+        return [(1, lambda: self.call("swap", PAIR, depth, where))]
 
     def _membership_asked(self, depth: int, where: Where) -> Expr:
         """Whether something holds of a text, a list or a map."""
@@ -563,9 +550,9 @@ class Expressions:
         if where.quotes:
             options.append((1, lambda: self._membership(depth, where)))
             options.append((1, lambda: self._membership_asked(depth, where)))
-            options.append((1, lambda: self._call("fits", INT, depth, where, any_=True)))
+            options.append((1, lambda: self.call("fits", INT, depth, where, any_=True)))
         if where.calls >= 1:
-            options.append((2, lambda: self._call("Desk.coin", INT, depth, where)))
+            options.append((2, lambda: self.call("Desk.coin", INT, depth, where)))
         return weighted(self.choices, options)()
 
     def moving(self, kind: Kind, where: Where) -> Expr:

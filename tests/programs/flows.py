@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 
-from tests.programs.blocks import Blocks, Loop, Maker
+from tests.programs import language
+from tests.programs.blocks import Blocks, Loop
 from tests.programs.choices import chance, pick, weighted
+from tests.programs.entries import Maker
 from tests.programs.expressions import OR, Expr, Where, join
 from tests.programs.kinds import INT, PARTY, SESSION, TEXT, Kind, list_of
+from tests.programs.language.telling import log
 from tests.programs.names import SESSIONS, Variable
 from tests.programs.plans import STRANGER, Plan, Responder, Talk
 from tests.programs.scripts import INITIATOR, RESPONDER, Either, Item, Repeat, Say, speaker
 
-MAX_FLOWS = 6
+MAX_FLOWS = 5
 
 
 class Flows(Blocks):
     """Writes one flow whose sessions follow their scripts."""
 
     # --- which statements there are ---
+
+    def options(self) -> list[tuple[int, Maker]]:
+        return super().options() + language.offers(self)
 
     def conversations(self) -> list[tuple[int, Maker]]:
         options: list[tuple[int, Maker]] = [(8 if self.loops else 14, self.call)]
@@ -90,6 +96,7 @@ class Flows(Blocks):
         assert self.playable(talk), f"{self.plan.name} may not go on with {talk.name} here"
         if talk.quota is not None:
             talk.quota -= 1
+        talk.depth += 1
         match item:
             case Say():
                 if item.sender == talk.role:
@@ -106,6 +113,7 @@ class Flows(Blocks):
                     self.choose(talk, item)
                 else:
                     self.obey(talk, item)
+        talk.depth -= 1
 
     # --- one message ---
 
@@ -186,7 +194,7 @@ class Flows(Blocks):
         else:
             self.line(f"require {condition.text} else {self.error(error)}")
         if chance(self.choices, 20):
-            self.log()
+            log(self)
         self.names.pop()
         self.indent -= 1
 
@@ -256,7 +264,7 @@ class Flows(Blocks):
         body: tuple[Item, ...] = (Say(item.chooser, item.message, flag=True), *item.body)
         last = Say(item.chooser, item.message, flag=False)
         self.within(talk, body, item.chooser)
-        loop = Loop(len(self.talks), len(self.names.scopes), talk, len(body))
+        loop = Loop(len(self.talks), talk, len(body), talk.depth)
         first: Maker | None = None
         if chance(self.choices, 50):
             name = self.name()
@@ -281,7 +289,7 @@ class Flows(Blocks):
         rest, after = talk.remaining[1:], talk.after
         told = Say(item.chooser, item.message)
         self.within(talk, item.body, item.chooser)
-        loop = Loop(len(self.talks), len(self.names.scopes), talk, -1, breakable=False)
+        loop = Loop(len(self.talks), talk, -1, talk.depth, breakable=False)
         self.line("while true:")
 
         def first() -> None:
@@ -317,15 +325,12 @@ class Flows(Blocks):
     # --- sessions are opened, rejected, used in crowds ---
 
     def room_for_flow(self) -> bool:
-        return len(self.book.plans) < MAX_FLOWS and (self.book.room > 0 or not self.plan.index)
+        return len(self.book.plans) < MAX_FLOWS
 
     def may_open(self) -> bool:
-        if len(self.talks) >= 4 or not self.parties():
+        if len(self.talks) >= 4:
             return False
         return all(talk.held() or talk.calm for talk in self.talks)
-
-    def parties(self) -> list[str]:
-        return [v.name for v in self.names.variables() if v.kind == PARTY]
 
     def some_responder(self, *, calm: bool) -> Responder | None:
         """A responder to this flow: one that is there, or a new one."""
@@ -409,7 +414,7 @@ class Flows(Blocks):
                 self.play(talk)
 
         # Its sessions belong to the block around it, so a round is left only by failing.
-        loop = Loop(len(self.talks), len(self.names.scopes), talk, -1, breakable=False)
+        loop = Loop(len(self.talks), talk, -1, talk.depth, breakable=False)
         self.looping(self.choices.below(2), loop, first)
 
     def reject(self, stranger: str) -> None:
@@ -450,9 +455,10 @@ class Flows(Blocks):
     # --- subflows ---
 
     def bind(self, value: str, kind: Kind | None) -> None:
-        """What may be done with a subflow's result."""
+        """What may be done with a right side that waits, such as `subflow F()`."""
         variables = [v for v in self.names.assignable() if v.kind == kind]
-        self.calls.append(value.removeprefix("subflow ").partition("(")[0])
+        if value.startswith("subflow "):
+            self.calls.append(value.removeprefix("subflow ").partition("(")[0])
         sort = pick(self.choices, ("alone", "let", "var", "=", "=")) if kind else "alone"
         if sort == "=" and not variables:
             sort = "let"

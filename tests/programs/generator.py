@@ -13,9 +13,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.programs import writing
+from tests.programs import language, writing
 from tests.programs.choices import Choices, Drawn, Seeded, chance, pick
-from tests.programs.kinds import ENUM, FUNCTIONS, PARTY, PLAIN, SERVICE
+from tests.programs.kinds import FUNCTIONS, PARTY, PLAIN, SERVICE
 from tests.programs.plans import ARGUMENTS, STRANGER, Argument, Book
 
 MODULE = "program"
@@ -24,6 +24,10 @@ LIBRARY = "parts.shapes"
 
 PARTIES = {"bob": "bob", "carol": "carol", "nobody": "zed"}
 """The main flow's parties. `bob` and `carol` run every flow, like `alice` who starts; not `zed`."""
+
+
+_THROWERS = (("Picky", "picky("), ("Taken", "Desk.claim("))
+_DECLARED = re.compile(r"^(?:record|message|error|function|service|enum|type) (\w+)", re.M)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,33 +60,32 @@ def generate(choices: Choices) -> Program:
         writing.write(book, book.waiting.pop(0))
     text = "\n".join(plan.text for plan in book.plans)
     declarations = _declarations(book, text)
-    if not chance(choices, 15):
+    names = _DECLARED.findall(declarations)
+    if not names or not chance(choices, 15):
         return Program(declarations + text, arguments)
-    names = ", ".join(
-        re.findall(r"^(?:record|message|enum|error|function|service) (\w+)", declarations, re.M)
-    )
-    return Program(f"use {LIBRARY}: {names}\n\n{text}", arguments, declarations)
+    return Program(f"use {LIBRARY}: {', '.join(names)}\n\n{text}", arguments, declarations)
 
 
 def _declarations(book: Book, text: str) -> str:
     """Only what the flows mention, so that a program that fails becomes small."""
+    called = [entry for path, entry in language.called().items() if _mentions(text, path)]
     functions = [line for line in FUNCTIONS.splitlines() if _mentions(text, line.split()[1])]
-    service = SERVICE.splitlines()
-    operations = [line for line in service[1:] if _mentions(text, f"Desk.{line.split()[1]}")]
+    functions += [entry.line for entry in called if entry.is_function]
+    head, *known = SERVICE.splitlines()
+    operations = [line for line in known if _mentions(text, f"Desk.{line.split()[1]}")]
+    operations += [f"    {entry.line}" for entry in called if not entry.is_function]
     tail = "".join(f"{line}\n" for line in functions)
     if operations:
-        tail += "\n".join([service[0], *operations]) + "\n"
-    mentioned = tail + text
-    for error, caller in (("Picky", "picky("), ("Taken", "Desk.claim(")):
-        if caller in text:
-            mentioned += f" {error} "
+        tail += "\n".join([head, *operations]) + "\n"
+    thrown = [shape.name for entry in called for shape in entry.throws]
+    thrown += [error for error, caller in _THROWERS if caller in text]
+    mentioned = " ".join([tail, text, *thrown])
+    written = book.declared | {name: shape.text() for name, shape in book.shapes.items()}
     shown: list[str] = []
-    for shape in reversed(book.shapes.values()):
-        if _mentions(mentioned, shape.name):
-            shown.append(shape.text())
-            mentioned += shape.text()
-    if _mentions(mentioned, "Decision"):
-        shown.append(ENUM)
+    for name, declaration in reversed(written.items()):
+        if _mentions(mentioned, name):
+            shown.append(declaration)
+            mentioned += f" {declaration}"
     return "\n".join([*reversed(shown), tail]) + "\n"
 
 

@@ -141,7 +141,6 @@ function half(n: Int) -> Int = python "program_functions:half"
 function shout(words: Text) -> Text = python "program_functions:shout"
 function fits(n: untrusted Int) -> Bool = python "program_functions:fits"
 function picky(n: Int) -> Int = python "program_functions:picky"
-function first(numbers: List[Int]) -> Int? = python "program_functions:first"
 function swap(pair: Pair) -> Pair = python "program_functions:swap"
 function plus(n: Int, by: Int = 3) -> Int = python "program_functions:plus"
 function decide(n: Int) -> Decision = python "program_functions:decide"
@@ -152,7 +151,6 @@ service Desk:
     read coin(n: Int) -> Bool
     read count() -> Int
     read label_of(n: untrusted Int) -> Text
-    read limit(n: untrusted Int) -> Int?
     write note(line: untrusted Text)
     write take(n: Int) -> Int
     write claim(n: Int) -> Pair

@@ -232,9 +232,10 @@ class Nodes:
         try:
             return name, Ending("returned", plain(node.handle(flow_id).result_now()))
         except FlowError as error:
-            if error.builtin:
-                return name, Ending("failed", _short(error.wire))
-            return name, Ending("failed", _fields(_short(error.wire), error.fields()))
+            kind = _short(error.wire)
+            value = kind if error.builtin else _fields(kind, error.fields())
+            peer = None if error.peer is None else error.peer.name
+            return name, Ending("failed", value, peer)
 
     def journal(self, disk: MemoryDisk, flow_id: int) -> list[str]:
         if disk.tables is None:

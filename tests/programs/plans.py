@@ -10,13 +10,14 @@ import datetime
 import decimal
 from collections.abc import Sequence
 
-from tests.programs import scripts
+from tests.programs import language, scripts
 from tests.programs.choices import Choices, chance, pick
 from tests.programs.kinds import (
     BOOL,
     BYTES,
     DECIMAL,
     DURATION,
+    ENUM,
     INT,
     PAIR_SHAPE,
     PARTY,
@@ -44,7 +45,8 @@ class Talk:
     """One session while a flow with it is written: what is still to be said, and who speaks next.
 
     `after` is who speaks after `remaining`. `quota` is how many more items the current block may
-    play (None: as many as it likes). A `dropped` session is never used again.
+    play (None: as many as it likes). A `dropped` session is never used again. `depth` counts the
+    repetitions and choices that are being played.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Talk:
     borrowed: bool = False
     quota: int | None = None
     dropped: bool = False
+    depth: int = 0
 
     def turn(self) -> int | None:
         """Who speaks next; joined messages are on their way already."""
@@ -75,7 +78,8 @@ class Talk:
 @dataclasses.dataclass(eq=False)
 class Plan:
     """One flow to be written. `may_throw` allows errors to leave it; `counter` is the parameter
-    with which it may call itself; `serves` is the loop that it plays by calling itself."""
+    with which it may call itself; `serves` is the loop that it plays by calling itself; `headers`
+    are further lines of its head."""
 
     name: str
     index: int
@@ -89,6 +93,7 @@ class Plan:
     defaults: dict[str, str] = dataclasses.field(default_factory=dict)
     crowd: int = 0
     size: int = 3
+    headers: list[str] = dataclasses.field(default_factory=list)
     text: str = ""
 
 
@@ -99,23 +104,29 @@ class Responder:
 
 
 class Book:
-    """One program in the making."""
+    """One program in the making. `declared` are declarations by name besides its records, messages
+    and errors, each able to mention those before it; `plain` is what fields may be."""
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
-        self.room = 4 + choices.below(15)
+        self.room = 3 + choices.below(11)
         self.plans: list[Plan] = []
         self.waiting: list[Plan] = []
         self.responders: dict[str, list[Responder]] = {}
         self.shapes: dict[str, Shape] = {}
-        for shape in (PAIR_SHAPE, *PYTHON_ERRORS, STEERING):
+        self.declared: dict[str, str] = {"Decision": ENUM}
+        self.plain: list[Kind] = [*PLAIN]
+        for entry in language.declarations():
+            entry.prepare(self)
+        thrown = [shape for called in language.called().values() for shape in called.throws]
+        for shape in (PAIR_SHAPE, *PYTHON_ERRORS, *thrown, STEERING):
             self.shapes[shape.name] = shape
-        self._add("record", "Item", 3, PLAIN)
-        kinds = (*PLAIN, Kind("Item"))
+        self._add("record", "Item", 3, self.plain)
+        kinds = (*self.plain, Kind("Item"))
         self._add("message", "Ask", 3, kinds)
         self._add("message", "Reply", 3, (*kinds, Kind("Ask")))
         self.messages = ["Ask", "Reply"]
-        self._add("error", "Oops", 2, (INT, *PLAIN))
+        self._add("error", "Oops", 2, (INT, *self.plain))
         self._add("error", "Refused", 2, kinds)
         self.errors = ["Oops", "Refused"]
         self.kinds: tuple[Kind, ...] = (*kinds, Kind("Ask"))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 
 from flowlang import syntax
-from tests.programs.arithmetic import Faulted, Made, Map, Party, Span, Value, plain
+from tests.programs import language
+from tests.programs.arithmetic import Faulted, Made, Map, Party, Value, plain
 from tests.programs.evaluate import Evaluator
 from tests.programs.seen import Ending, Seen
 from tests.programs.world import (
@@ -45,7 +46,7 @@ class Interpreter(Evaluator):
             value = yield from self.call(flow, arguments, session)
         except Thrown as thrown:
             fields = None if thrown.built_in else plain(thrown.error)
-            ending = Ending("failed", fields or thrown.error.name)
+            ending = Ending("failed", fields or thrown.error.name, thrown.peer)
             self.world.counts[f"failed: {self._source(thrown)}"] += 1
         else:
             ending = Ending("returned", plain(value))
@@ -71,6 +72,9 @@ class Interpreter(Evaluator):
             leaving = yield from self.block(frame, flow.body)
             yield from self.acceptance(frame)
         except Thrown as thrown:
+            others = any(not session.over for session in frame.open)
+            if others and thrown.peer is not None and not thrown.built_in:
+                self.world.counts["kept a peer's error from others"] += 1
             self.end(frame, 0, Letter("failure", _disclosed(thrown)))
             self.run.frames.pop()
             raise
@@ -121,6 +125,10 @@ class Interpreter(Evaluator):
         self.world.statements += 1
         if self.world.statements > MOST_STATEMENTS:
             raise TooLong
+        entry = language.statements().get(type(statement))
+        if entry is not None:
+            running = entry.runs(self, frame, statement)
+            return None if running is None else (yield from running)
         match statement:
             case syntax.If():
                 return (yield from self.if_(frame, statement))
@@ -141,19 +149,10 @@ class Interpreter(Evaluator):
                 return Leaving("return", result)
             case syntax.Let() | syntax.Assign():
                 frame.values[statement.name] = yield from self.right_side(frame, statement.value)
-            case syntax.SubflowStatement(subflow=subflow):
+            case syntax.EffectStatement(effect=subflow):
                 yield from self.right_side(frame, subflow)
             case syntax.Receive():
                 yield from self.receive(frame, statement)
-            case syntax.Sleep(duration=duration):
-                span = self.value(frame, duration)
-                assert isinstance(span, Span)
-                yield Wait(due=self.world.now + max(0, span.microseconds))
-            case syntax.Checkpoint():
-                yield COMMITTED
-            case syntax.Hold(reason=reason):
-                self.value(frame, reason)
-                yield Wait(person=True)
             case _:
                 self.simple(frame, statement)
         return None
@@ -161,6 +160,9 @@ class Interpreter(Evaluator):
     def right_side(
         self, frame: Frame, value: syntax.Expr | syntax.Subflow
     ) -> Generator[Wait, None, Value]:
+        entry = language.right_sides().get(type(value))
+        if entry is not None:
+            return (yield from entry.runs(self, frame, value))
         if not isinstance(value, syntax.Subflow):
             return self.value(frame, value)
         assert isinstance(value.call.callee, syntax.Name)
@@ -174,8 +176,6 @@ class Interpreter(Evaluator):
     def simple(self, frame: Frame, statement: syntax.Statement) -> None:
         """A statement that never waits."""
         match statement:
-            case syntax.Pass():
-                pass
             case syntax.Open():
                 self.open(frame, statement)
             case syntax.Send():
@@ -185,11 +185,6 @@ class Interpreter(Evaluator):
             case syntax.Require(condition=condition, error=error):
                 if self.value(frame, condition) is not True:
                     raise self.error(frame, error)
-            case syntax.StepTo():
-                self.step(frame, statement)
-            case syntax.Log(level=level, text=text):
-                line = self.value(frame, text)
-                self.run.pending.append(Effect("log", what=(level, line)))
             case syntax.CallStatement(call=call):
                 self.value(frame, call)
             case _:
@@ -263,6 +258,7 @@ class Interpreter(Evaluator):
             "caught after waiting" if self.run.waits > waits else "caught at once"
         ] += 1
         self.end(frame, mark, Letter("end"))
+        thrown.waits = self.run.waits
         if catch.name is not None:
             frame.values[catch.name] = thrown
         return (yield from self.inner(frame, "catch", catch.body))
@@ -307,6 +303,7 @@ class Interpreter(Evaluator):
     def heard(self, session: Session, wanted: str) -> Made:
         letter = session.inbox.popleft()
         session.heard = True
+        session.over = letter.kind != "message"
         match letter.kind:
             case "message":
                 assert letter.value is not None
@@ -331,21 +328,12 @@ class Interpreter(Evaluator):
     def error(self, frame: Frame, expression: syntax.Expr) -> Thrown:
         value = self.value(frame, expression)
         if isinstance(value, Thrown):
-            self.world.counts["thrown again"] += 1
+            place = "a peer's error" if value.peer is not None else "an error"
+            late = " after a wait" if value.waits < self.run.waits else ""
+            self.world.counts[f"{place} thrown again{late}"] += 1
             return value
         assert isinstance(value, Made)
         return Thrown(value)
-
-    def step(self, frame: Frame, statement: syntax.StepTo) -> None:
-        if frame.step == statement.name and statement.label is None:
-            return
-        frame.step = statement.name
-        labels = {step.name: step.label for step in frame.flow.steps}
-        label = labels[statement.name]
-        if statement.label is not None:
-            label = str(self.value(frame, statement.label))
-        path = tuple(f.step for f in self.run.frames if f.step is not None)
-        self.run.pending.append(Effect("move", what=(frame.flow.name, path, label)))
 
 
 def _disclosed(thrown: Thrown) -> Made:

@@ -7,11 +7,17 @@ from typing import NamedTuple
 
 
 class Ending(NamedTuple):
-    """How a flow ended: "returned" with its result, "failed" with its error, or not at all:
-    "hospital" or "waiting"."""
+    """How a flow ended: "returned" with its result, "failed" with its error and the `peer` who
+    sent that, if it came from one; or not at all: "hospital" or "waiting"."""
 
     how: str
     value: object = None
+    peer: str | None = None
+
+    def __str__(self) -> str:
+        value = "" if self.value is None else f" {self.value!r}"
+        peer = "" if self.peer is None else f" (from {self.peer})"
+        return f"{self.how}{value}{peer}"
 
 
 class Conversation(NamedTuple):
@@ -49,9 +55,7 @@ class Seen:
     def __str__(self) -> str:
         lines = []
         for flown in self.flows:
-            lines.append(
-                f"{flown.party} ran {flown.flow}: {flown.ending.how} {flown.ending.value!r}"
-            )
+            lines.append(f"{flown.party} ran {flown.flow}: {flown.ending}")
             lines += [f"    journal {line!r}" for line in flown.journal]
             lines += [f"    log {level} {line!r}" for level, line in flown.logs]
             lines += [

@@ -17,10 +17,11 @@ from flowlang.compiler import compile_modules
 from flowlang.diagnostics import as_text
 from flowlang.source import Source
 from flowrt.core.flow import Party as RuntimeParty
-from tests.programs import arithmetic, reference
+from tests.programs import arithmetic, language, reference
 from tests.programs.constructs import Count
 from tests.programs.constructs import count as contents
 from tests.programs.generator import LIBRARY, MODULE, PARTIES, Program
+from tests.programs.kinds import PAIR_SHAPE, PYTHON_ERRORS
 from tests.programs.machine import Nodes, load
 from tests.programs.plans import Argument
 from tests.programs.seen import Seen, differences
@@ -146,12 +147,21 @@ def judge(program: Program, change: Change | None = None) -> Expected | None:
     return wanted
 
 
+def needed_by_python() -> list[str]:
+    """The declarations whose classes the Python of the nodes makes."""
+    thrown = [shape for called in language.called().values() for shape in called.throws]
+    return [shape.text() for shape in (PAIR_SHAPE, *PYTHON_ERRORS, *thrown)]
+
+
 def smallest(program: Program, found: Differs, change: Change | None = None) -> Differs:
     """The same failure of a smaller program, as far as a minute's search finds one."""
     best = found
+    kept = [text for text in needed_by_python() if text in program.text]
 
     def fails(text: str) -> bool:
         nonlocal best
+        if not all(declaration in text for declaration in kept):
+            return False  # The nodes' Python would fail for want of it: another failure.
         try:
             judge(dataclasses.replace(program, text=text), change)
         except Differs as error:

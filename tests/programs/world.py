@@ -40,6 +40,7 @@ class Thrown(Exception):
         super().__init__(error.name)
         self.error = error
         self.peer = peer
+        self.waits = 0  # How often the flow had waited when it was caught.
 
     @property
     def built_in(self) -> bool:
@@ -73,6 +74,7 @@ class Session:
     inbox: collections.deque[Letter] = dataclasses.field(default_factory=collections.deque)
     sent: list[Made] = dataclasses.field(default_factory=list)
     heard: bool = False
+    over: bool = False
     closed: bool = False
     rejected: bool = False
 
@@ -81,11 +83,13 @@ class Session:
 
 
 class Wait(NamedTuple):
-    """What a flow waits for: a session, a time, a person, or (nothing of these) its commit."""
+    """What a flow waits for: a letter of a session, a time, a person, anything that `ready` can
+    tell, whichever is first; or (nothing of these) its commit."""
 
     session: Session | None = None
     due: int | None = None
     person: bool = False
+    ready: Callable[[], bool] | None = None
 
 
 COMMITTED = Wait()
@@ -115,11 +119,13 @@ class Frame:
 
 
 class Effect(NamedTuple):
-    """What a step does to the world when it is committed."""
+    """What a step does to the world when it is committed. With `act`, that; `kind` is then only a
+    word for readers."""
 
     kind: str
     session: Session | None = None
     what: object = None
+    act: Callable[[World, Run], None] | None = None
 
 
 @dataclasses.dataclass(eq=False)
@@ -200,11 +206,13 @@ class World:
         return None
 
     def _ready(self, wait: Wait) -> bool:
-        if wait.session is not None:
-            return bool(wait.session.inbox)
+        if wait.session is not None and wait.session.inbox:
+            return True
+        if wait.ready is not None and wait.ready():
+            return True
         if wait.due is not None:
             return wait.due <= self.now
-        return not wait.person
+        return wait == COMMITTED
 
     def _advance_clock(self) -> bool:
         due = [
@@ -245,6 +253,9 @@ class World:
     def _commit(self, run: Run) -> None:
         for effect in run.pending:
             session = effect.session
+            if effect.act is not None:
+                effect.act(self, run)
+                continue
             match effect.kind:
                 case "journal":
                     run.journal.append(str(effect.what))

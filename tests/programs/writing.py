@@ -38,6 +38,7 @@ def write(book: Book, plan: Plan) -> None:
         head.append(f"    responds to {plan.responds_to} as {plan.talk.name}")
     if not plan.index:
         head.append("    startable by rpc")
+    head += [f"    {line}" for line in plan.headers]
     tracks = ""
     if flow.calls and chance(flow.choices, 40):
         tracks = f" tracks {pick(flow.choices, flow.calls)}"
@@ -51,7 +52,8 @@ def _body(flow: Flows, plan: Plan) -> None:
     """The statements; the block that `Blocks.block` makes is the flow's own."""
     flow.indent -= 1
     if plan.serves is not None:
-        flow.block(0, first=lambda: _serve(flow, plan, plan.serves))
+        served = plan.serves
+        flow.block(0, first=lambda: _serve(flow, plan, served), leave=lambda: _again(flow, plan))
     elif plan.crowd:
         assert plan.talk is not None
         talk = plan.talk
@@ -92,21 +94,24 @@ def _end(flow: Flows, plan: Plan) -> None:
         while talk.remaining and not talk.dropped and not early:
             if chance(flow.choices, 30):
                 flow.statements(1)
+            if chance(flow.choices, 15) and talk.held() and flow.may_open():
+                # What a third party does wrong ends this flow too, and is not told further.
+                flow.converse()
             flow.settle(1)
             if talk.remaining and not talk.dropped:
                 flow.play(talk)
+    if chance(flow.choices, 50):
+        flow.account([*flow.names.variables()])
     if plan.result is not None:
         flow.return_()
     elif chance(flow.choices, 20):
         flow.line("return")
 
 
-def _serve(flow: Flows, plan: Plan, item: Repeat | None) -> None:
-    assert item is not None
+def _serve(flow: Flows, plan: Plan, item: Repeat) -> None:
     assert plan.talk is not None
     talk = plan.talk
     _take(flow, talk)
-    rest, after = talk.remaining[1:], talk.after
     told = Say(item.chooser, item.message)
     flow.within(talk, (told, *item.body), item.chooser)
     heard = flow.hear(talk, told, safely=True)
@@ -122,10 +127,14 @@ def _serve(flow: Flows, plan: Plan, item: Repeat | None) -> None:
             flow.play(talk)
     flow.statements(flow.choices.below(2))
     flow.settle(1)
+
+
+def _again(flow: Flows, plan: Plan) -> None:
+    """A flow that serves a loop ends by calling itself."""
+    assert plan.talk is not None
     again = f"subflow {plan.name}(session, count + 1)"
     flow.line(f"return {again}" if plan.result is not None else again)
-    flow.within(talk, rest, after)
-    talk.dropped = True
+    plan.talk.dropped = True
 
 
 def _knock(flow: Flows) -> None:

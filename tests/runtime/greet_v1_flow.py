@@ -19,7 +19,7 @@ MANNERS: rt.ServiceKey[Manners] = rt.ServiceKey(
 class Greeter_v1(rt.Flow[str]):
     """Version 1: version 2 is in the other module and asks more of the same service."""
 
-    contract = 1
+    contract = 2
     name = "greet.Greeter"
     version = 1
     startable = ("rpc",)

@@ -23,7 +23,7 @@ MANNERS: rt.ServiceKey[Manners] = rt.ServiceKey(
 class Greeter_v2(rt.Flow[str]):
     """Version 2: asks more of the same service."""
 
-    contract = 1
+    contract = 2
     name = "greet.Greeter"
     version = 2
     startable = ("rpc",)

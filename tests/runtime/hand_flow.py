@@ -76,7 +76,7 @@ JOURNAL: rt.ServiceKey[Journal] = rt.ServiceKey(
 
 
 class Asker_v1(rt.Flow[int]):
-    contract = 1
+    contract = 2
     name = "hand.Asker"
     version = 1
     startable = ("rpc",)
@@ -117,7 +117,7 @@ class Asker_v1(rt.Flow[int]):
 class Answerer_v1(rt.Flow[int]):
     """Replies to what it is asked, and writes it down, until the asker ends."""
 
-    contract = 1
+    contract = 2
     name = "hand.Answerer"
     version = 1
     responds_to = "hand.Asker"
@@ -155,7 +155,7 @@ class Answerer_v1(rt.Flow[int]):
 
 
 class Notifier_v1(rt.Flow[int]):
-    contract = 1
+    contract = 2
     name = "hand.Notifier"
     version = 1
     startable = ("rpc",)
@@ -182,7 +182,7 @@ class Notifier_v1(rt.Flow[int]):
 
 
 class Listener_v1(rt.Flow[None]):
-    contract = 1
+    contract = 2
     name = "hand.Listener"
     version = 1
     responds_to = "hand.Notifier"
@@ -219,7 +219,7 @@ class Listener_v1(rt.Flow[None]):
 
 
 class Left_v1(rt.Flow[str]):
-    contract = 1
+    contract = 2
     name = "hand.Left"
     version = 1
     startable = ("rpc",)
@@ -249,7 +249,7 @@ class Left_v1(rt.Flow[str]):
 
 
 class Right_v1(rt.Flow[str]):
-    contract = 1
+    contract = 2
     name = "hand.Right"
     version = 1
     responds_to = "hand.Left"
@@ -281,7 +281,7 @@ class Right_v1(rt.Flow[str]):
 
 
 class Pair_v1(rt.Flow[tuple[int, int]]):
-    contract = 1
+    contract = 2
     name = "hand.Pair"
     version = 1
     startable = ("rpc",)
@@ -320,7 +320,7 @@ class Pair_v1(rt.Flow[tuple[int, int]]):
 
 
 class Echo_v1(rt.Flow[None]):
-    contract = 1
+    contract = 2
     name = "hand.Echo"
     version = 1
     responds_to = "hand.Pair"
@@ -349,7 +349,7 @@ class Echo_v1(rt.Flow[None]):
 
 
 class Front_v1(rt.Flow[int]):
-    contract = 1
+    contract = 2
     name = "hand.Front"
     version = 1
     startable = ("rpc",)
@@ -381,7 +381,7 @@ class Front_v1(rt.Flow[int]):
 
 
 class Middle_v1(rt.Flow[None]):
-    contract = 1
+    contract = 2
     name = "hand.Middle"
     version = 1
     responds_to = "hand.Front"
@@ -417,7 +417,7 @@ class Middle_v1(rt.Flow[None]):
 class Back_v1(rt.Flow[None]):
     """Over 100 is too much, 0 is divided by, below that its Python does something foolish."""
 
-    contract = 1
+    contract = 2
     name = "hand.Back"
     version = 1
     responds_to = "hand.Middle"
@@ -452,7 +452,7 @@ class Back_v1(rt.Flow[None]):
 
 
 class Bid_v1(rt.Flow[int]):
-    contract = 1
+    contract = 2
     name = "hand.Bid"
     version = 1
     errors = ERRORS
@@ -481,7 +481,7 @@ class Bid_v1(rt.Flow[int]):
 
 
 class Limit_v1(rt.Flow[int]):
-    contract = 1
+    contract = 2
     name = "hand.Limit"
     version = 1
     responds_to = "hand.Bid"
@@ -514,7 +514,7 @@ class Limit_v1(rt.Flow[int]):
 class Bidder_v1(rt.Flow[int]):
     """Bids, lowers its price as the error says, bids again; the error lies in a checkpoint."""
 
-    contract = 1
+    contract = 2
     name = "hand.Bidder"
     version = 1
     startable = ("rpc",)
@@ -566,7 +566,7 @@ class Bidder_v1(rt.Flow[int]):
 class Rounds_v1(rt.Flow[int]):
     """Opens a session in each round and leaves it; reads a reply if `listen`."""
 
-    contract = 1
+    contract = 2
     name = "hand.Rounds"
     version = 1
     startable = ("rpc",)
@@ -616,7 +616,7 @@ class Rounds_v1(rt.Flow[int]):
 
 
 class Rounded_v1(rt.Flow[None]):
-    contract = 1
+    contract = 2
     name = "hand.Rounded"
     version = 1
     responds_to = "hand.Rounds"
@@ -650,7 +650,7 @@ class Rounded_v1(rt.Flow[None]):
 class Stubborn_v1(rt.Flow[str]):
     """Reads, and after the end reads again and sends: every time `SessionEnded`, never a hang."""
 
-    contract = 1
+    contract = 2
     name = "hand.Stubborn"
     version = 1
     startable = ("rpc",)
@@ -693,7 +693,7 @@ class Stubborn_v1(rt.Flow[str]):
 
 
 class Quitter_v1(rt.Flow[None]):
-    contract = 1
+    contract = 2
     name = "hand.Quitter"
     version = 1
     responds_to = "hand.Stubborn"
@@ -713,7 +713,7 @@ class Quitter_v1(rt.Flow[None]):
 class Hasty_v1(rt.Flow[None]):
     """Opens, says something, throws: all in one step, before anyone can have confirmed."""
 
-    contract = 1
+    contract = 2
     name = "hand.Hasty"
     version = 1
     startable = ("rpc",)
@@ -738,7 +738,7 @@ class Hasty_v1(rt.Flow[None]):
 
 
 class Victim_v1(rt.Flow[str]):
-    contract = 1
+    contract = 2
     name = "hand.Victim"
     version = 1
     responds_to = "hand.Hasty"
@@ -773,7 +773,7 @@ class Victim_v1(rt.Flow[str]):
 
 
 class Napper_v1(rt.Flow[int]):
-    contract = 1
+    contract = 2
     name = "hand.Napper"
     version = 1
     startable = ("rpc",)
@@ -815,7 +815,7 @@ class Napper_v1(rt.Flow[int]):
 
 
 class Holder_v1(rt.Flow[str]):
-    contract = 1
+    contract = 2
     name = "hand.Holder"
     version = 1
     startable = ("rpc",)
@@ -845,7 +845,7 @@ class Holder_v1(rt.Flow[str]):
 class Teller_v1(rt.Flow[int]):
     """Writes, checkpoints, writes again; `first` and `second` are what its service is told."""
 
-    contract = 1
+    contract = 2
     name = "hand.Teller"
     version = 1
     startable = ("rpc",)
@@ -889,7 +889,7 @@ class Teller_v1(rt.Flow[int]):
 
 
 class Deep_v1(rt.Flow[int]):
-    contract = 1
+    contract = 2
     name = "hand.Deep"
     version = 1
     startable = ("rpc",)

@@ -45,7 +45,7 @@ def play(name: str, *parts: Part, version: int = 1, **declared: Any) -> type[rt.
 
     body = {
         "__module__": "made_flow",
-        "contract": 1,
+        "contract": 2,
         "name": name,
         "version": version,
         "startable": ("rpc",),
@@ -93,7 +93,7 @@ class Actor:
         self.world.now_us = NOW_US
         self.flow_id = flow_id
         self.name = self.registry.names[flow]
-        self.checkpoint = engine.begin(self.name, start or At())
+        self.checkpoint = engine.begin(self.name, flow, start or At())
         self.invitations: list[Invite] = []
 
     def go(self, event: Event = RESUME, *, run: bool = True) -> Commit | None:

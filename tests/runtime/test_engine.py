@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from flowrt.core import engine
+from flowrt.core import engine, step
 from flowrt.core import flow as rt
 from flowrt.core import session as sessions
-from flowrt.core.engine import BEGIN, MAX_FRAMES, RESUME, RETRY, Arrival, NotTaken, Opened
+from flowrt.core.engine import BEGIN, RESUME, RETRY, Arrival, NotTaken, Opened
 from flowrt.core.flow import Call, Fault, Hold, Receive, Return, Sleep
 from flowrt.core.flow import Checkpoint as Pause
+from flowrt.core.step import MAX_FRAMES
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
     MAX_TEXT,
@@ -964,7 +965,7 @@ def test_results_and_messages_are_asked_for_once_and_only_if_there() -> None:
 
 
 def test_a_loop_without_an_end_fails_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "MAX_TURNS", 100)
+    monkeypatch.setattr(step, "MAX_TURNS", 100)
 
     def part(run: Any, state: At) -> Any:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +130,16 @@ def test_a_retry_and_a_letter_in_one_batch(folder: Path | None) -> None:
         patient = the_patient(world)
         ILL.clear()
         bob = world.node("bob")
-        bob.submit_retry(patient.flow_id)
+        events = asyncio.new_event_loop()
+        waiter = events.create_future()
+        bob.submit_retry(patient.flow_id, waiter)
         bob._inbound.append(("alice", early(world, patient.flow_id)))
+        bob.turn()
+        assert not waiter.done(), "the retry is a step of the next batch"
         world.run()
+        assert waiter.done()
         assert world.result(start) == 12
+        events.close()
 
 
 def early(world: World, flow_id: int) -> bytes:
@@ -144,6 +151,40 @@ def early(world: World, flow_id: int) -> bytes:
     content = Data("hand.Ask", encode(hand.Ask(99)))
     letter = Letter(flow_id, session.id, session.secret, session.expected + 30, content)
     return bytes(7) + b"\x09" + encode(letter)
+
+
+def test_what_a_confirmation_sets_free_leaves_though_the_step_fails(folder: Path | None) -> None:
+    """The subflow that only sent has done its part; the bug is in its caller."""
+
+    def sends(run: Any, state: At) -> Any:
+        s = run.open("hand.Listener", BOB, 0)
+        for word in "abc":
+            run.send(s, hand.Note(word))
+        return rt.Return(None)
+
+    def fails(run: Any, state: At) -> Any:
+        run.result(inner)
+        if "caller" in ILL:
+            raise ValueError("ill")
+        return rt.Return("well")
+
+    inner = play("hand.Notifier", sends, version=7)
+    outer = play("t.Outer", lambda run, state: rt.Call(at(1), inner, at(0)), fails)
+    ILL.add("caller")
+    with World(folder=folder) as world:
+        world.add("alice", [plays.plays(inner, outer)])
+        world.add("bob", [hand], services)
+        start = world.start("alice", outer)
+        world.run()
+        patient = the_patient(world, "alice")
+        assert patient.cause == "ValueError: ill"
+        assert written(world, "bob") == ["a", "b", "c"], "only the end is not said yet"
+        ILL.clear()
+        world.node("alice").submit_retry(patient.flow_id)
+        world.run()
+        assert world.result(start) == "well"
+        assert written(world, "bob") == ["a", "b", "c", "the end"]
+        assert world.residue() == {"alice": (0, 0, 0), "bob": (0, 0, 0)}
 
 
 def test_a_retry_that_fails_again_stays_with_the_new_reason(folder: Path | None) -> None:

@@ -153,7 +153,7 @@ async def test_an_error_that_the_flow_itself_cannot_name_is_typed_all_the_same()
 
 
 class Typed_v1(rt.Flow[str]):  # noqa: N801
-    contract = 1
+    contract = 2
     name = "typed.Typed"
     version = 1
     startable = ("rpc",)
@@ -169,9 +169,8 @@ class Typed_v1(rt.Flow[str]):  # noqa: N801
         price: decimal.Decimal
         names: tuple[str, ...]
         when: rt.Timestamp | None = None
-
-        def __post_init__(self) -> None:
-            rt.finite(self.price)
+        prices: tuple[decimal.Decimal, ...] = ()
+        rates: rt.Mapping[str, decimal.Decimal | None] | None = None
 
     States = Start
     Result = str
@@ -205,6 +204,10 @@ GOOD: dict[str, Any] = {
         ({"price": 2.5}, "this is float, but Decimal is wanted"),
         ({"price": decimal.Decimal("NaN")}, "must be a number"),
         ({"price": object()}, "this is object, but Decimal is wanted"),
+        ({"prices": (decimal.Decimal(1), 0.1)}, "this is float, but Decimal is wanted"),
+        ({"prices": [decimal.Decimal("Infinity")]}, "must be a number"),
+        ({"rates": {"a": decimal.Decimal(1), "b": 2.5}}, "this is float, but Decimal is wanted"),
+        ({"rates": {"a": decimal.Decimal("1e99")}}, "exponent"),
         ({"names": ["a", 1]}, "Expected `str`, got `int` - at `names[1]`"),
         ({"names": ("a", object())}, "object is not a value of the flow language"),
         ({"names": {"a": 1}}, "Expected `array`, got `object`"),

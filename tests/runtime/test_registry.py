@@ -19,7 +19,7 @@ def module(name: str, **names: object) -> types.ModuleType:
 
 
 def a_flow(name: str = "reg.A", version: int = 1, **parts: object) -> type[rt.Flow[typing.Any]]:
-    body = {"__module__": "made_flow", "contract": 1, "name": name, "version": version}
+    body = {"__module__": "made_flow", "contract": 2, "name": name, "version": version}
     return type("A", (rt.Flow,), {**body, **parts})
 
 
@@ -59,8 +59,8 @@ def test_a_module_of_messages_alone_is_fine() -> None:
 
 
 def test_another_contract_is_refused_with_a_remedy() -> None:
-    with pytest.raises(NotRegistrable, match="contract 2, this runtime has 1; compile it again"):
-        Registry([module("m", A=a_flow(contract=2))])
+    with pytest.raises(NotRegistrable, match="contract 3, this runtime has 2; compile it again"):
+        Registry([module("m", A=a_flow(contract=3))])
 
 
 def test_two_classes_of_one_versioned_name_are_refused() -> None:

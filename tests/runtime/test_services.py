@@ -212,8 +212,8 @@ def bound(**operations: Any) -> Any:
 def test_it_knows_who_and_when_and_for_whom() -> None:
     _, tx = opened()
     tx.now_us, tx.flow_id = START_US, 42
-    seen = bound(act=lambda tx: (tx.me.name, tx.now.isoformat(), tx.flow_id)).act(tx)
-    assert seen == ("alice", "2023-11-14T22:13:20+00:00", 42)
+    seen = bound(act=lambda tx: [tx.me.name, tx.now.isoformat(), tx.flow_id]).act(tx)
+    assert seen == ["alice", "2023-11-14T22:13:20+00:00", 42]
 
 
 def test_it_ends_with_its_operation() -> None:

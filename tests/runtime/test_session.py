@@ -104,7 +104,7 @@ def test_what_comes_early_is_kept_unread_and_once(state: str, content: str, ahea
     assert sessions.take(session, seq, CONTENTS[content]) == (True, [])
     assert sessions.take(session, seq, CONTENTS[content]) == (True, [])
     assert sessions.head(session) is None
-    assert session.inbox == [(seq, CONTENTS[content])]
+    assert session.inbox == [(seq, CONTENTS[content], 0)]
     assert shape(session)[:2] == before[:2]
 
 
@@ -164,7 +164,8 @@ def test_after_the_peers_last_word_nothing_is_kept(last: str) -> None:
     sessions.take(session, 2, CONTENTS[last])
     for seq in (3, 4, 60):
         assert sessions.take(session, seq, CONTENTS["data"]) == (True, [])
-    assert [content for _, content in session.inbox] == [Data("a.M", b"before it"), CONTENTS[last]]
+    held = [content for _, content, _ in session.inbox]
+    assert held == [Data("a.M", b"before it"), CONTENTS[last]]
     assert sessions.read(session) == Data("a.M", b"before it")
     assert session.status == OPEN
     assert sessions.read(session) == CONTENTS[last]

@@ -423,7 +423,7 @@ def a_checkpoint(waiting: values.Waiting | None = None) -> Checkpoint:
         peer_flow=7,
         peer_session=0,
         version=1,
-        inbox=[(4, Data("hand.Ask", b"\x91\x01")), (6, End())],
+        inbox=[(4, Data("hand.Ask", b"\x91\x01"), 3), (6, End(), 4)],
         unsent=[Data("hand.Ask", b"\x91\x02"), Failure("E", b"", "ab")],
     )
     caught = hand.TooMuch(10, 12)
@@ -469,7 +469,7 @@ def test_a_checkpoint_comes_back_and_its_bytes_are_stable(waiting: values.Waitin
 def test_lists_of_a_session_are_its_own() -> None:
     first = SessionState(1, "bob", SECRET, 0, 0, 0, 0, 0)
     second = SessionState(2, "bob", SECRET, 0, 0, 0, 0, 0)
-    first.inbox.append((0, End()))
+    first.inbox.append((0, End(), 0))
     assert second.inbox == []
 
 

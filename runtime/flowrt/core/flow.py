@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
+import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Mapping
@@ -15,7 +17,27 @@ from typing import Annotated, Any, ClassVar, Generic, NewType, TypeAlias, TypeVa
 
 import msgspec
 
-CONTRACT = 1
+from flowrt.core.waits import Answer as Answer
+from flowrt.core.waits import Arm as Arm
+from flowrt.core.waits import Await as Await
+from flowrt.core.waits import Call as Call
+from flowrt.core.waits import Came as Came
+from flowrt.core.waits import Checkpoint as Checkpoint
+from flowrt.core.waits import Choose as Choose
+from flowrt.core.waits import Done as Done
+from flowrt.core.waits import Ended as Ended
+from flowrt.core.waits import Hold as Hold
+from flowrt.core.waits import Late as Late
+from flowrt.core.waits import Receive as Receive
+from flowrt.core.waits import ReceiveEach as ReceiveEach
+from flowrt.core.waits import Return as Return
+from flowrt.core.waits import Sleep as Sleep
+from flowrt.core.waits import Step as Step
+from flowrt.core.waits import Wait as Wait
+from flowrt.core.waits import WaitUntil as WaitUntil
+from flowrt.core.waits import earlier as earlier
+
+CONTRACT = 2
 """Generated code carries the number that it was made for; the registry refuses any other."""
 
 T = TypeVar("T")
@@ -37,6 +59,9 @@ when it is decoded."""
 
 Session = NewType("Session", int)
 """A conversation, as a flow holds it: a small number that means nothing outside its own flow."""
+
+Pending = NewType("Pending", int)
+"""Something begun and not awaited yet, as a flow holds it: a number within its own flow."""
 
 
 # --- values -----------------------------------------------------------------------------------
@@ -140,9 +165,36 @@ class Malformed(BuiltinError):
     wire = "Malformed"
 
 
+class Timeout(BuiltinError):
+    """what was waited for did not come in time"""
+
+    wire = "Timeout"
+
+
+class TaskExpired(BuiltinError):
+    """nobody answered the question in time"""
+
+    wire = "TaskExpired"
+
+
+class FlowFailed(BuiltinError):
+    """a flow that was started here failed"""
+
+    wire = "FlowFailed"
+
+
 BUILTIN_ERRORS: Mapping[str, type[BuiltinError]] = {
     error.wire: error
-    for error in (SessionRejected, SessionEnded, UnexpectedFlowEnd, UnexpectedMessage, Malformed)
+    for error in (
+        SessionRejected,
+        SessionEnded,
+        UnexpectedFlowEnd,
+        UnexpectedMessage,
+        Malformed,
+        Timeout,
+        TaskExpired,
+        FlowFailed,
+    )
 }
 
 
@@ -154,54 +206,6 @@ def invariant(holds: object, message: str) -> None:
 
 class InvariantBroken(Exception):
     """The engine or a generated class broke its own rule. Never the user's mistake."""
-
-
-# --- steps ------------------------------------------------------------------------------------
-
-
-class Receive(msgspec.Struct, frozen=True, gc=False):
-    """Rest in `state` until `session` has something at the head of its inbox."""
-
-    state: State
-    session: Session
-
-
-class Checkpoint(msgspec.Struct, frozen=True, gc=False):
-    """Commit what came before, then go on from `state`."""
-
-    state: State
-
-
-class Sleep(msgspec.Struct, frozen=True, gc=False):
-    """Rest in `state` for `duration`; what is due is fixed when the step commits."""
-
-    state: State
-    duration: datetime.timedelta
-
-
-class Hold(msgspec.Struct, frozen=True, gc=False):
-    """Rest in `state`, in the hospital, until an operator lets the flow go on."""
-
-    state: State
-    reason: str
-
-
-class Call(msgspec.Struct, frozen=True):
-    """Run `flow` from `start` inside this flow; `state` takes its result or its error."""
-
-    state: State
-    flow: type[Flow[Any]]
-    start: State
-
-
-class Return(msgspec.Struct, Generic[R_co], frozen=True):
-    """This flow, or this subflow, is done."""
-
-    value: R_co
-
-
-Wait: TypeAlias = Receive | Checkpoint | Sleep | Hold | Call
-Step: TypeAlias = Wait | Return[R]
 
 
 # --- services ---------------------------------------------------------------------------------
@@ -229,12 +233,15 @@ class Tx(typing.Protocol):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """One operation of a service: `kind` is "read" or "write"; `result` is its Python type."""
+    """One operation of a service: `kind` is "read", "write", "external" (at least once, outside of
+    the step) or "once" (at most once); `result` is its Python type."""
 
     name: str
     kind: str
     parameters: tuple[str, ...]
     result: Any
+    kinds: tuple[Any, ...] = ()
+    """Of an external operation, the Python types of its parameters."""
 
 
 class ServiceKey(Generic[S]):
@@ -286,7 +293,75 @@ class Run(typing.Protocol):
 
     def received(self, kind: type[M]) -> M:
         """What the flow waited for, as `kind`. Throws the peer's error, `SessionEnded`,
-        `SessionRejected`, `UnexpectedMessage` or `Malformed`."""
+        `SessionRejected`, `UnexpectedMessage`, `Malformed` or `Timeout`."""
+        ...
+
+    def received_each(self, kind: type[M]) -> tuple[M, ...]:
+        """One message of each session, in the sessions' order. Throws as `received` does, for the
+        first that went wrong."""
+        ...
+
+    def received_some(self, kind: type[M]) -> tuple[M | None, ...]:
+        """One message of each session, in the sessions' order; None for each that gave none."""
+        ...
+
+    def chosen(self, *arms: Arm) -> int:
+        """The number of the arm that happened; of several, the one that happened first. Throws
+        what happened and is no arm, and `Timeout`."""
+        ...
+
+    def sender(self) -> Session:
+        """The session that the chosen arm is about."""
+        ...
+
+    def woken(self) -> None:
+        """Throws `Timeout` if the flow was waked by a deadline, not by its own timer."""
+        ...
+
+    def close(self, session: Session) -> None:
+        """End one session."""
+        ...
+
+    def version(self, session: Session) -> int:
+        """The version of the flow at the other end; a `Fault` before it is known."""
+        ...
+
+    def start(
+        self, flow: type[Flow[Any]], start: State, at: datetime.datetime | None = None
+    ) -> int:
+        """A new, independent flow, at once or at a time; its id."""
+        ...
+
+    def request(self, key: ServiceKey[Any], operation: str, *arguments: object) -> Pending:
+        """Begin an external operation: it runs once this step is committed."""
+        ...
+
+    def follow(self, flow_id: int) -> Pending:
+        """Begin to wait for a flow that was started here."""
+        ...
+
+    def ask(
+        self,
+        role: str,
+        asked: str,
+        question: object,
+        answer: str,
+        within: datetime.timedelta | None = None,
+    ) -> Pending:
+        """Begin a task for people who hold `role`. `asked` and `answer` are the qualified names of
+        the question's and the answer's type."""
+        ...
+
+    def outcome(self, kind: Any) -> Any:
+        """What the awaited call gave, as `kind`; throws its error."""
+        ...
+
+    def outcomes(self, kind: Any) -> tuple[Any, ...]:
+        """What the awaited calls gave, in their order; throws the first error."""
+        ...
+
+    def answer(self, kind: type[T]) -> Answer[T]:
+        """What was answered; throws `TaskExpired`."""
         ...
 
     def result(self, flow: type[Flow[R]]) -> R:
@@ -328,6 +403,14 @@ class Flow(Generic[R_co]):
     source: ClassVar[str] = ""
     responds_to: ClassVar[str | None] = None
     startable: ClassVar[tuple[str, ...]] = ()
+    owner: ClassVar[bool] = False
+    """Whether it has a session with whoever started it: the last field of `Start`."""
+    commands: ClassVar[tuple[type[Message], ...]] = ()
+    """The messages that it can receive from its owner."""
+    tasks: ClassVar[Mapping[str, Any]] = {}
+    """The types of what it asks people, and of their answers, by qualified name."""
+    starts: ClassVar[tuple[str, ...]] = ()
+    """Versioned names of the flows that it starts."""
     steps: ClassVar[tuple[ProgressStep, ...]] = ()
     services: ClassVar[tuple[ServiceKey[Any], ...]] = ()
     functions: ClassVar[tuple[str, ...]] = ()
@@ -349,6 +432,16 @@ class Flow(Generic[R_co]):
     def versioned(cls) -> str:
         """The name under which checkpoints know this class, such as `trade.Seller_v1`."""
         return f"{cls.name}_v{cls.version}"
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Starts `flow` from `start` whenever `cron` says so, by the clock of `zone`."""
+
+    name: str
+    flow: type[Flow[Any]]
+    start: State
+    cron: str
+    zone: str
 
 
 def refuse_call(flow: type[Flow[Any]], /, **arguments: object) -> typing.NoReturn:
@@ -482,6 +575,31 @@ def finite(*values: decimal.Decimal | None) -> None:
             raise ValueError("a Decimal's exponent must lie between -38 and 38")
 
 
+def all_finite(kind: Any, value: Any) -> None:
+    """Refuse what an encoder would let pass for a Decimal, on its own or inside lists, maps and
+    optional ones; records look after themselves. Other mistakes are left to the decoder."""
+    if kind is decimal.Decimal:
+        finite(value)
+        return
+    inner = typing.get_args(kind)
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        if value is not None and _has_decimal(kind):
+            all_finite(inner[0], value)
+    elif isinstance(value, list | tuple) and len(inner) == 2 and inner[1] is Ellipsis:
+        if _has_decimal(inner[0]):
+            for item in value:
+                all_finite(inner[0], item)
+    elif isinstance(value, Mapping) and len(inner) == 2 and _has_decimal(inner[1]):
+        for item in value.values():
+            all_finite(inner[1], item)
+
+
+@functools.cache
+def _has_decimal(kind: Any) -> bool:
+    """Whether the type mentions Decimal itself."""
+    return kind is decimal.Decimal or any(_has_decimal(part) for part in typing.get_args(kind))
+
+
 def shifted(operation: Callable[[], T]) -> T:
     """A sum of times or durations; a `Fault` when it leaves the calendar."""
     try:
@@ -552,16 +670,26 @@ def _duration(value: datetime.timedelta) -> str:
 
 
 def typed(what: str, kind: Any, value: T) -> T:
-    """`value`, if it has the declared type; otherwise says which Python code broke its promise.
+    """`value` as it will be after every reload, if it has the declared type: lists are tuples, and
+    nothing is shared with the code that made it. Otherwise says which Python broke its promise.
 
     Raises:
         TypeError: the author's Python returned something else than the `.flow` file declares.
     """
     try:
-        msgspec.convert(value, kind, strict=True)
-    except msgspec.ValidationError as error:
+        all_finite(kind, value)
+        again: T = _reader(kind).decode(_WRITER.encode(value))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise TypeError(f"{what} did not return what the .flow file declares: {error}") from None
-    return value
+    return again
+
+
+_WRITER = msgspec.msgpack.Encoder()
+
+
+@functools.cache
+def _reader(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind)
 
 
 def frozen(values: Iterable[T]) -> tuple[T, ...]:

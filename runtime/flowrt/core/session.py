@@ -49,7 +49,9 @@ def is_for(session: SessionState, peer: str, secret: bytes) -> bool:
     return session.peer == peer and hmac.compare_digest(session.secret, secret)
 
 
-def take(session: SessionState, seq: int, content: Content) -> tuple[bool, list[Letter]]:
+def take(
+    session: SessionState, seq: int, content: Content, came: int = 0
+) -> tuple[bool, list[Letter]]:
     """One arrival. Returns whether it is now held (or was before, or will never be read), so that
     it may be acknowledged, and the letters that its confirmation sets free."""
     inbox = session.inbox
@@ -62,13 +64,13 @@ def take(session: SessionState, seq: int, content: Content) -> tuple[bool, list[
         place -= 1
     if place and inbox[place - 1][0] == seq:
         return True, []
-    inbox.insert(place, (seq, content))
+    inbox.insert(place, (seq, content, came))
     return True, _catch_up(session, place) if seq == session.expected else []
 
 
 def _has_last_word(session: SessionState) -> bool:
     """Whether the peer's last word is held in its order: what still comes has no reader."""
-    seq, content = session.inbox[-1]
+    seq, content, _ = session.inbox[-1]
     return seq < session.expected and type(content) is not Data
 
 
@@ -79,7 +81,7 @@ def _is_full(session: SessionState, seq: int, content: Content) -> bool:
         return False
     if len(session.inbox) >= UNREAD:
         return True
-    return _size(content) + sum(_size(held) for _, held in session.inbox) > UNREAD_BYTES
+    return _size(content) + sum(_size(held) for _, held, _ in session.inbox) > UNREAD_BYTES
 
 
 def _size(content: Content) -> int:
@@ -101,7 +103,7 @@ def _catch_up(session: SessionState, index: int) -> list[Letter]:
             continue
         if session.status == INVITED and type(content) is not Reject:
             content = Reject("the peer began with neither a confirmation nor a rejection", "")
-            inbox[index] = (session.expected - 1, content)
+            inbox[index] = (session.expected - 1, content, inbox[index][2])
         index += 1
         if type(content) is not Data:
             del inbox[index:]
@@ -129,10 +131,15 @@ def head(session: SessionState) -> Content | None:
     return None
 
 
+def came(session: SessionState) -> int:
+    """The flow's count of commits when the head came; for a session that is over, before all."""
+    return session.inbox[0][2] if session.inbox else -1
+
+
 def read(session: SessionState) -> Content:
     """Take the head; after an end, an error or a rejection the session is over."""
     invariant(head(session) is not None, "nothing to read")
-    _, content = session.inbox.pop(0)
+    _, content, _ = session.inbox.pop(0)
     if type(content) is not Data:
         session.status = OVER
         session.inbox.clear()
@@ -170,7 +177,7 @@ def invite(
 
 def accept(invitation: Invite, peer: str, number: int) -> SessionState:
     """The responder's end of a session; its own number in its flow is `number`."""
-    first: list[tuple[int, Content]] = [(0, invitation.first)] if invitation.first else []
+    first: list[tuple[int, Content, int]] = [(0, invitation.first, 0)] if invitation.first else []
     return SessionState(
         id=number,
         peer=peer,
@@ -186,6 +193,11 @@ def accept(invitation: Invite, peer: str, number: int) -> SessionState:
         inbox=first,
         unsent=[],
     )
+
+
+def owned(number: int) -> SessionState:
+    """A flow's session with whoever started it: open from the beginning, without an address."""
+    return SessionState(number, "", b"", OPEN, 0, 0, 0, 0, inbox=[], unsent=[])
 
 
 def letter(session: SessionState, content: Content) -> Letter:

@@ -115,12 +115,21 @@ class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
 Frame = Invite | Letter | Ack
 
 
+class Bounce(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
+    """What an owner sent and the flow could not take, back to it."""
+
+    name: Name
+    body: bytes
+    reason: Reason
+
+
 class SessionState(msgspec.Struct, array_like=True, gc=False):
     """One end of a session, inside its flow's checkpoint.
 
     `expected` and `sent` count what was taken and given in each direction. `inbox` holds what has
-    arrived and was not read, in order of `seq`, gaps included. `unsent` waits for the confirmation.
-    `frame` and `block` say which subflow and which block of it own the session.
+    arrived and was not read, in order of `seq`, gaps included, with the flow's count of commits
+    when it came. `unsent` waits for the confirmation. `frame` and `block` say which subflow and
+    which block of it own the session. The session with a flow's owner has no `secret`.
     """
 
     id: int
@@ -135,7 +144,7 @@ class SessionState(msgspec.Struct, array_like=True, gc=False):
     peer_session: int = 0
     version: int = 0
     closed: bool = False
-    inbox: list[tuple[int, Content]] = []
+    inbox: list[tuple[int, Content, int]] = []
     unsent: list[Content] = []
 
 
@@ -168,7 +177,78 @@ class OnSettling(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
     """The outcome is written; what it still owes to unconfirmed sessions is not sent yet."""
 
 
-Waiting = OnMessage | OnCommit | OnTime | OnOperator | OnAcceptance | OnSettling
+class OnAny(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
+    """For several things: messages of `sessions`, ends of `calls`, a time.
+
+    `kind` says what is enough: ANY of them, EACH (or one failure), SOME (each has said something).
+    `due_us` is the wait's own time and `until_us` the deadline over it, 0 where there is none.
+    """
+
+    sessions: tuple[int, ...] = ()
+    calls: tuple[int, ...] = ()
+    kind: int = 0
+    due_us: int = 0
+    until_us: int = 0
+    discard: bool = False
+
+
+ANY, EACH, SOME = range(3)
+
+Waiting = OnMessage | OnCommit | OnTime | OnOperator | OnAcceptance | OnSettling | OnAny
+
+
+class Ending(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How a call ended: the bytes of its value, or, where `error` names one, that error's fields.
+    `by` and `at_us` say who answered a task, and when."""
+
+    value: bytes
+    error: str | None = None
+    text: str = ""
+    by: str = ""
+    at_us: int = 0
+
+
+class CallState(msgspec.Struct, array_like=True, gc=False):
+    """Something that the flow began: an external operation, a flow, a task for people.
+
+    `what` is the operation's qualified name, or the task's role; `detail` its arguments, or the
+    task's question (a `Question`); `target` the flow that is followed; `due_us` a task's deadline;
+    `frame` the depth of the subflow that began it. `done` is its end, `came` the flow's count of
+    commits when that came.
+    """
+
+    number: int
+    kind: int
+    frame: int
+    what: str = ""
+    detail: bytes = b""
+    target: int = 0
+    due_us: int = 0
+    done: Ending | None = None
+    came: int = 0
+
+
+OPERATION, ONCE, FLOW, TASK = range(4)
+
+
+class Question(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A task's question: the bytes of a value of the type named `asked`; `answer` names the
+    answer's."""
+
+    asked: str
+    value: bytes
+    answer: str
+
+
+class Extra(msgspec.Struct, array_like=True, gc=False):
+    """What few flows have. `deadlines` are those of frames: (depth, microseconds). `owed` counts
+    the messages to be dropped, by session. `parent` is the flow that started this one, or 0."""
+
+    calls: list[CallState] = []
+    next_call: int = 0
+    deadlines: list[tuple[int, int]] = []
+    owed: dict[int, int] = {}
+    parent: int = 0
 
 
 class StackFrame(msgspec.Struct, array_like=True, gc=False):
@@ -190,6 +270,7 @@ class Checkpoint(msgspec.Struct, array_like=True, gc=False):
     steps: int = 0
     moves: int = 0
     admitted: bool = False
+    extra: Extra | None = None
 
 
 class _RawFrame(msgspec.Struct, array_like=True, gc=False):
@@ -207,6 +288,7 @@ class _RawCheckpoint(msgspec.Struct, array_like=True, gc=False):
     steps: int = 0
     moves: int = 0
     admitted: bool = False
+    extra: Extra | None = None
 
 
 class BadBytes(Exception):
@@ -353,4 +435,5 @@ def decode_checkpoint(data: bytes, states_of: Any) -> Checkpoint:
         raw.steps,
         raw.moves,
         raw.admitted,
+        raw.extra,
     )

@@ -1,0 +1,149 @@
+"""What a step is lent, and what it decides. Computes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from flowrt.core.flow import Party, Tx
+from flowrt.core.progress import ProgressEvent
+from flowrt.core.registry import Registry
+from flowrt.core.values import Bounce, Content, Data, Letter, SessionState
+
+Mail: TypeAlias = Content | Bounce
+"""What an owner hears of its flow: messages, the end, and what of its own could not be taken."""
+
+
+class World:
+    """What the node lends to a step: names, time, a secret, services. Set anew for every batch.
+
+    `key` is 32 random bytes that no one else knows: ids of sessions and errors are derived from it.
+    `tx` is the running transaction, made when a service first asks for it. `new_flow` gives the id
+    of a flow to be started, `lookup` the outcome of one that has ended.
+    """
+
+    __slots__ = ("key", "lookup", "me", "new_flow", "now_us", "registry", "services", "tx")
+
+    def __init__(
+        self, me: Party, registry: Registry, key: bytes, services: Mapping[str, Any], tx: Tx
+    ) -> None:
+        self.me = me
+        self.registry = registry
+        self.key = key
+        self.services = services
+        self.tx = tx
+        self.now_us = 0
+        self.new_flow: Callable[[], int] = _no_flow
+        self.lookup: Callable[[int], Outcome | None] = _no_outcome
+
+    def secret(self, flow_id: int, number: int, purpose: bytes = b"session") -> bytes:
+        """16 bytes that nobody can guess and that no other flow and number gets."""
+        text = b"%s:%d:%d" % (purpose, flow_id, number)
+        return hashlib.blake2b(text, key=self.key, digest_size=16).digest()
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """How a flow ended: `value` are the bytes of its result, or, where `error` names one, of its
+    error: (fields, error id, peer's name or none, text).
+    """
+
+    flow: str
+    value: bytes
+    error: str | None = None
+
+
+class Opened(msgspec.Struct, frozen=True, gc=False):
+    """A new session, to be invited: the node numbers the invitation."""
+
+    session: SessionState
+    flow: str
+    initiator: str
+    version: int
+
+
+class Started(msgspec.Struct, frozen=True, gc=False):
+    """A new flow: its versioned name, its start, when it begins (microseconds; 0: at once)."""
+
+    flow_id: int
+    flow: str
+    start: Any
+    due_us: int
+
+
+class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A question to people, as long as it is open.
+
+    `role` is who may answer, `flow` the versioned name of the flow that asks. `asked` and `answer`
+    name the types of question and answer, `value` are the question's bytes. `since_us` and `due_us`
+    are microseconds since 1970, `due_us` 0 if there is no deadline.
+    """
+
+    flow_id: int
+    number: int
+    role: str
+    flow: str
+    asked: str
+    value: bytes
+    answer: str
+    since_us: int
+    due_us: int
+
+
+class Commit:
+    """What one step decided. All of it becomes durable at once, with the others of its batch.
+
+    `outbox` are frames and new sessions in their order; `due_us` is None, or when the flow goes on
+    by itself (0: at once); `ran` says that the flow took a step, not only something in; `gone` that
+    nothing of it is left but its outcome. `mail` is what goes to the flow's owner, numbered;
+    `starts` are new flows; `tasks` questions to people by number, None for those that are over.
+    """
+
+    __slots__ = (
+        "due_us",
+        "gone",
+        "held",
+        "logs",
+        "mail",
+        "moves",
+        "outbox",
+        "outcome",
+        "ran",
+        "starts",
+        "tasks",
+    )
+
+    def __init__(self) -> None:
+        self.outbox: list[tuple[str, Letter | Opened]] = []
+        self.mail: list[tuple[int, Mail]] = []
+        self.starts: list[Started] = []
+        self.tasks: dict[int, Task | None] = {}
+        self.logs: list[tuple[str, str]] = []
+        self.moves: list[ProgressEvent] = []
+        self.outcome: Outcome | None = None
+        self.due_us: int | None = None
+        self.ran = False
+        self.gone = False
+        self.held: str | None = None
+
+    def post(self, session: SessionState, letter: Letter) -> None:
+        """What a session says: to a peer over the wire, to the flow's owner as mail."""
+        if session.secret:
+            self.outbox.append((session.peer, letter))
+        else:
+            self.mail.append((letter.seq, letter.content))
+
+    def bounce(self, session: SessionState, content: Data, reason: str) -> None:
+        """Give back to the flow's owner what it sent."""
+        self.mail.append((session.sent, Bounce(content.name, content.body, reason)))
+        session.sent += 1
+
+
+def _no_flow() -> int:
+    raise LookupError("nobody here can start a flow")
+
+
+def _no_outcome(flow_id: int) -> Outcome | None:
+    return None

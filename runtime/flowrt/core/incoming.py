@@ -1,0 +1,367 @@
+"""What came, handed to the flow: messages, ends, results, answers; and what is thrown instead.
+
+Which wait it was and what is there is in the checkpoint. What the flow does next is not known here.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any, NoReturn, TypeVar
+
+from flowrt.core import session as sessions
+from flowrt.core.commit import Commit, World
+from flowrt.core.flow import (
+    BUILTIN_ERRORS,
+    Answer,
+    Arm,
+    Came,
+    Done,
+    Ended,
+    FlowError,
+    FlowFailed,
+    Late,
+    Message,
+    Party,
+    Session,
+    SessionEnded,
+    SessionRejected,
+    TaskExpired,
+    Timeout,
+    UnexpectedFlowEnd,
+    UnexpectedMessage,
+    invariant,
+)
+from flowrt.core.values import (
+    MAX_TEXT,
+    TASK,
+    BadBytes,
+    CallState,
+    Checkpoint,
+    Content,
+    Data,
+    End,
+    Ending,
+    Extra,
+    Failure,
+    OnAny,
+    Reject,
+    SessionState,
+    decode,
+    decode_message,
+    error_of,
+)
+from flowrt.core.waiting import call_of, find, is_done, is_expired, is_hopeless, is_over, is_ready
+
+M = TypeVar("M", bound=Message)
+T = TypeVar("T")
+
+END = End()
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+class NotForNow(Exception):
+    """What the owner sent does not fit: it goes back, and the flow waits on as if nothing came."""
+
+
+class Incoming:
+    """The part of a running step that reads what it was waked by."""
+
+    __slots__ = ("_checkpoint", "_commit", "_given", "_sender", "_taken", "_waited", "_world")
+
+    def __init__(self, checkpoint: Checkpoint, world: World, commit: Commit) -> None:
+        self._checkpoint = checkpoint
+        self._world = world
+        self._commit = commit
+        self._given: tuple[SessionState | None, Content] | None = None
+        self._waited: OnAny | None = None
+        self._taken: CallState | None = None
+        self._sender = Session(-1)
+
+    # --- messages ---
+
+    def received(self, kind: type[M]) -> M:
+        if self._waited is not None:
+            waited = self._ask_for()
+            number = waited.sessions[0]
+            if not is_ready(find(self._checkpoint, number)):
+                self._give_up(waited)
+            self._take(number)
+        given, self._given = self._given, None
+        invariant(given is not None, "nothing was received")
+        assert given is not None
+        session, content = given
+        if type(content) is not Data:
+            raise self._error_from(session, content)
+        if content.name != kind.wire:
+            if session is not None and not session.secret:
+                self._bounce(session, content, f"the flow waits for {kind.wire}")
+            came = content.name[:MAX_TEXT]
+            raise UnexpectedMessage(f"{came} arrived where {kind.wire} was expected")
+        return decode_message(kind, content.body)
+
+    def received_each(self, kind: type[M]) -> tuple[M, ...]:
+        waited = self._ask_for()
+        found = [find(self._checkpoint, number) for number in waited.sessions]
+        failed = [one for one in found if is_over(one) or type(sessions.head(one)) is not Data]  # type: ignore[arg-type]  # one that is not over is there
+        ended = [one for one in failed if is_ready(one)]
+        if ended:
+            first = min(ended, key=lambda one: -1 if one is None else sessions.came(one))
+            content = END if first is None or is_over(first) else sessions.read(first)
+            raise self._error_from(first, content)
+        if failed:
+            self._give_up(waited)
+        return tuple([self._message_of(number, kind) for number in waited.sessions])
+
+    def _message_of(self, number: int, kind: type[M]) -> M:
+        self._take(number)
+        return self.received(kind)
+
+    def received_some(self, kind: type[M]) -> tuple[M | None, ...]:
+        waited = self._ask_for()
+        got: list[M | None] = []
+        for number in waited.sessions:
+            session = find(self._checkpoint, number)
+            if not is_ready(session):
+                self._owe(waited, number)
+                got.append(None)
+                continue
+            try:
+                got.append(self._message_of(number, kind))
+            except FlowError:
+                got.append(None)
+        return tuple(got)
+
+    def _take(self, number: int) -> None:
+        session = find(self._checkpoint, number)
+        if session is None or is_over(session):
+            self._given = (None, END)
+        else:
+            self._given = (session, sessions.read(session))
+
+    def _error_from(self, session: SessionState | None, content: Content) -> FlowError:
+        if type(content) is Reject:
+            return built_in(SessionRejected(content.reason[:MAX_TEXT]), content.error_id, session)
+        if type(content) is not Failure:
+            return built_in(SessionEnded(), "", session)
+        kind = self._kind_of(content.name)
+        if kind is not None:
+            try:
+                fields = decode(kind.Fields, content.fields)
+            except BadBytes:
+                return built_in(UnexpectedFlowEnd(), content.error_id, session)
+            peer = session.peer if session is not None else None
+            return error_of(kind, fields, content.error_id, peer)
+        return built_in(UnexpectedFlowEnd(), content.error_id, session)
+
+    def _kind_of(self, name: str) -> type[FlowError] | None:
+        """The declared error of that name, if a flow under way can name it."""
+        for frame in reversed(self._checkpoint.frames):
+            kind = self._world.registry.classes[frame.flow].errors.get(name)
+            if kind is not None:
+                return kind
+        return None
+
+    # --- deadlines ---
+
+    def woken(self) -> None:
+        if self._waited is not None:
+            waited = self._ask_for()
+            if not self._is_own_time(waited):
+                self._give_up(waited)
+
+    def _ask_for(self) -> OnAny:
+        """The wait that is over; asked for once."""
+        waited, self._waited = self._waited, None
+        invariant(waited is not None, "the flow did not wait for this")
+        assert waited is not None
+        return waited
+
+    def _is_own_time(self, waited: OnAny) -> bool:
+        """Whether the wait's own time is over, not only the deadline over it."""
+        due_us = waited.due_us
+        if not 0 < due_us <= self._world.now_us:
+            return False
+        return not waited.until_us or due_us <= waited.until_us
+
+    def _give_up(self, waited: OnAny) -> NoReturn:
+        for number in waited.sessions:
+            if not is_ready(find(self._checkpoint, number)):
+                self._owe(waited, number)
+        raise Timeout
+
+    def _owe(self, waited: OnAny, number: int) -> None:
+        if waited.discard:
+            extra = self._extra()
+            extra.owed[number] = extra.owed.get(number, 0) + 1
+
+    def _extra(self) -> Extra:
+        if self._checkpoint.extra is None:
+            self._checkpoint.extra = Extra([], 0, [], {}, 0)
+        return self._checkpoint.extra
+
+    # --- choices ---
+
+    def chosen(self, *arms: Arm) -> int:
+        waited = self._ask_for()
+        came = min(self._there(waited), key=lambda one: one[0], default=None)
+        if came is None:
+            return self._nothing_came(waited, arms)
+        _, thing = came
+        if isinstance(thing, CallState):
+            self._taken = thing
+            return _arm(arms, lambda arm: _is_done(arm, thing.number))
+        self._sender = Session(thing.id)
+        head = sessions.head(thing)
+        if type(head) is Data:
+            number = _arm(arms, lambda arm: _takes(arm, thing.id, head.name))
+            if number < 0 and not thing.secret:
+                sessions.read(thing)
+                self._bounce(thing, head, "the flow does not wait for it now")
+        else:
+            wanted = type(head) is End
+            number = _arm(arms, lambda arm: wanted and _is_end(arm, thing.id))
+        content = sessions.read(thing)
+        if number >= 0:
+            self._given = (thing, content)
+            return number
+        if type(content) is Data:
+            raise UnexpectedMessage(f"{content.name[:MAX_TEXT]} arrived, which no case takes")
+        raise self._error_from(thing, content)
+
+    def _there(self, waited: OnAny) -> Iterator[tuple[int, SessionState | CallState]]:
+        """What has come, each with when."""
+        for number in waited.sessions:
+            session = find(self._checkpoint, number)
+            if session is not None and not is_over(session) and sessions.head(session) is not None:
+                yield sessions.came(session), session
+        for number in waited.calls:
+            call = call_of(self._checkpoint, number)
+            if call is not None and call.done is not None:
+                yield call.came, call
+
+    def _nothing_came(self, waited: OnAny, arms: tuple[Arm, ...]) -> int:
+        """What is chosen when time is over, or nothing can come any more."""
+        now_us = self._world.now_us
+        for number in waited.calls:
+            call = call_of(self._checkpoint, number)
+            if call is not None and is_expired(call, now_us):
+                self._taken = call
+                done = call.number
+                return _arm(arms, lambda arm: _is_done(arm, done))
+        if self._is_own_time(waited):
+            return _arm(arms, lambda arm: isinstance(arm, Late))
+        if 0 < waited.until_us <= now_us:
+            self._give_up(waited)
+        found = [find(self._checkpoint, number) for number in waited.sessions]
+        invariant(is_hopeless(waited, found), "nothing came")
+        if len(waited.sessions) == 1:
+            only = waited.sessions[0]
+            self._sender = Session(only)
+            number = _arm(arms, lambda arm: _is_end(arm, only))
+            if number >= 0:
+                return number
+        raise SessionEnded
+
+    def sender(self) -> Session:
+        return self._sender
+
+    def _bounce(self, session: SessionState, content: Data, reason: str) -> NoReturn:
+        self._commit.bounce(session, content, reason)
+        raise NotForNow
+
+    # --- calls ---
+
+    def outcome(self, kind: Any) -> Any:
+        return self._value_of(self._one_call(), kind)
+
+    def outcomes(self, kind: Any) -> tuple[Any, ...]:
+        waited = self._ask_for()
+        calls = [call_of(self._checkpoint, number) for number in waited.calls]
+        now_us = self._world.now_us
+        failed = [c for c in calls if c is not None and c.done is not None and c.done.error]
+        if not failed and not all(is_done(call, now_us) for call in calls):
+            for call in calls:
+                self._drop(call)
+            self._give_up(waited)
+        if failed:
+            first = min(failed, key=lambda call: call.came)
+            for call in calls:
+                self._drop(call)
+            return (self._value_of(first, kind),)
+        return tuple([self._value_of(call, kind) for call in calls])
+
+    def answer(self, kind: type[T]) -> Answer[T]:
+        call = self._one_call()
+        value: T = self._value_of(call, kind)
+        assert call is not None
+        assert call.done is not None
+        at = EPOCH + datetime.timedelta(microseconds=call.done.at_us)
+        return Answer(value, call.done.by, at)
+
+    def _one_call(self) -> CallState | None:
+        """The call that a choice took, or the one that was awaited."""
+        if self._taken is not None:
+            call, self._taken = self._taken, None
+            return call
+        waited = self._ask_for()
+        awaited = call_of(self._checkpoint, waited.calls[0])
+        if not is_done(awaited, self._world.now_us):
+            self._drop(awaited)
+            self._give_up(waited)
+        return awaited
+
+    def _value_of(self, call: CallState | None, kind: Any) -> Any:
+        invariant(call is not None, "the call was taken before")
+        assert call is not None
+        self._drop(call)
+        if call.done is None:
+            raise TaskExpired
+        if call.done.error is not None:
+            raise self._error_of(call.done)
+        return decode(kind, call.done.value)
+
+    def _error_of(self, ending: Ending) -> FlowError:
+        name = ending.error or FlowFailed.wire
+        kind = self._kind_of(name) or self._world.registry.errors.get(name)
+        kind = kind or BUILTIN_ERRORS.get(name)
+        if kind is None:
+            return UnexpectedFlowEnd(f"{name}: {ending.text}"[:MAX_TEXT])
+        return error_of(kind, decode(kind.Fields, ending.value), "", None)
+
+    def _drop(self, call: CallState | None) -> None:
+        """The call has no reader any more."""
+        extra = self._checkpoint.extra
+        if call is None or extra is None or call not in extra.calls:
+            return
+        extra.calls.remove(call)
+        if call.kind == TASK:
+            self._commit.tasks[call.number] = None
+
+
+def _arm(arms: tuple[Arm, ...], fits: Any) -> int:
+    """The number of the first arm that fits, or -1."""
+    return next((number for number, arm in enumerate(arms) if fits(arm)), -1)
+
+
+def _among(sessions_: Session | tuple[Session, ...], number: int) -> bool:
+    return number in sessions_ if isinstance(sessions_, tuple) else number == sessions_
+
+
+def _takes(arm: Arm, session: int, name: str) -> bool:
+    return isinstance(arm, Came) and arm.kind.wire == name and _among(arm.sessions, session)
+
+
+def _is_done(arm: Arm, call: int) -> bool:
+    return isinstance(arm, Done) and arm.call == call
+
+
+def _is_end(arm: Arm, session: int) -> bool:
+    return isinstance(arm, Ended) and _among(arm.sessions, session)
+
+
+def built_in(error: FlowError, error_id: str, session: SessionState | None) -> FlowError:
+    """A built-in error that came from a session."""
+    error.error_id = error_id
+    error.peer = Party(session.peer) if session is not None else None
+    return error
