@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
+from flowrt.core import opaque
 from flowrt.core.flow import INT_MAX, FlowError, Malformed, Message, Party, State
 
 MAX_FRAME_BYTES = 1 << 20
@@ -303,13 +304,10 @@ _DECODING = (msgspec.MsgspecError, RecursionError, ValueError)
 
 
 def _unknown_to_msgspec(value: object) -> object:
-    encode_own = getattr(type(value), "to_flow", None)
-    if encode_own is not None:
-        return encode_own(value)
     if isinstance(value, FlowError):
         peer = value.peer.name if value.peer is not None else None
         return (value.fields(), value.error_id, peer)
-    raise TypeError(f"{type(value).__name__} is not a value of the flow language")
+    return opaque.to_plain(value)
 
 
 class _KeptError(msgspec.Struct, array_like=True):
@@ -321,26 +319,9 @@ class _KeptError(msgspec.Struct, array_like=True):
 def _known_to_us(kind: type, plain: Any) -> object:
     if issubclass(kind, FlowError):
         kept = msgspec.convert(plain, _KeptError)
-        fields = msgspec.convert(kept.fields, kind.Fields)
+        fields = msgspec.convert(kept.fields, kind.Fields, dec_hook=_known_to_us)
         return error_of(kind, fields, kept.error_id, kept.peer)
-    if hasattr(kind, "from_flow"):
-        return _opaque(kind, plain)
-    raise TypeError(f"{kind.__name__} is not a type of the flow language")
-
-
-def _opaque(kind: Any, plain: object) -> object:
-    """A value of an author's class, from its own bytes, of which there is one form only."""
-    if not isinstance(plain, bytes):
-        raise ValueError(f"{kind.__name__} is kept as bytes, not as {type(plain).__name__}")
-    try:
-        value = kind.from_flow(plain)
-        again = value.to_flow()
-    except Exception as error:
-        # The author's code may throw anything at bytes that somebody else wrote.
-        raise ValueError(f"{kind.__name__} cannot be read: {error}") from None
-    if not isinstance(value, kind) or again != plain:
-        raise ValueError(f"these are not the canonical bytes of {kind.__name__}")
-    return value
+    return opaque.from_plain(kind, plain)
 
 
 def error_of(kind: type[FlowError], fields: object, error_id: str, peer: str | None) -> FlowError:
