@@ -427,7 +427,7 @@ class Blocks:
             self.line(f"case {written}:")
             last = at == len(patterns) - 1
             leave = None
-            if ends and not last and chance(self.choices, 12):
+            if ends and not last and chance(self.choices, 35):
                 leave = lambda: weighted(self.choices, self.leaves())()  # noqa: E731
             self.block(
                 self.choices.below(3),
@@ -686,7 +686,7 @@ class Blocks:
                     self.remember(variable)
 
         def leave() -> None:
-            if variable is not None and chance(self.choices, 60) and self.can_throw_any():
+            if variable is not None and chance(self.choices, 85) and self.can_throw_any():
                 self.line(f"throw {variable.name}")
             else:
                 self.throw(pick(self.choices, self.book.errors))

@@ -50,7 +50,7 @@ PLACES = (
     "narrowed in if", "narrowed by require", "field default left out", "named argument",
     "tracks", "responder that speaks first", "use", "checks with while",
     "wait in match", "checks with match", "parameter default left out", "error default left out",
-    "case default left out", "part used after a wait", "break in match",
+    "case default left out", "part used after a wait", "loop left in match",
     "error used after a wait", "variable used only in a catch", "set in a block, used after a wait",
 )  # fmt: skip
 
@@ -252,8 +252,8 @@ class Counter:
                 self.note("case of several")
             for pattern in case.patterns:
                 self.pattern(pattern, case)
-            if any(isinstance(one, syntax.Break) for one in case.body):
-                self.note("break in match")
+            if any(isinstance(one, syntax.Break | syntax.Continue) for one in case.body):
+                self.note("loop left in match")
             self.block(case.body, (*around, "match"))
 
     def pattern(self, pattern: syntax.Pattern, case: syntax.MatchCase) -> None:
