@@ -84,6 +84,7 @@ def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Modul
         enums=declared.enums,
         opaques=declared.opaques,
         machines=tuple(cfg.machine_of(cfg.build(flow, checked, project)) for flow in flows),
+        schedules=declared.schedules,
     )
 
 

@@ -133,6 +133,13 @@ class Item(msgspec.Struct, frozen=True, tag_field="node", tag="item"):
     map: bool
 
 
+class Earlier(msgspec.Struct, frozen=True, tag_field="node", tag="earlier"):
+    """The earlier of two Timestamps."""
+
+    left: Expr
+    right: Expr
+
+
 class Keys(msgspec.Struct, frozen=True, tag_field="node", tag="keys"):
     """The keys of a map as a list, in their order."""
 
@@ -157,7 +164,35 @@ class Builtin(msgspec.Struct, frozen=True, tag_field="node", tag="builtin_value"
     name: Literal["me", "now", "flow_id"]
 
 
+class Received(msgspec.Struct, frozen=True, tag_field="node", tag="received"):
+    """The message, of this type, that the case which was chosen is about."""
+
+    type: str
+
+
+class Outcome(msgspec.Struct, frozen=True, tag_field="node", tag="outcome"):
+    """What came of the pending call that the case which was chosen is about."""
+
+    type: Type | None
+
+
+class Reply(msgspec.Struct, frozen=True, tag_field="node", tag="reply"):
+    """What somebody answered, with the type of that name, where a case about it was chosen."""
+
+    type: str
+
+
+class Sender(msgspec.Struct, frozen=True, tag_field="node", tag="sender"):
+    """The session that the case which was chosen is about."""
+
+
 class Peer(msgspec.Struct, frozen=True, tag_field="node", tag="peer"):
+    session: Expr
+
+
+class Version(msgspec.Struct, frozen=True, tag_field="node", tag="version"):
+    """The version of the flow at a session's other end."""
+
     session: Expr
 
 
@@ -194,6 +229,57 @@ class CallOperation(msgspec.Struct, frozen=True, tag_field="node", tag="operatio
     arguments: tuple[Expr, ...]
 
 
+class Answered(msgspec.Struct, frozen=True, tag_field="node", tag="answered"):
+    """A part of what `ask` brought: what was answered, by whom, and when."""
+
+    value: Expr
+    part: Literal["value", "by", "at"]
+
+
+class StartFlow(msgspec.Struct, frozen=True, tag_field="node", tag="start"):
+    """Starts another flow (qualified name and version), maybe later; the value is its id."""
+
+    flow: str
+    version: int
+    arguments: tuple[Expr, ...]
+    at: Expr | None
+
+
+class Request(msgspec.Struct, frozen=True, tag_field="node", tag="request"):
+    """Begins an external operation. The value of this and of the next three is not what comes of
+    it, but that it is pending."""
+
+    service: str
+    operation: str
+    arguments: tuple[Expr, ...]
+
+
+class Follow(msgspec.Struct, frozen=True, tag_field="node", tag="follow"):
+    """Begins to wait for the end of a flow."""
+
+    id: Expr
+
+
+class FollowEach(msgspec.Struct, frozen=True, tag_field="node", tag="follow_each"):
+    """Begins to wait for the end of each flow of a list."""
+
+    ids: Expr
+
+
+class AskFor(msgspec.Struct, frozen=True, tag_field="node", tag="ask"):
+    """Begins to ask people; `asked` and `answer` are the qualified names of the types of what they
+    are asked and of what they answer with."""
+
+    role: Expr
+    asked: str
+    question: Expr
+    answer: str
+    within: Expr | None
+
+
+Beginning: TypeAlias = StartFlow | Request | Follow | FollowEach | AskFor
+"""What is begun in a step and goes on after it."""
+
 Expr: TypeAlias = (
     Const
     | Var
@@ -210,17 +296,25 @@ Expr: TypeAlias = (
     | Not
     | Negate
     | Item
+    | Earlier
     | Keys
     | Items
     | Entries
     | Text
     | Builtin
+    | Received
+    | Outcome
+    | Reply
+    | Sender
     | Peer
+    | Version
     | Size
     | Divide
     | ToDecimal
     | CallFunction
     | CallOperation
+    | Answered
+    | Beginning
 )
 
 
@@ -246,6 +340,11 @@ class Open(msgspec.Struct, frozen=True, tag_field="node", tag="open"):
 class Send(msgspec.Struct, frozen=True, tag_field="node", tag="send"):
     session: Expr
     value: Expr
+    place: Place
+
+
+class Close(msgspec.Struct, frozen=True, tag_field="node", tag="close"):
+    session: Expr
     place: Place
 
 
@@ -349,6 +448,7 @@ Action: TypeAlias = (
     Assign
     | Open
     | Send
+    | Close
     | Leave
     | Progress
     | Log
@@ -367,14 +467,19 @@ Action: TypeAlias = (
 
 
 # --- states and transitions --------------------------------------------------------------------
+#
+# A wait's `until` is the moment at which it ends with `Timeout`; None where nothing limits it.
 
 
 class AwaitMessage(msgspec.Struct, frozen=True, tag_field="node", tag="message"):
-    """Rests until the session has something; `name` takes it, as the message `type`."""
+    """Rests until the session has something; `name` takes it, as the message `type`. Where
+    `discard` is true, a message that comes too late is dropped."""
 
     session: Expr
     type: str
     name: str
+    until: Expr | None = None
+    discard: bool = False
 
 
 class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow"):
@@ -384,6 +489,35 @@ class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow")
     version: int
     arguments: tuple[Expr, ...]
     name: str | None
+    until: Expr | None = None
+
+
+class AwaitResult(msgspec.Struct, frozen=True, tag_field="node", tag="result"):
+    """Rests until what `call` began is done; `name` takes what it gives, a `type`."""
+
+    call: Expr
+    type: Type | None
+    name: str | None
+    until: Expr | None = None
+
+
+class AwaitResults(msgspec.Struct, frozen=True, tag_field="node", tag="results"):
+    """Rests until all of the flows that `calls` follows are done; `name` takes a list of what they
+    give, each a `type`."""
+
+    calls: Expr
+    type: Type | None
+    name: str | None
+    until: Expr | None = None
+
+
+class AwaitAnswer(msgspec.Struct, frozen=True, tag_field="node", tag="answer"):
+    """Rests until somebody answered; `name` takes that, with an answer of `type` (qualified)."""
+
+    call: Expr
+    type: str
+    name: str | None
+    until: Expr | None = None
 
 
 class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkpoint"):
@@ -392,13 +526,81 @@ class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkp
 
 class AwaitTime(msgspec.Struct, frozen=True, tag_field="node", tag="sleep"):
     duration: Expr
+    until: Expr | None = None
+
+
+class AwaitMoment(msgspec.Struct, frozen=True, tag_field="node", tag="moment"):
+    time: Expr
+    until: Expr | None = None
 
 
 class AwaitOperator(msgspec.Struct, frozen=True, tag_field="node", tag="hold"):
     reason: Expr
 
 
-Wait: TypeAlias = AwaitMessage | AwaitSubflow | AwaitCheckpoint | AwaitTime | AwaitOperator
+class AwaitEach(msgspec.Struct, frozen=True, tag_field="node", tag="each"):
+    """Rests until each session of a list has something; `name` takes it, as a list of the message
+    `type` in the sessions' order. Where it is `optional` an item may be none."""
+
+    sessions: Expr
+    type: str
+    name: str
+    optional: bool
+    until: Expr | None = None
+    discard: bool = False
+
+
+class Came(msgspec.Struct, frozen=True, tag_field="arm", tag="came"):
+    """A message of this type from the session, or where `any` is true from one of a list."""
+
+    session: Expr
+    any: bool
+    type: str
+
+
+class Ended(msgspec.Struct, frozen=True, tag_field="arm", tag="ended"):
+    """The end of the session, or where `any` is true of one of a list."""
+
+    session: Expr
+    any: bool
+
+
+class Done(msgspec.Struct, frozen=True, tag_field="arm", tag="done"):
+    """What was begun and is pending is done, well or not."""
+
+    call: Expr
+
+
+class Late(msgspec.Struct, frozen=True, tag_field="arm", tag="late"):
+    """The time that the wait allows has passed."""
+
+
+Arm: TypeAlias = Came | Ended | Done | Late
+"""One thing that a choice waits for."""
+
+
+class AwaitChoice(msgspec.Struct, frozen=True, tag_field="node", tag="choice"):
+    """Rests until one of the arms happens; `timeout` is the Duration that the arm `Late` allows.
+    What happened is then told apart by the state's `Choose`."""
+
+    arms: tuple[Arm, ...]
+    timeout: Expr | None
+    until: Expr | None = None
+
+
+Wait: TypeAlias = (
+    AwaitMessage
+    | AwaitEach
+    | AwaitChoice
+    | AwaitSubflow
+    | AwaitCheckpoint
+    | AwaitTime
+    | AwaitResult
+    | AwaitResults
+    | AwaitAnswer
+    | AwaitMoment
+    | AwaitOperator
+)
 
 
 class Goto(msgspec.Struct, frozen=True, tag_field="node", tag="goto"):
@@ -409,6 +611,14 @@ class Branch(msgspec.Struct, frozen=True, tag_field="node", tag="branch"):
     condition: Expr
     then: str
     otherwise: str
+    place: Place
+
+
+class Choose(msgspec.Struct, frozen=True, tag_field="node", tag="choose"):
+    """Go on where the arm that happened leads: to the target at the same place."""
+
+    arms: tuple[Arm, ...]
+    targets: tuple[str, ...]
     place: Place
 
 
@@ -424,7 +634,7 @@ class End(msgspec.Struct, frozen=True, tag_field="node", tag="end"):
     """The actions before it already returned or threw."""
 
 
-Next: TypeAlias = Goto | Branch | Suspend | End
+Next: TypeAlias = Goto | Branch | Choose | Suspend | End
 
 
 def targets(following: Next) -> tuple[str, ...]:
@@ -434,6 +644,8 @@ def targets(following: Next) -> tuple[str, ...]:
             return (target,)
         case Branch(then=then, otherwise=otherwise):
             return (then, otherwise)
+        case Choose(targets=found):
+            return found
         case End():
             return ()
         case _:
@@ -448,6 +660,10 @@ def retargeted(following: Next, names: Mapping[str, str]) -> Next:
         case Branch(then=then, otherwise=otherwise):
             return msgspec.structs.replace(
                 following, then=names.get(then, then), otherwise=names.get(otherwise, otherwise)
+            )
+        case Choose(targets=found):
+            return msgspec.structs.replace(
+                following, targets=tuple(names.get(target, target) for target in found)
             )
         case End():
             return following
@@ -581,8 +797,10 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
+    """`external` ones leave the node, at least once; those that are `once` at most once."""
+
     name: str
-    kind: Literal["read", "write", "external"]
+    kind: Literal["read", "write", "external", "once"]
     parameters: tuple[Variable, ...]
     result: Type | None
 
@@ -591,6 +809,18 @@ class Service(msgspec.Struct, frozen=True):
     name: str
     doc: str | None
     operations: tuple[Operation, ...]
+    place: Place
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Starts the flow (qualified name and version) whenever `cron` says so in the time zone."""
+
+    name: str
+    flow: str
+    version: int
+    arguments: tuple[Expr, ...]
+    cron: str
+    zone: str
     place: Place
 
 
@@ -613,6 +843,7 @@ class Module(msgspec.Struct, frozen=True):
     machines: tuple[Machine, ...]
     enums: tuple[Enum, ...] = ()
     opaques: tuple[Opaque, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
 
 
 def to_json(module: Module) -> bytes:

@@ -47,6 +47,27 @@ class OptionalType(msgspec.Struct, frozen=True, tag_field="of", tag="optional"):
     item: Type
 
 
+class FlowIdType(msgspec.Struct, frozen=True, tag_field="of", tag="flow_id"):
+    """`FlowId[T]`: the id of a flow started here that gives a T. Stands for a plain FlowId too."""
+
+    result: Type
+
+
+class AnswerType(msgspec.Struct, frozen=True, tag_field="of", tag="answer"):
+    """What somebody answered to `ask`: the answer itself, who gave it and when. Has no written
+    form."""
+
+    value: Type
+
+
+class PendingType(msgspec.Struct, frozen=True, tag_field="of", tag="pending"):
+    """What was begun and not waited for; `result` comes as a case of a `receive:`. Has no written
+    form and is no value."""
+
+    kind: Literal["answer", "result"]
+    result: Type
+
+
 class NoneType(msgspec.Struct, frozen=True, tag_field="of", tag="none"):
     """The type of `none` alone."""
 
@@ -56,7 +77,18 @@ class Unknown(msgspec.Struct, frozen=True, tag_field="of", tag="unknown"):
     Never reaches a `Machine`."""
 
 
-Type: TypeAlias = Builtin | Named | ListType | MapType | OptionalType | NoneType | Unknown
+Type: TypeAlias = (
+    Builtin
+    | Named
+    | ListType
+    | MapType
+    | OptionalType
+    | FlowIdType
+    | AnswerType
+    | PendingType
+    | NoneType
+    | Unknown
+)
 
 INT = Builtin("Int")
 DECIMAL = Builtin("Decimal")
@@ -90,6 +122,14 @@ def shown(kind: Type) -> str:
             return f"Map[{shown(key)}, {shown(value)}]"
         case OptionalType(item=item):
             return f"{shown(item)}?"
+        case FlowIdType(result=result):
+            return f"FlowId[{shown(result)}]"
+        case AnswerType(value=value):
+            return f"the answer {shown(value)}"
+        case PendingType(result=NoneType()):
+            return "pending"
+        case PendingType(result=result):
+            return f"pending {shown(result)}"
         case NoneType():
             return "none"
         case Unknown():
@@ -203,10 +243,16 @@ class FlowInfo:
     declaration: syntax.Flow
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScheduleInfo:
+    name: str
+    declaration: syntax.Schedule
+
+
 TypeInfo: TypeAlias = RecordInfo | EnumInfo | OpaqueInfo | ErrorInfo
 """What a `Named` type can be."""
 
-Info: TypeAlias = TypeInfo | FunctionInfo | ServiceInfo | FlowInfo
+Info: TypeAlias = TypeInfo | FunctionInfo | ServiceInfo | FlowInfo | ScheduleInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,12 +291,15 @@ class Checked:
     `type_of` has every expression of every flow (after narrowing, the narrowed type; for a call
     without a result, that of `none`) and every default and error text; `variable_of` has every
     `Name` that reads a variable and every statement or catch that binds or assigns one (`Let For
-    Open Receive Assign Catch Responds Parameter`; also an error's parameters, which its text
-    reads); `meaning_of` has every `Name` that names a declaration, and the `Call`s' callees that
-    are attributes (`Desk.propose`) as their `OperationInfo`, and every `Decision.Pending`, called
-    or not, as its `CaseInfo`. `methods` has the attributes and calls that ask a value something.
-    `patterns` has, for each pattern, the case that it means. `calls` has, for each `Call` of a
-    record, error, function, operation or flow, its arguments in declared order (None: the default).
+    Open Receive Assign Catch Responds Parameter`, and the `Bound`s of a case; also an error's
+    parameters, which its text reads); `meaning_of` has every `Name` that names a declaration, and
+    the `Call`s' callees that are attributes (`Desk.propose`) as their `OperationInfo`, and every
+    `Decision.Pending`, called or not, as its `CaseInfo`. `methods` has the attributes and calls
+    that ask a value something. `patterns` has, for each pattern, the case that it means. `calls`
+    has, for each `Call` of a record, error, function, operation or flow, its arguments in declared
+    order (None: the default).
+    `checks_of` has, for each case that names a message and does not take it unchecked, how many of
+    its first statements are its block of checks.
     `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
     `named` has, by qualified name, every declared type and error that a type here can lead to.
     """
@@ -264,6 +313,7 @@ class Checked:
     meaning_of: Mapping[syntax.Expr, Meaning]
     calls: Mapping[syntax.Call, tuple[syntax.Expr | None, ...]]
     type_refs: Mapping[syntax.TypeRef, Type]
+    checks_of: Mapping[syntax.MessageCase, int]
     diagnostics: tuple[Diagnostic, ...]
     named: Mapping[str, TypeInfo] = dataclasses.field(default_factory=dict)
     methods: Mapping[syntax.Expr, Method] = dataclasses.field(default_factory=dict)

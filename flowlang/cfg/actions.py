@@ -66,9 +66,7 @@ class Actions:
         expression = self._expressions.of
         match statement:
             case syntax.Let(value=value) | syntax.Assign(value=value):
-                if isinstance(value, syntax.Subflow):
-                    raise ValueError("a subflow is waited for")
-                found = expression(value)
+                found = self._expressions.given(value)
                 return [machine.Assign(self._variables.bind(statement), found, at)]
             case syntax.If(branches=branches, otherwise=otherwise):
                 ways = tuple(
@@ -140,14 +138,19 @@ class Actions:
     ) -> list[machine.Action]:
         expression = self._expressions.of
         match statement:
-            case syntax.Return(value=value) if not isinstance(value, syntax.Subflow):
-                return [machine.Return(None if value is None else expression(value), at)]
+            case syntax.Return(value=value):
+                given = None if value is None else self._expressions.given(value)
+                return [machine.Return(given, at)]
+            case syntax.EffectStatement(effect=effect):
+                return [machine.Do(self._expressions.given(effect), at)]
             case syntax.Pass():
                 return []
             case syntax.Open():
-                return [self._open(statement, depth, at)]
-            case syntax.Send(value=value, session=session):
-                return [machine.Send(expression(session), expression(value), at)]
+                return self._open(statement, depth, at)
+            case syntax.Send():
+                return self._send(statement, at)
+            case syntax.Close(session=session):
+                return [machine.Close(expression(session), at)]
             case syntax.Throw(error=error):
                 return [machine.Throw(expression(error), at)]
             case syntax.Require(condition=condition, error=error):
@@ -162,11 +165,39 @@ class Actions:
             case _:
                 raise ValueError(f"{type(statement).__name__} is no action")
 
-    def _open(self, node: syntax.Open, depth: int, at: machine.Place) -> machine.Open:
+    def _open(self, node: syntax.Open, depth: int, at: machine.Place) -> list[machine.Action]:
         party = self._expressions.of(node.party)
         flow = self._checked.meaning_of[node.flow].name
         self._opened[-1] = True
-        return machine.Open(self._variables.bind(node), flow, party, depth, at)
+        name = self._variables.bind(node)
+        if not node.each:
+            return [machine.Open(name, flow, party, depth, at)]
+        one = self._variables.hidden("party", types.PARTY)
+        session = self._variables.hidden("session", types.SESSION)
+        more = machine.Items((machine.Var(session),))
+        longer = machine.Arithmetic("+", "List", machine.Var(name), more)
+        body = (
+            machine.Open(session, flow, machine.Var(one), depth, at),
+            machine.Assign(name, longer, at),
+        )
+        return [
+            machine.Assign(name, machine.Items(()), at),
+            machine.For(one, party, False, body, at),
+        ]
+
+    def _send(self, node: syntax.Send, at: machine.Place) -> list[machine.Action]:
+        session, value = self._expressions.of(node.session), self._expressions.of(node.value)
+        if not node.each:
+            return [machine.Send(session, value, at)]
+        before: list[machine.Action] = []
+        if not isinstance(value, machine.Var):
+            # It is made once, however many get it.
+            name = self._variables.hidden("message", self._expressions.type_of(node.value))
+            before = [machine.Assign(name, value, at)]
+            value = machine.Var(name)
+        one = self._variables.hidden("session", types.SESSION)
+        sent = machine.Send(machine.Var(one), value, at)
+        return [*before, machine.For(one, session, False, (sent,), at)]
 
     def _round(self, body: syntax.Block, depth: int) -> tuple[machine.Action, ...]:
         self._loops.append(depth)

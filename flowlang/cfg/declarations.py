@@ -1,4 +1,4 @@
-"""A file's records, errors, functions and services, resolved. Knows nothing of flows."""
+"""All that a file declares but its flows, resolved. Knows nothing of what flows do."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Declarations:
     services: tuple[machine.Service, ...]
     enums: tuple[machine.Enum, ...]
     opaques: tuple[machine.Opaque, ...]
+    schedules: tuple[machine.Schedule, ...]
 
 
 def declarations(checked: types.Checked, project: Mapping[str, types.Checked]) -> Declarations:
@@ -67,6 +68,11 @@ def declarations(checked: types.Checked, project: Mapping[str, types.Checked]) -
             )
             for info in infos
             if isinstance(info, types.OpaqueInfo)
+        ),
+        schedules=tuple(
+            _schedule(info, expressions, source)
+            for info in infos
+            if isinstance(info, types.ScheduleInfo)
         ),
     )
 
@@ -131,7 +137,7 @@ def _service(info: types.ServiceInfo, expressions: Expressions, source: Source) 
     operations = tuple(
         machine.Operation(
             operation.name,
-            operation.kind,
+            "once" if operation.declaration.once else operation.kind,
             parameters(operation.parameters, expressions),
             operation.result,
         )
@@ -139,6 +145,18 @@ def _service(info: types.ServiceInfo, expressions: Expressions, source: Source) 
     )
     node = info.declaration
     return machine.Service(info.name, node.doc, operations, place(source, node.span))
+
+
+def _schedule(
+    info: types.ScheduleInfo, expressions: Expressions, source: Source
+) -> machine.Schedule:
+    node = info.declaration
+    flow = expressions.flow(node.call)
+    arguments = expressions.arguments(node.call)
+    where = place(source, node.span)
+    return machine.Schedule(
+        info.name, flow.name, flow.version, arguments, node.cron, node.zone, where
+    )
 
 
 def parameters(

@@ -69,6 +69,55 @@ class Expressions:
             case _:
                 assert_never(node)
 
+    def given(self, node: syntax.Expr | syntax.Effect) -> machine.Expr:
+        """What a variable gets without waiting for it."""
+        match node:
+            case syntax.Start(call=call, at=at):
+                info = self.flow(call)
+                when = None if at is None else self.of(at)
+                return machine.StartFlow(info.name, info.version, self.arguments(call), when)
+            case syntax.Pending(effect=effect):
+                return self.begun(effect)
+            case syntax.Subflow() | syntax.Await() | syntax.Ask():
+                raise ValueError(f"{type(node).__name__} is waited for")
+            case _:
+                return self.of(node)
+
+    def begun(self, node: syntax.Await | syntax.Ask) -> machine.Expr:
+        """What is begun, to be waited for now or later."""
+        if isinstance(node, syntax.Ask):
+            return self.asked(node)
+        called = self.of(node.value)
+        if node.each:
+            return machine.FollowEach(called)
+        if isinstance(called, machine.CallOperation) and self.operation(node) is not None:
+            return machine.Request(called.service, called.operation, called.arguments)
+        return machine.Follow(called)
+
+    def asked(self, node: syntax.Ask) -> machine.AskFor:
+        """What people are asked."""
+        asked, answer = self.type_of(node.question), self._checked.type_refs[node.answer]
+        if not (isinstance(asked, types.Named) and isinstance(answer, types.Named)):
+            raise ValueError("people are asked with declared types, and answer with them")
+        role, question = self.of(node.role), self.of(node.question)
+        within = None if node.deadline is None else self.of(node.deadline)
+        return machine.AskFor(role, asked.name, question, answer.name, within)
+
+    def operation(self, node: syntax.Await) -> types.OperationInfo | None:
+        """The external operation that is waited for, if it is one."""
+        if isinstance(node.value, syntax.Call):
+            meaning = self._checked.meaning_of.get(node.value.callee)
+            if isinstance(meaning, types.OperationInfo) and meaning.kind == "external":
+                return meaning
+        return None
+
+    def flow(self, call: syntax.Call) -> types.FlowInfo:
+        """The flow that is called."""
+        info = self._checked.meaning_of[call.callee]
+        if not isinstance(info, types.FlowInfo):
+            raise ValueError(f"{info.name} is no flow")
+        return info
+
     def type_of(self, node: syntax.Expr) -> types.Type:
         """The type that the expression has where it stands."""
         return self._checked.type_of[node]
@@ -94,14 +143,29 @@ class Expressions:
             return self._known(found, method.result, self.type_of(node))
         match self.type_of(node.value):
             case types.SESSION:
-                return machine.Peer(value)
+                return machine.Peer(value) if node.name == "peer" else machine.Version(value)
             case types.ListType() | types.MapType() | types.TEXT | types.BYTES:
                 return machine.Size(value)
+            case types.AnswerType():
+                return self._of_answer(value, node)
             case types.Named(name=name):
                 declared = _field_type(self._checked.named, name, node.name)
                 return self._known(machine.Get(value, node.name), declared, self.type_of(node))
             case _:
                 return machine.Get(value, node.name)
+
+    def _of_answer(self, value: machine.Expr, node: syntax.Attribute) -> machine.Expr:
+        """A part of an answer, or a field of what was answered."""
+        kind = self.type_of(node.value)
+        match node.name:
+            case "value" | "by" | "at" as part:
+                return machine.Answered(value, part)
+            case name if isinstance(kind, types.AnswerType) and isinstance(kind.value, types.Named):
+                found = machine.Get(machine.Answered(value, "value"), name)
+                declared = _field_type(self._checked.named, kind.value.name, name)
+                return self._known(found, declared, self.type_of(node))
+            case name:
+                raise ValueError(f"no answer has {name}")
 
     def _known(self, found: machine.Expr, declared: types.Type, here: types.Type) -> machine.Expr:
         """`found`, marked where tests have shown that an optional value is there."""
@@ -118,19 +182,21 @@ class Expressions:
         meaning = self._checked.meaning_of.get(node.callee)
         match meaning:
             case types.RecordInfo():
-                return machine.New(meaning.name, self.given(node, meaning.name, meaning.fields))
+                return machine.New(meaning.name, self.filled(node, meaning.name, meaning.fields))
             case types.CaseInfo():
-                given = self.given(node, meaning.enum, meaning.fields)
+                given = self.filled(node, meaning.enum, meaning.fields)
                 return machine.New(meaning.qualified, given)
             case types.ErrorInfo():
-                return machine.New(meaning.name, self.given(node, meaning.name, meaning.parameters))
+                return machine.New(
+                    meaning.name, self.filled(node, meaning.name, meaning.parameters)
+                )
             case types.FunctionInfo():
                 target = meaning.declaration.target
-                given = self.given(node, meaning.name, meaning.parameters)
+                given = self.filled(node, meaning.name, meaning.parameters)
                 return machine.CallFunction(meaning.name, target, given)
             case types.OperationInfo():
                 service = self._service(node.callee)
-                given = self.given(node, service, meaning.parameters)
+                given = self.filled(node, service, meaning.parameters)
                 return machine.CallOperation(service, meaning.name, given)
             case None:
                 return self._builtin(node)
@@ -138,10 +204,13 @@ class Expressions:
                 raise ValueError(f"{type(meaning).__name__} is no expression")
 
     def arguments(self, node: syntax.Call) -> tuple[machine.Expr, ...]:
-        """The arguments of a call of what has no defaults, in declared order."""
+        """The arguments of a call of a flow or of what has no defaults, in declared order."""
+        meaning = self._checked.meaning_of.get(node.callee)
+        if isinstance(meaning, types.FlowInfo):
+            return self.filled(node, meaning.name, meaning.parameters)
         return tuple(self.of(value) for value in self._checked.calls[node] if value is not None)
 
-    def given(
+    def filled(
         self,
         node: syntax.Call,
         owner: str,

@@ -11,7 +11,18 @@ import msgspec
 from flowlang import machine, types
 
 Kind: TypeAlias = Literal[
-    "start", "wait", "loop", "body", "join", "try", "catch", "then", "else", "check"
+    "start",
+    "wait",
+    "loop",
+    "body",
+    "join",
+    "try",
+    "catch",
+    "then",
+    "else",
+    "check",
+    "within",
+    "case",
 ]
 """What a block is for; those where ways meet are named after it."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flowlang import syntax
-from flowlang.checker import conversations, values
+from flowlang.checker import conversations, schedules, values
+from flowlang.checker.closing import Closing
 from flowlang.checker.control import Control
 from flowlang.checker.declarations import Declarations
 from flowlang.checker.findings import Findings
@@ -26,6 +27,7 @@ from flowlang.types import (
     FlowInfo,
     FunctionInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
 )
 
@@ -45,6 +47,8 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
     findings.named = names.named
     flows = []
     for info in infos:
+        if isinstance(info, RecordInfo | ErrorInfo):
+            conversations.check_crosses(findings, names, info)
         if isinstance(
             info, RecordInfo | EnumInfo | FunctionInfo | ServiceInfo | ErrorInfo | FlowInfo
         ):
@@ -55,8 +59,11 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
             body = Body(findings, names, types, info.declaration, info)
             body.check()
             Control(findings, info.declaration).check()
+            Closing(findings).check(info.declaration.body)
             Trust(findings, info.declaration, info).check()
-            flows.append((info, body.subflows))
+            flows.append((info, body.effects.subflows))
+        elif isinstance(info, ScheduleInfo):
+            schedules.check(findings, names, info.declaration)
     conversations.check_circles(findings, flows)
     return Checked(
         source=source,
@@ -68,6 +75,7 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
         meaning_of=findings.meaning_of,
         calls=findings.calls,
         type_refs=findings.type_refs,
+        checks_of=findings.checks_of,
         diagnostics=tuple(in_order(findings.diagnostics)),
         named=names.named,
         methods=findings.methods,

@@ -24,6 +24,7 @@ from flowlang.types import (
     OpaqueInfo,
     OperationInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
     Type,
     shown,
@@ -75,6 +76,15 @@ class Calls:
             self._refuse_type(callee, info)
             return None
         self._findings.meaning_of[callee] = info
+        if isinstance(info, ScheduleInfo):
+            self._findings.report(
+                "F316",
+                callee.span,
+                f"`{name}` is a schedule, and cannot be called",
+                None,
+                self._names.place(name),
+            )
+            return None
         if isinstance(info, ServiceInfo):
             operation = next(iter(info.operations), "operation")
             self._findings.report(
@@ -325,6 +335,7 @@ class Calls:
 
 
 METHODS = {
+    "close": "write `close s`",
     "send": "write `send x to s`",
     "receive": "write `receive x: T from s:`",
 }

@@ -28,6 +28,7 @@ from flowlang.types import (
     OperationInfo,
     ParameterInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
 )
 
@@ -83,6 +84,8 @@ class Declarations:
                 return self._service(declaration, qualified)
             case syntax.Flow():
                 return self._flow(declaration, qualified)
+            case syntax.Schedule():
+                return ScheduleInfo(qualified, declaration)
             case _:
                 assert_never(declaration)
 

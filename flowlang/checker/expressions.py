@@ -29,7 +29,9 @@ from flowlang.types import (
     PARTY,
     SESSION,
     TEXT,
+    TIMESTAMP,
     UNKNOWN,
+    AnswerType,
     CaseInfo,
     EnumInfo,
     ErrorInfo,
@@ -42,6 +44,7 @@ from flowlang.types import (
     OpaqueInfo,
     OperationInfo,
     OptionalType,
+    PendingType,
     RecordInfo,
     Type,
     Unknown,
@@ -135,10 +138,14 @@ class Expressions:
         self.facts.learn(narrowing.present(condition, truth, self._findings.variable_of))
 
     def report_mismatch(
-        self, node: syntax.Expr, given: Type, wanted: Type, note: Note | None = None
+        self,
+        node: syntax.Expr | syntax.Effect,
+        given: Type,
+        wanted: Type,
+        note: Note | None = None,
     ) -> None:
         """Say that one type is there and another is wanted."""
-        text = self._findings.quoted(node.span)
+        text = None if isinstance(node, syntax.Effect) else self._findings.quoted(node.span)
         if isinstance(given, OptionalType) and relations.fits(given.item, wanted):
             self.report_absent(node, given, f", but {shown(wanted)} is wanted")
             return
@@ -151,9 +158,11 @@ class Expressions:
             note or self.origin(node),
         )
 
-    def report_absent(self, node: syntax.Expr, given: Type, rest: str = "") -> None:
+    def report_absent(self, node: syntax.Expr | syntax.Effect, given: Type, rest: str = "") -> None:
         """Say that a value may be none where it must not be."""
-        path = narrowing.path_of(node, self._findings.variable_of)
+        path = None
+        if not isinstance(node, syntax.Effect):
+            path = narrowing.path_of(node, self._findings.variable_of)
         text = self._findings.quoted(node.span) if path else None
         self._findings.report(
             "F305",
@@ -163,7 +172,7 @@ class Expressions:
             self.origin(node),
         )
 
-    def origin(self, node: syntax.Expr) -> Note | None:
+    def origin(self, node: syntax.Expr | syntax.Effect) -> Note | None:
         """Where the variable that an expression is was declared."""
         variable = self._findings.variable_of.get(node)
         if variable is None:
@@ -177,12 +186,24 @@ class Expressions:
         binding = self.blocks.living.get(node.name)
         if binding is not None:
             self._findings.variable_of[node] = binding.variable
+            if isinstance(binding.variable.type, PendingType):
+                self._report_pending(node, binding.variable.type)
+                return UNKNOWN
             return self._narrowed(node, binding.variable.type)
         if node.name in predefined.VALUES:
             return predefined.VALUES[node.name]
         if node.name not in self._names.unknown:
             self._report_no_value(node)
         return UNKNOWN
+
+    def _report_pending(self, node: syntax.Name, kind: PendingType) -> None:
+        self._findings.report(
+            "F377",
+            node.span,
+            f"`{node.name}` is pending: its {kind.kind} is not there yet",
+            f"wait for it in a `receive:`, with `case {kind.kind} {node.name} as x:`",
+            self.origin(node),
+        )
 
     def _report_no_value(self, node: syntax.Name) -> None:
         name, report = node.name, self._findings.report
@@ -197,6 +218,7 @@ class Expressions:
                 "record": f"make one: `{name}(…)`",
                 "message": f"make one: `{name}(…)`",
                 "error": f"make one: `{name}(…)`",
+                "schedule": "what it starts, it starts by itself",
             }[declared.kind]
             message = f"`{name}` is {words.a(declared.kind)}, but a value is wanted here"
             report("F205", node.span, message, hint, self._names.place(name))
@@ -277,6 +299,8 @@ class Expressions:
         match whole:
             case Named(name=name):
                 return self._names.parts(name)
+            case AnswerType(value=value):
+                return {**self._parts(value), "value": value, "by": TEXT, "at": TIMESTAMP}
             case ListType() | MapType():
                 return {"size": INT}
             case _ if whole in (TEXT, BYTES):
@@ -284,7 +308,7 @@ class Expressions:
             case _ if whole == PARTY:
                 return {"name": TEXT}
             case _ if whole == SESSION:
-                return {"peer": PARTY}
+                return {"peer": PARTY, "version": INT}
             case _:
                 return {}
 
@@ -472,6 +496,9 @@ class Expressions:
                 return meaning.result
             case OperationInfo():
                 self.arguments(node, meaning)
+                if meaning.kind == "external":
+                    self.report_external(node)
+                    return meaning.result or UNKNOWN
                 if meaning.result is None:
                     self._findings.report(
                         "F317",
@@ -495,6 +522,16 @@ class Expressions:
                 return self._builtins.call(node, meaning, self.arguments(node, meaning))
             case _:
                 assert_never(meaning)
+
+    def report_external(self, node: syntax.Call) -> None:
+        """Say that an operation is waited for."""
+        text = self._findings.quoted(node.span) or f"{called(node)}(…)"
+        self._findings.report(
+            "F370",
+            node.span,
+            f"`{called(node)}` leaves the node, and the flow waits for what comes of it",
+            f"write `await {text}` on a line of its own, or right of `let x =`",
+        )
 
     def loose(self, node: syntax.Call) -> None:
         """Look at the arguments of a call that cannot be understood."""

@@ -32,6 +32,7 @@ class Findings:
         self.patterns: dict[syntax.CasePattern, CaseInfo] = {}
         self.calls: dict[syntax.Call, tuple[syntax.Expr | None, ...]] = {}
         self.type_refs: dict[syntax.TypeRef, Type] = {}
+        self.checks_of: dict[syntax.MessageCase, int] = {}
         self.named: Mapping[str, TypeInfo] = {}
         self.diagnostics: list[Diagnostic] = []
         self._mistaken: set[int] = set()

@@ -25,6 +25,7 @@ from flowlang.types import (
     OpaqueInfo,
     ParameterInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
     Type,
     TypeInfo,
@@ -34,7 +35,7 @@ DECLARE = "declare it, or take it from another file with `use`"
 """The remedy for a name that is like none there is."""
 
 Kind: TypeAlias = Literal[
-    "record", "message", "enum", "type", "error", "function", "service", "flow"
+    "record", "message", "enum", "type", "error", "function", "service", "flow", "schedule"
 ]
 
 
@@ -251,6 +252,8 @@ def kind_of(info: Info) -> Kind:
             return "service"
         case FlowInfo():
             return "flow"
+        case ScheduleInfo():
+            return "schedule"
         case _:
             assert_never(info)
 
@@ -271,5 +274,7 @@ def _kind(declaration: syntax.Declaration) -> Kind:
             return "service"
         case syntax.Flow():
             return "flow"
+        case syntax.Schedule():
+            return "schedule"
         case _:
             assert_never(declaration)

@@ -19,7 +19,7 @@ from flowlang.types import FlowInfo, FunctionInfo, OperationInfo, Variable
 MAX_PARTS = 32
 """Longer paths, and lets made of more parts than this, are followed as a whole."""
 
-Origin: TypeAlias = Literal["received", "caught", "parameter"]
+Origin: TypeAlias = Literal["received", "case", "caught", "parameter"]
 
 
 @dataclasses.dataclass
@@ -59,6 +59,7 @@ class Origins:
         self.suspicions: dict[Variable, Suspicion] = {}
         self._variable_of = findings.variable_of
         self._meaning_of = findings.meaning_of
+        self._checks_of = findings.checks_of
         self._aliases: dict[Variable, Path] = {}
         self._feeds: dict[Variable, list[Variable]] = {}
         for node, parameter in zip(flow.parameters, info.parameters, strict=True):
@@ -87,12 +88,14 @@ class Origins:
         match statement:
             case syntax.Receive(checks=checks) if checks is not None:
                 self._root(statement, "received")
+            case syntax.Choice(cases=cases):
+                self._cases(cases)
             case syntax.Try(catches=catches):
                 for catch in catches:
                     self._root(catch, "caught")
             case syntax.Let(value=value) | syntax.For(values=value) | syntax.Assign(value=value):
                 target = self._birth(statement)
-                if target is None or isinstance(value, syntax.Subflow):
+                if target is None or isinstance(value, syntax.Effect):
                     return
                 for read in self.reads(value):
                     self._feeds.setdefault(read.path.root, []).append(target)
@@ -121,6 +124,11 @@ class Origins:
                 parts = (*alias.parts, f"{_case_name(pattern)} {at}")
                 self._aliases[target] = Path(alias.root, parts)
 
+    def _cases(self, cases: Iterable[syntax.Case]) -> None:
+        for case in cases:
+            if isinstance(case, syntax.MessageCase) and case in self._checks_of:
+                self._root(case.value, "case")
+
     def _spread(self) -> None:
         """Whatever is made of foreign data is foreign; the latest root counts."""
         roots = sorted(self.roots, key=self.born.__getitem__)
@@ -143,7 +151,7 @@ class Origins:
 
     def _settle_lets(self, body: syntax.Block) -> None:
         for statement in trees.statements(body):
-            if not isinstance(statement, syntax.Let) or isinstance(statement.value, syntax.Subflow):
+            if not isinstance(statement, syntax.Let) or isinstance(statement.value, syntax.Effect):
                 continue
             target = self._variable_of.get(statement)
             suspicion = self.suspicions.get(target) if target is not None else None

@@ -31,6 +31,9 @@ ERRORS: Mapping[str, ErrorInfo] = {
         "UnexpectedFlowEnd",
         "UnexpectedMessage",
         "Malformed",
+        "TaskExpired",
+        "FlowFailed",
+        "Timeout",
     )
 }
 

@@ -12,21 +12,22 @@ from flowlang import syntax
 from flowlang.checker import conversations, narrowing, predefined, relations, trees, words
 from flowlang.checker.builtins import Builtin
 from flowlang.checker.calls import called
+from flowlang.checker.effects import Effects
+from flowlang.checker.exchanges import Exchanges
 from flowlang.checker.expressions import Expressions
 from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
 from flowlang.checker.matching import Matching
-from flowlang.checker.names import Names, check_casing
+from flowlang.checker.names import Names
 from flowlang.checker.typerefs import TypeReader
 from flowlang.checker.variables import Binding, Blocks, Role
 from flowlang.diagnostics import Note
-from flowlang.source import Span
 from flowlang.types import (
     DURATION,
     NONE,
-    PARTY,
     SESSION,
     TEXT,
+    TIMESTAMP,
     UNKNOWN,
     CaseInfo,
     ErrorInfo,
@@ -44,17 +45,13 @@ from flowlang.types import (
     Variable,
 )
 
-# A state's class is named after it, beside the classes that every flow has.
-TAKEN_STATES = frozenset({"Start", "States", "Result"})
-
 
 class Body:
-    """Checks the body of one flow. `subflows` are the flows that it calls, and where."""
+    """Checks the body of one flow. `effects` knows the flows that it runs."""
 
     def __init__(
         self, findings: Findings, names: Names, types: TypeReader, flow: syntax.Flow, info: FlowInfo
     ) -> None:
-        self.subflows: list[tuple[syntax.Subflow, FlowInfo]] = []
         self._findings = findings
         self._names = names
         self._types = types
@@ -63,7 +60,17 @@ class Body:
         self._facts = Facts()
         self._blocks = Blocks(findings, names)
         self._expressions = Expressions(findings, names, self._blocks, self._facts)
-        self._states: dict[str, Span] = {}
+        self.effects = Effects(findings, names, types, self._expressions)
+        self._exchanges = Exchanges(
+            findings,
+            names,
+            types,
+            self._expressions,
+            self.effects,
+            info,
+            body=self._block,
+            lines=self._lines,
+        )
 
     def check(self) -> None:
         """Everything from the flow's parameters to its last statement."""
@@ -79,9 +86,11 @@ class Body:
             findings.variable_of[responds] = variable
         self._block(flow.body)
         self._check_tracks()
+        if not flow.broken:
+            self.effects.check_taken()
 
     def _check_tracks(self) -> None:
-        run = {info.name for _, info in self.subflows}
+        run = {info.name for _, info in self.effects.subflows}
         for step in self._flow.steps:
             if step.tracks is None:
                 continue
@@ -96,9 +105,12 @@ class Body:
 
     def _block(self, block: syntax.Block) -> None:
         self._blocks.enter()
+        self._lines(block)
+        self._blocks.leave()
+
+    def _lines(self, block: syntax.Block) -> None:
         for statement in block:
             self._statement(statement)
-        self._blocks.leave()
 
     def _statement(self, statement: syntax.Statement) -> None:
         match statement:
@@ -119,13 +131,17 @@ class Body:
             case syntax.Return():
                 self._return(statement)
             case syntax.Open():
-                self._open(statement)
+                self._exchanges.open(statement)
             case syntax.Send():
-                self._send(statement)
+                self._exchanges.send(statement)
             case syntax.Receive():
-                self._receive(statement)
+                self._exchanges.receive(statement)
+            case syntax.Choice():
+                self._exchanges.choice(statement)
+            case syntax.Close():
+                self._exchanges.close(statement)
             case syntax.EffectStatement():
-                self._subflow(statement.effect)
+                self.effects.of(statement.effect)
             case syntax.Try():
                 self._try(statement)
             case syntax.Throw():
@@ -138,12 +154,16 @@ class Body:
                 self._step(statement)
             case syntax.Sleep():
                 self._expressions.expect(statement.duration, DURATION)
+            case syntax.WaitUntil():
+                self._expressions.expect(statement.time, TIMESTAMP)
             case syntax.Log():
                 self._expressions.expect(statement.text, TEXT)
             case syntax.Hold():
                 self._expressions.expect(statement.reason, TEXT)
             case syntax.CallStatement():
                 self._call(statement.call)
+            case syntax.Within():
+                self._within(statement)
             case syntax.Broken():
                 self._blocks.unclear(statement.names, statement.span)
                 self._block(statement.body)
@@ -154,6 +174,9 @@ class Body:
 
     def _let(self, node: syntax.Let) -> None:
         kind = self._types.read(node.type) if node.type is not None else None
+        if isinstance(node.value, syntax.Pending) and kind is None and not node.mutable:
+            self._begin(node, node.value)
+            return
         given = self._value(node.value, kind)
         if kind is None:
             kind = self._decided(node, given)
@@ -162,17 +185,24 @@ class Body:
         self._findings.variable_of[node] = variable
         self._now_has(variable.name, given)
 
+    def _begin(self, node: syntax.Let, pending: syntax.Pending) -> None:
+        kind = self.effects.begin(pending)
+        variable = self._blocks.declare(node.name, node.name_span, kind, "let")
+        self._findings.variable_of[node] = variable
+        self.effects.began(variable, pending)
+
     def _value(
-        self, node: syntax.Expr | syntax.Subflow, wanted: Type | None, note: Note | None = None
+        self, node: syntax.Expr | syntax.Effect, wanted: Type | None, note: Note | None = None
     ) -> Type:
         """The type of what a variable, or the caller of this flow, gets."""
-        if not isinstance(node, syntax.Subflow):
+        if not isinstance(node, syntax.Effect):
             if wanted is None:
                 return self._expressions.value(node)
             return self._expressions.expect(node, wanted, note)
-        given = self._result(node)
+        given = self.effects.value(node)
         if wanted is not None and not relations.fits(given, wanted):
-            self._expressions.report_mismatch(node.call, given, wanted, note)
+            whole = node.call if isinstance(node, syntax.Subflow) else node
+            self._expressions.report_mismatch(whole, given, wanted, note)
             return UNKNOWN
         return given
 
@@ -383,103 +413,16 @@ class Body:
         self._block(node.body)
         self._blocks.leave()
 
-    # --- conversations ----------------------------------------------------------------------
-
-    def _open(self, node: syntax.Open) -> None:
-        info = self._names.find(node.flow, "flow")
-        if isinstance(info, FlowInfo):
-            conversations.check_open(self._findings, self._names, node.flow, info, self._info)
-        self._expressions.expect(node.party, PARTY)
-        variable = self._blocks.declare(node.name, node.name_span, SESSION, "session")
-        self._findings.variable_of[node] = variable
-
-    def _send(self, node: syntax.Send) -> None:
-        kind = self._expressions.infer(node.value)
-        conversations.check_sent(self._findings, self._names, node.value, kind)
-        self._expressions.expect(node.session, SESSION)
-
-    def _receive(self, node: syntax.Receive) -> None:
-        if node.send is not None:
-            self._send(node.send)
-        kind = conversations.received(
-            self._findings, self._names, node.type, self._types.read(node.type)
-        )
-        self._expressions.expect(node.session, SESSION)
-        if node.state is not None:
-            self._check_state(node.state, node.span)
-        variable = self._blocks.declare(node.name, node.name_span, kind, "received")
-        self._findings.variable_of[node] = variable
-        # What the checks learn still holds after them.
-        self._block(node.checks or ())
-
-    def _check_state(self, state: str, span: Span) -> None:
-        place = self._findings.name_span(state, span)
-        check_casing(self._findings, "a state", state, place, words.snake)
-        shown = "".join(part[:1].upper() + part[1:] for part in state.split("_"))
-        if shown in TAKEN_STATES:
+    def _within(self, node: syntax.Within) -> None:
+        self._expressions.expect(node.duration, DURATION)
+        self._block(node.body)
+        if not trees.limited(node.body):
             self._findings.report(
-                "F210",
-                place,
-                f"`@{state}` would become the state `{shown}`, which every flow has already",
-                "choose another name",
+                "F611",
+                node.span,
+                "nothing in this block waits, so there is nothing that could take too long",
+                "remove `within`, or move what waits into its block",
             )
-        elif shown in self._states:
-            self._findings.report(
-                "F207",
-                place,
-                f"`@{state}` is declared twice",
-                "rename one of the two",
-                self._findings.note("it is first declared here", self._states[shown]),
-            )
-        self._states.setdefault(shown, place)
-
-    def _subflow(self, node: syntax.Subflow) -> Type | None:
-        """Check the call of a subflow; its result, None if it has none."""
-        call = node.call
-        info = self._called_flow(call)
-        if info is None:
-            self._expressions.loose(call)
-            self._findings.type_of[call] = UNKNOWN
-            return UNKNOWN
-        self.subflows.append((node, info))
-        if info.declaration.responds is not None:
-            conversations.refuse_responder(self._findings, self._names, call.callee)
-            self._expressions.loose(call)
-        else:
-            self._expressions.arguments(call, info)
-        self._findings.type_of[call] = info.result or NONE
-        return info.result
-
-    def _called_flow(self, call: syntax.Call) -> FlowInfo | None:
-        callee = call.callee
-        if isinstance(callee, syntax.Name) and not self._blocks.is_variable(callee.name):
-            declared = self._names.declared.get(callee.name)
-            if declared is None or declared.kind == "flow":
-                info = self._names.find(callee, "flow")
-                return info if isinstance(info, FlowInfo) else None
-        if self._expressions.calls.meaning(callee) is not None:
-            name = called(call)
-            what = self._names.declared[name].kind if name in self._names.declared else "operation"
-            self._findings.report(
-                "F330",
-                callee.span,
-                f"`{name}` is {words.a(what)}, but only a flow runs as a subflow",
-                f"leave `subflow` out: `{name}(…)`",
-            )
-        return None
-
-    def _result(self, node: syntax.Subflow) -> Type:
-        """What a subflow gives to a variable."""
-        kind = self._subflow(node)
-        if kind is not None:
-            return kind
-        self._findings.report(
-            "F317",
-            node.span,
-            f"`{called(node.call)}` gives no result",
-            "let it stand alone on its line",
-        )
-        return UNKNOWN
 
     def _return(self, node: syntax.Return) -> None:
         wanted, value = self._info.result, node.value
@@ -496,10 +439,11 @@ class Body:
         if wanted is not None:
             self._value(value, wanted, self._promise())
             return
-        if isinstance(value, syntax.Subflow):
-            given = self._subflow(value)
-            if given is None:
+        if isinstance(value, syntax.Effect):
+            told = self.effects.of(value)
+            if told is None:
                 return  # `return subflow F(…)` of a flow without a result: it comes last.
+            given = told
         else:
             given = self._expressions.infer(value)
         if not isinstance(given, Unknown):
@@ -572,6 +516,8 @@ class Body:
                 self._findings.type_of[node] = UNKNOWN
             case OperationInfo():
                 self._expressions.arguments(node, meaning)
+                if meaning.kind == "external":
+                    self._expressions.report_external(node)
                 self._findings.type_of[node] = meaning.result or NONE
             case FlowInfo():
                 self._expressions.loose(node)

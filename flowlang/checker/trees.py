@@ -66,10 +66,17 @@ def blocks(statement: syntax.Statement) -> tuple[syntax.Block, ...]:
             return (*[body for _, body in branches], otherwise or ())
         case syntax.Match(cases=cases):
             return tuple(case.body for case in cases)
-        case syntax.While(body=body) | syntax.For(body=body) | syntax.Broken(body=body):
+        case (
+            syntax.While(body=body)
+            | syntax.For(body=body)
+            | syntax.Within(body=body)
+            | syntax.Broken(body=body)
+        ):
             return (body,)
         case syntax.Receive(checks=checks):
             return (checks or (),)
+        case syntax.Choice(cases=cases):
+            return tuple(case.body for case in cases)
         case syntax.Try(body=body, catches=catches):
             return (body, *[catch.body for catch in catches])
         case (
@@ -81,11 +88,13 @@ def blocks(statement: syntax.Statement) -> tuple[syntax.Block, ...]:
             | syntax.Pass()
             | syntax.Open()
             | syntax.Send()
+            | syntax.Close()
             | syntax.EffectStatement()
             | syntax.Throw()
             | syntax.Require()
             | syntax.StepTo()
             | syntax.Sleep()
+            | syntax.WaitUntil()
             | syntax.Checkpoint()
             | syntax.Log()
             | syntax.Hold()
@@ -146,6 +155,10 @@ def _leaves(statement: syntax.Statement) -> bool:
             return not breaks(body)
         case syntax.Try(body=body, catches=catches):
             return leaves(body) and all(leaves(catch.body) for catch in catches)
+        case syntax.Within(body=body):
+            return leaves(body)
+        case syntax.Choice(cases=cases):
+            return bool(cases) and all(leaves(case.body) for case in cases)
         case syntax.Receive(checks=checks):
             return checks is not None and leaves(checks) and not _jumps(checks)
         case (
@@ -156,10 +169,12 @@ def _leaves(statement: syntax.Statement) -> bool:
             | syntax.Pass()
             | syntax.Open()
             | syntax.Send()
+            | syntax.Close()
             | syntax.EffectStatement()
             | syntax.Require()
             | syntax.StepTo()
             | syntax.Sleep()
+            | syntax.WaitUntil()
             | syntax.Checkpoint()
             | syntax.Log()
             | syntax.Hold()
@@ -169,6 +184,32 @@ def _leaves(statement: syntax.Statement) -> bool:
             return False
         case _:
             assert_never(statement)
+
+
+def limited(block: syntax.Block) -> bool:
+    """Whether something in a block waits in such a way that a deadline can end it (a gap in it may
+    hide what does)."""
+    for statement in statements(block):
+        match statement:
+            case (
+                syntax.Receive()
+                | syntax.Choice()
+                | syntax.Sleep()
+                | syntax.WaitUntil()
+                | syntax.Broken()
+            ):
+                return True
+            case (
+                syntax.Let(value=value)
+                | syntax.Assign(value=value)
+                | syntax.Return(value=value)
+                | syntax.EffectStatement(effect=value)
+            ):
+                if isinstance(value, syntax.Waiting):
+                    return True
+            case _:
+                pass  # The others do not wait, or only for this node.
+    return False
 
 
 def _jumps(checks: syntax.Block) -> bool:

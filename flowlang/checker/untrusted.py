@@ -26,10 +26,13 @@ from flowlang.types import (
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
+    ListType,
     Named,
     OperationInfo,
+    OptionalType,
     ParameterInfo,
     RecordInfo,
+    Type,
     Variable,
 )
 
@@ -124,8 +127,10 @@ class Trust:
                 self._refuse(value, "sent")
             case syntax.Receive():
                 self._receive(statement)
-            case syntax.EffectStatement(effect=subflow):
-                self._look(subflow)
+            case syntax.Choice():
+                self._choice(statement)
+            case syntax.EffectStatement(effect=effect):
+                self._look(effect)
             case syntax.Try():
                 self._try(statement)
             case syntax.Throw(error=error):
@@ -139,28 +144,35 @@ class Trust:
                     self._refuse(label, "shown as progress")
             case syntax.Sleep(duration=duration):
                 self._refuse(duration, "used as a time to sleep")
+            case syntax.WaitUntil(time=time):
+                self._refuse(time, "used as a time to wait for")
             case syntax.Log(text=text):
                 self._look(text)
             case syntax.Hold(reason=reason):
                 self._look(reason)
             case syntax.CallStatement(call=call):
                 self._look(call)
+            case syntax.Within(duration=duration, body=body):
+                self._refuse(duration, "used as a time limit")
+                self._block(body)
             case syntax.Broken(body=body):
                 self._block(body)
             case syntax.Break() | syntax.Continue() | syntax.Pass() | syntax.Checkpoint():
+                pass
+            case syntax.Close():
                 pass
             case _:
                 assert_never(statement)
 
     # --- statements -------------------------------------------------------------------------
 
-    def _gets(self, target: Variable | None, value: syntax.Expr | syntax.Subflow) -> None:
+    def _gets(self, target: Variable | None, value: syntax.Expr | syntax.Effect) -> None:
         """A variable has a new value: it is as foreign as that."""
         suspicion = self._origins.suspicions.get(target) if target is not None else None
         if target is None or suspicion is None or suspicion.sources is not None:
             return
         # The value is looked at first: it may be made of the variable's old one.
-        clean = isinstance(value, syntax.Subflow) or self._foreign(value) is None
+        clean = isinstance(value, syntax.Effect) or self._foreign(value) is None
         self._clean.forget([target])
         if clean:
             self._clean.learn([Path(target)])
@@ -173,7 +185,7 @@ class Trust:
         if target is None:
             return
         born = self._origins.born
-        if not isinstance(node.value, syntax.Subflow):
+        if not isinstance(node.value, syntax.Effect):
             for read in self._origins.reads(node.value):
                 if self._is_foreign(read.path) and born[target] < born[self._root(read.path)]:
                     self._report(read, f"kept in `{node.name}`, which lives on after it")
@@ -246,30 +258,71 @@ class Trust:
     def _receive(self, node: syntax.Receive) -> None:
         if node.send is not None:
             self._statement(node.send)
+        if node.deadline is not None:
+            self._refuse(node.deadline.duration, "used as a time limit")
         variable = self._findings.variable_of.get(node)
         if node.checks is None or variable is None:
             return
-        self._in_checks = True
-        self._block(node.checks)
-        self._in_checks = False
-        if variable not in self._examined and self._has_parts(variable, node.checks):
+        self._checks(node.checks)
+        if variable not in self._examined and self._was_to_check(variable, node.checks):
+            check = f"`require {node.name}.… else …`"
+            if node.each:
+                check = f"`for one in {node.name}:` and below it `require one.… else …`"
             self._say(
                 "F503",
                 node.name_span,
                 f"nothing here checks `{node.name}`",
-                f"say what must hold: `require {node.name}.… else …`;"
+                f"say what must hold: {check};"
                 " or write `unchecked` instead of the checks, to take it as it comes",
             )
         self._clean.learn([Path(variable)])
 
-    def _has_parts(self, variable: Variable, checks: syntax.Block) -> bool:
+    def _checks(self, block: syntax.Block) -> None:
+        self._in_checks = True
+        self._block(block)
+        self._in_checks = False
+
+    def _was_to_check(self, variable: Variable, checks: syntax.Block) -> bool:
         """Whether there was something to check, and a check of it could be read."""
-        if not checks or not isinstance(variable.type, Named):
-            return False
-        info = self._findings.named.get(variable.type.name)
         gap = any(isinstance(one, syntax.Broken) for one in trees.statements(checks))
-        known = isinstance(info, RecordInfo) and bool(info.fields)
-        return known and not gap and not self._findings.has_mistake(checks)
+        has_parts = bool(checks) and self._has_parts(variable.type)
+        return has_parts and not gap and not self._findings.has_mistake(checks)
+
+    def _has_parts(self, kind: Type) -> bool:
+        while isinstance(kind, ListType | OptionalType):
+            kind = kind.item
+        if not isinstance(kind, Named):
+            return False
+        info = self._findings.named.get(kind.name)
+        return isinstance(info, RecordInfo) and bool(info.fields)
+
+    def _choice(self, node: syntax.Choice) -> None:
+        if node.send is not None:
+            self._statement(node.send)
+        meeting = Meeting(self._clean)
+        for case in node.cases:
+            start = self._clean.mark()
+            self._case(case)
+            if not trees.leaves(case.body):
+                meeting.reach(start)
+            self._clean.undo(start)
+        meeting.meet()
+
+    def _case(self, case: syntax.Case) -> None:
+        """What came is to be trusted after the checks at the head of its case, if they examine it;
+        otherwise nowhere."""
+        body = case.body
+        if isinstance(case, syntax.TimeoutCase):
+            self._refuse(case.duration, "used as a time limit")
+        if isinstance(case, syntax.MessageCase) and case.value is not None:
+            checks = self._findings.checks_of.get(case, 0)
+            self._checks(body[:checks])
+            body = body[checks:]
+            variable = self._findings.variable_of.get(case.value)
+            if variable is not None:
+                if variable in self._examined or not self._has_parts(variable.type):
+                    self._clean.learn([Path(variable)])
+        self._block(body)
 
     def _named(self, names: frozenset[str]) -> list[Variable]:
         """The variables of these names that are given foreign data somewhere."""
@@ -283,11 +336,13 @@ class Trust:
 
     # --- looking ----------------------------------------------------------------------------
 
-    def _look(self, node: syntax.Expr | syntax.Subflow) -> None:
+    def _look(self, node: syntax.Expr | syntax.Effect) -> None:
         """Refuse foreign data where a call inside wants data that can be trusted."""
         match node:
-            case syntax.Subflow(call=call):
-                self._look(call)
+            case (
+                syntax.Subflow() | syntax.Start() | syntax.Await() | syntax.Ask() | syntax.Pending()
+            ):
+                self._look_at_effect(node)
             case syntax.Unary(operand=operand):
                 self._look(operand)
             case syntax.Binary(operator="and" | "or", left=left, right=right):
@@ -300,6 +355,26 @@ class Trust:
                 for inner in trees.everything(node):
                     if isinstance(inner, syntax.Call):
                         self._look_at_call(inner)
+
+    def _look_at_effect(self, effect: syntax.Effect) -> None:
+        match effect:
+            case syntax.Subflow(call=call):
+                self._look(call)
+            case syntax.Start(call=call, at=at):
+                self._look(call)
+                if at is not None:
+                    self._refuse(at, "used as a time to start")
+            case syntax.Await(value=value):
+                self._refuse(value, "waited for")
+            case syntax.Ask(role=role, question=question, deadline=deadline):
+                self._refuse(role, "used to choose who is asked")
+                self._refuse(question, "shown to people as a question")
+                if deadline is not None:
+                    self._refuse(deadline, "used as a time to wait")
+            case syntax.Pending(effect=inner):
+                self._look_at_effect(inner)
+            case _:
+                assert_never(effect)
 
     def _look_at_call(self, call: syntax.Call) -> None:
         meaning = self._findings.meaning_of.get(call.callee)
@@ -338,20 +413,27 @@ class Trust:
         )
         self._forgive(read)
 
-    def _refuse(self, node: syntax.Expr | syntax.Subflow, use: str) -> None:
+    def _refuse(self, node: syntax.Expr | syntax.Effect, use: str) -> None:
         """Foreign data may not be used like this."""
         self._look(node)
-        read = None if isinstance(node, syntax.Subflow) else self._foreign(node)
+        read = None if isinstance(node, syntax.Effect) else self._foreign(node)
         if read is not None:
             self._report(read, use)
 
     def _report(self, read: Read, use: str) -> None:
-        text = self._text(read)
+        text, root = self._text(read), self._root(read.path)
+        hint = f"check it first, with a `require` about {text}"
+        if self._origins.roots[root] == "case":
+            name = root.name
+            hint = (
+                f"begin the case with its checks, such as `require {name}.… else …`;"
+                f" or write `as {name} unchecked`, to take it as it comes"
+            )
         self._say(
             "F501",
             read.node.span,
             f"{text} was not checked yet, so it cannot be {use}",
-            f"check it first, with a `require` about {text}",
+            hint,
             self._source(read),
         )
         self._forgive(read)
@@ -371,6 +453,7 @@ class Trust:
         name = root.name
         message = {
             "received": f"`{name}` is what the other side sent",
+            "case": f"`{name}` is what the other side sent",
             "caught": f"`{name}` was thrown, maybe by another party, and is caught here",
             "parameter": f"`{name}` is declared `untrusted` here",
         }[self._origins.roots[root]]

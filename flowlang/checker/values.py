@@ -23,6 +23,7 @@ from flowlang.types import (
     OpaqueInfo,
     ParameterInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
 )
 
@@ -53,8 +54,8 @@ def _with_defaults(
         case ErrorInfo() | FunctionInfo() | FlowInfo():
             if info.declaration is not None:
                 yield info.parameters, info.declaration.parameters
-        case OpaqueInfo():
-            pass  # Python fills its fields.
+        case OpaqueInfo() | ScheduleInfo():
+            pass  # They have none.
         case _:
             assert_never(info)
 
@@ -66,7 +67,7 @@ def _check_default(
     field: FieldInfo | ParameterInfo,
     node: syntax.Field | syntax.Parameter,
 ) -> None:
-    if not all(_is_fixed(part) for part in trees.everything(default)):
+    if not is_fixed(default):
         findings.report(
             "F322",
             default.span,
@@ -78,7 +79,12 @@ def _check_default(
     expressions.expect(default, field.type, note)
 
 
-def _is_fixed(node: syntax.Expr) -> bool:
+def is_fixed(node: syntax.Expr) -> bool:
+    """Whether it is a value written out: a literal, or a list or map of such."""
+    return all(_is_written(part) for part in trees.everything(node))
+
+
+def _is_written(node: syntax.Expr) -> bool:
     match node:
         case syntax.Constant() | syntax.ListLiteral() | syntax.MapLiteral():
             return True

@@ -27,6 +27,7 @@ _BUILTINS = frozenset(
         "int",
         "isinstance",
         "len",
+        "map",
         "object",
         "sorted",
         "str",

@@ -12,7 +12,7 @@ from flowlang.codegen.layout import SKIP, Unfit, item
 from flowlang.codegen.page import Page
 from flowlang.codegen.scope import Scope, class_name, key_name, short, union
 from flowlang.codegen.steps import Steps
-from flowlang.codegen.trees import Atom, Call, Dict, Tree, Tuple, call, subscript
+from flowlang.codegen.trees import UNION, Atom, Call, Dict, Tree, Tuple, call, chain, subscript
 from flowlang.codegen.values import Values
 
 CONTRACT = 2
@@ -39,6 +39,8 @@ def blocks(module: machine.Module, scope: Scope) -> list[Block]:
     if module.machines:
         found += made.table()
         found += [made.flow(one) for one in module.machines]
+    if module.schedules:
+        found.append(made.schedules())
     return found
 
 
@@ -205,6 +207,19 @@ class _Made:
         page.put("_ERRORS: rt.Mapping[str, type[rt.FlowError]] = ", Dict(entries))
         return [Block("lines", {"lines": page.lines})]
 
+    def schedules(self) -> Block:
+        """When which flows start by themselves, for a node to find them by."""
+        values = Values(self._scope, words.name)
+        listed = []
+        for one in self._module.schedules:
+            flow = self._scope.flow(one.flow, one.version)
+            start = call(f"{flow}.Start", *[values.of(argument) for argument in one.arguments])
+            texts = [Atom(words.text(text)) for text in (one.name, one.cron, one.zone)]
+            listed.append(call("rt.Schedule", texts[0], Atom(flow), start, *texts[1:]))
+        page = Page(0)
+        page.put("SCHEDULES: tuple[rt.Schedule, ...] = ", Tuple(tuple(listed)))
+        return Block("lines", {"lines": page.lines})
+
     # --- Python that authors write ----------------------------------------------------------
 
     def function(self, function: machine.Function) -> Block:
@@ -258,17 +273,27 @@ class _Made:
         parameters = [(words.name(p.name), self._scope.kind(p.type)) for p in operation.parameters]
         result = self._scope.kind(operation.result or types.NONE)
         lent = ("tx", Atom("rt.Tx"))
+        if operation.kind in _OUTSIDE:
+            # It runs outside of any step, and may take its time.
+            lent = ("key", Atom("str"))
+            result = chain(UNION, "|", subscript("rt.Awaitable", result), result)
         name = words.name(operation.name)
         return _signature(4, name, ["self"], [lent, *parameters], result, body=" ...")
 
     def _operation(self, operation: machine.Operation) -> Tree:
         names = [Atom(words.text(words.name(one.name))) for one in operation.parameters]
+        kinds: list[Tree] = []
+        if operation.kind in _OUTSIDE and operation.parameters:
+            # What it is given is kept, and read again when it is called.
+            listed = [self._scope.kind(one.type, field=True) for one in operation.parameters]
+            kinds = [Tuple(tuple(listed))]
         return call(
             "rt.Operation",
             Atom(words.text(words.name(operation.name))),
             Atom(words.text(operation.kind)),
             Tuple(tuple(names)) if names else Atom("()"),
             self._scope.kind(operation.result or types.NONE, field=True),
+            *kinds,
         )
 
     # --- flows ------------------------------------------------------------------------------
@@ -314,8 +339,20 @@ class _Made:
         scope = self._scope
         expressions = [e for state in flow.states for e in walk.state_expressions(state)]
         nodes = [node for expression in expressions for node in walk.within(expression)]
-        services = {node.service: None for node in nodes if isinstance(node, machine.CallOperation)}
+        used = machine.CallOperation | machine.Request
+        services = {node.service: None for node in nodes if isinstance(node, used)}
+        starts = {
+            f"{node.flow}_v{node.version}": None
+            for node in nodes
+            if isinstance(node, machine.StartFlow)
+        }
         targets = {node.target: None for node in nodes if isinstance(node, machine.CallFunction)}
+        asked = {
+            name: Atom(scope.named(name))
+            for node in nodes
+            if isinstance(node, machine.AskFor)
+            for name in (node.asked, node.answer)
+        }
         waits = [state.awaits for state in flow.states]
         subflows = {
             f"{wait.flow}_v{wait.version}": None
@@ -333,6 +370,7 @@ class _Made:
             ("services", [Atom(scope.key(service)) for service in services]),
             ("functions", [Atom(words.text(target)) for target in targets]),
             ("subflows", [Atom(words.text(subflow)) for subflow in subflows]),
+            ("starts", [Atom(words.text(started)) for started in starts]),
         ]
         lines = [f"    contract = {CONTRACT}"]
         lines += _assigned(4, "name", Atom(words.text(flow.name)))
@@ -343,6 +381,9 @@ class _Made:
         for name, trees in lists:
             if trees:
                 lines += _assigned(4, name, Tuple(tuple(trees)))
+        if asked:
+            tasks = tuple((Atom(words.text(name)), kind) for name, kind in asked.items())
+            lines += _assigned(4, "tasks", Dict(tasks))
         if self._errors:
             lines += _assigned(4, "errors", Atom("_ERRORS"))
         return lines
@@ -368,6 +409,9 @@ class _Made:
 
 
 # --- forms --------------------------------------------------------------------------------------
+
+_OUTSIDE = ("external", "once")
+"""The operations that run outside of a step."""
 
 _FROZEN = (("frozen", Atom("True")), ("array_like", Atom("True")), ("gc", Atom("False")))
 

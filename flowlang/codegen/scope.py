@@ -129,6 +129,12 @@ class Scope:
                 )
             case types.OptionalType(item=item):
                 return chain(UNION, "|", self.kind(item, field=field), Atom("None"))
+            case types.FlowIdType():
+                return self.kind(types.FLOW_ID, field=field)
+            case types.AnswerType(value=value):
+                return subscript("rt.Answer", self.kind(value, field=field))
+            case types.PendingType():
+                return Atom("rt.Pending")
             case types.NoneType():
                 return Atom("None")
             case types.Unknown():

@@ -61,7 +61,7 @@ _TYPES = _words(
     RecursionError ReferenceError ResourceWarning RuntimeError RuntimeWarning StopAsyncIteration
     StopIteration SyntaxError SyntaxWarning SystemError SystemExit TabError TimeoutError TypeError
     UnboundLocalError UnicodeDecodeError UnicodeEncodeError UnicodeError UnicodeTranslateError
-    UnicodeWarning UserWarning ValueError Warning ZeroDivisionError"""
+    UnicodeWarning UserWarning ValueError Warning ZeroDivisionError SCHEDULES"""
 )
 _NEVER = _KEYWORDS | BUILTINS | _OURS | _HARD_TO_READ | _TYPES
 _FIELDS = _NEVER | _ON_VALUES

@@ -133,7 +133,7 @@ def _place_after(text: str) -> Span:
 
 
 _DECLARATION = re.compile(
-    r"^(?:flow|record|message|enum|type|error|service|function)[ \t]+([A-Za-z]\w{0,63})",
+    r"^(?:flow|record|message|enum|type|error|service|function|schedule)[ \t]+([A-Za-z]\w{0,63})",
     re.M | re.A,
 )
 

@@ -155,33 +155,37 @@ class Builder(Waits):
         text: syntax.Expr = parts[2]
         return dataclasses.replace(head, text=text, span=between(head.span, text.span))
 
-    def schedule(self, parts: Parts) -> BrokenItem:
+    def schedule(self, parts: Parts) -> syntax.Schedule:
         start, name, _, flow = parts[:4]
         cron, _, zone, _ = parts[-4:]
         last = parts[-6 if parts[-6].kind == "RPAR" else -5]
         arguments = tuple(parts[5]) if isinstance(parts[5], list) else ()
         callee = syntax.Name(flow.text, flow.span)
         call = syntax.Call(callee, arguments, between(flow.span, last.span))
-        span = between(start.span, zone.span)
-        node = syntax.Schedule(
+        self._nest(call, callee, *[argument.value for argument in arguments])
+        return syntax.Schedule(
             self._declared(name),
             name.span,
             call,
-            self._plain(cron),
+            self._plain(cron, "* * * * *"),
             cron.span,
-            self._plain(zone),
+            self._plain(zone, "UTC"),
             zone.span,
-            span,
+            between(start.span, zone.span),
         )
-        self._not_yet(span, "`schedule`")
-        return BrokenItem((node.name,), span)
 
-    def _plain(self, token: Token) -> str:
-        """A text that may not have holes; "" where it has."""
+    def _plain(self, token: Token, otherwise: str) -> str:
+        """A text that may not have holes; `otherwise`, of which nothing is said, where it has."""
         text = self.text([token])
         if isinstance(text, syntax.Constant) and isinstance(text.value, str):
             return text.value
-        return ""
+        self._mistakes.add(
+            "F175",
+            token.span,
+            "when a schedule starts its flow is fixed, so this text shows no values",
+            "write it out, without braces",
+        )
+        return otherwise
 
     def function(self, parts: Parts) -> syntax.Function:
         start, name, parameters, _, result, _, _, text, _ = parts
@@ -300,8 +304,6 @@ class Builder(Waits):
 
     def operation_head(self, parts: Parts) -> syntax.Operation:
         start, name, parameters = parts[0], parts[-2], parts[-1]
-        if start.kind == "EXTERNAL":
-            self._not_yet(start.span, "`external`")
         span = between(start.span, parameters.span)
         once = len(parts) == 4
         return syntax.Operation(start.text, once, name.text, parameters.found, None, span)

@@ -15,6 +15,11 @@ _VALUES = {
     "ELSE": "an error",
     "SLEEP": "a duration",
     "HOLD": "a reason",
+    "WITHIN": "a duration",
+    "TIMEOUT": "a duration",
+    "CLOSE": "a session",
+    "EACH": "a list",
+    "ANY": "a list of sessions",
     "IF": "a condition",
     "ELIF": "a condition",
     "WHILE": "a condition",
@@ -33,6 +38,7 @@ _NAMES = {
     "TRACKS": "a flow",
     "SUBFLOW": "a flow",
     "CATCH": "an error",
+    "CASE": "a message",
     "STEP": "a step",
     "RECEIVE": "a name for the message",
 }
@@ -163,6 +169,9 @@ _REMEDIES = {
     "SUBFLOW": "write `subflow SomeFlow(arguments)`",
     "RECEIVE": "write `receive x: SomeMessage from session:` and a block of checks, "
     "or end it with `unchecked`",
+    "CASE": "write `case SomeMessage as x:`, `case ended:` or `case timeout 30s:`",
+    "WITHIN": "write `within 2d:` and a block of what must be done by then",
+    "CLOSE": "write `close session`",
     "SEND": "write `send SomeMessage(…) to session`",
     "OPEN": "write `open SomeFlow with party as session`",
     "REQUIRE": "write `require condition else SomeError(…)`",
@@ -175,7 +184,6 @@ _REMEDIES = {
     "CATCH": "write `catch SomeError:` or `catch SomeError as e:`",
     "ENUM": "write `enum Name:` and its cases, indented below it",
     "MATCH": "write `match value:` and, indented below it, lines such as `case A:`",
-    "CASE": "write `case SomeCase(field):`, `case 5:`, `case none:` or `case _:`",
     "TYPE": 'write `type Name = python "module:Class":` and, indented below it, `field: Type`',
     "FLOW": "write `flow Name(parameter: Type) -> Type:`",
     "ERROR": 'write `error Name(field: Type): "text"`',
@@ -200,6 +208,8 @@ def _remedy(scene: Scene) -> str | None:
         return None if inside else _LINES[scene.room][1]
     if inside and scene.room == "flow":
         return None
+    if scene.room == "match":
+        return "write `case SomeCase(field):`, `case 5:`, `case none:` or `case _:`"
     return _REMEDIES.get(scene.first.kind)
 
 
@@ -221,6 +231,11 @@ _LINES = {
         "write `read name(parameter: Type) -> Type` or `write name(parameter: Type)`",
     ),
     "flow": ("a statement", None),
+    "cases": (
+        "a case",
+        "write `case SomeMessage as x:`, `case ended:` or `case timeout 30s:`,"
+        " and below it what is done then",
+    ),
     "record": ("a field", "write `name: Type`"),
     "steps": ("a step", 'write `NAME "label"`'),
     "enum": ("a case", "write `Name`, or `Name(field: Type)`"),

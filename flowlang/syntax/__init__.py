@@ -49,6 +49,7 @@ from flowlang.syntax.expressions import (
     TypeRef,
     Unary,
     Update,
+    Waiting,
 )
 from flowlang.syntax.statements import (
     AnyPattern,
@@ -182,6 +183,7 @@ __all__ = [
     "Used",
     "ValuePattern",
     "WaitUntil",
+    "Waiting",
     "While",
     "Within",
 ]

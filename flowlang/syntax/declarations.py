@@ -194,7 +194,7 @@ class Schedule:
     span: Span
 
 
-Declaration: TypeAlias = Record | Enum | Opaque | Error | Function | Service | Flow
+Declaration: TypeAlias = Record | Enum | Opaque | Error | Function | Service | Flow | Schedule
 
 
 @node

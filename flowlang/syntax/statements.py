@@ -413,9 +413,13 @@ Statement: TypeAlias = (
     | Require
     | StepTo
     | Sleep
+    | WaitUntil
     | Checkpoint
     | Log
     | Hold
     | CallStatement
+    | Within
+    | Choice
+    | Close
     | Broken
 )

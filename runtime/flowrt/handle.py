@@ -6,32 +6,57 @@ Knows the node only by what it asks of it; it runs nothing.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import typing
 from collections.abc import AsyncIterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from flowrt.core import engine
 from flowrt.core.engine import Outcome
-from flowrt.core.flow import Party
+from flowrt.core.flow import Message, Party
 from flowrt.core.progress import ProgressEvent, path_of
 from flowrt.core.registry import Registry
 from flowrt.core.values import (
+    ANY,
+    FLOW,
+    TASK,
     BadBytes,
+    CallState,
     Checkpoint,
     OnAcceptance,
+    OnAny,
     OnMessage,
     OnOperator,
     OnTime,
     decode_checkpoint,
 )
+from flowrt.core.waiting import call_of
 
 R = TypeVar("R")
 
 
 class NodeStopped(Exception):
     """The node has stopped or is closed; what was committed is in its store."""
+
+
+class NotAccepted(Exception):
+    """A flow did not take what was sent or answered to it; says why. The flow goes on as it was."""
+
+
+class Bounced(Exception):
+    """What an owner sent and the flow could not take when it came to it. Attributes: `message`, and
+    `reason`."""
+
+    def __init__(self, message: Message | None, reason: str) -> None:
+        super().__init__(reason)
+        self.message = message
+        self.reason = reason
+
+
+Letter: TypeAlias = "Message | Exception"
+"""What an owner hears: a message, or what is raised instead."""
 
 
 class StillRunning(Exception):
@@ -45,6 +70,10 @@ class Home(typing.Protocol):
 
     def progress(self, flow_id: int) -> list[ProgressEvent]: ...
 
+    async def command(self, flow_id: int, message: Message) -> None: ...
+
+    def mail(self, flow_id: int, start: int) -> tuple[int, Letter | None]: ...
+
     def unpack(self, outcome: Outcome) -> Any: ...
 
     def refuse_if_stopped(self) -> None: ...
@@ -53,7 +82,7 @@ class Home(typing.Protocol):
 class Handle(Generic[R]):
     """A flow that was started, or found again by its id."""
 
-    __slots__ = ("__weakref__", "_node", "_outcome", "_streams", "_waiters", "id")
+    __slots__ = ("__weakref__", "_node", "_outcome", "_post", "_read", "_streams", "_waiters", "id")
 
     def __init__(self, node: Home, flow_id: int, outcome: Outcome | None = None) -> None:
         self.id = flow_id
@@ -61,6 +90,8 @@ class Handle(Generic[R]):
         self._outcome = outcome
         self._waiters: list[asyncio.Future[None]] = []
         self._streams: list[asyncio.Queue[ProgressEvent | None]] = []
+        self._post: list[asyncio.Future[None]] = []
+        self._read = 0
 
     def __repr__(self) -> str:
         return f"<Handle of flow {self.id} on {self._node.party.name}>"
@@ -86,6 +117,55 @@ class Handle(Generic[R]):
             self._waiters.append(waiter)
             await waiter
         return self.result_now()
+
+    # --- the owner's session ---
+
+    async def send(self, message: Message) -> None:
+        """Send to a flow that is `startable by rpc as owner`; returns when that is committed.
+
+        Raises:
+            NotAccepted: the flow has ended, or never takes such a message from its owner.
+            NodeStopped: the node stops first; send again when it is open.
+        """
+        await self._node.command(self.id, message)
+
+    async def receive(self) -> Message:
+        """The next message from the flow to its owner, from its beginning on: what this handle has
+        not received yet. Another handle, or one after a restart, begins at the first again.
+
+        Raises:
+            Bounced: the flow could not take what was sent to it when it came to it.
+            SessionEnded: the flow has closed the session, or ended; a declared error that ended
+                it is raised itself.
+            NodeStopped: the node stops first.
+        """
+        while True:
+            self._node.refuse_if_stopped()
+            number, letter = self._node.mail(self.id, self._read)
+            if letter is not None:
+                self._read = number + 1
+                if isinstance(letter, Exception):
+                    raise letter
+                return letter
+            waiter = asyncio.get_running_loop().create_future()
+            self._post.append(waiter)
+            await waiter
+
+    def receive_now(self) -> Message | None:
+        """Like `receive`, but None if nothing is there."""
+        number, letter = self._node.mail(self.id, self._read)
+        if letter is None:
+            return None
+        self._read = number + 1
+        if isinstance(letter, Exception):
+            raise letter
+        return letter
+
+    def mailed(self) -> None:
+        """The flow said something to its owner: told by the node after the commit."""
+        _let_go(self._post, None)
+
+    # --- progress and end ---
 
     async def progress(self) -> AsyncIterator[ProgressEvent]:
         """Every progress event from the flow's beginning, then live, until the flow ends."""
@@ -124,17 +204,40 @@ class Handle(Generic[R]):
 
     def wake(self, error: Exception | None = None) -> None:
         """Let go of whoever waits; with `error`, because the node has stopped."""
-        for waiter in self._waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
-        self._waiters.clear()
+        _let_go(self._waiters, error)
+        _let_go(self._post, error)
         if error is not None:
             for stream in self._streams:
                 stream.put_nowait(None)
+
+
+def _let_go(waiters: list[asyncio.Future[None]], error: Exception | None) -> None:
+    for waiter in waiters:
+        if waiter.done():
+            continue
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
+    waiters.clear()
+
+
+class TaskView(msgspec.Struct, frozen=True):
+    """A question to people that is open.
+
+    `role` is who may answer, `flow` the versioned name of the flow that asks, `question` its value.
+    `answer` is the Python type of the answer. `since` and `due` are in UTC; `due` is None if there
+    is no deadline.
+    """
+
+    flow_id: int
+    number: int
+    role: str
+    flow: str
+    question: Any
+    answer: Any
+    since: datetime.datetime
+    due: datetime.datetime | None
 
 
 class FlowView(msgspec.Struct, frozen=True):
@@ -164,11 +267,33 @@ def _waiting(checkpoint: Checkpoint) -> tuple[str, str | None]:
         return "a message", session.peer if session else None
     if isinstance(waiting, OnTime):
         return "time", None
+    if isinstance(waiting, OnAny):
+        return _several(checkpoint, waiting)
     if isinstance(waiting, OnOperator):
         return f"an operator: {waiting.reason}", None
     if isinstance(waiting, OnAcceptance):
         return "acceptance of its invitations", None
     return "nothing", None
+
+
+def _several(checkpoint: Checkpoint, waiting: OnAny) -> tuple[str, str | None]:
+    found = [engine.find(checkpoint, number) for number in waiting.sessions]
+    peers = sorted({session.peer for session in found if session is not None})
+    what = []
+    if waiting.sessions:
+        what.append("a message" if waiting.kind == ANY else "messages of each")
+    what += [_call(call_of(checkpoint, number)) for number in waiting.calls]
+    if waiting.due_us or not what:
+        what.append("time")
+    return " or ".join(what), ", ".join(peers) or None
+
+
+def _call(call: CallState | None) -> str:
+    if call is None or call.done is not None:
+        return "nothing"
+    if call.kind == TASK:
+        return f"an answer by {call.what}"
+    return f"flow {call.target}" if call.kind == FLOW else call.what
 
 
 def view(flow_id: int, data: bytes, registry: Registry) -> FlowView:

@@ -6,40 +6,43 @@ then tells: frames, acknowledgements, results, progress, log lines. Law: commit,
 
 from __future__ import annotations
 
+import asyncio
 import collections
+import functools
 import heapq
 import itertools
 import logging
-import traceback
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from flowrt.core import engine
-from flowrt.core.engine import BEGIN, RESUME, RETRY, Arrival, Commit, NotTaken, Opened
-from flowrt.core.flow import Party
+from flowrt.core.engine import BEGIN, RESUME, Arrival, CallEnded, Lost
+from flowrt.core.flow import Schedule
 from flowrt.core.hospital import Patient
-from flowrt.core.registry import Registry
-from flowrt.core.session import NEW, Peer, invite
+from flowrt.core.session import Peer
 from flowrt.core.values import (
     Ack,
     BadBytes,
     Checkpoint,
+    Ending,
     Invite,
     Letter,
     Reject,
     decode,
-    decode_checkpoint,
     decode_frame,
     encode,
 )
 from flowrt.handle import Handle, NodeStopped
+from flowrt.operations import Operations
 from flowrt.outbox import Outbox, packed_ack, unpack
-from flowrt.services import StepTx, bind, find_functions, set_up
+from flowrt.schedules import Schedules
+from flowrt.services import External, set_up
+from flowrt.stepping import Stepping, one_line
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
 from flowrt.transport import Network
-from flowrt.turn import Job, Packet, Turn
+from flowrt.turn import Firing, Job, Packet, Turn
 
 BATCH = 512
 """How many events one transaction takes at most."""
@@ -50,16 +53,16 @@ LIVE = 8192
 ATTEMPTS = 4
 """How often in a row the store may be in trouble before the node stops."""
 
-MAX_CAUSE = 4000
-MAX_TRACE = 20_000
-"""How much of an error's text and of its traceback (its end) the hospital keeps."""
-
 _LOG = logging.getLogger("flowrt.node")
 _FLOW_LOG = logging.getLogger("flowrt.flow")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
 
 
-class Loop:
+Item: TypeAlias = "Job | Firing | Packet"
+"""What a turn takes: an event for a flow, a schedule that is due, what a peer sent."""
+
+
+class Loop(Stepping):
     """One party's flows, stepped batch by batch. `turn` does whatever is ready."""
 
     def __init__(
@@ -74,37 +77,25 @@ class Loop:
         batch: int,
         reload: bool,
     ) -> None:
-        self.party = Party(party)
-        self.registry = Registry(modules)
-        self._clock = clock
+        super().__init__(party, store, modules, services, clock, key)
         self._limit = batch
         self._reload = reload
-        self._store = store
-        self._ready: collections.deque[Job] = collections.deque()
+        self._ready: collections.deque[Job | Firing] = collections.deque()
         self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
-        self._live: dict[int, Checkpoint] = {}
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
         self._outbox = Outbox()
         self._timers: list[tuple[int, int]] = []
-        self._unloadable: set[int] = set()
-        self._patients: set[int] = set()
-        self._incarnation = b""
-        self._commits = 0
-        self._next_flow = 1
-        self._next_outbox = 1
-        self._peers: dict[str, Peer] = {}
+        self._schedules = Schedules(self.registry.schedules)
+        self._operations = Operations(
+            self._world.services, self._operation_ended, self._lost, self._perform, clock
+        )
         # What refused batches took, each part to be taken again by itself; what was refused alone,
         # and why; how often in a row something was refused.
-        self._again: collections.deque[list[Job | Packet]] = collections.deque()
-        self._suspect: tuple[Job | Packet, StoreError] | None = None
-        self._refused: StoreError | None = None
+        self._again: collections.deque[list[Item]] = collections.deque()
+        self._suspect: tuple[Item, StoreError] | None = None
         self._refusals = 0
         self._taking: Turn | None = None
         self._stopped: Exception | None = None
-        find_functions(self.registry.classes.values())
-        bound = bind(self.registry.services(), services)
-        self._tx = StepTx(self.party, store)
-        self._world = engine.World(self.party, self.registry, key, bound, self._tx)
         try:
             self._open_store()
             self._set_up(services)
@@ -174,21 +165,43 @@ class Loop:
         """When `turn` will have something to do though nothing arrives (microseconds; 0: now)."""
         if self._has_work():
             return 0
-        times = [self._timers[0][0] if self._timers else None, self._outbox.next_due()]
+        times = [
+            self._timers[0][0] if self._timers else None,
+            self._outbox.next_due(),
+            self._schedules.next_due(),
+            self._operations.next_due(),
+        ]
         return min((time for time in times if time is not None), default=None)
 
     def _due(self, now_us: int) -> None:
         while self._timers and self._timers[0][0] <= now_us:
             _, flow_id = heapq.heappop(self._timers)
             self._ready.append(Job(flow_id, RESUME))
+        self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
+        self._operations.try_again(now_us)
         self._outbox.send_again(self._transport, now_us)
 
-    def _take(self, item: Job | Packet, turn: Turn) -> None:
+    def _take(self, item: Item, turn: Turn) -> None:
         if type(item) is Job:
             self._step(item, turn)
+        elif type(item) is Firing:
+            self._fire(item.schedule, turn)
         else:
             assert isinstance(item, tuple)
             self._read(*item, turn)
+        # Who started a flow that has ended hears of it in the same transaction.
+        while turn.endings:
+            self._step(turn.endings.popleft(), turn)
+
+    def _fire(self, schedule: Schedule, turn: Turn) -> None:
+        """Start a schedule's flow, and remember when the next one is due."""
+        due_us, row = self._schedules.following(schedule, self._world.now_us)
+        turn.batch.schedules[schedule.name] = row
+        turn.fired.append((schedule.name, due_us))
+        name = self.registry.names[schedule.flow]
+        start = schedule.start
+        make = functools.partial(engine.begin, name, schedule.flow, start)
+        self._step(Job(self._new_flow(), BEGIN, make), turn)
 
     def _read(self, peer: str, data: bytes, turn: Turn) -> None:
         """One packet from the network."""
@@ -199,7 +212,7 @@ class Loop:
         try:
             frame = decode_frame(content)
         except BadBytes as error:
-            text = _one_line(str(error))
+            text = one_line(str(error))
             _LOG.warning("%s: unreadable frame from %s: %s", self.party.name, peer, text)
             return
         if type(frame) is Letter:
@@ -223,15 +236,14 @@ class Loop:
         if isinstance(found, str):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
             content = Reject(found, error_id)
-            text = _one_line(found)
+            text = one_line(found)
             _LOG.info("%s rejects %s: %s (%s)", self.party.name, peer, text, error_id)
             letter = Letter(
                 invitation.from_flow, invitation.from_session, invitation.secret, 0, content
             )
             self._enqueue(turn, peer, encode(letter))
             return
-        flow_id = self._next_flow
-        self._next_flow = flow_id + 1
+        flow_id = self._new_flow()
         name = self.registry.names[found]
 
         def make() -> Checkpoint:
@@ -240,217 +252,6 @@ class Loop:
         confirmation = engine.respond(name, found, invitation, peer, flow_id)[1]
         self._enqueue(turn, peer, encode(confirmation))
         self._step(Job(flow_id, BEGIN, make), turn)
-
-    def _peer(self, name: str) -> Peer:
-        known = self._peers.get(name)
-        if known is None:
-            known = self._peers[name] = Peer(0, [])
-        return known
-
-    # --- one step ---
-
-    def _step(self, job: Job, turn: Turn) -> None:
-        flow_id = job.flow_id
-        event = job.event
-        peer = event.peer if type(event) is Arrival else ""
-        checkpoint = self._checkpoint(job, turn)
-        if job.waiter is not None:
-            turn.waiters.append(job.waiter)
-        if checkpoint is None:
-            if peer and flow_id not in self._unloadable:
-                turn.acknowledge(peer, job.outbox_id)
-            return
-        # One step a commit: what a flow did in this batch is not committed yet.
-        run = flow_id not in turn.batch.flows
-        if not run and event is RESUME:
-            turn.resumed[flow_id] = None
-            return
-        if not run and event is RETRY:
-            if job.waiter is not None:
-                turn.waiters.remove(job.waiter)
-            turn.later.append(job)
-            return
-        tx = self._tx
-        tx.flow_id = flow_id
-        if self._refused is not None:
-            self._fail(job, self._refused, turn)
-            return
-        commit = None
-        try:
-            commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
-            if commit is not None:
-                frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
-                data = b"" if commit.gone else encode(checkpoint)
-        except NotTaken:
-            return
-        except Unwritable:
-            raise  # The store's trouble, not this flow's.
-        except Exception as error:
-            tx.finish(keep=False)
-            if commit is not None:
-                self._uninvite(commit)
-            self._fail(job, error, turn)
-            return
-        tx.finish(keep=True)
-        if peer:
-            turn.acknowledge(peer, job.outbox_id)
-        if commit is None:
-            due_us = engine.due(checkpoint, self._world.now_us) if event is RESUME else None
-            if due_us:
-                turn.timers.append((due_us, flow_id))  # The clock was set back since it rang.
-            return
-        if commit.held is not None:
-            self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn)
-        elif flow_id in self._patients and not checkpoint.admitted:
-            self._patients.discard(flow_id)
-            turn.batch.patients[flow_id] = None
-        for receiver, frame in frames:
-            self._enqueue(turn, receiver, frame)
-        self._write(flow_id, checkpoint, commit, data, event, turn)
-
-    def _checkpoint(self, job: Job, turn: Turn) -> Checkpoint | None:
-        """The flow to step: from memory, from this batch, from the store; None if it is gone or
-        cannot be loaded."""
-        flow_id = job.flow_id
-        found = self._live.get(flow_id)
-        if found is not None:
-            return found
-        written = turn.batch.flows.get(flow_id, 0)
-        if written == 0:
-            if job.make is not None:
-                checkpoint = self._live[flow_id] = job.make()
-                return checkpoint
-            data = self._store.load(flow_id)
-        else:
-            data = written[0] if isinstance(written, tuple) else None
-        if data is None:
-            return None
-        try:
-            checkpoint = decode_checkpoint(data, self.registry.states_of)
-        except (BadBytes, KeyError) as error:
-            self._cannot_load(flow_id, error, turn)
-            return None
-        self._live[flow_id] = checkpoint
-        return checkpoint
-
-    def _cannot_load(self, flow_id: int, error: Exception, turn: Turn) -> None:
-        if flow_id in self._unloadable:
-            return
-        self._unloadable.add(flow_id)
-        self._patients.add(flow_id)
-        name, cause = "?", str(error)
-        if isinstance(error, KeyError):
-            name = str(error.args[0])
-            cause = f"{name} is not installed"
-        patient = Patient(flow_id, name, "?", "", f"cannot be loaded: {cause}", self._world.now_us)
-        turn.batch.patients[flow_id] = encode(patient)
-        text = _one_line(cause)
-        _LOG.error("%s: flow %d cannot be loaded: %s", self.party.name, flow_id, text)
-
-    def _fail(self, job: Job, error: Exception, turn: Turn) -> None:
-        """The step raised: its flow stays where it was, in the hospital."""
-        flow_id = job.flow_id
-        self._live.pop(flow_id, None)
-        checkpoint = self._checkpoint(job, turn)
-        if checkpoint is None:
-            return
-        commit = engine.admit(checkpoint, job.event, self._world)
-        cause = engine.writable(_text_of(error))[:MAX_CAUSE]
-        trace = engine.writable("".join(traceback.format_exception(error)))[-MAX_TRACE:]
-        self._admitted(flow_id, checkpoint, cause, trace, turn)
-        if type(job.event) is Arrival:
-            turn.acknowledge(job.event.peer, job.outbox_id)
-        for peer, frame in self._frames(flow_id, commit, turn):
-            self._enqueue(turn, peer, frame)
-        data = encode(checkpoint)
-        self._write(flow_id, checkpoint, commit, data, job.event, turn)
-
-    def _admitted(
-        self, flow_id: int, checkpoint: Checkpoint, cause: str, trace: str, turn: Turn
-    ) -> None:
-        frame = checkpoint.frames[-1]
-        state = type(frame.state)
-        patient = Patient(
-            flow_id, frame.flow, state.__name__, state.place, cause, self._world.now_us, trace
-        )
-        self._patients.add(flow_id)
-        turn.batch.patients[flow_id] = encode(patient)
-        _LOG.error(
-            "%s: flow %d (%s at %s) is in the hospital: %s",
-            self.party.name,
-            flow_id,
-            frame.flow,
-            state.place,
-            _one_line(cause),
-        )
-
-    def _frames(self, flow_id: int, commit: Commit, turn: Turn) -> list[tuple[str, bytes]]:
-        """(peer, frame) of what leaves with a step; new sessions are invited and numbered."""
-        frames = []
-        for peer, item in commit.outbox:
-            frame: Letter | Invite
-            if type(item) is Opened:
-                turn.batch.peers[peer] = b""
-                frame = invite(
-                    item.session,
-                    self._peer(peer).next_number(),
-                    self._incarnation,
-                    item.flow,
-                    item.initiator,
-                    item.version,
-                    flow_id,
-                )
-            else:
-                assert type(item) is Letter
-                frame = item
-            frames.append((peer, encode(frame)))
-        return frames
-
-    def _uninvite(self, commit: Commit) -> None:
-        """The step counts for nothing after all, because its state cannot be written: its numbers
-        are free again, or the peers would wait for those invitations for ever."""
-        for peer, item in commit.outbox:
-            if type(item) is Opened and item.session.status != NEW:
-                self._peers[peer].invited -= 1
-
-    def _write(
-        self,
-        flow_id: int,
-        checkpoint: Checkpoint,
-        commit: Commit,
-        data: bytes,
-        event: engine.Event,
-        turn: Turn,
-    ) -> None:
-        """Put a step's commit into the batch; what leaves with it is there already."""
-        batch = turn.batch
-        if commit.gone:
-            batch.flows[flow_id] = None
-            self._live.pop(flow_id, None)
-        else:
-            due_us = commit.due_us
-            batch.flows[flow_id] = (data, due_us)
-            if due_us == 0:
-                turn.resumed[flow_id] = None
-            elif due_us is not None and (commit.ran or type(event) is not Arrival):
-                turn.timers.append((due_us, flow_id))
-        outcome = commit.outcome
-        if outcome is not None:
-            batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
-            turn.ended.append((flow_id, outcome))
-        for move in commit.moves:
-            batch.moves.append((flow_id, move.number, encode(move)))
-            turn.moves.append((flow_id, move))
-        if commit.logs:
-            turn.logs += [(flow_id, level, text) for level, text in commit.logs]
-            turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)], commit.logs))
-        else:
-            turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)]))
-
-    def _enqueue(self, turn: Turn, peer: str, frame: bytes) -> None:
-        outbox_id = self._next_outbox
-        self._next_outbox = outbox_id + 1
-        turn.batch.outbox.append((outbox_id, peer, frame))
 
     # --- commit, then tell ---
 
@@ -463,7 +264,14 @@ class Loop:
         batch.settled = self._outbox.take_settled()
         if turn.audit:
             batch.audit = encode(turn.audit)
-        if turn.audit or batch.settled or batch.outbox or batch.peers or batch.patients:
+        if (
+            turn.audit
+            or batch.settled
+            or batch.outbox
+            or batch.peers
+            or batch.patients
+            or batch.schedules
+        ):
             self._store.commit(batch)
             self._commits += 1
 
@@ -483,10 +291,23 @@ class Loop:
         for waiter in turn.waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        for waiter, reason in turn.refused:
+            if not waiter.done():
+                waiter.set_exception(reason)
+        for name, due_us in turn.fired:
+            self._schedules.fired(name, due_us)
+        for flow_id, numbers in turn.allowed:
+            self._operations.allow(flow_id, numbers)
+        for wanted in turn.wanted:
+            self._operations.see_to(wanted)
         for flow_id, move in turn.moves:
             handle = self._handles.get(flow_id)
             if handle is not None:
                 handle.moved(move)
+        for flow_id in {flow_id for flow_id, _, _ in turn.batch.mail}:
+            handle = self._handles.get(flow_id)
+            if handle is not None:
+                handle.mailed()
         for flow_id, outcome in turn.ended:
             handle = self._handles.pop(flow_id, None)
             if handle is not None:
@@ -495,7 +316,7 @@ class Loop:
             _FLOW_LOG.log(
                 _LEVELS[level],
                 "%s",
-                _one_line(text),
+                one_line(text),
                 extra={"party": self.party.name, "flow_id": flow_id},
             )
         if self._reload:
@@ -514,6 +335,15 @@ class Loop:
         self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
         self._patients = {decode(Patient, patient).flow_id for patient in self._store.patients()}
         self._outbox.load(opened.outbox)
+        self._operations.incarnation = opened.incarnation
+        self._operations.forget()
+        changed = self._schedules.load(self._store.schedules(), self._clock())
+        if changed:
+            now_us = self._clock()
+            batch = Batch(now_us, self._next_flow, self._next_outbox)
+            batch.schedules.update(changed)
+            self._store.commit(batch)
+            self._commits += 1
         for flow_id, due_us in opened.due:
             if due_us == 0:
                 self._ready.append(Job(flow_id, RESUME))
@@ -542,7 +372,7 @@ class Loop:
         self._refusals += 1
         self._tx.forget()
         commits, next_flow = self._commits, self._next_flow
-        started = [job for job in self._ready if job.event is not RESUME]
+        started = [job for job in self._ready if type(job) is Job and job.event is not RESUME]
         self._live.clear()
         self._ready.clear()
         self._ready.extend(started)
@@ -569,6 +399,32 @@ class Loop:
             self._again.extendleft((taken[len(taken) // 2 :], taken[: len(taken) // 2]))
         else:
             self._suspect = (taken[0], error)
+
+    # --- what runs outside ---
+
+    def _operation_ended(self, flow_id: int, number: int, ending: Ending) -> None:
+        self._ready.append(Job(flow_id, CallEnded(number, ending)))
+        self._wake()
+
+    def _lost(self, flow_id: int, cause: str) -> None:
+        self._ready.append(Job(flow_id, Lost(cause)))
+        self._wake()
+
+    def _perform(
+        self,
+        work: External,
+        arguments: tuple[Any, ...],
+        done: Callable[[Any, Exception | None], None],
+    ) -> None:
+        """Run an external operation. Without an event loop: here and now."""
+        try:
+            value = work.method(*arguments)
+            if work.is_async:
+                value = asyncio.run(value)
+        except Exception as error:
+            done(None, error)
+        else:
+            done(value, None)
 
     # --- from outside ---
 
@@ -597,20 +453,3 @@ class Loop:
                 job.waiter.set_exception(reason)
         for handle in list(self._handles.values()):
             handle.wake(reason)
-
-
-_CODE: dict[type, int] = {engine.Begin: 0, engine.Resume: 1, Arrival: 2, engine.Retry: 3}
-"""Events as the audit trail writes them."""
-
-
-def _text_of(error: Exception) -> str:
-    """An error's type and text, though the text is made by an author's Python too."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:
-        return type(error).__name__
-
-
-def _one_line(text: str) -> str:
-    """A text that cannot forge a second log line."""
-    return "".join([c if c.isprintable() else f"\\x{ord(c):02x}" for c in text])

@@ -6,6 +6,8 @@ The only part of it that reads a clock.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import datetime
 import logging
 import os
 import re
@@ -17,16 +19,39 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from flowrt.core import engine
-from flowrt.core.engine import BEGIN, RETRY, Outcome
-from flowrt.core.flow import Flow, all_finite
+from flowrt.core.commit import Mail, Task
+from flowrt.core.engine import BEGIN, RETRY, CallEnded, Command, Outcome
+from flowrt.core.flow import Flow, Message, SessionEnded, all_finite, typed
 from flowrt.core.hospital import Patient
 from flowrt.core.progress import ProgressEvent
-from flowrt.core.values import BadBytes, decode, encode
-from flowrt.handle import FlowView, Handle, NodeStopped, StillRunning, view
+from flowrt.core.values import (
+    MAX_FRAME_BYTES,
+    BadBytes,
+    Bounce,
+    Data,
+    Ending,
+    Failure,
+    decode,
+    decode_message,
+    encode,
+    error_of,
+)
+from flowrt.handle import (
+    Bounced,
+    FlowView,
+    Handle,
+    Letter,
+    NodeStopped,
+    NotAccepted,
+    StillRunning,
+    TaskView,
+    view,
+)
 from flowrt.loop import BATCH, Loop
+from flowrt.services import External
 from flowrt.store import Store
 from flowrt.transport import Network
-from flowrt.turn import Job
+from flowrt.turn import Job, Waiter
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,6 +76,7 @@ class Node(Loop):
     _asyncio: asyncio.AbstractEventLoop | None = None
     _scheduled = False
     _alarm: asyncio.TimerHandle | None = None
+    _outside: set[asyncio.Task[None]]
 
     @classmethod
     def create(
@@ -113,6 +139,7 @@ class Node(Loop):
             batch=batch,
         )
         node._asyncio = asyncio.get_running_loop()
+        node._outside = set()
         node._wake()
         return node
 
@@ -158,8 +185,7 @@ class Node(Loop):
         if "rpc" not in kind.startable:
             raise NotStartable(f"{kind.__name__} is not `startable by rpc`")
         start = _start_state(kind, arguments, named)
-        flow_id = self._next_flow
-        self._next_flow = flow_id + 1
+        flow_id = self._new_flow()
         handle: Handle[R] = Handle(self, flow_id)
         self._handles[flow_id] = handle
         self._ready.append(Job(flow_id, BEGIN, lambda: engine.begin(name, kind, start), waiter))
@@ -210,6 +236,112 @@ class Node(Loop):
         self._ready.append(Job(flow_id, RETRY, None, waiter))
         self._wake()
 
+    # --- owners ---
+
+    async def command(self, flow_id: int, message: Message) -> None:
+        """Send to a flow from its owner: see `Handle.send`."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._command(flow_id, message, waiter)
+        await waiter
+
+    def submit_command(self, flow_id: int, message: Message) -> concurrent.futures.Future[None]:
+        """Like `command`, but does not wait: `turn` does it, and the future tells."""
+        told: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._command(flow_id, message, told)
+        return told
+
+    def _command(self, flow_id: int, message: Message, waiter: Waiter) -> None:
+        self.refuse_if_stopped()
+        body = encode(message)
+        if len(body) > MAX_FRAME_BYTES - 1024:
+            raise NotAccepted(f"a message of {len(body)} bytes is larger than one may be")
+        self._ready.append(Job(flow_id, Command(Data(message.wire, body)), None, waiter))
+        self._wake()
+
+    def mail(self, flow_id: int, start: int) -> tuple[int, Letter | None]:
+        """What a flow said to its owner first, from number `start` on: its number, and a message,
+        what is to be raised, or None if nothing is there yet."""
+        self.refuse_if_stopped()
+        found = self._store.mail(flow_id, start, 1)
+        if not found:
+            ended = self._store.outcome(flow_id) is not None or self._store.load(flow_id) is None
+            return start, SessionEnded() if ended else None
+        number, data = found[0]
+        content = decode(Mail, data)
+        if type(content) is Data:
+            return number, decode_message(self._message(content.name), content.body)
+        if type(content) is Bounce:
+            message = decode_message(self._message(content.name), content.body)
+            return number, Bounced(message, content.reason)
+        error = self.registry.errors.get(content.name) if type(content) is Failure else None
+        if error is not None:
+            fields = decode(error.Fields, content.fields)
+            return number, error_of(error, fields, content.error_id, None)
+        return number, SessionEnded()
+
+    def _message(self, name: str) -> type[Message]:
+        found = self.registry.messages.get(name)
+        if found is None:
+            raise LookupError(f"{name} is not installed, so it cannot be read")
+        return found
+
+    # --- people ---
+
+    def tasks(self, role: str | None = None) -> list[TaskView]:
+        """The questions that are open and not overdue, oldest flow first; of one role only, if
+        given. Those of flows that are not installed are left out."""
+        self.refuse_if_stopped()
+        now_us = self._clock()
+        found = [decode(Task, task) for task in self._store.tasks()]
+        return [
+            self._task(task)
+            for task in found
+            if (role is None or task.role == role)
+            and not 0 < task.due_us <= now_us
+            and task.flow in self.registry.classes
+        ]
+
+    def _task(self, task: Task) -> TaskView:
+        kinds = self.registry.classes[task.flow].tasks
+        return TaskView(
+            task.flow_id,
+            task.number,
+            task.role,
+            task.flow,
+            decode(kinds[task.asked], task.value),
+            kinds[task.answer],
+            _time_of(task.since_us),
+            _time_of(task.due_us) if task.due_us else None,
+        )
+
+    async def answer(self, flow_id: int, number: int, answer: object, by: str) -> None:
+        """Answer a question; returns when that is committed.
+
+        Raises:
+            NotAccepted: it is answered already, or its time is over, or there is no such question.
+            TypeError: the answer is not of the type that is wanted.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        self._answer(flow_id, number, answer, by, waiter)
+        await waiter
+
+    def submit_answer(
+        self, flow_id: int, number: int, answer: object, by: str
+    ) -> concurrent.futures.Future[None]:
+        """Like `answer`, but does not wait: `turn` does it, and the future tells."""
+        told: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._answer(flow_id, number, answer, by, told)
+        return told
+
+    def _answer(self, flow_id: int, number: int, answer: object, by: str, waiter: Waiter) -> None:
+        asked = [t for t in self.tasks() if (t.flow_id, t.number) == (flow_id, number)]
+        if not asked:
+            raise NotAccepted(f"there is no open question {number} of flow {flow_id}")
+        data = encode(typed(f"the answer to {asked[0].flow}", asked[0].answer, answer))
+        ending = Ending(data, by=engine.writable(by), at_us=self._clock())
+        self._ready.append(Job(flow_id, CallEnded(number, ending), None, waiter))
+        self._wake()
+
     def unpack(self, outcome: Outcome) -> Any:
         """The result in an outcome, or its error, raised."""
         flow = self.registry.classes.get(outcome.flow)
@@ -221,6 +353,36 @@ class Node(Loop):
         return decode(flow.Result, outcome.value)
 
     # --- the event loop ---
+
+    def _perform(
+        self,
+        work: External,
+        arguments: tuple[Any, ...],
+        done: Callable[[Any, Exception | None], None],
+    ) -> None:
+        if self._asyncio is None:
+            super()._perform(work, arguments, done)
+            return
+        task = self._asyncio.create_task(self._run_outside(work, arguments, done))
+        self._outside.add(task)
+        task.add_done_callback(self._outside.discard)
+
+    async def _run_outside(
+        self,
+        work: External,
+        arguments: tuple[Any, ...],
+        done: Callable[[Any, Exception | None], None],
+    ) -> None:
+        try:
+            if work.is_async:
+                value = await work.method(*arguments)
+            else:
+                value = await asyncio.to_thread(work.method, *arguments)
+        except Exception as error:
+            done(None, error)
+        else:
+            done(value, None)
+        self._wake()
 
     def _wake(self) -> None:
         if self._asyncio is not None and not self._scheduled and self._stopped is None:
@@ -251,6 +413,8 @@ class Node(Loop):
     def _stop(self, reason: Exception) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
+        for task in self._outside if self._asyncio is not None else ():
+            task.cancel()  # Its operation is begun again when the node is opened again.
         super()._stop(reason)
 
 
@@ -258,10 +422,21 @@ def _now_us() -> int:
     return time.time_ns() // 1000
 
 
+def _time_of(time_us: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(
+        microseconds=time_us
+    )
+
+
 def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """The Start state of a flow, its arguments checked against their declared types."""
     if arguments:
         raise NotStartable(f"{flow.__name__} takes named arguments only")
+    if flow.owner:
+        owner = flow.Start.__struct_fields__[-1]
+        if owner in named:
+            raise NotStartable(f"{flow.__name__}: `{owner}` is not given: its node opens it")
+        named = {**named, owner: 0}
     try:
         for field in msgspec.structs.fields(flow.Start):
             # A number of another kind would pass for a Decimal on its way through the encoder.
@@ -284,4 +459,14 @@ def _named(flow: type[Flow[Any]], found: re.Match[str]) -> str:
     return f"`{flow.Start.__struct_fields__[number]}"
 
 
-__all__ = ["FlowView", "Handle", "Node", "NodeStopped", "NotStartable", "StillRunning"]
+__all__ = [
+    "Bounced",
+    "FlowView",
+    "Handle",
+    "Node",
+    "NodeStopped",
+    "NotAccepted",
+    "NotStartable",
+    "StillRunning",
+    "TaskView",
+]

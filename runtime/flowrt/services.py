@@ -8,12 +8,17 @@ from __future__ import annotations
 import datetime
 import importlib
 import inspect
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from flowrt.core.flow import Flow, Operation, Party, ServiceKey, typed
+from flowrt.core.values import decode, encode
 from flowrt.store import Store
 from flowrt.store.statements import Refused
+
+OUTSIDE = ("external", "once")
+"""The kinds of operation that run outside of a step."""
 
 
 class ServiceMissing(Exception):
@@ -162,16 +167,22 @@ def _find(
 
 
 def _methods(key: ServiceKey[Any]) -> str:
-    return ", ".join(f"{op.name}({', '.join(('tx', *op.parameters))})" for op in key.operations)
+    return ", ".join(map(_wanted, key.operations))
+
+
+def _wanted(operation: Operation) -> str:
+    """An operation as its method is to be written."""
+    first = "key" if operation.kind in OUTSIDE else "tx"
+    return f"{operation.name}({', '.join((first, *operation.parameters))})"
 
 
 def _misfits(key: ServiceKey[Any], operation: Operation, found: object) -> list[str]:
     method = getattr(found, operation.name, None)
-    wanted = f"{operation.name}({', '.join(('tx', *operation.parameters))})"
+    wanted = _wanted(operation)
     kind = type(found).__name__
     if not callable(method):
         return [f"service {key.name}: {kind} has no operation {wanted}"]
-    if inspect.iscoroutinefunction(method):
+    if inspect.iscoroutinefunction(method) and operation.kind not in OUTSIDE:
         return [f"service {key.name}: {kind}.{operation.name} is async; an operation is not"]
     try:
         inspect.signature(method).bind(None, *operation.parameters)
@@ -183,6 +194,28 @@ def _misfits(key: ServiceKey[Any], operation: Operation, found: object) -> list[
     return []
 
 
+class External:
+    """An operation that runs outside of a step: called with its key and arguments, it gives the
+    bytes of its result, or something to await that gives them."""
+
+    def __init__(self, name: str, operation: Operation, method: Callable[..., Any]) -> None:
+        self.name = name
+        self.once = operation.kind == "once"
+        self.is_async = inspect.iscoroutinefunction(method)
+        self.method = method
+        self.operation = operation
+
+    def arguments(self, detail: bytes) -> tuple[Any, ...]:
+        """The arguments again, from the checkpoint."""
+        kinds = self.operation.kinds
+        values: tuple[Any, ...] = decode(types.GenericAlias(tuple, kinds), detail)
+        return values
+
+    def result(self, value: Any) -> bytes:
+        """The bytes of what it returned. Raises TypeError if that is not as declared."""
+        return encode(typed(self.name, self.operation.result, value))
+
+
 class _Bound:
     """A service as generated code calls it: each operation guarded."""
 
@@ -191,6 +224,10 @@ def _bound(key: ServiceKey[Any], found: object) -> _Bound:
     bound = _Bound()
     for operation in key.operations:
         method = getattr(found, operation.name)
+        if operation.kind in OUTSIDE:
+            outside = External(f"{key.name}.{operation.name}", operation, method)
+            setattr(bound, operation.name, outside)
+            continue
         setattr(bound, operation.name, _guarded(key.name, operation, method))
     return bound
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import concurrent.futures
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from flowrt.core.engine import Event, Outcome
+from flowrt.core.flow import Schedule
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.values import Checkpoint
+from flowrt.operations import Wanted
 from flowrt.store import Batch
+
+Waiter: TypeAlias = "asyncio.Future[None] | concurrent.futures.Future[None]"
 
 
 class Job:
-    """One event for one flow. `make` builds the checkpoint of a flow that is not stored yet."""
+    """One event for one flow. `make` builds the checkpoint of a flow that is not stored yet;
+    `waiter` is told when the event is committed, or why it is not taken."""
 
     __slots__ = ("event", "flow_id", "make", "outbox_id", "waiter")
 
@@ -22,7 +29,7 @@ class Job:
         flow_id: int,
         event: Event,
         make: Callable[[], Checkpoint] | None = None,
-        waiter: asyncio.Future[None] | None = None,
+        waiter: Waiter | None = None,
         outbox_id: int = 0,
     ) -> None:
         self.flow_id = flow_id
@@ -30,6 +37,15 @@ class Job:
         self.make = make
         self.waiter = waiter
         self.outbox_id = outbox_id
+
+
+class Firing:
+    """A schedule that is due: to start its flow."""
+
+    __slots__ = ("schedule",)
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
 
 
 Packet = tuple[str, bytes]
@@ -41,21 +57,26 @@ class Turn:
 
     __slots__ = (
         "acks",
+        "allowed",
         "audit",
         "batch",
         "ended",
+        "endings",
+        "fired",
         "later",
         "logs",
         "moves",
+        "refused",
         "resumed",
         "taken",
         "timers",
         "waiters",
+        "wanted",
     )
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.taken: list[Job | Packet] = []
+        self.taken: list[Job | Firing | Packet] = []
         self.acks: dict[str, list[int]] = {}
         self.resumed: dict[int, None] = {}
         self.timers: list[tuple[int, int]] = []
@@ -63,8 +84,13 @@ class Turn:
         self.moves: list[tuple[int, ProgressEvent]] = []
         self.logs: list[tuple[int, str, str]] = []
         self.audit: list[tuple[Any, ...]] = []
-        self.waiters: list[asyncio.Future[None]] = []
+        self.waiters: list[Waiter] = []
         self.later: list[Job] = []
+        self.endings: collections.deque[Job] = collections.deque()
+        self.refused: list[tuple[Waiter, Exception]] = []
+        self.wanted: list[Wanted] = []
+        self.allowed: list[tuple[int, list[int]]] = []
+        self.fired: list[tuple[str, int]] = []
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:
         if outbox_id:

@@ -380,7 +380,7 @@ flow H():
 
 
 def test_a_construct_that_is_not_known_yet_hides_its_cases() -> None:
-    text = "flow F(s: Session):\n    receive from s:\n        case Order as o:\n            g(o)\n"
+    text = "flow F(a: Int):\n    include a:\n        case Order as o:\n            g(o)\n"
     assert codes(text) == ["F199"]
 
 
@@ -539,7 +539,7 @@ def check_words(node: Any) -> None:
         case syntax.Record(kind=kind):
             assert kind in ("record", "message")
         case syntax.Operation(kind=kind):
-            assert kind in ("read", "write")
+            assert kind in ("read", "write", "external")
         case syntax.Flow(startable=ways):
             assert set(ways) <= {"rpc", "schedule"}
 

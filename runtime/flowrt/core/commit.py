@@ -98,7 +98,8 @@ class Commit:
     `outbox` are frames and new sessions in their order; `due_us` is None, or when the flow goes on
     by itself (0: at once); `ran` says that the flow took a step, not only something in; `gone` that
     nothing of it is left but its outcome. `mail` is what goes to the flow's owner, numbered;
-    `starts` are new flows; `tasks` questions to people by number, None for those that are over.
+    `requested` are the external operations that this step began, `starts` the new flows; `tasks`
+    questions to people by number, None for those that are over.
     """
 
     __slots__ = (
@@ -111,6 +112,7 @@ class Commit:
         "outbox",
         "outcome",
         "ran",
+        "requested",
         "starts",
         "tasks",
     )
@@ -118,6 +120,7 @@ class Commit:
     def __init__(self) -> None:
         self.outbox: list[tuple[str, Letter | Opened]] = []
         self.mail: list[tuple[int, Mail]] = []
+        self.requested: list[int] = []
         self.starts: list[Started] = []
         self.tasks: dict[int, Task | None] = {}
         self.logs: list[tuple[str, str]] = []

@@ -26,6 +26,7 @@ from flowrt.core.step import writable as writable
 from flowrt.core.values import (
     CHECKPOINT_FORMAT,
     FLOW,
+    TASK,
     Checkpoint,
     Confirm,
     Data,
@@ -82,11 +83,17 @@ class FlowEnded(msgspec.Struct, frozen=True, gc=False):
     outcome: Outcome
 
 
+class Lost(msgspec.Struct, frozen=True, gc=False):
+    """Something that the flow began needs a person; says what."""
+
+    cause: str
+
+
 class Retry(msgspec.Struct, frozen=True, gc=False):
     """An operator lets a flow out of the hospital, to try again."""
 
 
-Event = Begin | Resume | Arrival | Command | CallEnded | FlowEnded | Retry
+Event = Begin | Resume | Arrival | Command | CallEnded | FlowEnded | Lost | Retry
 
 BEGIN = Begin()
 RESUME = Resume()
@@ -136,7 +143,7 @@ def advance(
         if not _arrive(checkpoint, event, commit):
             return None
     elif type(event) in _TAKEN:
-        if not _take_in(checkpoint, event, world):  # type: ignore[arg-type]  # as just looked at
+        if not _take_in(checkpoint, event, world, commit):  # type: ignore[arg-type]  # as just looked at
             return None
     elif type(event) is Retry:
         checkpoint.admitted = False
@@ -158,7 +165,7 @@ def admit(checkpoint: Checkpoint, event: Event, world: World) -> Commit:
     if type(event) is Arrival:
         _arrive(checkpoint, event, commit)
     elif type(event) in _TAKEN:
-        _take_in(checkpoint, event, world)  # type: ignore[arg-type]  # as just looked at
+        _take_in(checkpoint, event, world, commit)  # type: ignore[arg-type]  # as just looked at
     checkpoint.admitted = True
     _finish(checkpoint, world, commit)
     return commit
@@ -201,7 +208,9 @@ def _drop_owed(extra: Extra, session: SessionState) -> None:
 _TAKEN = frozenset({Command, CallEnded, FlowEnded})
 
 
-def _take_in(checkpoint: Checkpoint, event: Command | CallEnded | FlowEnded, world: World) -> bool:
+def _take_in(
+    checkpoint: Checkpoint, event: Command | CallEnded | FlowEnded, world: World, commit: Commit
+) -> bool:
     """Keep what came; False if nobody waits for it any more."""
     if type(event) is Command:
         return _command(checkpoint, event.content)
@@ -221,6 +230,8 @@ def _take_in(checkpoint: Checkpoint, event: Command | CallEnded | FlowEnded, wor
     for call in calls:
         call.done = ending
         call.came = checkpoint.steps
+        if call.kind == TASK:
+            commit.tasks[call.number] = None
     return bool(calls)
 
 

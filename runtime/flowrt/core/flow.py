@@ -11,6 +11,7 @@ import decimal
 import functools
 import types
 import typing
+from collections.abc import Awaitable as Awaitable
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Mapping
 from typing import Annotated, Any, ClassVar, Generic, NewType, TypeAlias, TypeVar

@@ -6,6 +6,7 @@ Which wait it was and what is there is in the checkpoint. What the flow does nex
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
 
@@ -18,6 +19,7 @@ from flowrt.core.flow import (
     Came,
     Done,
     Ended,
+    Fault,
     FlowError,
     FlowFailed,
     Late,
@@ -247,14 +249,15 @@ class Incoming:
             call = call_of(self._checkpoint, number)
             if call is not None and is_expired(call, now_us):
                 self._taken = call
-                done = call.number
-                return _arm(arms, lambda arm: _is_done(arm, done))
+                return _arm(arms, functools.partial(_is_done, call=number))
         if self._is_own_time(waited):
             return _arm(arms, lambda arm: isinstance(arm, Late))
         if 0 < waited.until_us <= now_us:
             self._give_up(waited)
         found = [find(self._checkpoint, number) for number in waited.sessions]
-        invariant(is_hopeless(waited, found), "nothing came")
+        invariant(is_hopeless(self._checkpoint, waited, found), "nothing came")
+        if not waited.sessions:
+            raise Fault("all that this waits for was taken before")
         if len(waited.sessions) == 1:
             only = waited.sessions[0]
             self._sender = Session(only)

@@ -12,7 +12,16 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from flowrt.core.flow import CONTRACT, Flow, FlowError, Operation, ServiceKey, Value
+from flowrt.core.flow import (
+    CONTRACT,
+    Flow,
+    FlowError,
+    Message,
+    Operation,
+    Schedule,
+    ServiceKey,
+    Value,
+)
 
 AnyFlow = type[Flow[Any]]
 
@@ -29,6 +38,8 @@ class Registry:
         self.names: dict[AnyFlow, str] = {}
         self.step_names: dict[str, tuple[str, ...]] = {}
         self.errors: dict[str, type[FlowError]] = {}
+        self.messages: dict[str, type[Message]] = {}
+        self.schedules: list[Schedule] = []
         self._versions: dict[str, dict[int, AnyFlow]] = {}
         self._modules: set[str] = set()
         for module in modules:
@@ -46,11 +57,15 @@ class Registry:
                 f"module {module.__name__} holds no generated flows; "
                 "pass what `flowc compile` made, such as `import trade_flow`"
             )
+        for value in vars(module).values():
+            if inspect.isclass(value) and issubclass(value, Message) and value.wire:
+                self.messages[value.wire] = value
         for flow in flows:
             self.add(flow)
             home = sys.modules.get(flow.__module__)
             if home is not None:
                 self.add_module(home)
+        self.schedules += getattr(module, "SCHEDULES", ())
 
     def add(self, flow: AnyFlow) -> None:
         """Register one generated class.

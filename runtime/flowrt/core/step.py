@@ -376,7 +376,9 @@ class StepRun(Incoming):
     def request(self, key: ServiceKey[Any], operation: str, *arguments: object) -> Pending:
         kinds = {found.name: found.kind for found in key.operations}
         kind = ONCE if kinds[operation] == "once" else OPERATION
-        return self._new_call(kind, f"{key.name}.{operation}", encode(arguments))
+        pending = self._new_call(kind, f"{key.name}.{operation}", encode(arguments))
+        self._commit.requested.append(pending)
+        return pending
 
     def follow(self, flow_id: int) -> Pending:
         pending = self._new_call(FLOW, "", b"")

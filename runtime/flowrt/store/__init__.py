@@ -41,7 +41,9 @@ class Batch:
     delete. `outbox`: (id, peer, frame) to add; `settled`: ids to delete. `peers`: what is
     remembered of each.
     `outcomes`: (flow id, flow, error or None, value). `moves`: (flow id, number, progress event).
-    `patients`: hospital entry by flow id, None to delete. `audit`: one row for the whole batch.
+    `patients`: hospital entry by flow id, None to delete. `mail`: (flow id, number, content) for a
+    flow's owner. `tasks`: open questions by (flow id, number), None to delete. `schedules`: by
+    name, None to delete. `audit`: one row for the whole batch.
     """
 
     now_us: int
@@ -54,6 +56,9 @@ class Batch:
     outcomes: list[tuple[int, str, str | None, bytes]] = dataclasses.field(default_factory=list)
     moves: list[tuple[int, int, bytes]] = dataclasses.field(default_factory=list)
     patients: dict[int, bytes | None] = dataclasses.field(default_factory=dict)
+    mail: list[tuple[int, int, bytes]] = dataclasses.field(default_factory=list)
+    tasks: dict[tuple[int, int], bytes | None] = dataclasses.field(default_factory=dict)
+    schedules: dict[str, bytes | None] = dataclasses.field(default_factory=dict)
     audit: bytes = b""
 
 
@@ -108,6 +113,19 @@ class Store(typing.Protocol):
 
     def patients(self) -> list[bytes]:
         """The hospital's entries, by flow id."""
+        ...
+
+    def mail(self, flow_id: int, start: int, limit: int) -> list[tuple[int, bytes]]:
+        """(number, content) of what a flow said to its owner, from number `start` on, at most
+        `limit`."""
+        ...
+
+    def tasks(self) -> list[bytes]:
+        """Every open question, by flow id and number."""
+        ...
+
+    def schedules(self) -> dict[str, bytes]:
+        """What is remembered of each schedule, by name."""
         ...
 
     def audit(self) -> Iterator[tuple[int, bytes]]:

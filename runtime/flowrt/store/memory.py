@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from flowrt.store import Batch, CommitFailed, Fenced, Opened, StoreError
 from flowrt.store.transaction import Transaction, refusal
+
+K = TypeVar("K")
 
 
 class MemoryDisk:
@@ -31,6 +33,9 @@ class MemoryDisk:
         self.outcomes: dict[int, tuple[str, str | None, bytes]] = {}
         self.moves: dict[int, list[bytes]] = {}
         self.patients: dict[int, bytes] = {}
+        self.mail: dict[tuple[int, int], bytes] = {}
+        self.tasks: dict[tuple[int, int], bytes] = {}
+        self.schedules: dict[str, bytes] = {}
         self.audit: list[tuple[int, bytes]] = []
         self.tables: sqlite3.Connection | None = None
         """Made when a service first works; closed when the disk is forgotten."""
@@ -88,6 +93,17 @@ class MemoryStore:
 
     def patients(self) -> list[bytes]:
         return [self.disk.patients[flow_id] for flow_id in sorted(self.disk.patients)]
+
+    def mail(self, flow_id: int, start: int, limit: int) -> list[tuple[int, bytes]]:
+        mail = self.disk.mail
+        numbers = sorted(number for flow, number in mail if flow == flow_id and number >= start)
+        return [(number, mail[flow_id, number]) for number in numbers[:limit]]
+
+    def tasks(self) -> list[bytes]:
+        return [self.disk.tasks[key] for key in sorted(self.disk.tasks)]
+
+    def schedules(self) -> dict[str, bytes]:
+        return dict(self.disk.schedules)
 
     def audit(self) -> Iterator[tuple[int, bytes]]:
         yield from list(self.disk.audit)
@@ -154,6 +170,10 @@ class MemoryStore:
                 self.disk.patients.pop(flow_id, None)
             else:
                 self.disk.patients[flow_id] = patient
+        for flow_id, number, content in batch.mail:
+            self.disk.mail[flow_id, number] = content
+        _replace(self.disk.tasks, batch.tasks)
+        _replace(self.disk.schedules, batch.schedules)
         if batch.audit:
             self.disk.audit.append((batch.now_us, batch.audit))
 
@@ -164,6 +184,8 @@ class MemoryStore:
             raise CommitFailed("an outbox row is there already")
         if any(flow_id in disk.outcomes for flow_id, _, _, _ in batch.outcomes):
             raise CommitFailed("the flow has an outcome already")
+        if any((flow_id, number) in disk.mail for flow_id, number, _ in batch.mail):
+            raise CommitFailed("the owner's mail is there already")
         count = {flow_id: len(disk.moves.get(flow_id, ())) for flow_id, _, _ in batch.moves}
         for flow_id, number, _ in batch.moves:
             if number < count[flow_id]:
@@ -188,3 +210,11 @@ class MemoryStore:
     def close(self) -> None:
         self.abandon()
         self._epoch = 0
+
+
+def _replace(rows: dict[K, bytes], changes: Mapping[K, bytes | None]) -> None:
+    for key, row in changes.items():
+        if row is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = row

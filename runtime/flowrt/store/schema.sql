@@ -26,5 +26,18 @@ CREATE TABLE engine_progress (
     PRIMARY KEY (flow, number)
 ) WITHOUT ROWID;
 CREATE TABLE engine_hospital (id INTEGER PRIMARY KEY, patient BLOB NOT NULL);
+CREATE TABLE engine_mail (
+    flow INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (flow, number)
+) WITHOUT ROWID;
+CREATE TABLE engine_task (
+    flow INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    task BLOB NOT NULL,
+    PRIMARY KEY (flow, number)
+) WITHOUT ROWID;
+CREATE TABLE engine_schedule (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 -- One row a batch, not one a step: an extra row a step costs more than the step.
 CREATE TABLE engine_audit (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, entries BLOB NOT NULL);

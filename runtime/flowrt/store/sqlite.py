@@ -16,7 +16,7 @@ from typing import Any
 from flowrt.store import Batch, Fenced, Opened, OutcomeUnknown, StoreError
 from flowrt.store.transaction import Transaction, refusal
 
-FORMAT = 1
+FORMAT = 2
 BUSY_SECONDS = 10.0
 """How long to wait for another process's lock."""
 
@@ -191,6 +191,20 @@ class SqliteStore:
         rows = self._open_db.execute("SELECT patient FROM engine_hospital ORDER BY id")
         return [patient for (patient,) in rows]
 
+    def mail(self, flow_id: int, start: int, limit: int) -> list[tuple[int, bytes]]:
+        return self._open_db.execute(
+            "SELECT number, content FROM engine_mail WHERE flow = ? AND number >= ? "
+            "ORDER BY number LIMIT ?",
+            (flow_id, start, limit),
+        ).fetchall()
+
+    def tasks(self) -> list[bytes]:
+        rows = self._open_db.execute("SELECT task FROM engine_task ORDER BY flow, number")
+        return [task for (task,) in rows]
+
+    def schedules(self) -> dict[str, bytes]:
+        return dict(self._open_db.execute("SELECT name, state FROM engine_schedule"))
+
     def audit(self) -> Iterator[tuple[int, bytes]]:
         yield from self._open_db.execute("SELECT at, entries FROM engine_audit ORDER BY id")
 
@@ -277,6 +291,15 @@ class SqliteStore:
             db.execute("DELETE FROM engine_hospital WHERE id = ?", (flow_id,))
             if patient is not None:
                 db.execute("INSERT INTO engine_hospital VALUES (?, ?)", (flow_id, patient))
+        _insert(db, "engine_mail (flow, number, content)", 3, _flat(batch.mail))
+        for key, task in batch.tasks.items():
+            db.execute("DELETE FROM engine_task WHERE flow = ? AND number = ?", key)
+            if task is not None:
+                db.execute("INSERT INTO engine_task VALUES (?, ?, ?)", (*key, task))
+        for name, state in batch.schedules.items():
+            db.execute("DELETE FROM engine_schedule WHERE name = ?", (name,))
+            if state is not None:
+                db.execute("INSERT INTO engine_schedule VALUES (?, ?)", (name, state))
         if batch.audit:
             db.execute(
                 "INSERT INTO engine_audit (at, entries) VALUES (?, ?)", (batch.now_us, batch.audit)

@@ -1,0 +1,106 @@
+"""When schedules start their flows: by cron texts and the clocks of time zones. Starts nothing.
+
+A time that a change of the clock skips is not missed: it comes right after the gap. One that comes
+twice counts once, except for schedules that run every hour or more often. (The rules of Debian's
+cron, as `cronsim` has them.)
+"""
+
+from __future__ import annotations
+
+import datetime
+import heapq
+import zoneinfo
+from collections.abc import Iterable, Mapping
+
+import cronsim
+import msgspec
+
+from flowrt.core.flow import Schedule
+from flowrt.core.values import BadBytes, decode, encode
+
+
+class ScheduleWrong(Exception):
+    """A schedule that cannot be: its cron text or its time zone; says which."""
+
+
+class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the store remembers: when it is due next, by which text and zone that was found."""
+
+    due_us: int
+    cron: str
+    zone: str
+
+
+def next_us(cron: str, zone: str, after_us: int) -> int:
+    """The first time after `after_us`, in microseconds since 1970.
+
+    Raises:
+        ScheduleWrong: the text is no cron text, never comes true, or the zone is not known.
+    """
+    try:
+        where = zoneinfo.ZoneInfo(zone)
+        moment = datetime.datetime.fromtimestamp(after_us // 1_000_000, where)
+        found = next(cronsim.CronSim(cron, moment))
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
+        raise ScheduleWrong(f"there is no time zone {zone}: {error}") from None
+    except cronsim.CronSimError as error:
+        raise ScheduleWrong(f"`{cron}` is no cron text: {error}") from None
+    except StopIteration:
+        raise ScheduleWrong(f"`{cron}` never comes true") from None
+    return int(found.timestamp()) * 1_000_000
+
+
+class Schedules:
+    """The schedules of one node, and when each is due."""
+
+    def __init__(self, schedules: Iterable[Schedule]) -> None:
+        self.known = {schedule.name: schedule for schedule in schedules}
+        self._due: list[tuple[int, str]] = []
+        for schedule in self.known.values():
+            next_us(schedule.cron, schedule.zone, 0)
+
+    def load(self, rows: Mapping[str, bytes], now_us: int) -> dict[str, bytes]:
+        """Begin from what the store remembers; the rows that are new or changed. What came due
+        while nobody was there is due once, now."""
+        changed: dict[str, bytes] = {}
+        self._due.clear()
+        for name, schedule in self.known.items():
+            row = _read(rows.get(name))
+            if row is None or (row.cron, row.zone) != (schedule.cron, schedule.zone):
+                row = _Row(
+                    next_us(schedule.cron, schedule.zone, now_us), schedule.cron, schedule.zone
+                )
+                changed[name] = encode(row)
+            self._due.append((row.due_us, name))
+        heapq.heapify(self._due)
+        return changed
+
+    def next_due(self) -> int | None:
+        """When the next one is due (microseconds)."""
+        return self._due[0][0] if self._due else None
+
+    def take_due(self, now_us: int) -> list[Schedule]:
+        """Those that are due now; each comes again when `fired` is told."""
+        taken = []
+        while self._due and self._due[0][0] <= now_us:
+            taken.append(self.known[heapq.heappop(self._due)[1]])
+        return taken
+
+    def following(self, schedule: Schedule, now_us: int) -> tuple[int, bytes]:
+        """When it comes next, and the row that remembers it."""
+        due_us = next_us(schedule.cron, schedule.zone, now_us)
+        return due_us, encode(_Row(due_us, schedule.cron, schedule.zone))
+
+    def fired(self, name: str, due_us: int) -> None:
+        """Its flow is started, and that is committed."""
+        heapq.heappush(self._due, (due_us, name))
+
+
+def _read(data: bytes | None) -> _Row | None:
+    if data is None:
+        return None
+    try:
+        row: _Row = decode(_Row, data)
+    except BadBytes:
+        return None
+    return row

@@ -1,0 +1,423 @@
+"""One event for one flow, stepped into the batch: loading, failing, and all that must be written.
+
+Commits nothing and tells nobody: the loop does.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+
+from flowrt.core import engine
+from flowrt.core.engine import (
+    RESUME,
+    RETRY,
+    Arrival,
+    CallEnded,
+    Command,
+    Commit,
+    FlowEnded,
+    Lost,
+    NotTaken,
+    Opened,
+    Outcome,
+)
+from flowrt.core.flow import Party
+from flowrt.core.hospital import Patient
+from flowrt.core.registry import Registry
+from flowrt.core.session import NEW, Peer, invite
+from flowrt.core.values import (
+    FLOW,
+    ONCE,
+    BadBytes,
+    Checkpoint,
+    Invite,
+    Letter,
+    decode_checkpoint,
+    encode,
+)
+from flowrt.core.waiting import runs_outside
+from flowrt.handle import NotAccepted
+from flowrt.operations import wanted_of
+from flowrt.services import StepTx, bind, find_functions
+from flowrt.store import Store, StoreError, Unwritable
+from flowrt.turn import Job, Turn
+
+MAX_CAUSE = 4000
+MAX_TRACE = 20_000
+"""How much of an error's text and of its traceback (its end) the hospital keeps."""
+
+_LOG = logging.getLogger("flowrt.node")
+
+
+class Stepping:
+    """One party's flows and what a step of one needs."""
+
+    def __init__(
+        self,
+        party: str,
+        store: Store,
+        modules: Iterable[ModuleType],
+        services: Mapping[str, object],
+        clock: Callable[[], int],
+        key: bytes,
+    ) -> None:
+        self.party = Party(party)
+        self.registry = Registry(modules)
+        self._clock = clock
+        self._store = store
+        self._live: dict[int, Checkpoint] = {}
+        self._unloadable: set[int] = set()
+        self._patients: set[int] = set()
+        self._incarnation = b""
+        self._commits = 0
+        self._next_flow = 1
+        self._next_outbox = 1
+        self._peers: dict[str, Peer] = {}
+        self._refused: StoreError | None = None
+        find_functions(self.registry.classes.values())
+        bound = bind(self.registry.services(), services)
+        self._tx = StepTx(self.party, store)
+        self._world = engine.World(self.party, self.registry, key, bound, self._tx)
+        self._world.new_flow = self._new_flow
+
+    def _new_flow(self) -> int:
+        flow_id = self._next_flow
+        self._next_flow = flow_id + 1
+        return flow_id
+
+    def _peer(self, name: str) -> Peer:
+        known = self._peers.get(name)
+        if known is None:
+            known = self._peers[name] = Peer(0, [])
+        return known
+
+    def _step(self, job: Job, turn: Turn) -> None:
+        flow_id = job.flow_id
+        event = job.event
+        peer = event.peer if type(event) is Arrival else ""
+        checkpoint = self._checkpoint(job, turn)
+        if job.waiter is not None:
+            turn.waiters.append(job.waiter)
+        if checkpoint is None:
+            if peer and flow_id not in self._unloadable:
+                turn.acknowledge(peer, job.outbox_id)
+            self._refuse(job, f"flow {flow_id} has ended", turn)
+            return
+        refusal = self._refusal(checkpoint, event)
+        if refusal is not None:
+            self._refuse(job, refusal, turn)
+            return
+        # One step a commit: what a flow did in this batch is not committed yet.
+        run = flow_id not in turn.batch.flows
+        if not run and event is RESUME:
+            turn.resumed[flow_id] = None
+            return
+        if not run and event is RETRY:
+            if job.waiter is not None:
+                turn.waiters.remove(job.waiter)
+            turn.later.append(job)
+            return
+        tx = self._tx
+        tx.flow_id = flow_id
+        if self._refused is not None:
+            self._fail(job, self._refused, turn)
+            return
+        if type(event) is Lost:
+            self._lose(job, event, checkpoint, turn)
+            return
+        self._world.lookup = lambda ended: self._outcome_of(ended, turn)
+        commit = None
+        try:
+            commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
+            if commit is not None:
+                frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
+                started = self._started(flow_id, commit) if commit.starts else ()
+                data = b"" if commit.gone else encode(checkpoint)
+        except NotTaken:
+            return
+        except Unwritable:
+            raise  # The store's trouble, not this flow's.
+        except Exception as error:
+            tx.finish(keep=False)
+            if commit is not None:
+                self._uninvite(commit)
+            self._fail(job, error, turn)
+            return
+        tx.finish(keep=True)
+        if peer:
+            turn.acknowledge(peer, job.outbox_id)
+        if commit is None:
+            due_us = engine.due(checkpoint, self._world.now_us) if event is RESUME else None
+            if due_us:
+                turn.timers.append((due_us, flow_id))  # The clock was set back since it rang.
+            if event is RESUME and not checkpoint.admitted:
+                self._want(flow_id, checkpoint, turn)
+            if type(event) is CallEnded:
+                self._refuse(job, "this question is answered already, or its time is over", turn)
+            return
+        if event is RETRY:
+            turn.allowed.append((flow_id, _numbers(checkpoint)))
+        if commit.held is not None:
+            self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn)
+        elif self._is_cured(flow_id, checkpoint):
+            self._patients.discard(flow_id)
+            turn.batch.patients[flow_id] = None
+        for receiver, frame in frames:
+            self._enqueue(turn, receiver, frame)
+        for child, row in started:
+            turn.batch.flows[child] = row
+            if row[1]:
+                turn.timers.append((row[1], child))
+            else:
+                turn.resumed[child] = None
+        self._write(flow_id, checkpoint, commit, data, event, turn)
+
+    def _is_cured(self, flow_id: int, checkpoint: Checkpoint) -> bool:
+        """Whether a patient has passed what it was admitted for."""
+        return (
+            flow_id in self._patients and not checkpoint.admitted and not runs_outside(checkpoint)
+        )
+
+    def _refusal(self, checkpoint: Checkpoint, event: engine.Event) -> str | None:
+        """Why the flow cannot take this from its owner; None if it can, or if it is from others."""
+        if type(event) is not Command:
+            return None
+        if not checkpoint.frames:
+            return "the flow has ended"
+        flow = self.registry.classes[checkpoint.frames[0].flow]
+        if not flow.owner:
+            return f"{flow.__name__} has no session with its owner"
+        if all(kind.wire != event.content.name for kind in flow.commands):
+            known = ", ".join(kind.__name__ for kind in flow.commands) or "nothing"
+            return f"{flow.__name__} never takes {event.content.name} from its owner, but {known}"
+        if all(session.secret or session.closed for session in checkpoint.sessions):
+            return "the flow has closed its owner's session"
+        return None
+
+    def _refuse(self, job: Job, reason: str, turn: Turn) -> None:
+        """Tell who waits that it was not taken. Others do not need to know: a flow that ended has
+        no use for a timer or an answer."""
+        if job.waiter is not None and type(job.event) in (Command, CallEnded):
+            turn.waiters.remove(job.waiter)
+            turn.refused.append((job.waiter, NotAccepted(reason)))
+
+    def _started(self, flow_id: int, commit: Commit) -> list[tuple[int, tuple[bytes, int | None]]]:
+        """The rows of the flows that a step starts."""
+        rows: list[tuple[int, tuple[bytes, int | None]]] = []
+        for one in commit.starts:
+            kind = self.registry.classes[one.flow]
+            child = engine.begin(one.flow, kind, one.start, flow_id, one.due_us)
+            rows.append((one.flow_id, (encode(child), one.due_us)))
+        return rows
+
+    def _outcome_of(self, flow_id: int, turn: Turn) -> Outcome | None:
+        """How a flow ended, in this batch or before."""
+        for ended, outcome in turn.ended:
+            if ended == flow_id:
+                return outcome
+        found = self._store.outcome(flow_id)
+        return Outcome(found[0], found[2], found[1]) if found is not None else None
+
+    def _want(self, flow_id: int, checkpoint: Checkpoint, turn: Turn) -> None:
+        """Have the operations run that the flow waits for."""
+        if runs_outside(checkpoint) and checkpoint.extra is not None:
+            calls = [c for c in checkpoint.extra.calls if c.kind < FLOW and c.done is None]
+            turn.wanted += wanted_of(flow_id, calls)
+
+    def _lose(self, job: Job, event: Lost, checkpoint: Checkpoint, turn: Turn) -> None:
+        """Something that the flow began needs a person."""
+        commit = engine.admit(checkpoint, RESUME, self._world)
+        self._admitted(job.flow_id, checkpoint, event.cause[:MAX_CAUSE], "", turn)
+        self._write(job.flow_id, checkpoint, commit, encode(checkpoint), event, turn)
+
+    def _checkpoint(self, job: Job, turn: Turn) -> Checkpoint | None:
+        """The flow to step: from memory, from this batch, from the store; None if it is gone or
+        cannot be loaded."""
+        flow_id = job.flow_id
+        found = self._live.get(flow_id)
+        if found is not None:
+            return found
+        written = turn.batch.flows.get(flow_id, 0)
+        if written == 0:
+            if job.make is not None:
+                checkpoint = self._live[flow_id] = job.make()
+                return checkpoint
+            data = self._store.load(flow_id)
+        else:
+            data = written[0] if isinstance(written, tuple) else None
+        if data is None:
+            return None
+        try:
+            checkpoint = decode_checkpoint(data, self.registry.states_of)
+        except (BadBytes, KeyError) as error:
+            self._cannot_load(flow_id, error, turn)
+            return None
+        self._live[flow_id] = checkpoint
+        return checkpoint
+
+    def _cannot_load(self, flow_id: int, error: Exception, turn: Turn) -> None:
+        if flow_id in self._unloadable:
+            return
+        self._unloadable.add(flow_id)
+        self._patients.add(flow_id)
+        name, cause = "?", str(error)
+        if isinstance(error, KeyError):
+            name = str(error.args[0])
+            cause = f"{name} is not installed"
+        patient = Patient(flow_id, name, "?", "", f"cannot be loaded: {cause}", self._world.now_us)
+        turn.batch.patients[flow_id] = encode(patient)
+        text = one_line(cause)
+        _LOG.error("%s: flow %d cannot be loaded: %s", self.party.name, flow_id, text)
+
+    def _fail(self, job: Job, error: Exception, turn: Turn) -> None:
+        """The step raised: its flow stays where it was, in the hospital."""
+        flow_id = job.flow_id
+        self._live.pop(flow_id, None)
+        checkpoint = self._checkpoint(job, turn)
+        if checkpoint is None:
+            return
+        commit = engine.admit(checkpoint, job.event, self._world)
+        cause = engine.writable(_text_of(error))[:MAX_CAUSE]
+        trace = engine.writable("".join(traceback.format_exception(error)))[-MAX_TRACE:]
+        self._admitted(flow_id, checkpoint, cause, trace, turn)
+        if type(job.event) is Arrival:
+            turn.acknowledge(job.event.peer, job.outbox_id)
+        for peer, frame in self._frames(flow_id, commit, turn):
+            self._enqueue(turn, peer, frame)
+        data = encode(checkpoint)
+        self._write(flow_id, checkpoint, commit, data, job.event, turn)
+
+    def _admitted(
+        self, flow_id: int, checkpoint: Checkpoint, cause: str, trace: str, turn: Turn
+    ) -> None:
+        frame = checkpoint.frames[-1]
+        state = type(frame.state)
+        patient = Patient(
+            flow_id, frame.flow, state.__name__, state.place, cause, self._world.now_us, trace
+        )
+        self._patients.add(flow_id)
+        turn.batch.patients[flow_id] = encode(patient)
+        _LOG.error(
+            "%s: flow %d (%s at %s) is in the hospital: %s",
+            self.party.name,
+            flow_id,
+            frame.flow,
+            state.place,
+            one_line(cause),
+        )
+
+    def _frames(self, flow_id: int, commit: Commit, turn: Turn) -> list[tuple[str, bytes]]:
+        """(peer, frame) of what leaves with a step; new sessions are invited and numbered."""
+        frames = []
+        for peer, item in commit.outbox:
+            frame: Letter | Invite
+            if type(item) is Opened:
+                turn.batch.peers[peer] = b""
+                frame = invite(
+                    item.session,
+                    self._peer(peer).next_number(),
+                    self._incarnation,
+                    item.flow,
+                    item.initiator,
+                    item.version,
+                    flow_id,
+                )
+            else:
+                assert type(item) is Letter
+                frame = item
+            frames.append((peer, encode(frame)))
+        return frames
+
+    def _uninvite(self, commit: Commit) -> None:
+        """The step counts for nothing after all, because its state cannot be written: its numbers
+        are free again, or the peers would wait for those invitations for ever."""
+        for peer, item in commit.outbox:
+            if type(item) is Opened and item.session.status != NEW:
+                self._peers[peer].invited -= 1
+
+    def _write(
+        self,
+        flow_id: int,
+        checkpoint: Checkpoint,
+        commit: Commit,
+        data: bytes,
+        event: engine.Event,
+        turn: Turn,
+    ) -> None:
+        """Put a step's commit into the batch; what leaves with it is there already."""
+        batch = turn.batch
+        if commit.gone:
+            batch.flows[flow_id] = None
+            self._live.pop(flow_id, None)
+        else:
+            due_us = commit.due_us
+            # Somebody must see to its operations after a restart: then it is ready at once.
+            wants = not checkpoint.admitted and runs_outside(checkpoint)
+            batch.flows[flow_id] = (data, 0 if wants else due_us)
+            if wants:
+                self._want(flow_id, checkpoint, turn)
+            if due_us == 0:
+                turn.resumed[flow_id] = None
+            elif due_us is not None and (commit.ran or type(event) is not Arrival):
+                turn.timers.append((due_us, flow_id))
+        outcome = commit.outcome
+        if outcome is not None:
+            batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
+            turn.ended.append((flow_id, outcome))
+            parent = checkpoint.extra.parent if checkpoint.extra is not None else 0
+            if parent:
+                turn.endings.append(Job(parent, FlowEnded(flow_id, outcome)))
+        for move in commit.moves:
+            batch.moves.append((flow_id, move.number, encode(move)))
+            turn.moves.append((flow_id, move))
+        for number, mail in commit.mail:
+            batch.mail.append((flow_id, number, encode(mail)))
+        for number, task in commit.tasks.items():
+            batch.tasks[flow_id, number] = encode(task) if task is not None else None
+        if commit.requested:
+            turn.allowed.append((flow_id, commit.requested))
+        if commit.logs:
+            turn.logs += [(flow_id, level, text) for level, text in commit.logs]
+            turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)], commit.logs))
+        else:
+            turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)]))
+
+    def _enqueue(self, turn: Turn, peer: str, frame: bytes) -> None:
+        outbox_id = self._next_outbox
+        self._next_outbox = outbox_id + 1
+        turn.batch.outbox.append((outbox_id, peer, frame))
+
+
+_CODE: dict[type, int] = {
+    engine.Begin: 0,
+    engine.Resume: 1,
+    Arrival: 2,
+    engine.Retry: 3,
+    Command: 4,
+    CallEnded: 5,
+    FlowEnded: 6,
+    Lost: 7,
+}
+"""Events as the audit trail writes them."""
+
+
+def _numbers(checkpoint: Checkpoint) -> list[int]:
+    """The calls that run outside at most once and have not ended."""
+    calls = checkpoint.extra.calls if checkpoint.extra is not None else []
+    return [call.number for call in calls if call.kind == ONCE and call.done is None]
+
+
+def _text_of(error: Exception) -> str:
+    """An error's type and text, though the text is made by an author's Python too."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
+
+
+def one_line(text: str) -> str:
+    """A text that cannot forge a second log line."""
+    return "".join([c if c.isprintable() else f"\\x{ord(c):02x}" for c in text])
