@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from flowlang import syntax
 from flowlang.diagnostics import Diagnostic, Note, closest
 from flowlang.source import Source, Span
-from flowlang.types import ErrorInfo, Info, OperationInfo, RecordInfo, Type, Variable
+from flowlang.types import CaseInfo, Meaning, Method, Type, TypeInfo, Variable
 
 PATIENCE = 20_000
 """Names compared for a "did you mean" in one file. Comparing is slow, and a file with thousands of
@@ -27,11 +27,13 @@ class Findings:
         self.source = source
         self.type_of: dict[syntax.Expr, Type] = {}
         self.variable_of: dict[object, Variable] = {}
-        self.meaning_of: dict[syntax.Expr, Info | OperationInfo] = {}
+        self.meaning_of: dict[syntax.Expr, Meaning] = {}
+        self.methods: dict[syntax.Expr, Method] = {}
+        self.patterns: dict[syntax.CasePattern, CaseInfo] = {}
         self.calls: dict[syntax.Call | syntax.StepTo, tuple[syntax.Expr | None, ...]] = {}
         self.type_refs: dict[syntax.TypeRef, Type] = {}
         self.checks_of: dict[syntax.MessageCase, int] = {}
-        self.named: Mapping[str, RecordInfo | ErrorInfo] = {}
+        self.named: Mapping[str, TypeInfo] = {}
         self.diagnostics: list[Diagnostic] = []
         self._mistaken: set[int] = set()
         self._lines = source.text.split("\n")

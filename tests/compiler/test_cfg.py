@@ -532,7 +532,7 @@ def test_constants_have_one_form() -> None:
             let c = 1500ms
             let d = b"\\x00a"
             let e = -3
-            return 1 == 2
+            return b"a" == b"b"
         """)
     values = [a.value for a in made.states[0].actions if isinstance(a, machine.Assign)]
     assert values == [
