@@ -90,6 +90,7 @@ def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Modul
         functions=declared.functions,
         services=declared.services,
         machines=tuple(cfg.machine_of(cfg.build(flow, checked, project)) for flow in flows),
+        schedules=declared.schedules,
     )
 
 

@@ -13,12 +13,16 @@ from typing import assert_never
 
 from flowlang import machine, walk
 from flowlang.types import (
+    AnswerType,
     Builtin,
+    Caught,
+    FlowIdType,
     ListType,
     MapType,
     Named,
     NoneType,
     OptionalType,
+    PendingType,
     Type,
     Unknown,
     shown,
@@ -162,7 +166,11 @@ def _size(kind: Type, shapes: _Shapes, inside: tuple[str, ...]) -> Size:
             return Size(1 + SAMPLES["Map"] * entry.usual, None)
         case Named(name=name):
             return _named(kind, name, shapes, inside)
-        case Unknown():
+        case FlowIdType():
+            return _BUILTIN["FlowId"]
+        case PendingType():
+            return Size(1, 5)
+        case Caught() | AnswerType() | Unknown():
             return _UNFORESEEN
         case _:
             assert_never(kind)

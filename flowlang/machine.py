@@ -136,6 +136,18 @@ class Received(msgspec.Struct, frozen=True, tag_field="node", tag="received"):
     type: str
 
 
+class Outcome(msgspec.Struct, frozen=True, tag_field="node", tag="outcome"):
+    """What came of the pending call that the case which was chosen is about."""
+
+    type: Type | None
+
+
+class Reply(msgspec.Struct, frozen=True, tag_field="node", tag="reply"):
+    """What somebody answered, with the type of that name, where a case about it was chosen."""
+
+    type: str
+
+
 class Sender(msgspec.Struct, frozen=True, tag_field="node", tag="sender"):
     """The session that the case which was chosen is about."""
 
@@ -148,6 +160,20 @@ class Version(msgspec.Struct, frozen=True, tag_field="node", tag="version"):
     """The version of the flow at a session's other end."""
 
     session: Expr
+
+
+class About(msgspec.Struct, frozen=True, tag_field="node", tag="about"):
+    """What any error tells of itself: its text, who sent it, the id by which logs know it."""
+
+    value: Expr
+    what: Literal["text", "peer", "id"]
+
+
+class Shared(msgspec.Struct, frozen=True, tag_field="node", tag="shared"):
+    """A field that each of several errors has, of the one that was caught."""
+
+    value: Expr
+    name: str
 
 
 class Size(msgspec.Struct, frozen=True, tag_field="node", tag="size"):
@@ -183,6 +209,57 @@ class CallOperation(msgspec.Struct, frozen=True, tag_field="node", tag="operatio
     arguments: tuple[Expr, ...]
 
 
+class Answered(msgspec.Struct, frozen=True, tag_field="node", tag="answered"):
+    """A part of what `ask` brought: what was answered, by whom, and when."""
+
+    value: Expr
+    part: Literal["value", "by", "at"]
+
+
+class StartFlow(msgspec.Struct, frozen=True, tag_field="node", tag="start"):
+    """Starts another flow (qualified name and version), maybe later; the value is its id."""
+
+    flow: str
+    version: int
+    arguments: tuple[Expr, ...]
+    at: Expr | None
+
+
+class Request(msgspec.Struct, frozen=True, tag_field="node", tag="request"):
+    """Begins an external operation. The value of this and of the next three is not what comes of
+    it, but that it is pending."""
+
+    service: str
+    operation: str
+    arguments: tuple[Expr, ...]
+
+
+class Follow(msgspec.Struct, frozen=True, tag_field="node", tag="follow"):
+    """Begins to wait for the end of a flow."""
+
+    id: Expr
+
+
+class FollowEach(msgspec.Struct, frozen=True, tag_field="node", tag="follow_each"):
+    """Begins to wait for the end of each flow of a list."""
+
+    ids: Expr
+
+
+class AskFor(msgspec.Struct, frozen=True, tag_field="node", tag="ask"):
+    """Begins to ask people; `asked` and `answer` are the qualified names of the types of what they
+    are asked and of what they answer with."""
+
+    role: Expr
+    asked: str
+    question: Expr
+    answer: str
+    within: Expr | None
+
+
+Beginning: TypeAlias = StartFlow | Request | Follow | FollowEach | AskFor
+"""What is begun in a step and goes on after it."""
+
 Expr: TypeAlias = (
     Const
     | Var
@@ -202,14 +279,20 @@ Expr: TypeAlias = (
     | Text
     | Builtin
     | Received
+    | Outcome
+    | Reply
     | Sender
     | Peer
     | Version
+    | About
+    | Shared
     | Size
     | Divide
     | ToDecimal
     | CallFunction
     | CallOperation
+    | Answered
+    | Beginning
 )
 
 
@@ -250,8 +333,11 @@ class Leave(msgspec.Struct, frozen=True, tag_field="node", tag="leave"):
 
 
 class Progress(msgspec.Struct, frozen=True, tag_field="node", tag="progress"):
+    """`values` are those of a step that has some, by name, in declared order."""
+
     step: str
     label: Expr | None
+    values: tuple[tuple[str, Expr], ...]
     place: Place
 
 
@@ -387,12 +473,45 @@ class AwaitSubflow(msgspec.Struct, frozen=True, tag_field="node", tag="subflow")
     until: Expr | None = None
 
 
+class AwaitResult(msgspec.Struct, frozen=True, tag_field="node", tag="result"):
+    """Rests until what `call` began is done; `name` takes what it gives, a `type`."""
+
+    call: Expr
+    type: Type | None
+    name: str | None
+    until: Expr | None = None
+
+
+class AwaitResults(msgspec.Struct, frozen=True, tag_field="node", tag="results"):
+    """Rests until all of the flows that `calls` follows are done; `name` takes a list of what they
+    give, each a `type`."""
+
+    calls: Expr
+    type: Type | None
+    name: str | None
+    until: Expr | None = None
+
+
+class AwaitAnswer(msgspec.Struct, frozen=True, tag_field="node", tag="answer"):
+    """Rests until somebody answered; `name` takes that, with an answer of `type` (qualified)."""
+
+    call: Expr
+    type: str
+    name: str | None
+    until: Expr | None = None
+
+
 class AwaitCheckpoint(msgspec.Struct, frozen=True, tag_field="node", tag="checkpoint"):
     pass
 
 
 class AwaitTime(msgspec.Struct, frozen=True, tag_field="node", tag="sleep"):
     duration: Expr
+    until: Expr | None = None
+
+
+class AwaitMoment(msgspec.Struct, frozen=True, tag_field="node", tag="moment"):
+    time: Expr
     until: Expr | None = None
 
 
@@ -427,11 +546,17 @@ class Ended(msgspec.Struct, frozen=True, tag_field="arm", tag="ended"):
     any: bool
 
 
+class Done(msgspec.Struct, frozen=True, tag_field="arm", tag="done"):
+    """What was begun and is pending is done, well or not."""
+
+    call: Expr
+
+
 class Late(msgspec.Struct, frozen=True, tag_field="arm", tag="late"):
     """The time that the wait allows has passed."""
 
 
-Arm: TypeAlias = Came | Ended | Late
+Arm: TypeAlias = Came | Ended | Done | Late
 """One thing that a choice waits for."""
 
 
@@ -451,6 +576,10 @@ Wait: TypeAlias = (
     | AwaitSubflow
     | AwaitCheckpoint
     | AwaitTime
+    | AwaitResult
+    | AwaitResults
+    | AwaitAnswer
+    | AwaitMoment
     | AwaitOperator
 )
 
@@ -558,14 +687,18 @@ class Variable(msgspec.Struct, frozen=True):
 
 
 class ProgressStep(msgspec.Struct, frozen=True):
+    """`values` are what a move to the step shows; `label` then has their names in braces."""
+
     name: str
     label: str
     tracks: str | None
+    values: tuple[Variable, ...] = ()
 
 
 class Machine(msgspec.Struct, frozen=True):
     """One flow. `parameters` includes the session of a responder, last. `variables` has the type of
-    every name in it; `block` of a session counts from 0, the flow's own body."""
+    every name in it; `block` of a session counts from 0, the flow's own body. `families` has, for
+    each error of a family that the file knows, its families, the nearest first."""
 
     name: str
     version: int
@@ -578,6 +711,7 @@ class Machine(msgspec.Struct, frozen=True):
     variables: tuple[Variable, ...]
     states: tuple[State, ...]
     place: Place
+    families: dict[str, tuple[str, ...]] = {}
 
     def state(self, name: str) -> State:
         """The state of that name; KeyError if there is none."""
@@ -605,12 +739,13 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Error(msgspec.Struct, frozen=True):
-    """`text` mentions the fields as variables."""
+    """`text` mentions the fields as variables. `family` is the error that it is one of."""
 
     name: str
     fields: tuple[Field, ...]
     text: Expr | None
     place: Place
+    family: str | None = None
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -622,8 +757,10 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
+    """`external` ones leave the node, at least once; those that are `once` at most once."""
+
     name: str
-    kind: Literal["read", "write", "external"]
+    kind: Literal["read", "write", "external", "once"]
     parameters: tuple[Variable, ...]
     result: Type | None
 
@@ -632,6 +769,18 @@ class Service(msgspec.Struct, frozen=True):
     name: str
     doc: str | None
     operations: tuple[Operation, ...]
+    place: Place
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Starts the flow (qualified name and version) whenever `cron` says so in the time zone."""
+
+    name: str
+    flow: str
+    version: int
+    arguments: tuple[Expr, ...]
+    cron: str
+    zone: str
     place: Place
 
 
@@ -652,6 +801,7 @@ class Module(msgspec.Struct, frozen=True):
     functions: tuple[Function, ...]
     services: tuple[Service, ...]
     machines: tuple[Machine, ...]
+    schedules: tuple[Schedule, ...] = ()
 
 
 def to_json(module: Module) -> bytes:

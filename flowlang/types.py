@@ -31,6 +31,12 @@ class Named(msgspec.Struct, frozen=True, tag_field="of", tag="named"):
     name: str
 
 
+class Caught(msgspec.Struct, frozen=True, tag_field="of", tag="caught"):
+    """What a `catch` of several errors takes: one of these."""
+
+    errors: tuple[str, ...]
+
+
 class ListType(msgspec.Struct, frozen=True, tag_field="of", tag="list"):
     item: Type
 
@@ -46,6 +52,27 @@ class OptionalType(msgspec.Struct, frozen=True, tag_field="of", tag="optional"):
     item: Type
 
 
+class FlowIdType(msgspec.Struct, frozen=True, tag_field="of", tag="flow_id"):
+    """`FlowId[T]`: the id of a flow started here that gives a T. Stands for a plain FlowId too."""
+
+    result: Type
+
+
+class AnswerType(msgspec.Struct, frozen=True, tag_field="of", tag="answer"):
+    """What somebody answered to `ask`: the answer itself, who gave it and when. Has no written
+    form."""
+
+    value: Type
+
+
+class PendingType(msgspec.Struct, frozen=True, tag_field="of", tag="pending"):
+    """What was begun and not waited for; `result` comes as a case of a `receive:`. Has no written
+    form and is no value."""
+
+    kind: Literal["answer", "result"]
+    result: Type
+
+
 class NoneType(msgspec.Struct, frozen=True, tag_field="of", tag="none"):
     """The type of `none` alone."""
 
@@ -55,7 +82,19 @@ class Unknown(msgspec.Struct, frozen=True, tag_field="of", tag="unknown"):
     Never reaches a `Machine`."""
 
 
-Type: TypeAlias = Builtin | Named | ListType | MapType | OptionalType | NoneType | Unknown
+Type: TypeAlias = (
+    Builtin
+    | Named
+    | Caught
+    | ListType
+    | MapType
+    | OptionalType
+    | FlowIdType
+    | AnswerType
+    | PendingType
+    | NoneType
+    | Unknown
+)
 
 INT = Builtin("Int")
 DECIMAL = Builtin("Decimal")
@@ -83,12 +122,22 @@ def shown(kind: Type) -> str:
             return name
         case Named(name=name):
             return name.rpartition(".")[2]
+        case Caught(errors=errors):
+            return " or ".join(name.rpartition(".")[2] for name in errors)
         case ListType(item=item):
             return f"List[{shown(item)}]"
         case MapType(key=key, value=value):
             return f"Map[{shown(key)}, {shown(value)}]"
         case OptionalType(item=item):
             return f"{shown(item)}?"
+        case FlowIdType(result=result):
+            return f"FlowId[{shown(result)}]"
+        case AnswerType(value=value):
+            return f"the answer {shown(value)}"
+        case PendingType(result=NoneType()):
+            return "pending"
+        case PendingType(result=result):
+            return f"pending {shown(result)}"
         case NoneType():
             return "none"
         case Unknown():
@@ -124,11 +173,13 @@ class RecordInfo:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ErrorInfo:
-    """A declared or built-in error; a built-in one has no declaration and the field `reason`."""
+    """A declared or built-in error; a built-in one has no declaration and the field `reason`.
+    `families` are the errors behind `is`, its own first, then that one's."""
 
     name: str  # qualified, or the bare name of a built-in one
     parameters: tuple[ParameterInfo, ...]
     declaration: syntax.Error | None
+    families: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -156,6 +207,15 @@ class ServiceInfo:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class StepInfo:
+    """A progress step: `parameters` are the values that a move to it shows."""
+
+    name: str
+    parameters: tuple[ParameterInfo, ...]
+    declaration: syntax.ProgressStep
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class FlowInfo:
     """A flow's face: all that others need to call, open or start it."""
 
@@ -163,11 +223,19 @@ class FlowInfo:
     version: int
     parameters: tuple[ParameterInfo, ...]
     result: Type | None
+    untrusted_result: bool
     responds_to: str | None  # qualified name of the initiator
+    steps: Mapping[str, StepInfo]
     declaration: syntax.Flow
 
 
-Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScheduleInfo:
+    name: str
+    declaration: syntax.Schedule
+
+
+Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo | ScheduleInfo
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -190,11 +258,11 @@ class Checked:
     `type_of` has every expression of every flow (after narrowing, the narrowed type; for a call
     without a result, that of `none`) and every default and error text; `variable_of` has every
     `Name` that reads a variable and every statement or catch that binds or assigns one (`Let For
-    Open Receive Assign Catch Responds Parameter`, and the `Bound`s of a case; also an error's
-    parameters, which its text reads); `meaning_of` has every `Name` that names a declaration, and
-    the `Call`s' callees that are attributes (`Desk.propose`) as their `OperationInfo`. `calls` has,
-    for each `Call` of a record, error, function, operation or flow, its arguments in declared order
-    (None: the default).
+    Open Receive Assign Catch Responds Parameter`, and the `Bound`s of a case; also the parameters
+    of an error and of a step, which its text reads); `meaning_of` has every `Name` that names a
+    declaration, and the `Call`s' callees that are attributes (`Desk.propose`) as their
+    `OperationInfo`. `calls` has, for each `Call` of a record, error, function, operation or flow
+    and for each `StepTo`, its arguments in declared order (None: the default).
     `checks_of` has, for each case that names a message and does not take it unchecked, how many of
     its first statements are its block of checks.
     `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
@@ -208,7 +276,7 @@ class Checked:
     type_of: Mapping[syntax.Expr, Type]
     variable_of: Mapping[object, Variable]
     meaning_of: Mapping[syntax.Expr, Info | OperationInfo]
-    calls: Mapping[syntax.Call, tuple[syntax.Expr | None, ...]]
+    calls: Mapping[syntax.Call | syntax.StepTo, tuple[syntax.Expr | None, ...]]
     type_refs: Mapping[syntax.TypeRef, Type]
     checks_of: Mapping[syntax.MessageCase, int]
     diagnostics: tuple[Diagnostic, ...]

@@ -20,6 +20,8 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
             | machine.Var()
             | machine.Builtin()
             | machine.Received()
+            | machine.Outcome()
+            | machine.Reply()
             | machine.Sender()
         ):
             return ()
@@ -30,15 +32,25 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
             | machine.Negate(value=value)
             | machine.Keys(value=value)
             | machine.Size(value=value)
+            | machine.About(value=value)
+            | machine.Shared(value=value)
             | machine.ToDecimal(value=value)
+            | machine.Answered(value=value)
+            | machine.Follow(id=value)
+            | machine.FollowEach(ids=value)
         ):
             return (value,)
         case (
             machine.New(arguments=arguments)
             | machine.CallFunction(arguments=arguments)
             | machine.CallOperation(arguments=arguments)
+            | machine.Request(arguments=arguments)
         ):
             return arguments
+        case machine.StartFlow(arguments=arguments, at=at):
+            return arguments if at is None else (*arguments, at)
+        case machine.AskFor(role=role, question=question, within=limit):
+            return (role, question) if limit is None else (role, question, limit)
         case (
             machine.Arithmetic(left=left, right=right)
             | machine.Compare(left=left, right=right)
@@ -134,7 +146,10 @@ def expressions(action: machine.Action) -> tuple[machine.Expr, ...]:
             return (session, value)
         case machine.Require(condition=condition, error=error):
             return (condition, error)
-        case machine.Progress(label=optional) | machine.Return(value=optional):
+        case machine.Progress(label=label, values=values):
+            shown = tuple(value for _, value in values)
+            return shown if label is None else (*shown, label)
+        case machine.Return(value=optional):
             return () if optional is None else (optional,)
         case machine.If(branches=branches):
             return tuple(condition for condition, _ in branches)
@@ -156,12 +171,16 @@ def delivered(wait: machine.Wait) -> str | None:
             machine.AwaitMessage(name=name)
             | machine.AwaitEach(name=name)
             | machine.AwaitSubflow(name=name)
+            | machine.AwaitResult(name=name)
+            | machine.AwaitResults(name=name)
+            | machine.AwaitAnswer(name=name)
         ):
             return name
         case (
             machine.AwaitChoice()
             | machine.AwaitCheckpoint()
             | machine.AwaitTime()
+            | machine.AwaitMoment()
             | machine.AwaitOperator()
         ):
             return None
@@ -183,6 +202,13 @@ def wait_expressions(wait: machine.Wait) -> tuple[machine.Expr, ...]:
             return (value, *_given(until))
         case machine.AwaitOperator(reason=value):
             return (value,)
+        case (
+            machine.AwaitMoment(time=value, until=until)
+            | machine.AwaitResult(call=value, until=until)
+            | machine.AwaitResults(calls=value, until=until)
+            | machine.AwaitAnswer(call=value, until=until)
+        ):
+            return (value, *_given(until))
         case machine.AwaitSubflow(arguments=arguments, until=until):
             return (*arguments, *_given(until))
         case machine.AwaitCheckpoint():
@@ -195,8 +221,12 @@ def arm_expressions(arms: Iterable[machine.Arm]) -> Iterator[machine.Expr]:
     """What tells the arms of a choice apart: needed to begin it, and again when it is over."""
     for arm in arms:
         match arm:
-            case machine.Came(session=session) | machine.Ended(session=session):
-                yield session
+            case (
+                machine.Came(session=value)
+                | machine.Ended(session=value)
+                | machine.Done(call=value)
+            ):
+                yield value
             case machine.Late():
                 pass
             case _:

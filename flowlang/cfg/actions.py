@@ -18,11 +18,13 @@ class Actions:
 
     def __init__(
         self,
+        flow: syntax.Flow,
         checked: types.Checked,
         expressions: Expressions,
         variables: Variables,
         shapes: Shapes,
     ) -> None:
+        self._steps = {step.name: step for step in flow.steps}
         self._checked = checked
         self._expressions = expressions
         self._variables = variables
@@ -66,9 +68,7 @@ class Actions:
         expression = self._expressions.of
         match statement:
             case syntax.Let(value=value) | syntax.Assign(value=value):
-                if isinstance(value, syntax.Subflow):
-                    raise ValueError("a subflow is waited for")
-                found = expression(value)
+                found = self._expressions.given(value)
                 return [machine.Assign(self._variables.bind(statement), found, at)]
             case syntax.If(branches=branches, otherwise=otherwise):
                 ways = tuple(
@@ -95,8 +95,11 @@ class Actions:
     ) -> list[machine.Action]:
         expression = self._expressions.of
         match statement:
-            case syntax.Return(value=value) if not isinstance(value, syntax.Subflow):
-                return [machine.Return(None if value is None else expression(value), at)]
+            case syntax.Return(value=value):
+                given = None if value is None else self._expressions.given(value)
+                return [machine.Return(given, at)]
+            case syntax.EffectStatement(effect=effect):
+                return [machine.Do(self._expressions.given(effect), at)]
             case syntax.Pass():
                 return []
             case syntax.Open():
@@ -109,15 +112,36 @@ class Actions:
                 return [machine.Throw(expression(error), at)]
             case syntax.Require(condition=condition, error=error):
                 return [machine.Require(expression(condition), expression(error), at)]
-            case syntax.StepTo(name=name, label=label):
-                text = None if label is None else expression(label)
-                return [machine.Progress(name, text, at)]
+            case syntax.StepTo():
+                return self._step(statement, at)
             case syntax.Log(level=level, text=text):
                 return [machine.Log(level, expression(text), at)]
             case syntax.CallStatement(call=call):
                 return [machine.Do(expression(call), at)]
             case _:
                 raise ValueError(f"{type(statement).__name__} is no action")
+
+    def _step(self, node: syntax.StepTo, at: machine.Place) -> list[machine.Action]:
+        """A move to a step. What its declared label shows is computed first, and once."""
+        expression = self._expressions.of
+        label = None if node.label is None else expression(node.label)
+        step = self._steps[node.name]
+        given = [expression(value) for value in self._checked.calls[node] if value is not None]
+        names = [parameter.name for parameter in step.parameters]
+        if not isinstance(step.label, syntax.Interpolation):
+            values = tuple(zip(names, given, strict=True))
+            return [machine.Progress(node.name, label, values, at)]
+        found: list[machine.Action] = []
+        kept = []
+        for parameter, value in zip(step.parameters, given, strict=True):
+            variable = self._checked.variable_of[parameter]
+            own = isinstance(value, machine.Var) and self._variables.type_of(value.name)
+            name = value.name if isinstance(value, machine.Var) and own == variable.type else None
+            kept.append(self._variables.stand_in(variable, name))
+            if name is None:
+                found.append(machine.Assign(kept[-1], value, at))
+        values = tuple(zip(names, map(machine.Var, kept), strict=True))
+        return [*found, machine.Progress(node.name, expression(step.label), values, at)]
 
     def _open(self, node: syntax.Open, depth: int, at: machine.Place) -> list[machine.Action]:
         party = self._expressions.of(node.party)

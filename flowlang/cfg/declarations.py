@@ -1,4 +1,4 @@
-"""A file's records, errors, functions and services, resolved. Knows nothing of flows."""
+"""All that a file declares but its flows, resolved. Knows nothing of what flows do."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Declarations:
     errors: tuple[machine.Error, ...]
     functions: tuple[machine.Function, ...]
     services: tuple[machine.Service, ...]
+    schedules: tuple[machine.Schedule, ...]
 
 
 def declarations(checked: types.Checked, project: Mapping[str, types.Checked]) -> Declarations:
@@ -49,6 +50,11 @@ def declarations(checked: types.Checked, project: Mapping[str, types.Checked]) -
         services=tuple(
             _service(info, source) for info in infos if isinstance(info, types.ServiceInfo)
         ),
+        schedules=tuple(
+            _schedule(info, expressions, source)
+            for info in infos
+            if isinstance(info, types.ScheduleInfo)
+        ),
     )
 
 
@@ -76,7 +82,8 @@ def _error(info: types.ErrorInfo, expressions: Expressions, source: Source) -> m
         raise ValueError(f"{info.name} is declared by no file")
     text = None if node.text is None else expressions.of(node.text)
     fields = tuple(machine.Field(field.name, field.type) for field in info.parameters)
-    return machine.Error(info.name, fields, text, place(source, node.span))
+    family = info.families[0] if info.families else None
+    return machine.Error(info.name, fields, text, place(source, node.span), family)
 
 
 def _function(info: types.FunctionInfo, source: Source) -> machine.Function:
@@ -89,12 +96,27 @@ def _function(info: types.FunctionInfo, source: Source) -> machine.Function:
 def _service(info: types.ServiceInfo, source: Source) -> machine.Service:
     operations = tuple(
         machine.Operation(
-            operation.name, operation.kind, parameters(operation.parameters), operation.result
+            operation.name,
+            "once" if operation.declaration.once else operation.kind,
+            parameters(operation.parameters),
+            operation.result,
         )
         for operation in info.operations.values()
     )
     node = info.declaration
     return machine.Service(info.name, node.doc, operations, place(source, node.span))
+
+
+def _schedule(
+    info: types.ScheduleInfo, expressions: Expressions, source: Source
+) -> machine.Schedule:
+    node = info.declaration
+    flow = expressions.flow(node.call)
+    arguments = expressions.arguments(node.call)
+    where = place(source, node.span)
+    return machine.Schedule(
+        info.name, flow.name, flow.version, arguments, node.cron, node.zone, where
+    )
 
 
 def parameters(infos: Iterable[types.ParameterInfo]) -> tuple[machine.Variable, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, assert_never
 
 from flowlang import machine, syntax, types
@@ -64,6 +64,55 @@ class Expressions:
             case _:
                 assert_never(node)
 
+    def given(self, node: syntax.Expr | syntax.Effect) -> machine.Expr:
+        """What a variable gets without waiting for it."""
+        match node:
+            case syntax.Start(call=call, at=at):
+                info = self.flow(call)
+                when = None if at is None else self.of(at)
+                return machine.StartFlow(info.name, info.version, self.arguments(call), when)
+            case syntax.Pending(effect=effect):
+                return self.begun(effect)
+            case syntax.Subflow() | syntax.Await() | syntax.Ask():
+                raise ValueError(f"{type(node).__name__} is waited for")
+            case _:
+                return self.of(node)
+
+    def begun(self, node: syntax.Await | syntax.Ask) -> machine.Expr:
+        """What is begun, to be waited for now or later."""
+        if isinstance(node, syntax.Ask):
+            return self.asked(node)
+        called = self.of(node.value)
+        if node.each:
+            return machine.FollowEach(called)
+        if isinstance(called, machine.CallOperation) and self.operation(node) is not None:
+            return machine.Request(called.service, called.operation, called.arguments)
+        return machine.Follow(called)
+
+    def asked(self, node: syntax.Ask) -> machine.AskFor:
+        """What people are asked."""
+        asked, answer = self.type_of(node.question), self._checked.type_refs[node.answer]
+        if not (isinstance(asked, types.Named) and isinstance(answer, types.Named)):
+            raise ValueError("people are asked with declared types, and answer with them")
+        role, question = self.of(node.role), self.of(node.question)
+        within = None if node.deadline is None else self.of(node.deadline)
+        return machine.AskFor(role, asked.name, question, answer.name, within)
+
+    def operation(self, node: syntax.Await) -> types.OperationInfo | None:
+        """The external operation that is waited for, if it is one."""
+        if isinstance(node.value, syntax.Call):
+            meaning = self._checked.meaning_of.get(node.value.callee)
+            if isinstance(meaning, types.OperationInfo) and meaning.kind == "external":
+                return meaning
+        return None
+
+    def flow(self, call: syntax.Call) -> types.FlowInfo:
+        """The flow that is called."""
+        info = self._checked.meaning_of[call.callee]
+        if not isinstance(info, types.FlowInfo):
+            raise ValueError(f"{info.name} is no flow")
+        return info
+
     def type_of(self, node: syntax.Expr) -> types.Type:
         """The type that the expression has where it stands."""
         return self._checked.type_of[node]
@@ -85,11 +134,61 @@ class Expressions:
                 return machine.Peer(value) if node.name == "peer" else machine.Version(value)
             case types.ListType() | types.MapType() | types.TEXT | types.BYTES:
                 return machine.Size(value)
+            case types.AnswerType():
+                return self._of_answer(value, node)
             case types.Named(name=name):
-                declared = _field_type(self._checked.named, name, node.name)
-                return self._known(machine.Get(value, node.name), declared, self.type_of(node))
+                declared = self._field_type(name, node.name)
+                found = self._part_of(value, name, node.name)
+                return self._known(found, declared, self.type_of(node))
+            case types.Caught(errors=errors):
+                declared = self._field_type(errors[0], node.name)
+                found = self._part_of(value, errors[0], node.name)
+                if isinstance(found, machine.Get):
+                    found = machine.Shared(value, node.name)
+                return self._known(found, declared, self.type_of(node))
             case _:
                 return machine.Get(value, node.name)
+
+    def _of_answer(self, value: machine.Expr, node: syntax.Attribute) -> machine.Expr:
+        """A part of an answer, or a field of what was answered."""
+        kind = self.type_of(node.value)
+        match node.name:
+            case "value" | "by" | "at" as part:
+                return machine.Answered(value, part)
+            case name if isinstance(kind, types.AnswerType) and isinstance(kind.value, types.Named):
+                found = machine.Get(machine.Answered(value, "value"), name)
+                declared = self._field_type(kind.value.name, name)
+                return self._known(found, declared, self.type_of(node))
+            case name:
+                raise ValueError(f"no answer has {name}")
+
+    def _part_of(self, value: machine.Expr, owner: str, name: str) -> machine.Expr:
+        """A field; where an error has no field of that name, what it tells of itself."""
+        info = self._checked.named.get(owner)
+        fields: Sequence[str] = ()
+        match info:
+            case types.RecordInfo():
+                return machine.Get(value, name)
+            case types.ErrorInfo():
+                fields = [parameter.name for parameter in info.parameters]
+            case None:
+                fields = () if owner == "FlowError" else ("reason",)
+        match name:
+            case "text" | "peer" | "id" as what if name not in fields:
+                return machine.About(value, what)
+            case _:
+                return machine.Get(value, name)
+
+    def _field_type(self, owner: str, name: str) -> types.Type:
+        match self._checked.named.get(owner):
+            case types.RecordInfo(fields=fields):
+                return next(field.type for field in fields if field.name == name)
+            case types.ErrorInfo(parameters=parameters):
+                declared = next((field.type for field in parameters if field.name == name), None)
+            case None:  # One of the built-in errors.
+                declared = None
+        peer: types.Type = types.OptionalType(types.PARTY)
+        return declared or (peer if name == "peer" else types.TEXT)
 
     def _known(self, found: machine.Expr, declared: types.Type, here: types.Type) -> machine.Expr:
         """`found`, marked where tests have shown that an optional value is there."""
@@ -214,18 +313,6 @@ def name_of_type(kind: types.Type) -> str:
             return "List"
         case _:
             raise ValueError(f"nothing is computed with {types.shown(kind)}")
-
-
-def _field_type(
-    named: Mapping[str, types.RecordInfo | types.ErrorInfo], owner: str, name: str
-) -> types.Type:
-    match named.get(owner):
-        case types.RecordInfo(fields=fields):
-            return next(field.type for field in fields if field.name == name)
-        case types.ErrorInfo(parameters=parameters):
-            return next(field.type for field in parameters if field.name == name)
-        case None:  # One of the built-in errors, whose fields are all there.
-            return types.TEXT
 
 
 def _compared(

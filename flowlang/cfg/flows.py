@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import msgspec
 
@@ -21,6 +21,11 @@ from flowlang.cfg.graph import Block, Cfg, Kind, tidied
 from flowlang.cfg.liveness import with_keeps
 from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, Shape, Shapes, always
 from flowlang.cfg.variables import Variables
+from flowlang.source import Span
+
+_Awaited: TypeAlias = (
+    machine.AwaitSubflow | machine.AwaitResult | machine.AwaitResults | machine.AwaitAnswer
+)
 
 BODY = 0
 """The nesting depth of a flow's own statements."""
@@ -53,13 +58,39 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
         variables=variables.all(),
         blocks=with_keeps(blocks, order),
         place=place(checked.source, flow.span),
+        families={
+            name: one.families
+            for name, one in checked.named.items()
+            if isinstance(one, types.ErrorInfo) and one.families
+        },
     )
 
 
 def _step(step: syntax.ProgressStep, checked: types.Checked) -> machine.ProgressStep:
     tracked = None if step.tracks is None else checked.meaning_of[step.tracks].name
-    label = step.label.value if isinstance(step.label, syntax.Constant) else ""
-    return machine.ProgressStep(step.name, str(label), tracked)
+    values = tuple(
+        machine.Variable(parameter.name, checked.type_refs[parameter.type])
+        for parameter in step.parameters
+    )
+    return machine.ProgressStep(step.name, _label(step.label, checked), tracked, values)
+
+
+def _label(label: syntax.Expr, checked: types.Checked) -> str:
+    """A label with what it shows in braces."""
+    match label:
+        case syntax.Constant(value=str(text)):
+            return text
+        case syntax.Interpolation(parts=parts):
+            return "".join(
+                part if isinstance(part, str) else f"{{{_written(part.span, checked)}}}"
+                for part in parts
+            )
+        case _:
+            raise ValueError("a label is a text")
+
+
+def _written(span: Span, checked: types.Checked) -> str:
+    return checked.source.line(span.line)[span.column - 1 : span.end_column - 1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +143,7 @@ class _Lowering:
         self._variables = variables
         self._expressions = Expressions(checked, project, variables.name_of)
         self._shapes = Shapes()
-        self._actions = Actions(checked, self._expressions, variables, self._shapes)
+        self._actions = Actions(flow, checked, self._expressions, variables, self._shapes)
         self._begun: list[_Draft] = []
         self._count = 0
         self._loops: list[_Loop] = []
@@ -193,25 +224,25 @@ class _Lowering:
 
     def _in_blocks(self, statement: syntax.Statement, depth: int) -> None:
         match statement:
-            case syntax.Let(value=syntax.Subflow() as subflow):
+            case syntax.Let(value=value) | syntax.Assign(value=value) if isinstance(
+                value, syntax.Waiting
+            ):
                 # The name is not yet known to the arguments.
-                wait = self._subflow(subflow)
+                wait = self._awaited(value)
                 name = self._variables.bind(statement)
                 self._suspend(msgspec.structs.replace(wait, name=name))
-            case syntax.Assign(value=syntax.Subflow() as subflow):
-                wait = self._subflow(subflow)
-                name = self._variables.bind(statement)
-                self._suspend(msgspec.structs.replace(wait, name=name))
-            case syntax.Return(value=syntax.Subflow() as subflow):
-                self._return_subflow(subflow)
-            case syntax.EffectStatement(effect=subflow):
-                self._suspend(self._subflow(subflow))
+            case syntax.Return(value=value) if isinstance(value, syntax.Waiting):
+                self._return_awaited(value)
+            case syntax.EffectStatement(effect=effect) if isinstance(effect, syntax.Waiting):
+                self._suspend(self._awaited(effect))
             case syntax.Receive():
                 self._receive(statement, depth)
             case syntax.Choice():
                 self._choice(statement, depth)
             case syntax.Sleep(duration=duration):
                 self._suspend(machine.AwaitTime(self._expressions.of(duration), self._region.until))
+            case syntax.WaitUntil(time=time):
+                self._suspend(machine.AwaitMoment(self._expressions.of(time), self._region.until))
             case syntax.Checkpoint():
                 self._suspend(machine.AwaitCheckpoint())
             case syntax.Hold(reason=reason):
@@ -235,15 +266,40 @@ class _Lowering:
             case _:
                 raise ValueError(f"{type(statement).__name__} never needs blocks of its own")
 
-    def _subflow(self, subflow: syntax.Subflow) -> machine.AwaitSubflow:
-        info = self._checked.meaning_of[subflow.call.callee]
-        if not isinstance(info, types.FlowInfo):
-            raise ValueError(f"{info.name} is no flow")
-        arguments = self._expressions.arguments(subflow.call)
-        return machine.AwaitSubflow(info.name, info.version, arguments, None, self._region.until)
+    def _awaited(self, effect: syntax.Waiting) -> _Awaited:
+        """The wait for what an effect gives, which nothing takes yet."""
+        until = self._region.until
+        match effect:
+            case syntax.Subflow(call=call):
+                info = self._expressions.flow(call)
+                arguments = self._expressions.arguments(call)
+                return machine.AwaitSubflow(info.name, info.version, arguments, None, until)
+            case syntax.Await():
+                return self._await(effect)
+            case syntax.Ask():
+                asked = self._expressions.asked(effect)
+                return machine.AwaitAnswer(asked, asked.answer, None, until)
+            case _:
+                assert_never(effect)
 
-    def _return_subflow(self, subflow: syntax.Subflow) -> None:
-        wait = self._subflow(subflow)
+    def _await(self, node: syntax.Await) -> machine.AwaitResult | machine.AwaitResults:
+        until = self._region.until
+        call = self._expressions.begun(node)
+        operation = self._expressions.operation(node)
+        if operation is not None:
+            return machine.AwaitResult(call, operation.result, None, until)
+        match self._expressions.type_of(node.value):
+            case types.ListType(item=types.FlowIdType(result=result)):
+                return machine.AwaitResults(call, result, None, until)
+            case types.ListType():
+                return machine.AwaitResults(call, None, None, until)
+            case types.FlowIdType(result=result):
+                return machine.AwaitResult(call, result, None, until)
+            case _:
+                return machine.AwaitResult(call, None, None, until)
+
+    def _return_awaited(self, effect: syntax.Waiting) -> None:
+        wait = self._awaited(effect)
         value: machine.Expr | None = None
         if self._info.result is not None:
             name = self._variables.hidden("result", self._info.result)
@@ -316,10 +372,33 @@ class _Lowering:
                 return machine.Ended(self._session(session, node), any_)
             case syntax.TimeoutCase():
                 return machine.Late()
-            case syntax.DoneCase() | syntax.BrokenCase():
+            case syntax.DoneCase(pending=pending):
+                return machine.Done(self._pending(pending))
+            case syntax.BrokenCase():
                 raise ValueError("a file with this case is not correct")
             case _:
                 assert_never(case)
+
+    def _pending(self, name: syntax.Name) -> machine.Var:
+        return machine.Var(self._variables.name_of(self._checked.variable_of[name]))
+
+    def _outcome(self, name: syntax.Name) -> machine.Outcome | machine.Reply:
+        match self._checked.variable_of[name].type:
+            case types.PendingType(result=types.AnswerType(value=types.Named(name=answer))):
+                return machine.Reply(answer)
+            case types.PendingType(result=types.NoneType()):
+                return machine.Outcome(None)
+            case types.PendingType(result=result):
+                return machine.Outcome(result)
+            case _:
+                raise ValueError(f"{name.name} is not pending")
+
+    def _give(self, taker: syntax.Bound | None, value: machine.Expr) -> None:
+        """What came, to its name if it has one."""
+        if taker is None:
+            self._do([machine.Do(value, self._place)])
+        else:
+            self._do([machine.Assign(self._variables.bind(taker), value, self._place)])
 
     def _session(self, session: syntax.Expr | None, node: syntax.Choice) -> machine.Expr:
         found = session or node.session
@@ -338,13 +417,10 @@ class _Lowering:
     def _case(self, case: syntax.Case, depth: int) -> None:
         """What came gets its names, then what is done about it."""
         checks = 0
+        if isinstance(case, syntax.DoneCase):
+            self._give(case.value, self._outcome(case.pending))
         if isinstance(case, syntax.MessageCase):
-            received = machine.Received(self._message(case.type))
-            if case.value is None:
-                self._do([machine.Do(received, self._place)])
-            else:
-                name = self._variables.bind(case.value)
-                self._do([machine.Assign(name, received, self._place)])
+            self._give(case.value, machine.Received(self._message(case.type)))
             checks = self._checked.checks_of.get(case, 0)
         if isinstance(case, syntax.MessageCase | syntax.EndedCase) and case.sender is not None:
             name = self._variables.bind(case.sender)

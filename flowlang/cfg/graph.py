@@ -63,6 +63,7 @@ class Cfg:
     variables: tuple[machine.Variable, ...]
     blocks: tuple[Block, ...]
     place: machine.Place
+    families: dict[str, tuple[str, ...]]
 
 
 def tidied(blocks: Iterable[Block]) -> tuple[Block, ...]:

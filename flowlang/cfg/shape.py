@@ -56,12 +56,14 @@ class Shapes:
     def _shape(self, statement: syntax.Statement) -> Shape:
         match statement:
             case syntax.Let(value=value) | syntax.Assign(value=value):
-                return Shape(waits=isinstance(value, syntax.Subflow))
+                return Shape(waits=isinstance(value, syntax.Waiting))
             case syntax.Return(value=value):
-                return Shape(waits=isinstance(value, syntax.Subflow), goes_on=False)
+                return Shape(waits=isinstance(value, syntax.Waiting), goes_on=False)
+            case syntax.EffectStatement(effect=effect):
+                return Shape(waits=isinstance(effect, syntax.Waiting))
             case syntax.Receive(checks=checks):
                 return dataclasses.replace(self.of_checks(checks or ()), waits=True)
-            case syntax.EffectStatement() | syntax.Sleep() | syntax.Checkpoint() | syntax.Hold():
+            case syntax.Sleep() | syntax.WaitUntil() | syntax.Checkpoint() | syntax.Hold():
                 return Shape(waits=True)
             case syntax.Choice(cases=cases):
                 inner = _nested([self.of_block(case.body) for case in cases], frames=1)

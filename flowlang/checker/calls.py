@@ -22,7 +22,9 @@ from flowlang.types import (
     FunctionInfo,
     OperationInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
+    StepInfo,
     Type,
     shown,
 )
@@ -74,10 +76,22 @@ class Calls:
         if name in BUILTIN_CALLS:
             return BUILTIN_CALLS[name]
         info = self._names.scope.get(name) or predefined.ERRORS.get(name)
+        if name == predefined.ANY_ERROR.name:
+            self._names.report_missing(name, callee.span, "error")
+            return None
         if info is None:
             self._report_missing(callee)
             return None
         self._findings.meaning_of[callee] = info
+        if isinstance(info, ScheduleInfo):
+            self._findings.report(
+                "F316",
+                callee.span,
+                f"`{name}` is a schedule, and cannot be called",
+                None,
+                self._names.place(name),
+            )
+            return None
         if isinstance(info, ServiceInfo):
             operation = next(iter(info.operations), "operation")
             self._findings.report(
@@ -173,7 +187,7 @@ class Calls:
 
     # --- which argument goes where ----------------------------------------------------------
 
-    def slots(self, meaning: Meaning) -> tuple[Slot, ...]:
+    def slots(self, meaning: Meaning | StepInfo) -> tuple[Slot, ...]:
         """The places for arguments, in declared order."""
         match meaning:
             case RecordInfo():
@@ -187,7 +201,7 @@ class Calls:
                     return (Slot("value", INT),)
                 value, by = Slot("value", DECIMAL), Slot("by", DECIMAL)
                 return (value, by, Slot("places", INT), Slot("rounding", None))
-            case ErrorInfo() | FunctionInfo() | OperationInfo() | FlowInfo():
+            case ErrorInfo() | FunctionInfo() | OperationInfo() | FlowInfo() | StepInfo():
                 nodes: Sequence[syntax.Parameter | None] = (
                     meaning.declaration.parameters if meaning.declaration else [None]
                 )
@@ -199,7 +213,7 @@ class Calls:
                 assert_never(meaning)
 
     def arrange(
-        self, call: syntax.Call, called: str, slots: tuple[Slot, ...]
+        self, call: syntax.Call | syntax.StepTo, called: str, slots: tuple[Slot, ...]
     ) -> tuple[syntax.Expr | None, ...]:
         """The arguments in the order of the slots, None where there is none."""
         by_name = {slot.name: slot for slot in slots}

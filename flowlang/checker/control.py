@@ -153,16 +153,20 @@ def not_in_checks(statement: syntax.Statement) -> str | None:
             return "close"
         case syntax.Receive() | syntax.Choice():
             return "receive"
-        case syntax.EffectStatement():
-            return "subflow"
-        case syntax.Let(value=syntax.Subflow()) | syntax.Assign(value=syntax.Subflow()):
-            return "subflow"
+        case syntax.EffectStatement(effect=effect):
+            return keyword(effect)
+        case syntax.Let(value=value) | syntax.Assign(value=value) if isinstance(
+            value, syntax.Effect
+        ):
+            return keyword(value)
         case syntax.Try():
             return "try"
         case syntax.StepTo():
             return "step"
         case syntax.Sleep():
             return "sleep"
+        case syntax.WaitUntil():
+            return "wait until"
         case syntax.Checkpoint():
             return "checkpoint"
         case syntax.Hold():
@@ -185,3 +189,20 @@ def not_in_checks(statement: syntax.Statement) -> str | None:
             return None
         case _:
             assert_never(statement)
+
+
+def keyword(effect: syntax.Effect) -> str:
+    """The word with which an effect begins."""
+    match effect:
+        case syntax.Subflow():
+            return "subflow"
+        case syntax.Start():
+            return "start"
+        case syntax.Await():
+            return "await"
+        case syntax.Ask():
+            return "ask"
+        case syntax.Pending():
+            return "pending"
+        case _:
+            assert_never(effect)

@@ -15,7 +15,21 @@ from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names
 from flowlang.checker.relations import has_session
 from flowlang.diagnostics import Note
-from flowlang.types import UNKNOWN, FlowInfo, Named, Type, Unknown, shown
+from flowlang.types import (
+    FLOW_ID,
+    UNKNOWN,
+    ErrorInfo,
+    FlowIdType,
+    FlowInfo,
+    ListType,
+    MapType,
+    Named,
+    OptionalType,
+    RecordInfo,
+    Type,
+    Unknown,
+    shown,
+)
 
 
 def check_head(findings: Findings, names: Names, flow: syntax.Flow, info: FlowInfo) -> None:
@@ -102,6 +116,41 @@ def check_sent(findings: Findings, names: Names, node: syntax.Expr, kind: Type) 
     )
 
 
+def check_crosses(findings: Findings, names: Names, info: RecordInfo | ErrorInfo) -> None:
+    """What messages and errors carry must mean something on another node."""
+    if info.declaration is None or (isinstance(info, RecordInfo) and info.kind == "record"):
+        return
+    what = info.kind if isinstance(info, RecordInfo) else "error"
+    nodes = (
+        info.declaration.fields
+        if isinstance(info.declaration, syntax.Record)
+        else info.declaration.parameters
+    )
+    for node in nodes:
+        if _has_id(findings.type_refs[node.type], names, set()):
+            findings.report(
+                "F642",
+                node.type.span,
+                f"`{node.name}` would carry the id of a flow to another node, where it means"
+                " nothing",
+                f"keep it out of the {what}; what may be shown to people is its text: `Text`",
+            )
+
+
+def _has_id(kind: Type, names: Names, seen: set[str]) -> bool:
+    """Whether a value of this type may hold the id of a flow."""
+    match kind:
+        case FlowIdType():
+            return True
+        case ListType(item=item) | OptionalType(item=item) | MapType(value=item):
+            return _has_id(item, names, seen)
+        case Named(name=name) if name not in seen:
+            seen.add(name)
+            return any(_has_id(part, names, seen) for part in names.parts(name).values())
+        case _:
+            return kind == FLOW_ID
+
+
 def received(findings: Findings, names: Names, ref: syntax.TypeRef, kind: Type) -> Type:
     """The type of what is received, which must be a message."""
     if isinstance(kind, Unknown) or (isinstance(kind, Named) and kind.kind == "message"):
@@ -185,7 +234,9 @@ def _last(block: syntax.Block, ends_flow: bool, inside_try: bool) -> Iterator[sy
         match statement:
             case syntax.Return(value=syntax.Subflow() as subflow) if not inside_try:
                 yield subflow
-            case syntax.EffectStatement(effect=subflow) if final and not inside_try:
+            case syntax.EffectStatement(effect=syntax.Subflow() as subflow) if (
+                final and not inside_try
+            ):
                 yield subflow
             case syntax.If(branches=branches, otherwise=otherwise):
                 for below in (*[body for _, body in branches], otherwise or ()):

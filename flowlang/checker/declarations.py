@@ -5,12 +5,13 @@ Reads heads, not bodies: statements, defaults and error texts come later, when a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, assert_never
 
 from flowlang import syntax
 from flowlang.checker import words
 from flowlang.checker.circles import circles, way_round
+from flowlang.checker.families import Families
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names, check_casing
 from flowlang.checker.typerefs import TypeReader
@@ -25,7 +26,9 @@ from flowlang.types import (
     OperationInfo,
     ParameterInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
+    StepInfo,
 )
 
 
@@ -37,11 +40,14 @@ class Declarations:
         self._names = names
         self._types = types
         self._module = module
+        self._families: Mapping[str, tuple[str, ...]] = {}
 
     def read(self, declarations: Sequence[syntax.Declaration]) -> list[Info]:
         """The infos of all declarations, in order. The first of a name is the one that is known
         by it; what comes second is looked at all the same."""
         first = [self._names.declare(one, self._module) for one in declarations]
+        errors = [one for one in declarations if isinstance(one, syntax.Error)]
+        self._families = Families(self._findings, self._names).read(errors)
         infos = []
         for declaration, known in zip(declarations, first, strict=True):
             info = self._head(declaration)
@@ -61,7 +67,8 @@ class Declarations:
                 return self._record(declaration, qualified)
             case syntax.Error():
                 # The error's text sees its fields, so their names are checked like variables.
-                return ErrorInfo(qualified, self._parameters(declaration), declaration)
+                families = self._families[declaration.name]
+                return ErrorInfo(qualified, self._parameters(declaration), declaration, families)
             case syntax.Function():
                 self._check_names(declaration.parameters, "parameter")
                 parameters = self._parameters(declaration)
@@ -71,6 +78,8 @@ class Declarations:
                 return self._service(declaration, qualified)
             case syntax.Flow():
                 return self._flow(declaration, qualified)
+            case syntax.Schedule():
+                return ScheduleInfo(qualified, declaration)
             case _:
                 assert_never(declaration)
 
@@ -142,7 +151,7 @@ class Declarations:
         return ServiceInfo(qualified, operations, declaration)
 
     def _flow(self, declaration: syntax.Flow, qualified: str) -> FlowInfo:
-        self._check_steps(declaration.steps)
+        steps = self._steps(declaration.steps)
         responds_to = None
         if declaration.responds is not None:
             found = self._names.declared.get(declaration.responds.flow.name)
@@ -152,20 +161,30 @@ class Declarations:
             declaration.version,
             self._parameters(declaration, "all"),
             self._types.read(declaration.result) if declaration.result else None,
+            declaration.untrusted_result,
             responds_to,
+            steps,
             declaration,
         )
 
-    def _check_steps(self, steps: Sequence[syntax.ProgressStep]) -> None:
+    def _steps(self, steps: Sequence[syntax.ProgressStep]) -> dict[str, StepInfo]:
+        """The progress steps by name; the first of a name counts."""
         seen: dict[str, Span] = {}
+        found: dict[str, StepInfo] = {}
         for step in steps:
             span = self._findings.name_span(step.name, step.span)
             check_casing(self._findings, "a progress step", step.name, span, words.upper)
             self._refuse_second(step.name, span, seen)
+            found.setdefault(step.name, StepInfo(step.name, self._parameters(step), step))
+        return found
 
     def _parameters(
         self,
-        declaration: syntax.Error | syntax.Function | syntax.Operation | syntax.Flow,
+        declaration: syntax.Error
+        | syntax.Function
+        | syntax.Operation
+        | syntax.Flow
+        | syntax.ProgressStep,
         sessions: Literal["none", "all"] = "none",
     ) -> tuple[ParameterInfo, ...]:
         return tuple(

@@ -12,6 +12,7 @@ from typing import assert_never
 from flowlang import syntax
 from flowlang.checker import conversations, relations, trees, words
 from flowlang.checker.control import checks_of
+from flowlang.checker.effects import Effects
 from flowlang.checker.expressions import Expressions
 from flowlang.checker.facts import Meeting, Path
 from flowlang.checker.findings import Findings
@@ -28,6 +29,7 @@ from flowlang.types import (
     FlowInfo,
     ListType,
     OptionalType,
+    PendingType,
     Type,
     Unknown,
 )
@@ -48,6 +50,7 @@ class Exchanges:
         names: Names,
         types: TypeReader,
         expressions: Expressions,
+        effects: Effects,
         info: FlowInfo,
         *,
         body: Callable[[syntax.Block], None],
@@ -58,6 +61,7 @@ class Exchanges:
         self._types = types
         self._expressions = expressions
         self._blocks = expressions.blocks
+        self._effects = effects
         self._info = info
         self._body = body
         self._lines = lines
@@ -219,8 +223,9 @@ class Exchanges:
             case syntax.TimeoutCase(duration=duration):
                 self._expressions.expect(duration, DURATION)
             case syntax.DoneCase(value=value):
+                kind = self._effects.take(case)
                 if value is not None:
-                    self._name(value, UNKNOWN, "received")
+                    self._name(value, kind, "done")
             case syntax.BrokenCase():
                 pass  # Its body is a statement that could not be read.
             case _:
@@ -278,6 +283,11 @@ class Exchanges:
                 what: object = None if isinstance(kind, Unknown) else kind
             case syntax.EndedCase():
                 what = "ended"
+            case syntax.DoneCase(pending=pending):
+                variable = self._findings.variable_of.get(pending)
+                kind = variable.type if variable is not None else UNKNOWN
+                fits = isinstance(kind, PendingType) and kind.kind == case.kind
+                return variable if fits else None
             case _:
                 return None
         if what is None or case.session is None:

@@ -6,7 +6,7 @@ its expression becomes Unknown, which fits everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import assert_never
 
@@ -29,7 +29,10 @@ from flowlang.types import (
     PARTY,
     SESSION,
     TEXT,
+    TIMESTAMP,
     UNKNOWN,
+    AnswerType,
+    Caught,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
@@ -39,7 +42,9 @@ from flowlang.types import (
     NoneType,
     OperationInfo,
     OptionalType,
+    PendingType,
     RecordInfo,
+    StepInfo,
     Type,
     Unknown,
     shown,
@@ -129,10 +134,14 @@ class Expressions:
         self.facts.learn(narrowing.present(condition, truth, self._findings.variable_of))
 
     def report_mismatch(
-        self, node: syntax.Expr, given: Type, wanted: Type, note: Note | None = None
+        self,
+        node: syntax.Expr | syntax.Effect,
+        given: Type,
+        wanted: Type,
+        note: Note | None = None,
     ) -> None:
         """Say that one type is there and another is wanted."""
-        text = self._findings.quoted(node.span)
+        text = None if isinstance(node, syntax.Effect) else self._findings.quoted(node.span)
         if isinstance(given, OptionalType) and relations.fits(given.item, wanted):
             self.report_absent(node, given, f", but {shown(wanted)} is wanted")
             return
@@ -145,9 +154,11 @@ class Expressions:
             note or self.origin(node),
         )
 
-    def report_absent(self, node: syntax.Expr, given: Type, rest: str = "") -> None:
+    def report_absent(self, node: syntax.Expr | syntax.Effect, given: Type, rest: str = "") -> None:
         """Say that a value may be none where it must not be."""
-        path = narrowing.path_of(node, self._findings.variable_of)
+        path = None
+        if not isinstance(node, syntax.Effect):
+            path = narrowing.path_of(node, self._findings.variable_of)
         text = self._findings.quoted(node.span) if path else None
         self._findings.report(
             "F305",
@@ -157,7 +168,7 @@ class Expressions:
             self.origin(node),
         )
 
-    def origin(self, node: syntax.Expr) -> Note | None:
+    def origin(self, node: syntax.Expr | syntax.Effect) -> Note | None:
         """Where the variable that an expression is was declared."""
         variable = self._findings.variable_of.get(node)
         if variable is None:
@@ -171,12 +182,24 @@ class Expressions:
         binding = self.blocks.living.get(node.name)
         if binding is not None:
             self._findings.variable_of[node] = binding.variable
+            if isinstance(binding.variable.type, PendingType):
+                self._report_pending(node, binding.variable.type)
+                return UNKNOWN
             return self._narrowed(node, binding.variable.type)
         if node.name in predefined.VALUES:
             return predefined.VALUES[node.name]
         if node.name not in self._names.unknown:
             self._report_no_value(node)
         return UNKNOWN
+
+    def _report_pending(self, node: syntax.Name, kind: PendingType) -> None:
+        self._findings.report(
+            "F377",
+            node.span,
+            f"`{node.name}` is pending: its {kind.kind} is not there yet",
+            f"wait for it in a `receive:`, with `case {kind.kind} {node.name} as x:`",
+            self.origin(node),
+        )
 
     def _report_no_value(self, node: syntax.Name) -> None:
         name, report = node.name, self._findings.report
@@ -189,6 +212,7 @@ class Expressions:
                 "record": f"make one: `{name}(…)`",
                 "message": f"make one: `{name}(…)`",
                 "error": f"make one: `{name}(…)`",
+                "schedule": "what it starts, it starts by itself",
             }[declared.kind]
             message = f"`{name}` is {words.a(declared.kind)}, but a value is wanted here"
             report("F205", node.span, message, hint, self._names.place(name))
@@ -254,6 +278,10 @@ class Expressions:
         match whole:
             case Named(name=name):
                 return self._names.parts(name)
+            case AnswerType(value=value):
+                return {**self._parts(value), "value": value, "by": TEXT, "at": TIMESTAMP}
+            case Caught(errors=errors):
+                return self._shared(errors)
             case ListType() | MapType():
                 return {"size": INT}
             case _ if whole in (TEXT, BYTES):
@@ -265,7 +293,27 @@ class Expressions:
             case _:
                 return {}
 
+    def _shared(self, errors: Sequence[str]) -> Mapping[str, Type]:
+        """What every one of several errors has, of the same type."""
+        first, *others = [self._names.parts(error) for error in errors]
+        return {
+            name: kind
+            for name, kind in first.items()
+            if all(name in other and other[name] == kind for other in others)
+        }
+
     def _report_no_part(self, node: syntax.Attribute, whole: Type, known: list[str]) -> None:
+        if isinstance(whole, Caught) and any(
+            node.name in self._names.parts(error) for error in whole.errors
+        ):
+            names = words.listed([words.short(error) for error in whole.errors], "or")
+            self._findings.report(
+                "F409",
+                node.name_span,
+                f"not each of the errors that are caught here has this `{node.name}`",
+                f"it is one of {names}; catch one alone to use its own fields",
+            )
+            return
         hint = self._findings.did_you_mean(node.name, known)
         if not isinstance(whole, Named):
             hint = remedies.ATTRIBUTES.get(node.name) or hint
@@ -333,6 +381,9 @@ class Expressions:
                 return meaning.result
             case OperationInfo():
                 self.arguments(node, meaning)
+                if meaning.kind == "external":
+                    self.report_external(node)
+                    return meaning.result or UNKNOWN
                 if meaning.result is None:
                     self._findings.report(
                         "F317",
@@ -357,7 +408,17 @@ class Expressions:
             case _:
                 assert_never(meaning)
 
-    def loose(self, node: syntax.Call) -> None:
+    def report_external(self, node: syntax.Call) -> None:
+        """Say that an operation is waited for."""
+        text = self._findings.quoted(node.span) or f"{called(node)}(…)"
+        self._findings.report(
+            "F370",
+            node.span,
+            f"`{called(node)}` leaves the node, and the flow waits for what comes of it",
+            f"write `await {text}` on a line of its own, or right of `let x =`",
+        )
+
+    def loose(self, node: syntax.Call | syntax.StepTo) -> None:
         """Look at the arguments of a call that cannot be understood."""
         for argument in node.arguments:
             self.infer(argument.value, UNKNOWN)
@@ -372,10 +433,25 @@ class Expressions:
                 self.expect(value, slot.type, self.calls.note(slot, node.callee))
             elif value is not None:
                 self._rounding(value)
+        self._rest(node)
+        return arranged
+
+    def step_values(self, node: syntax.StepTo, step: StepInfo) -> None:
+        """Check the values that a move to a step shows, and note them in declared order."""
+        slots = self.calls.slots(step)
+        arranged = self.calls.arrange(node, node.name, slots)
+        self._findings.calls[node] = arranged
+        for slot, value in zip(slots, arranged, strict=True):
+            if value is not None and slot.type is not None and slot.declared is not None:
+                note = self._findings.note(f"`{slot.name}` is declared here", slot.declared.span)
+                self.expect(value, slot.type, note)
+        self._rest(node)
+
+    def _rest(self, node: syntax.Call | syntax.StepTo) -> None:
+        """Look at the arguments for which there was no place."""
         for argument in node.arguments:
             if argument.value not in self._findings.type_of:
                 self.infer(argument.value, UNKNOWN)
-        return arranged
 
     def _builtin(self, node: syntax.Call, meaning: Builtin) -> Type:
         arranged = self.arguments(node, meaning)

@@ -28,7 +28,7 @@ class Findings:
         self.type_of: dict[syntax.Expr, Type] = {}
         self.variable_of: dict[object, Variable] = {}
         self.meaning_of: dict[syntax.Expr, Info | OperationInfo] = {}
-        self.calls: dict[syntax.Call, tuple[syntax.Expr | None, ...]] = {}
+        self.calls: dict[syntax.Call | syntax.StepTo, tuple[syntax.Expr | None, ...]] = {}
         self.type_refs: dict[syntax.TypeRef, Type] = {}
         self.checks_of: dict[syntax.MessageCase, int] = {}
         self.named: Mapping[str, RecordInfo | ErrorInfo] = {}

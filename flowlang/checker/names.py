@@ -23,6 +23,7 @@ from flowlang.types import (
     Info,
     ParameterInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
     Type,
 )
@@ -30,7 +31,7 @@ from flowlang.types import (
 DECLARE = "declare it, or take it from another file with `use`"
 """The remedy for a name that is like none there is."""
 
-Kind: TypeAlias = Literal["record", "message", "error", "function", "service", "flow"]
+Kind: TypeAlias = Literal["record", "message", "error", "function", "service", "flow", "schedule"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +147,14 @@ class Names:
 
     # --- asking -----------------------------------------------------------------------------
 
+    def caught(self, node: syntax.Name) -> ErrorInfo | None:
+        """The error that a `catch` names; None if a mistake was (now) reported."""
+        if node.name == predefined.ANY_ERROR.name:
+            self._findings.meaning_of[node] = predefined.ANY_ERROR
+            return predefined.ANY_ERROR
+        info = self.find(node, "error")
+        return info if isinstance(info, ErrorInfo) else None
+
     def find(self, node: syntax.Name, wanted: Literal["flow", "error"]) -> Info | None:
         """The flow or error that `node` names; None if a mistake was (now) reported."""
         info = self.scope.get(node.name)
@@ -166,15 +175,23 @@ class Names:
         return free and node.name not in self.declared and node.name not in self.unknown
 
     def parts(self, qualified: str) -> Mapping[str, Type]:
-        """The fields of a record, message or error."""
+        """The fields of a record, message or error; of an error also what it tells of itself."""
         found = self._parts.get(qualified)
         if found is None:
             info = self.named.get(qualified) or predefined.ERRORS.get(qualified)
             fields: Sequence[FieldInfo | ParameterInfo] = ()
             if info is not None:
                 fields = info.fields if isinstance(info, RecordInfo) else info.parameters
-            found = self._parts[qualified] = {field.name: field.type for field in fields}
+            found = {field.name: field.type for field in fields}
+            if not isinstance(info, RecordInfo):
+                found = {**predefined.ABOUT, **found}
+            self._parts[qualified] = found
         return found
+
+    def families(self, qualified: str) -> tuple[str, ...]:
+        """The families of an error, the nearest first."""
+        info = self.named.get(qualified)
+        return info.families if isinstance(info, ErrorInfo) else ()
 
     def report_missing(self, name: str, span: Span, wanted: str) -> None:
         """Say that `name` is not the kind of thing that is wanted here."""
@@ -182,8 +199,8 @@ class Names:
             self._findings.report(
                 "F205",
                 span,
-                "`FlowError` stands for all errors, and cannot be named itself",
-                "name the errors that are expected, one by one",
+                "`FlowError` stands for all errors, and can only be caught",
+                "name one error, or declare your own: `error Refused(reason: Text)`",
             )
             return
         hint = self._findings.did_you_mean(name, self.of_kind(wanted))
@@ -259,6 +276,8 @@ def kind_of(info: Info) -> Kind:
             return "service"
         case FlowInfo():
             return "flow"
+        case ScheduleInfo():
+            return "schedule"
         case _:
             assert_never(info)
 
@@ -275,5 +294,7 @@ def _kind(declaration: syntax.Declaration) -> Kind:
             return "service"
         case syntax.Flow():
             return "flow"
+        case syntax.Schedule():
+            return "schedule"
         case _:
             assert_never(declaration)

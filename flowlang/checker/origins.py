@@ -14,12 +14,20 @@ from flowlang import syntax
 from flowlang.checker import trees
 from flowlang.checker.facts import Path
 from flowlang.checker.findings import Findings
-from flowlang.types import FlowInfo, FunctionInfo, OperationInfo, Variable
+from flowlang.types import (
+    Caught,
+    ErrorInfo,
+    FlowInfo,
+    FunctionInfo,
+    Named,
+    OperationInfo,
+    Variable,
+)
 
 MAX_PARTS = 32
 """Longer paths, and lets made of more parts than this, are followed as a whole."""
 
-Origin: TypeAlias = Literal["received", "case", "caught", "parameter"]
+Origin: TypeAlias = Literal["received", "case", "caught", "parameter", "result"]
 
 
 @dataclasses.dataclass
@@ -48,9 +56,11 @@ class Origins:
         self.roots: dict[Variable, Origin] = {}
         self.born: dict[Variable, int] = {}
         self.suspicions: dict[Variable, Suspicion] = {}
+        self.unchecked = False
         self._variable_of = findings.variable_of
         self._meaning_of = findings.meaning_of
         self._checks_of = findings.checks_of
+        self._named = findings.named
         self._aliases: dict[Variable, Path] = {}
         self._feeds: dict[Variable, list[Variable]] = {}
         for node, parameter in zip(flow.parameters, info.parameters, strict=True):
@@ -76,6 +86,8 @@ class Origins:
         return variable
 
     def _statement(self, statement: syntax.Statement) -> None:
+        if isinstance(statement, syntax.Assign | syntax.Return):
+            self.unchecked |= self.is_unchecked(statement.value)
         match statement:
             case syntax.Receive(checks=checks) if checks is not None:
                 self._root(statement, "received")
@@ -86,7 +98,9 @@ class Origins:
                     self._root(catch, "caught")
             case syntax.Let(value=value) | syntax.For(values=value) | syntax.Assign(value=value):
                 target = self._birth(statement)
-                if target is None or isinstance(value, syntax.Subflow):
+                if target is None or isinstance(value, syntax.Effect):
+                    if isinstance(statement, syntax.Let) and self.is_unchecked(value):
+                        self._root(statement, "result")
                     return
                 for read in self.reads(value):
                     self._feeds.setdefault(read.path.root, []).append(target)
@@ -125,7 +139,7 @@ class Origins:
 
     def _settle_lets(self, body: syntax.Block) -> None:
         for statement in trees.statements(body):
-            if not isinstance(statement, syntax.Let) or isinstance(statement.value, syntax.Subflow):
+            if not isinstance(statement, syntax.Let) or isinstance(statement.value, syntax.Effect):
                 continue
             target = self._variable_of.get(statement)
             suspicion = self.suspicions.get(target) if target is not None else None
@@ -139,6 +153,28 @@ class Origins:
             settled = not any(path.root.mutable for path in sources)
             if settled and len(sources) <= MAX_PARTS:
                 suspicion.sources = tuple(sorted(sources, key=self._order))
+
+    def is_unchecked(self, value: object) -> bool:
+        """Whether it runs a flow that gives back what nobody has checked."""
+        if not isinstance(value, syntax.Subflow):
+            return False
+        info = self._meaning_of.get(value.call.callee)
+        return isinstance(info, FlowInfo) and info.untrusted_result
+
+    def is_sender(self, path: Path) -> bool:
+        """Whether it is the party from whom a caught error came, which the transport knows."""
+        if path.parts[:1] != ("peer",) or self.roots.get(path.root) != "caught":
+            return False
+        kinds = path.root.type
+        names = kinds.errors if isinstance(kinds, Caught) else ()
+        names = (kinds.name,) if isinstance(kinds, Named) else names
+        return not any("peer" in self._fields(name) for name in names)
+
+    def _fields(self, error: str) -> frozenset[str]:
+        info = self._named.get(error)
+        if not isinstance(info, ErrorInfo):
+            return frozenset()
+        return frozenset(parameter.name for parameter in info.parameters)
 
     def _order(self, path: Path) -> tuple[int, tuple[str, ...]]:
         return self.born.get(path.root, -1), path.parts

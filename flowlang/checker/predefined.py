@@ -12,7 +12,9 @@ from flowlang.types import (
     TIMESTAMP,
     Builtin,
     ErrorInfo,
+    OptionalType,
     ParameterInfo,
+    Type,
 )
 
 VALUES: Mapping[str, Builtin] = {"me": PARTY, "now": TIMESTAMP, "flow_id": FLOW_ID}
@@ -29,9 +31,17 @@ ERRORS: Mapping[str, ErrorInfo] = {
         "UnexpectedFlowEnd",
         "UnexpectedMessage",
         "Malformed",
+        "TaskExpired",
+        "FlowFailed",
         "Timeout",
     )
 }
+
+ANY_ERROR = ErrorInfo("FlowError", (), None)
+"""What `catch FlowError` names: any error. It cannot be thrown."""
+
+ABOUT: Mapping[str, Type] = {"text": TEXT, "peer": OptionalType(PARTY), "id": TEXT}
+"""What a caught error tells of itself, unless it has a field of that name."""
 
 TYPES = frozenset(BUILTINS) | {"List", "Map"}
 
@@ -40,7 +50,7 @@ def reserved(name: str) -> str | None:
     """What a predefined name is, in words; None for a name that is free."""
     if name in TYPES:
         return "a built-in type"
-    if name in ERRORS or name == "FlowError":
+    if name in ERRORS or name == ANY_ERROR.name:
         return "a built-in error"
     if name in VALUES:
         return "a built-in value"

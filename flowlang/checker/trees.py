@@ -89,6 +89,7 @@ def blocks(statement: syntax.Statement) -> tuple[syntax.Block, ...]:
             | syntax.Require()
             | syntax.StepTo()
             | syntax.Sleep()
+            | syntax.WaitUntil()
             | syntax.Checkpoint()
             | syntax.Log()
             | syntax.Hold()
@@ -165,6 +166,7 @@ def _leaves(statement: syntax.Statement) -> bool:
             | syntax.Require()
             | syntax.StepTo()
             | syntax.Sleep()
+            | syntax.WaitUntil()
             | syntax.Checkpoint()
             | syntax.Log()
             | syntax.Hold()
@@ -181,12 +183,21 @@ def limited(block: syntax.Block) -> bool:
     hide what does)."""
     for statement in statements(block):
         match statement:
-            case syntax.Receive() | syntax.Choice() | syntax.Sleep() | syntax.Broken():
+            case (
+                syntax.Receive()
+                | syntax.Choice()
+                | syntax.Sleep()
+                | syntax.WaitUntil()
+                | syntax.Broken()
+            ):
                 return True
-            case syntax.EffectStatement():
-                return True
-            case syntax.Let(value=value) | syntax.Assign(value=value) | syntax.Return(value=value):
-                if isinstance(value, syntax.Subflow):
+            case (
+                syntax.Let(value=value)
+                | syntax.Assign(value=value)
+                | syntax.Return(value=value)
+                | syntax.EffectStatement(effect=value)
+            ):
+                if isinstance(value, syntax.Waiting):
                     return True
             case _:
                 pass  # The others do not wait, or only for this node.

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, assert_never
 
 from flowlang import syntax
-from flowlang.checker import trees
+from flowlang.checker import trees, words
 from flowlang.checker.calls import called
 from flowlang.checker.control import not_in_checks
 from flowlang.checker.facts import Facts, Meeting, Path
@@ -50,6 +50,7 @@ class Trust:
     def __init__(self, findings: Findings, flow: syntax.Flow, info: FlowInfo) -> None:
         self._findings = findings
         self._flow = flow
+        self._info = info
         self._origins = Origins(findings, flow, info)
         self._clean = Facts()
         self._forgiven: set[Path] = set()
@@ -60,7 +61,7 @@ class Trust:
 
     def check(self) -> None:
         """The whole flow."""
-        if self._origins.roots:
+        if self._origins.roots or self._origins.unchecked:
             self._find_soiled()
             self._walk()
 
@@ -113,8 +114,11 @@ class Trust:
                 self._clean.undo(start)
                 self._clean.forget(self._named(trees.assigned(body)))
             case syntax.Return(value=value):
-                if value is not None:
+                if value is not None and self._info.untrusted_result:
+                    self._look(value)
+                elif value is not None:
                     self._refuse(value, "returned")
+                    self._refuse_unchecked(value, "returned")
             case syntax.Open(party=party):
                 self._refuse(party, "used to open a session")
             case syntax.Send(value=value):
@@ -123,8 +127,8 @@ class Trust:
                 self._receive(statement)
             case syntax.Choice():
                 self._choice(statement)
-            case syntax.EffectStatement(effect=subflow):
-                self._look(subflow)
+            case syntax.EffectStatement(effect=effect):
+                self._look(effect)
             case syntax.Try():
                 self._try(statement)
             case syntax.Throw(error=error):
@@ -133,11 +137,12 @@ class Trust:
                 self._look(condition)
                 self._look(error)
                 self._mind(condition)
-            case syntax.StepTo(label=label):
-                if label is not None:
-                    self._refuse(label, "shown as progress")
+            case syntax.StepTo():
+                self._step(statement)
             case syntax.Sleep(duration=duration):
                 self._refuse(duration, "used as a time to sleep")
+            case syntax.WaitUntil(time=time):
+                self._refuse(time, "used as a time to wait for")
             case syntax.Log(text=text):
                 self._look(text)
             case syntax.Hold(reason=reason):
@@ -158,13 +163,16 @@ class Trust:
 
     # --- statements -------------------------------------------------------------------------
 
-    def _gets(self, target: Variable | None, value: syntax.Expr | syntax.Subflow) -> None:
+    def _gets(self, target: Variable | None, value: syntax.Expr | syntax.Effect) -> None:
         """A variable has a new value: it is as foreign as that."""
         suspicion = self._origins.suspicions.get(target) if target is not None else None
         if target is None or suspicion is None or suspicion.sources is not None:
             return
         # The value is looked at first: it may be made of the variable's old one.
-        clean = isinstance(value, syntax.Subflow) or self._foreign(value) is None
+        if isinstance(value, syntax.Effect):
+            clean = not self._origins.is_unchecked(value)
+        else:
+            clean = self._foreign(value) is None
         self._clean.forget([target])
         if clean:
             self._clean.learn([Path(target)])
@@ -177,7 +185,8 @@ class Trust:
         if target is None:
             return
         born = self._origins.born
-        if not isinstance(node.value, syntax.Subflow):
+        self._refuse_unchecked(node.value, f"kept in `{node.name}`")
+        if not isinstance(node.value, syntax.Effect):
             for read in self._origins.reads(node.value):
                 if self._is_foreign(read.path) and born[target] < born[self._root(read.path)]:
                     self._report(read, f"kept in `{node.name}`, which lives on after it")
@@ -285,6 +294,15 @@ class Trust:
                     self._clean.learn([Path(variable)])
         self._block(body)
 
+    def _step(self, node: syntax.StepTo) -> None:
+        if node.label is not None:
+            self._refuse(node.label, "shown as progress")
+        step = self._info.steps.get(node.name)
+        values = self._findings.calls.get(node, ())
+        for parameter, value in zip(step.parameters if step else (), values, strict=False):
+            if value is not None and not parameter.untrusted:
+                self._refuse(value, "shown as progress")
+
     def _named(self, names: frozenset[str]) -> list[Variable]:
         """The variables of these names that are given foreign data somewhere."""
         by_name = self._origins.by_name
@@ -297,11 +315,13 @@ class Trust:
 
     # --- looking ----------------------------------------------------------------------------
 
-    def _look(self, node: syntax.Expr | syntax.Subflow) -> None:
+    def _look(self, node: syntax.Expr | syntax.Effect) -> None:
         """Refuse foreign data where a call inside wants data that can be trusted."""
         match node:
-            case syntax.Subflow(call=call):
-                self._look(call)
+            case (
+                syntax.Subflow() | syntax.Start() | syntax.Await() | syntax.Ask() | syntax.Pending()
+            ):
+                self._look_at_effect(node)
             case syntax.Unary(operand=operand):
                 self._look(operand)
             case syntax.Binary(operator="and" | "or", left=left, right=right):
@@ -314,6 +334,26 @@ class Trust:
                 for inner in trees.everything(node):
                     if isinstance(inner, syntax.Call):
                         self._look_at_call(inner)
+
+    def _look_at_effect(self, effect: syntax.Effect) -> None:
+        match effect:
+            case syntax.Subflow(call=call):
+                self._look(call)
+            case syntax.Start(call=call, at=at):
+                self._look(call)
+                if at is not None:
+                    self._refuse(at, "used as a time to start")
+            case syntax.Await(value=value):
+                self._refuse(value, "waited for")
+            case syntax.Ask(role=role, question=question, deadline=deadline):
+                self._refuse(role, "used to choose who is asked")
+                self._refuse(question, "shown to people as a question")
+                if deadline is not None:
+                    self._refuse(deadline, "used as a time to wait")
+            case syntax.Pending(effect=inner):
+                self._look_at_effect(inner)
+            case _:
+                assert_never(effect)
 
     def _look_at_call(self, call: syntax.Call) -> None:
         meaning = self._findings.meaning_of.get(call.callee)
@@ -352,12 +392,27 @@ class Trust:
         )
         self._forgive(read)
 
-    def _refuse(self, node: syntax.Expr | syntax.Subflow, use: str) -> None:
+    def _refuse(self, node: syntax.Expr | syntax.Effect, use: str) -> None:
         """Foreign data may not be used like this."""
         self._look(node)
-        read = None if isinstance(node, syntax.Subflow) else self._foreign(node)
+        read = None if isinstance(node, syntax.Effect) else self._foreign(node)
         if read is not None:
             self._report(read, use)
+
+    def _refuse_unchecked(self, node: syntax.Expr | syntax.Effect, use: str) -> None:
+        """What a flow gives back unchecked is taken with `let`, to be checked."""
+        if not isinstance(node, syntax.Subflow) or not self._origins.is_unchecked(node):
+            return
+        name = called(node.call)
+        hint = f"write `let result = subflow {name}(…)`, and check `result` with `require`"
+        if use == "returned" and self._info.result is not None:
+            hint += f"; or promise as little: `-> untrusted {words.said(self._info.result)}`"
+        self._say(
+            "F513",
+            node.span,
+            f"what `{name}` gives back was not checked, so it cannot be {use}",
+            hint,
+        )
 
     def _report(self, read: Read, use: str) -> None:
         text, root = self._text(read), self._root(read.path)
@@ -395,6 +450,7 @@ class Trust:
             "case": f"`{name}` is what the other side sent",
             "caught": f"`{name}` was thrown, maybe by another party, and is caught here",
             "parameter": f"`{name}` is declared `untrusted` here",
+            "result": f"`{name}` is what a flow gave back unchecked",
         }[self._origins.roots[root]]
         return self._findings.note(message, root.span)
 
@@ -414,6 +470,8 @@ class Trust:
             return False
         if not path.parts and self._origins.roots.get(path.root) == "caught":
             return False  # An error as a whole can only be thrown, which it may.
+        if self._origins.is_sender(path):
+            return False
         for length in range(len(path.parts) + 1):
             part = Path(path.root, path.parts[:length])
             if part in self._clean or part in self._forgiven:

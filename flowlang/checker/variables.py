@@ -15,7 +15,7 @@ from flowlang.source import Span
 from flowlang.types import UNKNOWN, Type, Variable
 
 Role: TypeAlias = Literal[
-    "parameter", "let", "var", "loop", "session", "received", "caught", "field", "unclear"
+    "parameter", "let", "var", "loop", "session", "received", "done", "caught", "field", "unclear"
 ]
 """How a variable came about; "unclear" where the text around it could not be read."""
 
@@ -26,6 +26,7 @@ _NOUNS: dict[Role, str] = {
     "loop": "a loop variable",
     "session": "a session",
     "received": "a received message",
+    "done": "what came of something pending",
     "caught": "a caught error",
     "field": "a field",
     "unclear": "a variable",

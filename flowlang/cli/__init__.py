@@ -167,7 +167,10 @@ def run_command(
     names += [name for name in compilation.modules if name not in names]
 
     def tell(flow_id: int, party: str, event: Any) -> None:
-        if not as_json:
+        if as_json:
+            said = {name: getattr(event, name) for name in event.__struct_fields__}
+            click.echo(json.dumps({"party": party, "id": flow_id} | said), err=True)
+        else:
             mark = event.outcome or ("  " * event.depth + (event.path[-1] if event.path else ""))
             click.echo(f"{party} #{flow_id} {mark} {event.label}".rstrip(), err=True)
 

@@ -26,6 +26,7 @@ _BUILTINS = frozenset(
         "classmethod",
         "int",
         "len",
+        "map",
         "object",
         "sorted",
         "str",

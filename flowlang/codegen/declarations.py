@@ -12,7 +12,7 @@ from flowlang.codegen.layout import SKIP, Unfit, item
 from flowlang.codegen.page import Page
 from flowlang.codegen.scope import Scope, class_name, key_name, short, union
 from flowlang.codegen.steps import Steps
-from flowlang.codegen.trees import Atom, Call, Dict, Tree, Tuple, call, subscript
+from flowlang.codegen.trees import UNION, Atom, Call, Dict, Tree, Tuple, call, chain, subscript
 from flowlang.codegen.values import Values
 
 CONTRACT = 2
@@ -31,12 +31,14 @@ def blocks(module: machine.Module, scope: Scope) -> list[Block]:
     """All declarations, in an order in which Python can read them."""
     made = _Made(module, scope)
     found = [made.record(record) for record in module.records]
-    found += [made.error(error) for error in module.errors]
+    found += [made.error(error) for error in _families_first(module.errors)]
     found += [made.function(function) for function in module.functions]
     found += [made.service(service) for service in module.services]
     if module.machines:
         found += made.table()
         found += [made.flow(one) for one in module.machines]
+    if module.schedules:
+        found.append(made.schedules())
     return found
 
 
@@ -110,7 +112,7 @@ class _Made:
             page.line(f"self.{written} = {written}")
         self._say(page, error)
         shown = {
-            "header": _class_header(0, name, "rt.FlowError", ()),
+            "header": _class_header(0, name, self._base(error), ()),
             "doc": _doc(4, _said(error)),
             "wire": "\n".join(_assigned(4, "wire", Atom(words.text(error.name)))),
             "fields": self._fields(8, error.fields),
@@ -123,12 +125,16 @@ class _Made:
     def _say(self, page: Page, error: machine.Error) -> None:
         """The text for people; if it cannot be computed, the error is still the same error."""
         text: Tree = Atom(words.text(short(error.name)))
+        # Not by way of a family, which has a text of its own.
+        init, given = "super().__init__", []
+        if error.family is not None:
+            init, given = "rt.FlowError.__init__", [Atom("self")]
         if error.text is None:
-            page.put("", call("super().__init__", text))
+            page.put("", call(init, *given, text))
             return
         said = Values(self._scope, words.field).of(error.text)
         if not may_fault([error.text]):
-            page.put("", call("super().__init__", said))
+            page.put("", call(init, *given, said))
             return
         page.open("try:")
         page.put("_text = ", said)
@@ -136,7 +142,10 @@ class _Made:
         page.open("except rt.Fault:")
         page.put("_text = ", text)
         page.close()
-        page.put("", call("super().__init__", Atom("_text")))
+        page.put("", call(init, *given, Atom("_text")))
+
+    def _base(self, error: machine.Error) -> str:
+        return "rt.FlowError" if error.family is None else self._scope.named(error.family)
 
     def table(self) -> list[Block]:
         """The errors that flows of this module can name, for the engine to find them by."""
@@ -148,6 +157,19 @@ class _Made:
         page = Page(0)
         page.put("_ERRORS: rt.Mapping[str, type[rt.FlowError]] = ", Dict(entries))
         return [Block("lines", {"lines": page.lines})]
+
+    def schedules(self) -> Block:
+        """When which flows start by themselves, for a node to find them by."""
+        values = Values(self._scope, words.name)
+        listed = []
+        for one in self._module.schedules:
+            flow = self._scope.flow(one.flow, one.version)
+            start = call(f"{flow}.Start", *[values.of(argument) for argument in one.arguments])
+            texts = [Atom(words.text(text)) for text in (one.name, one.cron, one.zone)]
+            listed.append(call("rt.Schedule", texts[0], Atom(flow), start, *texts[1:]))
+        page = Page(0)
+        page.put("SCHEDULES: tuple[rt.Schedule, ...] = ", Tuple(tuple(listed)))
+        return Block("lines", {"lines": page.lines})
 
     # --- Python that authors write ----------------------------------------------------------
 
@@ -202,17 +224,27 @@ class _Made:
         parameters = [(words.name(p.name), self._scope.kind(p.type)) for p in operation.parameters]
         result = self._scope.kind(operation.result or types.NONE)
         lent = ("tx", Atom("rt.Tx"))
+        if operation.kind in _OUTSIDE:
+            # It runs outside of any step, and may take its time.
+            lent = ("key", Atom("str"))
+            result = chain(UNION, "|", subscript("rt.Awaitable", result), result)
         name = words.name(operation.name)
         return _signature(4, name, ["self"], [lent, *parameters], result, body=" ...")
 
     def _operation(self, operation: machine.Operation) -> Tree:
         names = [Atom(words.text(words.name(one.name))) for one in operation.parameters]
+        kinds: list[Tree] = []
+        if operation.kind in _OUTSIDE and operation.parameters:
+            # What it is given is kept, and read again when it is called.
+            listed = [self._scope.kind(one.type, field=True) for one in operation.parameters]
+            kinds = [Tuple(tuple(listed))]
         return call(
             "rt.Operation",
             Atom(words.text(words.name(operation.name))),
             Atom(words.text(operation.kind)),
             Tuple(tuple(names)) if names else Atom("()"),
             self._scope.kind(operation.result or types.NONE, field=True),
+            *kinds,
         )
 
     # --- flows ------------------------------------------------------------------------------
@@ -257,8 +289,20 @@ class _Made:
         scope = self._scope
         expressions = [e for state in flow.states for e in walk.state_expressions(state)]
         nodes = [node for expression in expressions for node in walk.within(expression)]
-        services = {node.service: None for node in nodes if isinstance(node, machine.CallOperation)}
+        used = machine.CallOperation | machine.Request
+        services = {node.service: None for node in nodes if isinstance(node, used)}
+        starts = {
+            f"{node.flow}_v{node.version}": None
+            for node in nodes
+            if isinstance(node, machine.StartFlow)
+        }
         targets = {node.target: None for node in nodes if isinstance(node, machine.CallFunction)}
+        asked = {
+            name: Atom(scope.named(name))
+            for node in nodes
+            if isinstance(node, machine.AskFor)
+            for name in (node.asked, node.answer)
+        }
         waits = [state.awaits for state in flow.states]
         subflows = {
             f"{wait.flow}_v{wait.version}": None
@@ -276,6 +320,7 @@ class _Made:
             ("services", [Atom(scope.key(service)) for service in services]),
             ("functions", [Atom(words.text(target)) for target in targets]),
             ("subflows", [Atom(words.text(subflow)) for subflow in subflows]),
+            ("starts", [Atom(words.text(started)) for started in starts]),
         ]
         lines = [f"    contract = {CONTRACT}"]
         lines += _assigned(4, "name", Atom(words.text(flow.name)))
@@ -286,6 +331,9 @@ class _Made:
         for name, trees in lists:
             if trees:
                 lines += _assigned(4, name, Tuple(tuple(trees)))
+        if asked:
+            tasks = tuple((Atom(words.text(name)), kind) for name, kind in asked.items())
+            lines += _assigned(4, "tasks", Dict(tasks))
         if self._errors:
             lines += _assigned(4, "errors", Atom("_ERRORS"))
         return lines
@@ -308,7 +356,24 @@ class _Made:
         }
 
 
+def _families_first(errors: Sequence[machine.Error]) -> list[machine.Error]:
+    """The errors in an order in which Python can make classes of them."""
+    by_name = {error.name: error for error in errors}
+    found: dict[str, machine.Error] = {}
+    for error in errors:
+        way: list[machine.Error] = []
+        at: machine.Error | None = error
+        while at is not None and at.name not in found:
+            way.append(at)
+            at = by_name.get(at.family or "")
+        found.update({one.name: one for one in reversed(way)})
+    return list(found.values())
+
+
 # --- forms --------------------------------------------------------------------------------------
+
+_OUTSIDE = ("external", "once")
+"""The operations that run outside of a step."""
 
 _FROZEN = (("frozen", Atom("True")), ("array_like", Atom("True")), ("gc", Atom("False")))
 

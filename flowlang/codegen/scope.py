@@ -110,6 +110,8 @@ class Scope:
                 return Atom(written)
             case types.Named(name=name):
                 return Atom(self.named(name))
+            case types.Caught():
+                return Atom("rt.FlowError")
             case types.ListType(item=item):
                 return subscript("tuple", self.kind(item, field=field), Atom("..."))
             case types.MapType(key=key, value=value):
@@ -118,6 +120,12 @@ class Scope:
                 )
             case types.OptionalType(item=item):
                 return chain(UNION, "|", self.kind(item, field=field), Atom("None"))
+            case types.FlowIdType():
+                return self.kind(types.FLOW_ID, field=field)
+            case types.AnswerType(value=value):
+                return subscript("rt.Answer", self.kind(value, field=field))
+            case types.PendingType():
+                return Atom("rt.Pending")
             case types.NoneType():
                 return Atom("None")
             case types.Unknown():

@@ -16,7 +16,7 @@ from flowlang.codegen import nesting, waits, words
 from flowlang.codegen.nesting import Fall, Fork, Guarded, Jump, Spread, Stretch, Wait, comes_back
 from flowlang.codegen.page import Page
 from flowlang.codegen.scope import Scope
-from flowlang.codegen.trees import Atom, Call, Tree, call
+from flowlang.codegen.trees import Atom, Call, Dict, Tree, call
 from flowlang.codegen.values import NOTHING, Facts, Values, forget, is_quiet
 
 MAX_ELSES = 4
@@ -258,24 +258,24 @@ class Steps:
                 self._bind(name, call("run.received", Atom(self._scope.named(message))))
             case machine.AwaitSubflow(flow=flow, version=version, name=name):
                 result = call("run.result", Atom(self._scope.flow(flow, version)))
-                first = actions[0] if actions else None
-                if (
-                    isinstance(first, machine.Return)
-                    and name is not None
-                    and first.value == machine.Var(name)
-                ):
-                    self._page.put("return ", call("rt.Return", result))
-                    return ()
-                if name is None:
-                    self._page.put("", result)
-                else:
-                    self._bind(name, result)
+                return self._result(name, result, actions)
+            case machine.AwaitResult(type=kind, name=name):
+                return self._result(
+                    name, call("run.outcome", self._told(kind)), actions, untyped=True
+                )
+            case machine.AwaitResults(type=kind, name=name):
+                return self._result(
+                    name, call("run.outcomes", self._told(kind)), actions, untyped=True
+                )
+            case machine.AwaitAnswer(type=answer, name=name):
+                said = call("run.answer", Atom(self._scope.named(answer)))
+                return self._result(name, said, actions)
             case machine.AwaitEach(type=message, name=name, optional=optional):
                 asked = "run.received_some" if optional else "run.received_each"
                 self._bind(name, call(asked, Atom(self._scope.named(message))))
             case machine.AwaitChoice():
                 pass  # The state's end tells what it brought.
-            case machine.AwaitTime():
+            case machine.AwaitTime() | machine.AwaitMoment():
                 # Whoever runs this flow inside its own may have set a deadline.
                 self._page.line("run.woken()")
             case machine.AwaitCheckpoint() | machine.AwaitOperator():
@@ -283,6 +283,29 @@ class Steps:
             case _:
                 assert_never(wait)
         return actions
+
+    def _result(
+        self,
+        name: str | None,
+        result: Tree,
+        actions: tuple[machine.Action, ...],
+        *,
+        untyped: bool = False,
+    ) -> tuple[machine.Action, ...]:
+        """What somebody else worked out, into its variable, or straight on to who called us."""
+        first = actions[0] if actions else None
+        returned = isinstance(first, machine.Return) and first.value == machine.Var(name or "")
+        if name is not None and returned:
+            self._page.put("return ", call("rt.Return", result))
+            return ()
+        if name is None:
+            self._page.put("", result)
+        else:
+            self._bind(name, result, untyped=untyped)
+        return actions
+
+    def _told(self, kind: types.Type | None) -> Tree:
+        return self._scope.kind(kind or types.NONE, field=True)
 
     # --- actions ----------------------------------------------------------------------------
 
@@ -311,9 +334,8 @@ class Steps:
                 page.put("", call("run.close", of(session, self._known)))
             case machine.Leave(block=block):
                 page.line(f"run.leave({block})")
-            case machine.Progress(step=step, label=label):
-                shown = () if label is None else (of(label, self._known),)
-                page.put("", call("run.at", Atom(words.text(step)), *shown))
+            case machine.Progress():
+                self._progress(action)
             case machine.Log(level=level, text=text):
                 page.put("", call("run.log", Atom(words.text(level)), of(text, self._known)))
             case machine.Do(value=value):
@@ -347,6 +369,18 @@ class Steps:
                 assert_never(action)
         return True
 
+    def _progress(self, action: machine.Progress) -> None:
+        of = self._values.of
+        given: list[tuple[str, Tree]] = [("", Atom(words.text(action.step)))]
+        if action.label is not None:
+            given.append(("", of(action.label, self._known)))
+        if action.values:
+            entries = [
+                (Atom(words.text(name)), of(value, self._known)) for name, value in action.values
+            ]
+            given.append(("values" if action.label is None else "", Dict(tuple(entries))))
+        self._page.put("", Call("run.at", tuple(given)))
+
     def _place(self, place: machine.Place) -> None:
         """The line of the `.flow` file, once for all that comes from it."""
         if place.line != self._line:
@@ -364,7 +398,8 @@ class Steps:
         if name not in self._read:
             self._only_do(value)
             return
-        self._bind(name, self._values.of(value, self._known))
+        untyped = isinstance(value, machine.Outcome)
+        self._bind(name, self._values.of(value, self._known), untyped=untyped)
 
     def _only_do(self, value: machine.Expr) -> None:
         """Compute a value that nobody wants, if that could fail or does something."""
@@ -376,15 +411,16 @@ class Steps:
         else:
             self._page.value(tree)
 
-    def _bind(self, name: str, tree: Tree) -> None:
-        """Give a variable a value; the first time in the text, its type where Python needs it."""
+    def _bind(self, name: str, tree: Tree, *, untyped: bool = False) -> None:
+        """Give a variable a value; the first time in the text, its type where Python needs it. Of
+        what is `untyped` Python knows nothing by itself."""
         written = words.name(name)
         if name not in self._read:
             self._page.put("", tree)
             return
         kind = self._types[name]
         loose = isinstance(kind, types.OptionalType | types.ListType | types.MapType)
-        if name not in self._bound and (loose or self._bindings[name] > 1):
+        if name not in self._bound and (loose or untyped or self._bindings[name] > 1):
             self._page.declare(written, self._scope.kind(kind), tree)
         else:
             self._page.put(f"{written} = ", tree)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
-from flowlang import machine
+from flowlang import machine, types
 from flowlang.codegen import words
 from flowlang.codegen.scope import Scope
 from flowlang.codegen.trees import (
@@ -111,12 +111,27 @@ class Values:
                 return Atom(f"run.{name}")
             case machine.Received(type=kind):
                 return call("run.received", Atom(self._scope.named(kind)))
+            case machine.Outcome(type=told):
+                return call("run.outcome", self._scope.kind(told or types.NONE, field=True))
+            case machine.Reply(type=kind):
+                return call("run.answer", Atom(self._scope.named(kind)))
             case machine.Sender():
                 return call("run.sender")
             case machine.Peer(session=session):
                 return call("run.peer", self.of(session, known))
             case machine.Version(session=session):
                 return call("run.version", self.of(session, known))
+            case machine.About(value=value, what="text"):
+                return call("str", self.of(value, known))
+            case machine.About(value=value, what=what):
+                owner, attribute = self.of(value, known), "error_id" if what == "id" else "peer"
+                if isinstance(owner, Atom):
+                    return Atom(f"{owner.text}.{attribute}")
+                return Attribute(owner, attribute)
+            case machine.Shared(value=value, name=name):
+                return Method(
+                    self.of(value, known), "field", (Atom(words.text(words.field(name))),)
+                )
             case machine.Size(value=value):
                 return call("len", self.of(value, known))
             case machine.Divide(left=left, right=right, places=places, rounding=rounding):
@@ -126,6 +141,19 @@ class Values:
                 return call(f"{self._scope.library('decimal')}.Decimal", self.of(value, known))
             case machine.CallFunction(name=name, arguments=arguments):
                 return call(self._scope.named(name), *self._all(arguments, known))
+            case machine.Answered(value=value, part=part):
+                owner = self.of(value, known)
+                if isinstance(owner, Atom):
+                    return Atom(f"{owner.text}.{part}")
+                return Attribute(owner, part)
+            case (
+                machine.StartFlow()
+                | machine.Request()
+                | machine.Follow()
+                | machine.FollowEach()
+                | machine.AskFor()
+            ):
+                return self._begun(node, known)
             case machine.CallOperation(service=service, operation=operation, arguments=arguments):
                 bound = call("run.service", Atom(self._scope.key(service)))
                 given = (Atom("run.tx"), *self._all(arguments, known))
@@ -135,6 +163,29 @@ class Values:
 
     def _all(self, nodes: tuple[machine.Expr, ...], known: Facts) -> tuple[Tree, ...]:
         return tuple(self.of(node, known) for node in nodes)
+
+    def _begun(self, node: machine.Beginning, known: Facts) -> Tree:
+        match node:
+            case machine.StartFlow(flow=flow, version=version, arguments=arguments, at=at):
+                called = self._scope.flow(flow, version)
+                start = call(f"{called}.Start", *self._all(arguments, known))
+                return _with("run.start", (Atom(called), start), "at", self._maybe(at, known))
+            case machine.Request(service=service, operation=operation, arguments=arguments):
+                key, name = Atom(self._scope.key(service)), Atom(words.text(words.name(operation)))
+                return call("run.request", key, name, *self._all(arguments, known))
+            case machine.Follow(id=flow):
+                return call("run.follow", self.of(flow, known))
+            case machine.FollowEach(ids=flows):
+                return call("tuple", call("map", Atom("run.follow"), self.of(flows, known)))
+            case machine.AskFor(role=role, question=question, within=within):
+                asked, answer = Atom(words.text(node.asked)), Atom(words.text(node.answer))
+                given = (self.of(role, known), asked, self.of(question, known), answer)
+                return _with("run.ask", given, "within", self._maybe(within, known))
+            case _:
+                assert_never(node)
+
+    def _maybe(self, node: machine.Expr | None, known: Facts) -> Tree | None:
+        return None if node is None else self.of(node, known)
 
     # --- constants --------------------------------------------------------------------------
 
@@ -235,9 +286,17 @@ class Values:
                 return NOTHING
 
 
+def _with(head: str, given: tuple[Tree, ...], name: str, value: Tree | None) -> Call:
+    """A call with one more argument, of that name, if there is a value for it."""
+    arguments = tuple(("", tree) for tree in given)
+    return Call(head, arguments if value is None else (*arguments, (name, value)))
+
+
 def _is_path(node: machine.Expr) -> bool:
     """Whether it is a variable or a part of one."""
-    while isinstance(node, machine.Get | machine.Some):
+    while isinstance(node, machine.Get | machine.Some | machine.About | machine.Answered):
+        if isinstance(node, machine.About) and node.what == "text":
+            return False
         node = node.value
     return isinstance(node, machine.Var)
 
@@ -266,6 +325,9 @@ def is_quiet(node: machine.Expr) -> bool:
             | machine.Not(value=value)
             | machine.Size(value=value)
             | machine.Keys(value=value)
+            | machine.Answered(value=value)
+            | machine.About(value=value)
+            | machine.Shared(value=value)
         ):
             return is_quiet(value)
         case machine.Compare(left=left, right=right) | machine.Logic(left=left, right=right):

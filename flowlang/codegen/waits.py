@@ -28,12 +28,22 @@ def asked(wait: machine.Wait, state: Tree, of: Given, scope: Scope) -> Tree:
                 "rt.ReceiveEach", [state, of(sessions)], [*some, *_until(until, of), *late]
             )
         case machine.AwaitChoice(arms=arms, timeout=timeout, until=until):
-            given = [] if timeout is None else [("timeout", of(timeout))]
+            given = [("calls", _calls(arms, of))] if _pending(arms) else []
+            given += [] if timeout is None else [("timeout", of(timeout))]
             return _step("rt.Choose", [state, _sessions(arms, of)], [*given, *_until(until, of)])
         case machine.AwaitSubflow(flow=flow, version=version, arguments=arguments, until=until):
             called = scope.flow(flow, version)
             start = call(f"{called}.Start", *[of(argument) for argument in arguments])
             return _step("rt.Call", [state, Atom(called), start], _until(until, of))
+        case machine.AwaitMoment(time=time, until=until):
+            return _step("rt.WaitUntil", [state, of(time)], _until(until, of))
+        case (
+            machine.AwaitResult(call=begun, until=until)
+            | machine.AwaitAnswer(call=begun, until=until)
+        ):
+            return _step("rt.Await", [state, Tuple((of(begun),))], _until(until, of))
+        case machine.AwaitResults(calls=begun, until=until):
+            return _step("rt.Await", [state, of(begun)], _until(until, of))
         case machine.AwaitCheckpoint():
             return call("rt.Checkpoint", state)
         case machine.AwaitTime(duration=duration, until=until):
@@ -56,11 +66,21 @@ def _sessions(arms: tuple[machine.Arm, ...], of: Given) -> Tree:
     """All sessions that the arms are about, each once."""
     about: dict[tuple[machine.Expr, bool], None] = {}
     for arm in arms:
-        if not isinstance(arm, machine.Late):
+        if isinstance(arm, machine.Came | machine.Ended):
             about[arm.session, arm.any] = None
     if len(about) == 1 and next(iter(about))[1]:
         return of(next(iter(about))[0])
+    if not about:
+        return Atom("()")
     return Tuple(tuple(_all(of(session)) if any_ else of(session) for session, any_ in about))
+
+
+def _pending(arms: tuple[machine.Arm, ...]) -> list[machine.Expr]:
+    return [arm.call for arm in arms if isinstance(arm, machine.Done)]
+
+
+def _calls(arms: tuple[machine.Arm, ...], of: Given) -> Tree:
+    return Tuple(tuple(of(pending) for pending in _pending(arms)))
 
 
 def _all(sessions: Tree) -> Tree:
@@ -79,6 +99,8 @@ def chosen(arms: tuple[machine.Arm, ...], of: Given, scope: Scope) -> Tree:
                 given.append(call("rt.Came", of(session), Atom(scope.named(message))))
             case machine.Ended(session=session):
                 given.append(call("rt.Ended", of(session)))
+            case machine.Done(call=pending):
+                given.append(call("rt.Done", of(pending)))
             case machine.Late():
                 given.append(call("rt.Late"))
             case _:
@@ -97,6 +119,10 @@ def may_throw(wait: machine.Wait) -> bool:
             | machine.AwaitChoice()
             | machine.AwaitSubflow()
             | machine.AwaitTime()
+            | machine.AwaitMoment()
+            | machine.AwaitResult()
+            | machine.AwaitResults()
+            | machine.AwaitAnswer()
         ):
             return True
         case _:

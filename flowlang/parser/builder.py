@@ -158,7 +158,6 @@ class Builder(Waits):
         family: syntax.Name | None = None
         if isinstance(parts[-2], Token) and parts[-2].kind == "IS":
             family = syntax.Name(parts[-1].text, parts[-1].span)
-            self._not_yet(family.span, "a family of errors")
         span = between(start.span, parts[-1].span)
         return syntax.Error(self._declared(name), name.span, parameters, family, None, span)
 
@@ -169,33 +168,37 @@ class Builder(Waits):
         text: syntax.Expr = parts[2]
         return dataclasses.replace(head, text=text, span=between(head.span, text.span))
 
-    def schedule(self, parts: Parts) -> BrokenItem:
+    def schedule(self, parts: Parts) -> syntax.Schedule:
         start, name, _, flow = parts[:4]
         cron, _, zone, _ = parts[-4:]
         last = parts[-6 if parts[-6].kind == "RPAR" else -5]
         arguments = tuple(parts[5]) if isinstance(parts[5], list) else ()
         callee = syntax.Name(flow.text, flow.span)
         call = syntax.Call(callee, arguments, between(flow.span, last.span))
-        span = between(start.span, zone.span)
-        node = syntax.Schedule(
+        self._nest(call, callee, *[argument.value for argument in arguments])
+        return syntax.Schedule(
             self._declared(name),
             name.span,
             call,
-            self._plain(cron),
+            self._plain(cron, "* * * * *"),
             cron.span,
-            self._plain(zone),
+            self._plain(zone, "UTC"),
             zone.span,
-            span,
+            between(start.span, zone.span),
         )
-        self._not_yet(span, "`schedule`")
-        return BrokenItem((node.name,), span)
 
-    def _plain(self, token: Token) -> str:
-        """A text that may not have holes; "" where it has."""
+    def _plain(self, token: Token, otherwise: str) -> str:
+        """A text that may not have holes; `otherwise`, of which nothing is said, where it has."""
         text = self.text([token])
         if isinstance(text, syntax.Constant) and isinstance(text.value, str):
             return text.value
-        return ""
+        self._mistakes.add(
+            "F175",
+            token.span,
+            "when a schedule starts its flow is fixed, so this text shows no values",
+            "write it out, without braces",
+        )
+        return otherwise
 
     def function(self, parts: Parts) -> syntax.Function:
         start, name, parameters, _, result, _, _, text, _ = parts
@@ -245,8 +248,6 @@ class Builder(Waits):
 
     def operation_head(self, parts: Parts) -> syntax.Operation:
         start, name, parameters = parts[0], parts[-2], parts[-1]
-        if start.kind == "EXTERNAL":
-            self._not_yet(start.span, "`external`")
         span = between(start.span, parameters.span)
         once = len(parts) == 4
         return syntax.Operation(start.text, once, name.text, parameters.found, None, span)
@@ -316,8 +317,6 @@ class Builder(Waits):
         )
 
     def result(self, parts: Parts) -> tuple[syntax.TypeRef, bool]:
-        if len(parts) == 2:
-            self._not_yet(parts[0].span, "an untrusted result")
         return parts[-1], len(parts) == 2
 
     def _variable(self, parameter: syntax.Parameter) -> None:
@@ -425,7 +424,6 @@ class Builder(Waits):
         parameters: tuple[syntax.Parameter, ...] = ()
         if isinstance(parts[1], ParameterList):
             parameters = parts[1].found
-            self._not_yet(parts[1].span, "a step with values")
         label: Token = next(part for part in parts[1:] if isinstance(part, Token))
         tracked = parts[-3].kind == "TRACKS" if isinstance(parts[-3], Token) else False
         tracks = syntax.Name(parts[-2].text, parts[-2].span) if tracked else None
@@ -434,8 +432,9 @@ class Builder(Waits):
             self._mistakes.add(
                 "F146",
                 label.span,
-                "the label of a step is fixed where the step is declared",
-                f'a label that changes is said when the step begins: `step {name.text}: "…"`',
+                "a label shows the values of its step, and this step has none",
+                f"declare them: `{name.text}(x: Int) …`; or say the label when the step begins:"
+                f' `step {name.text}: "…"`',
             )
         span = between(name.span, parts[-2].span)
         return syntax.ProgressStep(name.text, parameters, text, tracks, span)

@@ -16,7 +16,9 @@ OUTSIDE_OF_FLOW = "F127"
 NOT_YET = "F199"
 """The code of a construct that the language does not have yet."""
 
-DECLARES = frozenset({"FLOW", "USE", "RECORD", "MESSAGE", "ERROR", "SERVICE", "FUNCTION"})
+DECLARES = frozenset(
+    {"FLOW", "USE", "RECORD", "MESSAGE", "ERROR", "SERVICE", "FUNCTION"} | {"SCHEDULE"}
+)
 NOT_WORDS = frozenset(
     {"NAME", "NUMBER", "TEXT", "BYTES", "DOC", "NEWLINE", "COMPARE", "MULTIPLY", "ARROW", "PLUS"}
     | {"MINUS", "COLON", "EQUAL", "DOT", "COMMA", "LPAR", "RPAR", "LSQB", "RSQB", "LBRACE"}

@@ -277,7 +277,6 @@ class Statements(Expressions):
         start, name, last = parts[0], parts[1], parts[-2]
         arguments = tuple(parts[3]) if len(parts) > 5 else ()
         span = between(start.span, last.span)
-        self._not_yet(span, "`step` with values")
         return syntax.StepTo(name.text, name.span, None, arguments, span)
 
     def sleep(self, parts: Parts) -> syntax.Sleep:

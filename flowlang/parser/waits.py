@@ -203,15 +203,13 @@ class Waits(Statements):
 
     def done_case(self, parts: Parts) -> syntax.DoneCase:
         start, kind, pending, value, body = parts
-        case = syntax.DoneCase(
+        return syntax.DoneCase(
             kind.text,
             syntax.Name(pending.text, pending.span),
             value.name if value else None,
             self._block(body),
             between(start.span, self._body_end(body)),
         )
-        self._not_yet(between(start.span, pending.span), f"`case {kind.text}`")
-        return case
 
     def timeout_case(self, parts: Parts) -> syntax.TimeoutCase:
         start, _, duration, body = parts
@@ -239,15 +237,12 @@ class Waits(Statements):
         span = between(start.span, self._body_end(body))
         return syntax.Within(duration, self._block(body), span)
 
-    def wait_until(self, parts: Parts) -> syntax.Statement:
-        node = syntax.WaitUntil(parts[2], between(parts[0].span, parts[2].span))
-        return self._later(node, "`wait until`")
+    def wait_until(self, parts: Parts) -> syntax.WaitUntil:
+        return syntax.WaitUntil(parts[2], between(parts[0].span, parts[2].span))
 
     # --- effects ------------------------------------------------------------------------------
 
-    def effect_statement(self, parts: Parts) -> syntax.Statement:
-        if not isinstance(parts[0], syntax.Subflow):
-            return syntax.Broken((), (), parts[0].span)
+    def effect_statement(self, parts: Parts) -> syntax.EffectStatement:
         return syntax.EffectStatement(parts[0], parts[0].span)
 
     def flow_call(self, parts: Parts) -> FlowCall:
@@ -262,38 +257,24 @@ class Waits(Statements):
         start, called = parts
         return syntax.Subflow(called.call, between(start.span, called.end.span))
 
-    def start(self, parts: Parts) -> syntax.Expr:
+    def start(self, parts: Parts) -> syntax.Start:
         start, called = parts[:2]
         at: syntax.Expr | None = parts[3] if len(parts) == 4 else None
         span = between(start.span, at.span if at else called.end.span)
-        return self._effect_later(syntax.Start(called.call, at, span), "`start`")
+        return syntax.Start(called.call, at, span)
 
-    def await_one(self, parts: Parts) -> syntax.Expr:
-        node = syntax.Await(parts[1], False, between(parts[0].span, parts[1].span))
-        return self._effect_later(node, "`await`")
+    def await_one(self, parts: Parts) -> syntax.Await:
+        return syntax.Await(parts[1], False, between(parts[0].span, parts[1].span))
 
-    def await_each(self, parts: Parts) -> syntax.Expr:
-        node = syntax.Await(parts[2], True, between(parts[0].span, parts[2].span))
-        return self._effect_later(node, "`await`")
+    def await_each(self, parts: Parts) -> syntax.Await:
+        return syntax.Await(parts[2], True, between(parts[0].span, parts[2].span))
 
-    def ask(self, parts: Parts) -> syntax.Expr:
+    def ask(self, parts: Parts) -> syntax.Ask:
         start, role, _, question, _, answer = parts[:6]
         deadline: syntax.Expr | None = parts[7] if len(parts) == 8 else None
         span = between(start.span, (deadline or answer).span)
-        return self._effect_later(syntax.Ask(role, question, answer, deadline, span), "`ask`")
+        return syntax.Ask(role, question, answer, deadline, span)
 
-    def pending(self, parts: Parts) -> syntax.Expr:
-        expr: syntax.Expr = parts[1]
-        return expr
-
-    # --- what the language does not have yet ----------------------------------------------------
-
-    def _later(self, node: syntax.WaitUntil, what: str) -> syntax.Broken:
-        self._not_yet(node.span, what)
-        return syntax.Broken((), (), node.span)
-
-    def _effect_later(
-        self, node: syntax.Start | syntax.Await | syntax.Ask | syntax.Pending, what: str
-    ) -> syntax.Constant:
-        self._not_yet(node.span, what)
-        return syntax.Constant("none", None, node.span)
+    def pending(self, parts: Parts) -> syntax.Pending:
+        start, effect = parts
+        return syntax.Pending(effect, between(start.span, effect.span))

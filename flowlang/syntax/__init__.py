@@ -44,6 +44,7 @@ from flowlang.syntax.expressions import (
     Subflow,
     TypeRef,
     Unary,
+    Waiting,
 )
 from flowlang.syntax.statements import (
     Assign,
@@ -158,6 +159,7 @@ __all__ = [
     "Use",
     "Used",
     "WaitUntil",
+    "Waiting",
     "While",
     "Within",
 ]

@@ -160,7 +160,7 @@ class Schedule:
     span: Span
 
 
-Declaration: TypeAlias = Record | Error | Function | Service | Flow
+Declaration: TypeAlias = Record | Error | Function | Service | Flow | Schedule
 
 
 @node

@@ -186,4 +186,7 @@ class Pending:
     span: Span
 
 
-Effect: TypeAlias = Subflow
+Waiting: TypeAlias = Subflow | Await | Ask
+"""Effects that wait; the others begin something and go on."""
+
+Effect: TypeAlias = Waiting | Start | Pending

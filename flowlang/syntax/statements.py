@@ -355,6 +355,7 @@ Statement: TypeAlias = (
     | Require
     | StepTo
     | Sleep
+    | WaitUntil
     | Checkpoint
     | Log
     | Hold

@@ -1280,7 +1280,7 @@ COMPLAINTS = {
            |
          4 |     c: Int[Text]
            |        ^^^^^^^^^
-         help: only `List[T]` and `Map[K, V]` do
+         help: only `List[T]`, `Map[K, V]` and `FlowId[T]` do
 
         error[F308]: List takes one type, that of its items
           --> trade.flow:5:8
@@ -2202,8 +2202,9 @@ COMPLAINTS = {
                 throw e
             catch Late:
                 pass
-            catch SessionEnded, SessionRejected as f:
-                pass
+            catch SessionEnded, SessionRejected, Missing as f:
+                log info "{f.text} {f.reason}"
+        error Missing(what: Text)
         """,
         """
         error[F408]: `Refused` is caught already, so it never gets here
@@ -2230,12 +2231,12 @@ COMPLAINTS = {
            |           ^^^^
          help: remove one of the two
 
-        error[F409]: `as` needs to know which error it names, and this catches several
-          --> trade.flow:12:44
+        error[F409]: not each of the errors that are caught here has this `reason`
+          --> trade.flow:13:31
             |
-         12 |     catch SessionEnded, SessionRejected as f:
-            |                                            ^
-         help: catch one error to use `as`, and give each its own `catch`
+         13 |         log info "{f.text} {f.reason}"
+            |                               ^^^^^^
+         help: it is one of `SessionEnded`, `SessionRejected` or `Missing`; catch one alone to use its own fields
         """,
     ),
     "F410 what a step tracks": (
@@ -3515,6 +3516,785 @@ COMPLAINTS = {
          29 |     let kept = all
             |                ^^^
          help: send to it, receive from it, or pass it to a subflow
+        """,
+    ),
+    "F370 F371 F372 F373 F317 F330 what is awaited": (
+        """
+        service Carrier:
+            read rate(order: Text) -> Decimal
+            write note(order: Text)
+            external ship(order: Text) -> Text
+            external once tell(order: Text)
+        flow G() -> Int:
+            return 1
+        flow H():
+            log info "h"
+        flow F(xs: List[Text], maybe: FlowId[Int]?) -> Int:
+            Carrier.tell("a")
+            log info Carrier.ship("a")
+            let a = await Carrier.rate("a")
+            await Carrier.note("a")
+            let b = await Carrier.tell("a")
+            let c: Int = await Carrier.ship("a")
+            await each Carrier.ship("a")
+            await xs
+            await each xs[0]
+            await maybe
+            await G()
+            let g = start G()
+            let h = start H()
+            let d = await h
+            let e = await each [g, h]
+            await each g
+            await Carrier.shop("a")
+            await Carrier.ship()
+            await flow_id
+            return await h
+        """,
+        """
+        error[F370]: `Carrier.tell` leaves the node, and the flow waits for what comes of it
+          --> trade.flow:11:5
+            |
+         11 |     Carrier.tell("a")
+            |     ^^^^^^^^^^^^^^^^^
+         help: write `await Carrier.tell("a")` on a line of its own, or right of `let x =`
+
+        error[F370]: `Carrier.ship` leaves the node, and the flow waits for what comes of it
+          --> trade.flow:12:14
+            |
+         12 |     log info Carrier.ship("a")
+            |              ^^^^^^^^^^^^^^^^^
+         help: write `await Carrier.ship("a")` on a line of its own, or right of `let x =`
+
+        error[F371]: `Carrier.rate` is a `read` operation, which answers at once
+          --> trade.flow:13:13
+            |
+         13 |     let a = await Carrier.rate("a")
+            |             ^^^^^^^^^^^^^^^^^^^^^^^
+         note: `Carrier` is declared here
+          --> trade.flow:1:9
+           |
+         1 | service Carrier:
+           |         ^^^^^^^
+         help: leave `await` out; or declare it `external` if it leaves the node
+
+        error[F371]: `Carrier.note` is a `write` operation, which answers at once
+          --> trade.flow:14:5
+            |
+         14 |     await Carrier.note("a")
+            |     ^^^^^^^^^^^^^^^^^^^^^^^
+         note: `Carrier` is declared here
+          --> trade.flow:1:9
+           |
+         1 | service Carrier:
+           |         ^^^^^^^
+         help: leave `await` out; or declare it `external` if it leaves the node
+
+        error[F317]: `Carrier.tell` gives no result
+          --> trade.flow:15:13
+            |
+         15 |     let b = await Carrier.tell("a")
+            |             ^^^^^^^^^^^^^^^^^^^^^^^
+         help: let it stand alone on its line
+
+        error[F301]: this is Text, but Int is wanted
+          --> trade.flow:16:18
+            |
+         16 |     let c: Int = await Carrier.ship("a")
+            |                  ^^^^^^^^^^^^^^^^^^^^^^^
+
+        error[F372]: `Carrier.ship` is one operation, and `each` waits for every flow of a list
+          --> trade.flow:17:5
+            |
+         17 |     await each Carrier.ship("a")
+            |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+         help: leave `each` out
+
+        error[F372]: this is List[Text], and `await` takes the id of a flow or an external operation
+          --> trade.flow:18:11
+            |
+         18 |     await xs
+            |           ^^
+         note: `xs` is declared here, as List[Text]
+          --> trade.flow:10:8
+            |
+         10 | flow F(xs: List[Text], maybe: FlowId[Int]?) -> Int:
+            |        ^^
+         help: what is waited for begins with `start F(…)`, or is external
+
+        error[F372]: this is Text, and `await each` takes a list of ids of flows
+          --> trade.flow:19:16
+            |
+         19 |     await each xs[0]
+            |                ^^^^^
+         help: what is waited for begins with `start F(…)`, or is external
+
+        error[F305]: this is FlowId[Int]?, which may be none
+          --> trade.flow:20:11
+            |
+         20 |     await maybe
+            |           ^^^^^
+         note: `maybe` is declared here, as FlowId[Int]?
+          --> trade.flow:10:24
+            |
+         10 | flow F(xs: List[Text], maybe: FlowId[Int]?) -> Int:
+            |                        ^^^^^
+         help: test it first: `if maybe != none:`
+
+        error[F330]: `G` is a flow; what is waited for is the id of one that was started
+          --> trade.flow:21:11
+            |
+         21 |     await G()
+            |           ^^^
+         note: `G` is declared here
+          --> trade.flow:6:6
+           |
+         6 | flow G() -> Int:
+           |      ^
+         help: run it here with `subflow G(…)`; or write `let id = start G(…)` and then `await id`
+
+        error[F317]: flows of which nothing but the id is known give no result
+          --> trade.flow:24:13
+            |
+         24 |     let d = await h
+            |             ^^^^^^^
+         help: let it stand alone on its line
+
+        error[F317]: flows of which nothing but the id is known give no result
+          --> trade.flow:25:13
+            |
+         25 |     let e = await each [g, h]
+            |             ^^^^^^^^^^^^^^^^^
+         help: let it stand alone on its line
+
+        error[F372]: this is FlowId[Int], and `await each` takes a list of ids of flows
+          --> trade.flow:26:16
+            |
+         26 |     await each g
+            |                ^
+         note: `g` is declared here, as FlowId[Int]
+          --> trade.flow:22:9
+            |
+         22 |     let g = start G()
+            |         ^
+         help: leave `each` out
+
+        error[F213]: `Carrier` has no operation `shop`
+          --> trade.flow:27:19
+            |
+         27 |     await Carrier.shop("a")
+            |                   ^^^^
+         note: `Carrier` is declared here
+          --> trade.flow:1:9
+           |
+         1 | service Carrier:
+           |         ^^^^^^^
+         help: did you mean `ship`?
+
+        error[F311]: `Carrier.ship` needs `order`
+          --> trade.flow:28:11
+            |
+         28 |     await Carrier.ship()
+            |           ^^^^^^^^^^^^^^
+         help: its form is `Carrier.ship(order: Text)`
+
+        error[F373]: a flow that waits for its own end waits for ever
+          --> trade.flow:29:11
+            |
+         29 |     await flow_id
+            |           ^^^^^^^
+         help: wait for a flow that was started here: `let id = start F(…)`, then `await id`
+
+        error[F317]: flows of which nothing but the id is known give no result
+          --> trade.flow:30:12
+            |
+         30 |     return await h
+            |            ^^^^^^^
+         help: let it stand alone on its line
+        """,
+    ),
+    "F374 F375 F301 people": (
+        """
+        record Q:
+            a: Int
+        record A:
+            at: Int
+            value: Text
+            ok: Bool
+        record B:
+            ok: Bool
+        error Bad(n: Int)
+        flow F(role: Party) -> B:
+            let a = ask role: 5 -> Text within 3
+            let b = ask "r": Q(1) -> A
+            let c = ask "r": Q(1) -> B?
+            let d = ask "r": Q(1) -> Missing
+            let e = ask "r": Bad(1) -> B within now
+            let f = ask "r": Q(1) -> B
+            log info "{f.no}"
+            let g: B = f
+            return ask "r": Q(1) -> B
+        """,
+        """
+        error[F301]: this is Party, but Text is wanted
+          --> trade.flow:11:17
+            |
+         11 |     let a = ask role: 5 -> Text within 3
+            |                 ^^^^
+         note: `role` is declared here, as Party
+          --> trade.flow:10:8
+            |
+         10 | flow F(role: Party) -> B:
+            |        ^^^^
+         help: its name is `role.name`
+
+        error[F374]: this is Int, but people are asked with a record or a message
+          --> trade.flow:11:23
+            |
+         11 |     let a = ask role: 5 -> Text within 3
+            |                       ^
+         help: declare a record whose fields are what they must see, and make one here
+
+        error[F374]: this is Text, but people answer with a record or a message
+          --> trade.flow:11:28
+            |
+         11 |     let a = ask role: 5 -> Text within 3
+            |                            ^^^^
+         help: declare a record whose fields are what they fill in
+
+        error[F301]: this is Int, but Duration is wanted
+          --> trade.flow:11:40
+            |
+         11 |     let a = ask role: 5 -> Text within 3
+            |                                        ^
+         help: give it a unit: `3s`
+
+        error[F375]: `A` has a field `value`, and so has every answer by itself
+          --> trade.flow:12:30
+            |
+         12 |     let b = ask "r": Q(1) -> A
+            |                              ^
+         note: `A` is declared here
+          --> trade.flow:3:8
+           |
+         3 | record A:
+           |        ^
+         help: give the field of `A` another name
+
+        error[F374]: this is B?, but people answer with a record or a message
+          --> trade.flow:13:30
+            |
+         13 |     let c = ask "r": Q(1) -> B?
+            |                              ^^
+         help: declare a record whose fields are what they fill in
+
+        error[F202]: there is no type `Missing`
+          --> trade.flow:14:30
+            |
+         14 |     let d = ask "r": Q(1) -> Missing
+            |                              ^^^^^^^
+         help: declare it, or take it from another file with `use`
+
+        error[F327]: an error is not a value: it can only be thrown
+          --> trade.flow:15:22
+            |
+         15 |     let e = ask "r": Bad(1) -> B within now
+            |                      ^^^^^^
+         help: read its fields, or write `throw …`
+
+        error[F301]: this is Timestamp, but Duration is wanted
+          --> trade.flow:15:41
+            |
+         15 |     let e = ask "r": Bad(1) -> B within now
+            |                                         ^^^
+
+        error[F212]: the answer B has no `no`
+          --> trade.flow:17:18
+            |
+         17 |     log info "{f.no}"
+            |                  ^^
+         help: it has `ok`, `value`, `by` and `at`
+
+        error[F301]: this is the answer B, but B is wanted
+          --> trade.flow:18:16
+            |
+         18 |     let g: B = f
+            |                ^
+         note: `f` is declared here, as the answer B
+          --> trade.flow:16:9
+            |
+         16 |     let f = ask "r": Q(1) -> B
+            |         ^
+         help: what was answered is `f.value`
+
+        error[F301]: this is the answer B, but B is wanted
+          --> trade.flow:19:12
+            |
+         19 |     return ask "r": Q(1) -> B
+            |            ^^^^^^^^^^^^^^^^^^
+         note: the result is declared here
+          --> trade.flow:10:24
+            |
+         10 | flow F(role: Party) -> B:
+            |                        ^
+         help: give the answer a name with `let`, and take its `.value`
+        """,
+    ),
+    "F376 F377 F425 F426 F427 F317 F614 pending": (
+        """
+        message M:
+            n: Int
+        record Q:
+            a: Int
+        record A:
+            ok: Bool
+        service Carrier:
+            external ship(order: Text) -> Text
+            external tell(order: Text)
+        flow G():
+            log info "g"
+        flow F(x: Int) -> Text:
+            pending ask "r": Q(1) -> A
+            var a = pending ask "r": Q(1) -> A
+            a = pending ask "r": Q(1) -> A
+            let b: Text = pending await Carrier.ship("a")
+            let g = start G()
+            let c = pending await each [g]
+            let never = pending await g
+            let label = pending await Carrier.ship("a")
+            let told = pending await Carrier.tell("a")
+            let asked = pending ask "r": Q(1) -> A
+            let copy = label
+            await label
+            receive:
+                case result label as l:
+                    log info l
+                case result label as m:
+                    log info m
+                case result told as t:
+                    pass
+                case result asked as t:
+                    pass
+                case answer label:
+                    pass
+                case answer x as t:
+                    pass
+                case answer nothing as t:
+                    pass
+            return pending await Carrier.ship("a")
+        """,
+        """
+        error[F376]: what is pending needs a name of its own, by which it is taken later
+          --> trade.flow:13:5
+            |
+         13 |     pending ask "r": Q(1) -> A
+            |     ^^^^^^^^^^^^^^^^^^^^^^^^^^
+         help: write `let x = pending …`
+
+        error[F376]: what is pending needs a name of its own, by which it is taken later
+          --> trade.flow:14:13
+            |
+         14 |     var a = pending ask "r": Q(1) -> A
+            |             ^^^^^^^^^^^^^^^^^^^^^^^^^^
+         help: write `let x = pending …`
+
+        error[F376]: what is pending needs a name of its own, by which it is taken later
+          --> trade.flow:15:9
+            |
+         15 |     a = pending ask "r": Q(1) -> A
+            |         ^^^^^^^^^^^^^^^^^^^^^^^^^^
+         help: write `let x = pending …`
+
+        error[F376]: what is pending needs a name of its own, by which it is taken later
+          --> trade.flow:16:19
+            |
+         16 |     let b: Text = pending await Carrier.ship("a")
+            |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+         help: write `let x = pending …`
+
+        error[F376]: `each` waits for several at once, and what is pending is one
+          --> trade.flow:18:13
+            |
+         18 |     let c = pending await each [g]
+            |             ^^^^^^^^^^^^^^^^^^^^^^
+         help: begin each of them with a `let` of its own
+
+        error[F425]: nothing ever takes what becomes of `never`
+          --> trade.flow:19:17
+            |
+         19 |     let never = pending await g
+            |                 ^^^^^^^^^^^^^^^
+         help: take it in a later `receive:`, with `case result never as x:`; or wait for it here, without `pending`
+
+        error[F377]: `label` is pending: its result is not there yet
+          --> trade.flow:23:16
+            |
+         23 |     let copy = label
+            |                ^^^^^
+         note: `label` is declared here, as pending Text
+          --> trade.flow:20:9
+            |
+         20 |     let label = pending await Carrier.ship("a")
+            |         ^^^^^
+         help: wait for it in a `receive:`, with `case result label as x:`
+
+        error[F377]: `label` is pending: its result is not there yet
+          --> trade.flow:24:11
+            |
+         24 |     await label
+            |           ^^^^^
+         note: `label` is declared here, as pending Text
+          --> trade.flow:20:9
+            |
+         20 |     let label = pending await Carrier.ship("a")
+            |         ^^^^^
+         help: wait for it in a `receive:`, with `case result label as x:`
+
+        error[F614]: an earlier case takes this already, so it never gets here
+          --> trade.flow:28:9
+            |
+         28 |         case result label as m:
+            |         ^^^^^^^^^^^^^^^^^^^^^^^
+         note: it is taken here
+          --> trade.flow:26:9
+            |
+         26 |         case result label as l:
+            |         ^^^^^^^^^^^^^^^^^^^^^^^
+         help: remove one of the two
+
+        error[F317]: `told` gives no result, so there is nothing to name
+          --> trade.flow:30:29
+            |
+         30 |         case result told as t:
+            |                             ^
+         note: `told` is declared here
+          --> trade.flow:21:9
+            |
+         21 |     let told = pending await Carrier.tell("a")
+            |         ^^^^
+         help: leave `as t` out
+
+        error[F426]: `asked` is a question to people, so no result comes of it, but an answer
+          --> trade.flow:32:21
+            |
+         32 |         case result asked as t:
+            |                     ^^^^^
+         note: `asked` is declared here
+          --> trade.flow:22:9
+            |
+         22 |     let asked = pending ask "r": Q(1) -> A
+            |         ^^^^^
+         help: write `case answer asked`
+
+        error[F426]: `label` is no question to people, so no answer comes of it, but a result
+          --> trade.flow:34:21
+            |
+         34 |         case answer label:
+            |                     ^^^^^
+         note: `label` is declared here
+          --> trade.flow:20:9
+            |
+         20 |     let label = pending await Carrier.ship("a")
+            |         ^^^^^
+         help: write `case result label`
+
+        error[F427]: `x` is Int, and nothing that is pending
+          --> trade.flow:36:21
+            |
+         36 |         case answer x as t:
+            |                     ^
+         note: `x` is declared here
+          --> trade.flow:12:8
+            |
+         12 | flow F(x: Int) -> Text:
+            |        ^
+         help: what a case takes is begun before: `let x = pending …`
+
+        error[F201]: there is no variable `nothing` here
+          --> trade.flow:38:21
+            |
+         38 |         case answer nothing as t:
+            |                     ^^^^^^^
+
+        error[F376]: what is pending needs a name of its own, by which it is taken later
+          --> trade.flow:40:12
+            |
+         40 |     return pending await Carrier.ship("a")
+            |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+         help: write `let x = pending …`
+        """,
+    ),
+    "F380 F381 F382 F383 F316 F301 F311 schedules": (
+        """
+        flow F(book: Text, xs: List[Int]):
+            startable by schedule
+            let a = Odd
+            Odd()
+        flow G():
+            startable by rpc
+            log info "g"
+        schedule Odd = F("a", [1, -2]) every "0 4 * *" in "Mars"
+        schedule Never = F("a", []) every "0 4 31 4 *" in "Europe/Londn"
+        schedule Wrong = F(book=5) every "*/0 4 * * *" in ""
+        schedule Open = F("a{now}", [1 + 1]) every "0 4 * * MON#6" in "UTC"
+        schedule Other = G() every "0 4 * JUNE *" in "UTC"
+        schedule lower = H() every "0 4 * JUN *" in "UTC"
+        """,
+        """
+        error[F205]: `Odd` is a schedule, but a value is wanted here
+          --> trade.flow:3:13
+           |
+         3 |     let a = Odd
+           |             ^^^
+         note: `Odd` is declared here
+          --> trade.flow:8:10
+           |
+         8 | schedule Odd = F("a", [1, -2]) every "0 4 * *" in "Mars"
+           |          ^^^
+         help: what it starts, it starts by itself
+
+        error[F316]: `Odd` is a schedule, and cannot be called
+          --> trade.flow:4:5
+           |
+         4 |     Odd()
+           |     ^^^
+         note: `Odd` is declared here
+          --> trade.flow:8:10
+           |
+         8 | schedule Odd = F("a", [1, -2]) every "0 4 * *" in "Mars"
+           |          ^^^
+
+        error[F380]: the times of a schedule have five parts: minute, hour, day of the month, month and day of the week
+          --> trade.flow:8:38
+           |
+         8 | schedule Odd = F("a", [1, -2]) every "0 4 * *" in "Mars"
+           |                                      ^^^^^^^^^
+         help: `"0 18 * * MON-FRI"` is at 18:00 from Monday to Friday
+
+        error[F381]: there is no time zone of this name
+          --> trade.flow:8:51
+           |
+         8 | schedule Odd = F("a", [1, -2]) every "0 4 * *" in "Mars"
+           |                                                   ^^^^^^
+         help: write a region and a city, such as "Europe/London", or "UTC"
+
+        error[F380]: there is no such day of the month
+          --> trade.flow:9:35
+           |
+         9 | schedule Never = F("a", []) every "0 4 31 4 *" in "Europe/Londn"
+           |                                   ^^^^^^^^^^^^
+         help: `"0 18 * * MON-FRI"` is at 18:00 from Monday to Friday
+
+        error[F381]: there is no time zone of this name
+          --> trade.flow:9:51
+           |
+         9 | schedule Never = F("a", []) every "0 4 31 4 *" in "Europe/Londn"
+           |                                                   ^^^^^^^^^^^^^^
+         help: did you mean "Europe/London"?
+
+        error[F311]: `F` needs `xs`
+          --> trade.flow:10:18
+            |
+         10 | schedule Wrong = F(book=5) every "*/0 4 * * *" in ""
+            |                  ^^^^^^^^^
+         help: its form is `F(book: Text, xs: List[Int])`
+
+        error[F301]: this is Int, but Text is wanted
+          --> trade.flow:10:25
+            |
+         10 | schedule Wrong = F(book=5) every "*/0 4 * * *" in ""
+            |                         ^
+         note: `book` is declared here
+          --> trade.flow:1:8
+           |
+         1 | flow F(book: Text, xs: List[Int]):
+           |        ^^^^^^^^^^
+         help: write `"5"`
+
+        error[F380]: there is no such minute
+          --> trade.flow:10:34
+            |
+         10 | schedule Wrong = F(book=5) every "*/0 4 * * *" in ""
+            |                                  ^^^^^^^^^^^^^
+         help: `"0 18 * * MON-FRI"` is at 18:00 from Monday to Friday
+
+        error[F381]: there is no time zone of this name
+          --> trade.flow:10:51
+            |
+         10 | schedule Wrong = F(book=5) every "*/0 4 * * *" in ""
+            |                                                   ^^
+         help: write a region and a city, such as "Europe/London", or "UTC"
+
+        error[F382]: what a schedule gives to its flow is written out: a literal, or a list or map of such
+          --> trade.flow:11:19
+            |
+         11 | schedule Open = F("a{now}", [1 + 1]) every "0 4 * * MON#6" in "UTC"
+            |                   ^^^^^^^^
+         help: let the flow work it out when it starts
+
+        error[F382]: what a schedule gives to its flow is written out: a literal, or a list or map of such
+          --> trade.flow:11:29
+            |
+         11 | schedule Open = F("a{now}", [1 + 1]) every "0 4 * * MON#6" in "UTC"
+            |                             ^^^^^^^
+         help: let the flow work it out when it starts
+
+        error[F380]: there is no such day of the week
+          --> trade.flow:11:44
+            |
+         11 | schedule Open = F("a{now}", [1 + 1]) every "0 4 * * MON#6" in "UTC"
+            |                                            ^^^^^^^^^^^^^^^
+         help: `"0 18 * * MON-FRI"` is at 18:00 from Monday to Friday
+
+        error[F383]: `G` cannot be started by a schedule
+          --> trade.flow:12:18
+            |
+         12 | schedule Other = G() every "0 4 * JUNE *" in "UTC"
+            |                  ^
+         note: `G` is declared here
+          --> trade.flow:5:6
+           |
+         5 | flow G():
+           |      ^
+         help: declare in it that it may be: `startable by schedule`
+
+        error[F380]: there is no such month
+          --> trade.flow:12:28
+            |
+         12 | schedule Other = G() every "0 4 * JUNE *" in "UTC"
+            |                            ^^^^^^^^^^^^^^
+         help: `"0 18 * * MON-FRI"` is at 18:00 from Monday to Friday
+
+        error[F211]: the name of a schedule is written in UpperCamel, without `_`
+          --> trade.flow:13:10
+            |
+         13 | schedule lower = H() every "0 4 * JUN *" in "UTC"
+            |          ^^^^^
+         help: write `Lower`
+
+        error[F203]: there is no flow `H`
+          --> trade.flow:13:18
+            |
+         13 | schedule lower = H() every "0 4 * JUN *" in "UTC"
+            |                  ^
+         help: declare it, or take it from another file with `use`
+        """,
+    ),
+    "F640 F641 F642 F330 F301 what is started": (
+        """
+        record Inner:
+            ids: Map[Text, List[FlowId[Int]]]
+        message M:
+            n: Int
+            inner: Inner?
+        error Gone(id: FlowId)
+        function total(n: Int) -> Int = python "a:b"
+        flow F(party: Party) -> Int:
+            open R with party as s
+            start R()
+            let a = start Uses(s, 1)
+            let b = start total(1)
+            let c = start Plain("x") at 5m
+            let d: FlowId[Text] = start Plain(1)
+            let e: FlowId = start Plain(n=1)
+            let f: FlowId[Int, Text] = start Plain(1)
+            return start Plain(1)
+        flow R():
+            responds to F as s
+            log info "r"
+        flow Uses(s: Session, n: Int):
+            log info "{n}"
+        flow Plain(n: Int) -> Int:
+            return n
+        """,
+        """
+        error[F642]: `inner` would carry the id of a flow to another node, where it means nothing
+          --> trade.flow:5:12
+           |
+         5 |     inner: Inner?
+           |            ^^^^^^
+         help: keep it out of the message; what may be shown to people is its text: `Text`
+
+        error[F642]: `id` would carry the id of a flow to another node, where it means nothing
+          --> trade.flow:6:16
+           |
+         6 | error Gone(id: FlowId)
+           |                ^^^^^^
+         help: keep it out of the error; what may be shown to people is its text: `Text`
+
+        error[F640]: `R` responds to a counterparty, so it cannot be started here
+          --> trade.flow:10:11
+            |
+         10 |     start R()
+            |           ^
+         note: `R` is declared here
+          --> trade.flow:18:6
+            |
+         18 | flow R():
+            |      ^
+         help: start a flow that opens a session with `R`
+
+        error[F641]: `Uses` takes a session as `s`, and no session leaves the flow that has it
+          --> trade.flow:11:19
+            |
+         11 |     let a = start Uses(s, 1)
+            |                   ^^^^
+         note: `Uses` is declared here
+          --> trade.flow:21:6
+            |
+         21 | flow Uses(s: Session, n: Int):
+            |      ^^^^
+         help: run it here with `subflow Uses(…)`, or let it open a session of its own
+
+        error[F330]: `total` is a function, but only a flow can be started
+          --> trade.flow:12:19
+            |
+         12 |     let b = start total(1)
+            |                   ^^^^^
+         help: leave `start` out: `total(…)`
+
+        error[F301]: this is Text, but Int is wanted
+          --> trade.flow:13:25
+            |
+         13 |     let c = start Plain("x") at 5m
+            |                         ^^^
+         note: `n` is declared here
+          --> trade.flow:23:12
+            |
+         23 | flow Plain(n: Int) -> Int:
+            |            ^^^^^^
+
+        error[F301]: this is Duration, but Timestamp is wanted
+          --> trade.flow:13:33
+            |
+         13 |     let c = start Plain("x") at 5m
+            |                                 ^^
+         help: a moment that long from now is `now + 5m`
+
+        error[F301]: this is FlowId[Int], but FlowId[Text] is wanted
+          --> trade.flow:14:27
+            |
+         14 |     let d: FlowId[Text] = start Plain(1)
+            |                           ^^^^^^^^^^^^^^
+
+        error[F308]: FlowId takes one type, that of the flow's result
+          --> trade.flow:16:12
+            |
+         16 |     let f: FlowId[Int, Text] = start Plain(1)
+            |            ^^^^^^^^^^^^^^^^^
+         help: write `FlowId[Text]`, for example
+
+        error[F301]: this is FlowId[Int], but Int is wanted
+          --> trade.flow:17:12
+            |
+         17 |     return start Plain(1)
+            |            ^^^^^^^^^^^^^^
+         note: the result is declared here
+          --> trade.flow:8:25
+           |
+         8 | flow F(party: Party) -> Int:
+           |                         ^^^
+         help: this is the flow's id; what the flow gives is waited for: `await id`
         """,
     ),
 }

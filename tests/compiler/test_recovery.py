@@ -536,7 +536,7 @@ def check_words(node: Any) -> None:
         case syntax.Record(kind=kind):
             assert kind in ("record", "message")
         case syntax.Operation(kind=kind):
-            assert kind in ("read", "write")
+            assert kind in ("read", "write", "external")
         case syntax.Flow(startable=ways):
             assert set(ways) <= {"rpc", "schedule"}
 

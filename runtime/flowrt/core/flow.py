@@ -11,6 +11,7 @@ import decimal
 import functools
 import types
 import typing
+from collections.abc import Awaitable as Awaitable
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Mapping as Mapping
 from typing import Annotated, Any, ClassVar, Generic, NewType, TypeAlias, TypeVar
@@ -118,6 +119,10 @@ class FlowError(Exception):
         """The declared fields, as the value that travels or is kept."""
         names = self.Fields.__struct_fields__
         return self.Fields(*[getattr(self, name) for name in names])
+
+    def field(self, name: str) -> Any:
+        """A field that each of the errors that were caught together has."""
+        return getattr(self, name)
 
 
 class _Reason(Value, frozen=True, array_like=True, gc=False):
@@ -376,8 +381,8 @@ class Run(typing.Protocol):
         """The party at the other end."""
         ...
 
-    def at(self, step: str, label: str | None = None) -> None:
-        """Move the progress tracker to `step`."""
+    def at(self, step: str, label: str | None = None, values: Any = None) -> None:
+        """Move the progress tracker to `step`; `values`, by name, are what it declares."""
         ...
 
     def log(self, level: str, text: str) -> None:

@@ -102,9 +102,10 @@ def _has_any(checkpoint: Checkpoint, waiting: OnAny, now_us: int) -> bool:
     if waiting.kind == ANY:
         if any(is_ready(one) and not is_over(one) for one in found):
             return True
-        if any(is_done(call, now_us) for call in calls):
+        # What an earlier choice has taken is over, and happens no second time.
+        if any(call is not None and is_done(call, now_us) for call in calls):
             return True
-        return is_hopeless(waiting, found)
+        return is_hopeless(checkpoint, waiting, found)
     if waiting.kind == EACH and (
         any(_has_failed(one) for one in found) or any(_went_wrong(one, now_us) for one in calls)
     ):
@@ -112,9 +113,13 @@ def _has_any(checkpoint: Checkpoint, waiting: OnAny, now_us: int) -> bool:
     return all(map(is_ready, found)) and all(is_done(call, now_us) for call in calls)
 
 
-def is_hopeless(waiting: OnAny, found: list[SessionState | None]) -> bool:
-    """Whether all that could still happen is over: ends are told only once."""
-    return bool(found) and not waiting.calls and not waiting.due_us and all(map(is_over, found))
+def is_hopeless(checkpoint: Checkpoint, waiting: OnAny, found: list[SessionState | None]) -> bool:
+    """Whether all that could still happen is over: ends are told only once, and so is what comes of
+    a call."""
+    if waiting.due_us or not (found or waiting.calls):
+        return False
+    taken = all(call_of(checkpoint, number) is None for number in waiting.calls)
+    return taken and all(map(is_over, found))
 
 
 def _has_failed(session: SessionState | None) -> bool:
