@@ -169,8 +169,12 @@ def _size(kind: Type, shapes: _Shapes, inside: tuple[str, ...]) -> Size:
         case FlowIdType():
             return _BUILTIN["FlowId"]
         case PendingType():
-            return Size(1, 5)
-        case Caught() | AnswerType() | Unknown():
+            return _BUILTIN["Session"]
+        case AnswerType(value=value):
+            return _sum(
+                [Size(1, 1), _size(value, shapes, inside), _BUILTIN["Text"], _BUILTIN["Timestamp"]]
+            )
+        case Caught() | Unknown():
             return _UNFORESEEN
         case _:
             assert_never(kind)

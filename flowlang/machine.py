@@ -574,11 +574,11 @@ Wait: TypeAlias = (
     | AwaitEach
     | AwaitChoice
     | AwaitSubflow
-    | AwaitCheckpoint
-    | AwaitTime
     | AwaitResult
     | AwaitResults
     | AwaitAnswer
+    | AwaitCheckpoint
+    | AwaitTime
     | AwaitMoment
     | AwaitOperator
 )
@@ -696,7 +696,9 @@ class ProgressStep(msgspec.Struct, frozen=True):
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """One flow. `parameters` includes the session of a responder, last. `variables` has the type of
+    """One flow. `parameters` includes the session of a responder or with the `owner`, last;
+    `commands` are the messages that it may receive from its owner; `key` is its business key, made
+    of the parameters. `variables` has the type of
     every name in it; `block` of a session counts from 0, the flow's own body. `families` has, for
     each error of a family that the file knows, its families, the nearest first."""
 
@@ -712,6 +714,9 @@ class Machine(msgspec.Struct, frozen=True):
     states: tuple[State, ...]
     place: Place
     families: dict[str, tuple[str, ...]] = {}
+    owner: str | None = None
+    commands: tuple[str, ...] = ()
+    key: Expr | None = None
 
     def state(self, name: str) -> State:
         """The state of that name; KeyError if there is none."""

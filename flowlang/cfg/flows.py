@@ -15,6 +15,7 @@ import msgspec
 
 from flowlang import machine, syntax, types
 from flowlang.cfg.actions import Actions
+from flowlang.cfg.commands import commands
 from flowlang.cfg.declarations import parameters, place
 from flowlang.cfg.expressions import Expressions
 from flowlang.cfg.graph import Block, Cfg, Kind, tidied
@@ -44,6 +45,10 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
     if flow.responds is not None:
         variables.bind(flow.responds)
         declared += (machine.Variable(flow.responds.name, types.SESSION),)
+    if flow.owner is not None:
+        variables.bind(flow.owner)
+        declared += (machine.Variable(flow.owner.name, types.SESSION),)
+    expressions = Expressions(checked, project, variables.name_of)
     blocks = tidied(_Lowering(flow, info, checked, project, variables).blocks())
     order = [variable.name for variable in variables.all()]
     return Cfg(
@@ -63,6 +68,9 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
             for name, one in checked.named.items()
             if isinstance(one, types.ErrorInfo) and one.families
         },
+        owner=None if flow.owner is None else flow.owner.name,
+        commands=commands(flow, checked, project),
+        key=None if flow.key is None else expressions.of(flow.key),
     )
 
 

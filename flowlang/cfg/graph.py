@@ -64,6 +64,9 @@ class Cfg:
     blocks: tuple[Block, ...]
     place: machine.Place
     families: dict[str, tuple[str, ...]]
+    owner: str | None
+    commands: tuple[str, ...]
+    key: machine.Expr | None
 
 
 def tidied(blocks: Iterable[Block]) -> tuple[Block, ...]:

@@ -61,6 +61,9 @@ def machine_of(cfg: Cfg) -> Machine:
         states=tuple(states),
         place=cfg.place,
         families=cfg.families,
+        owner=cfg.owner,
+        commands=cfg.commands,
+        key=cfg.key,
     )
 
 

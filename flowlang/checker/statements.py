@@ -18,6 +18,7 @@ from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names
 from flowlang.checker.typerefs import TypeReader
+from flowlang.checker.values import check_key
 from flowlang.checker.variables import Binding, Blocks, Role
 from flowlang.diagnostics import Note
 from flowlang.types import (
@@ -83,6 +84,11 @@ class Body:
             responds = flow.responds
             variable = self._blocks.declare(responds.name, responds.name_span, SESSION, "session")
             findings.variable_of[responds] = variable
+        if flow.key is not None:
+            check_key(findings, self._expressions, flow.key)
+        if flow.owner is not None:
+            variable = self._blocks.declare(flow.owner.name, flow.owner.span, SESSION, "session")
+            findings.variable_of[flow.owner] = variable
         self._block(flow.body)
         self._check_tracks()
         if not flow.broken:

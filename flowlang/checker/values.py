@@ -81,6 +81,21 @@ def check_label(findings: Findings, names: Names, info: StepInfo) -> None:
         Expressions(findings, names, blocks, Facts()).expect(step.label, TEXT)
 
 
+def check_key(findings: Findings, expressions: Expressions, key: syntax.Expr) -> None:
+    """A business key is a text made of the flow's parameters, the only ones that are alive here: it
+    is made where the flow is started, before there is a step."""
+    strays = _strays(key, expressions.blocks)
+    for part in strays:
+        findings.report(
+            "F389",
+            part.span,
+            "a key is made of the flow's parameters, and of nothing else",
+            "give the flow one more parameter, and fill it where the flow is started",
+        )
+    if not strays:
+        expressions.expect(key, TEXT)
+
+
 def _fields(
     findings: Findings,
     names: Names,

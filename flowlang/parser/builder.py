@@ -394,12 +394,10 @@ class Builder(Waits):
         span = between(parts[0].span, last.span)
         if len(parts) == 6:
             owner = syntax.Bound(self._declared(parts[4]), parts[4].span)
-            self._not_yet(span, "an owner's session")
         return Header("startable", (tuple(way.text for way in ways), owner), span)
 
     def business_key(self, parts: Parts) -> Header:
         span = between(parts[0].span, parts[1].span)
-        self._not_yet(span, "`key`")
         return Header("key", parts[1], span)
 
     def steps(self, parts: Parts) -> Header:
