@@ -52,7 +52,7 @@ def test_many_spoiled_programs_are_answered(chunk: int) -> None:
 
 def test_a_step_without_a_name_is_answered() -> None:
     """Found by a campaign: an empty name was looked for without end."""
-    text = 'flow F():\n    steps:\n      100:\n        log info "x"\n    else if a > 0:\n        pass\n'
+    text = 'flow F():\n    steps:\n      100:\n        log info "x"\n    else if a:\n        pass\n'
     assert trial.judge(text.encode()) is None
 
 
