@@ -67,7 +67,8 @@ class Findings:
         """Where `name` stands in the first line of `span`, for nodes that know only their whole."""
         line = self._line(span.line)
         start = span.column - 1
-        while (start := line.find(name, start)) >= 0:
+        # A line that could not be read may have no name, which would be found everywhere.
+        while name and (start := line.find(name, start)) >= 0:
             end = start + len(name)
             alone = not (line[end : end + 1].isalnum() or line[end : end + 1] == "_")
             before = line[start - 1 : start] if start else ""
