@@ -156,6 +156,12 @@ class Peer(msgspec.Struct, frozen=True, tag_field="node", tag="peer"):
     session: Expr
 
 
+class Version(msgspec.Struct, frozen=True, tag_field="node", tag="version"):
+    """The version of the flow at a session's other end."""
+
+    session: Expr
+
+
 class About(msgspec.Struct, frozen=True, tag_field="node", tag="about"):
     """What any error tells of itself: its text, who sent it, the id by which logs know it."""
 
@@ -168,12 +174,6 @@ class Shared(msgspec.Struct, frozen=True, tag_field="node", tag="shared"):
 
     value: Expr
     name: str
-
-
-class Version(msgspec.Struct, frozen=True, tag_field="node", tag="version"):
-    """The version of the flow at a session's other end."""
-
-    session: Expr
 
 
 class Size(msgspec.Struct, frozen=True, tag_field="node", tag="size"):
@@ -283,9 +283,9 @@ Expr: TypeAlias = (
     | Reply
     | Sender
     | Peer
+    | Version
     | About
     | Shared
-    | Version
     | Size
     | Divide
     | ToDecimal
@@ -574,11 +574,11 @@ Wait: TypeAlias = (
     | AwaitEach
     | AwaitChoice
     | AwaitSubflow
-    | AwaitCheckpoint
-    | AwaitTime
     | AwaitResult
     | AwaitResults
     | AwaitAnswer
+    | AwaitCheckpoint
+    | AwaitTime
     | AwaitMoment
     | AwaitOperator
 )

@@ -149,6 +149,19 @@ class Expressions:
             case _:
                 return machine.Get(value, node.name)
 
+    def _of_answer(self, value: machine.Expr, node: syntax.Attribute) -> machine.Expr:
+        """A part of an answer, or a field of what was answered."""
+        kind = self.type_of(node.value)
+        match node.name:
+            case "value" | "by" | "at" as part:
+                return machine.Answered(value, part)
+            case name if isinstance(kind, types.AnswerType) and isinstance(kind.value, types.Named):
+                found = machine.Get(machine.Answered(value, "value"), name)
+                declared = self._field_type(kind.value.name, name)
+                return self._known(found, declared, self.type_of(node))
+            case name:
+                raise ValueError(f"no answer has {name}")
+
     def _part_of(self, value: machine.Expr, owner: str, name: str) -> machine.Expr:
         """A field; where an error has no field of that name, what it tells of itself."""
         info = self._checked.named.get(owner)
@@ -176,19 +189,6 @@ class Expressions:
                 declared = None
         peer: types.Type = types.OptionalType(types.PARTY)
         return declared or (peer if name == "peer" else types.TEXT)
-
-    def _of_answer(self, value: machine.Expr, node: syntax.Attribute) -> machine.Expr:
-        """A part of an answer, or a field of what was answered."""
-        kind = self.type_of(node.value)
-        match node.name:
-            case "value" | "by" | "at" as part:
-                return machine.Answered(value, part)
-            case name if isinstance(kind, types.AnswerType) and isinstance(kind.value, types.Named):
-                found = machine.Get(machine.Answered(value, "value"), name)
-                declared = self._field_type(kind.value.name, name)
-                return self._known(found, declared, self.type_of(node))
-            case name:
-                raise ValueError(f"no answer has {name}")
 
     def _known(self, found: machine.Expr, declared: types.Type, here: types.Type) -> machine.Expr:
         """`found`, marked where tests have shown that an optional value is there."""

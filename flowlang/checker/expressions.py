@@ -278,10 +278,10 @@ class Expressions:
         match whole:
             case Named(name=name):
                 return self._names.parts(name)
-            case Caught(errors=errors):
-                return self._shared(errors)
             case AnswerType(value=value):
                 return {**self._parts(value), "value": value, "by": TEXT, "at": TIMESTAMP}
+            case Caught(errors=errors):
+                return self._shared(errors)
             case ListType() | MapType():
                 return {"size": INT}
             case _ if whole in (TEXT, BYTES):

@@ -73,6 +73,9 @@ class Names:
 
     def _take_one(self, used: syntax.Used, path: str, module: Checked) -> None:
         info = module.infos.get(used.name)
+        if used.name in module.file.private:
+            self._report_private(used, path, module, info)
+            return
         if info is not None:
             declaration = info.declaration
             assert declaration is not None  # Only built-in errors have none; no file declares them.
@@ -85,11 +88,27 @@ class Names:
             declaration.name == used.name for declaration in module.file.declarations
         ):
             return  # It is there, with a mistake that is reported in that file.
-        hint = self._findings.did_you_mean(used.name, module.infos.keys())
+        public = module.infos.keys() - module.file.private
+        hint = self._findings.did_you_mean(used.name, sorted(public))
         if used.name in module.scope:
             origin = module.scope[used.name].name.rpartition(".")[0]
             hint = f"`{path}` takes it from `{origin}` itself: write `use {origin}: {used.name}`"
         self._findings.report("F204", used.span, f"`{path}` declares no `{used.name}`", hint)
+
+    def _report_private(
+        self, used: syntax.Used, path: str, module: Checked, info: Info | None
+    ) -> None:
+        self.unknown.add(used.name)
+        declaration = info.declaration if info is not None else None
+        self._findings.report(
+            "F222",
+            used.span,
+            f"`{used.name}` is private: only `{path}` itself may use it",
+            f"remove `private` where it is declared, or let `{path}` offer something public",
+            None
+            if declaration is None
+            else Note("it is declared here", module.source.name, declaration.name_span),
+        )
 
     def declare(self, declaration: syntax.Declaration, module: str) -> bool:
         """Enter one declaration of this file; False when its name is not free."""

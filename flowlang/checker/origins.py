@@ -59,8 +59,8 @@ class Origins:
         self.unchecked = False
         self._variable_of = findings.variable_of
         self._meaning_of = findings.meaning_of
-        self._named = findings.named
         self._checks_of = findings.checks_of
+        self._named = findings.named
         self._aliases: dict[Variable, Path] = {}
         self._feeds: dict[Variable, list[Variable]] = {}
         for node, parameter in zip(flow.parameters, info.parameters, strict=True):

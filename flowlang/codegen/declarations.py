@@ -12,7 +12,7 @@ from flowlang.codegen.layout import SKIP, Unfit, item
 from flowlang.codegen.page import Page
 from flowlang.codegen.scope import Scope, class_name, key_name, short, union
 from flowlang.codegen.steps import Steps
-from flowlang.codegen.trees import UNION, Atom, Call, Dict, Tree, Tuple, call, chain, subscript
+from flowlang.codegen.trees import Atom, Call, Dict, Tree, Tuple, call, subscript
 from flowlang.codegen.values import Values
 
 CONTRACT = 2
@@ -221,18 +221,20 @@ class _Made:
         return Block("service", shown)
 
     def _method(self, operation: machine.Operation) -> str:
-        parameters = [(words.name(p.name), self._scope.kind(p.type)) for p in operation.parameters]
+        parameters = [
+            (_parameter(operation, p.name), self._scope.kind(p.type)) for p in operation.parameters
+        ]
         result = self._scope.kind(operation.result or types.NONE)
         lent = ("tx", Atom("rt.Tx"))
         if operation.kind in _OUTSIDE:
             # It runs outside of any step, and may take its time.
             lent = ("key", Atom("str"))
-            result = chain(UNION, "|", subscript("rt.Awaitable", result), result)
+            result = subscript("rt.Eventually", result)
         name = words.name(operation.name)
         return _signature(4, name, ["self"], [lent, *parameters], result, body=" ...")
 
     def _operation(self, operation: machine.Operation) -> Tree:
-        names = [Atom(words.text(words.name(one.name))) for one in operation.parameters]
+        names = [Atom(words.text(_parameter(operation, one.name))) for one in operation.parameters]
         kinds: list[Tree] = []
         if operation.kind in _OUTSIDE and operation.parameters:
             # What it is given is kept, and read again when it is called.
@@ -346,7 +348,8 @@ class _Made:
                 lines += _assigned(4, name, Tuple(tuple(trees)))
         if asked:
             tasks = tuple((Atom(words.text(name)), kind) for name, kind in asked.items())
-            lines += _assigned(4, "tasks", Dict(tasks))
+            name = f"tasks: {scope.library('typing')}.ClassVar[rt.Mapping[str, object]]"
+            lines += _assigned(4, name, Dict(tasks))
         if self._errors:
             lines += _assigned(4, "errors", Atom("_ERRORS"))
         if flow.owner is not None:
@@ -389,6 +392,12 @@ def _families_first(errors: Sequence[machine.Error]) -> list[machine.Error]:
 
 
 # --- forms --------------------------------------------------------------------------------------
+
+
+def _parameter(operation: machine.Operation, name: str) -> str:
+    """A parameter of a service's method, beside the one that every such method has."""
+    return "key_" if operation.kind in _OUTSIDE and name == "key" else words.name(name)
+
 
 _OUTSIDE = ("external", "once")
 """The operations that run outside of a step."""

@@ -119,6 +119,8 @@ class Values:
                 return call("run.sender")
             case machine.Peer(session=session):
                 return call("run.peer", self.of(session, known))
+            case machine.Version(session=session):
+                return call("run.version", self.of(session, known))
             case machine.About(value=value, what="text"):
                 return call("str", self.of(value, known))
             case machine.About(value=value, what=what):
@@ -130,8 +132,6 @@ class Values:
                 return Method(
                     self.of(value, known), "field", (Atom(words.text(words.field(name))),)
                 )
-            case machine.Version(session=session):
-                return call("run.version", self.of(session, known))
             case machine.Size(value=value):
                 return call("len", self.of(value, known))
             case machine.Divide(left=left, right=right, places=places, rounding=rounding):
@@ -294,7 +294,7 @@ def _with(head: str, given: tuple[Tree, ...], name: str, value: Tree | None) -> 
 
 def _is_path(node: machine.Expr) -> bool:
     """Whether it is a variable or a part of one."""
-    while isinstance(node, machine.Get | machine.Some | machine.Answered | machine.About):
+    while isinstance(node, machine.Get | machine.Some | machine.About | machine.Answered):
         if isinstance(node, machine.About) and node.what == "text":
             return False
         node = node.value
@@ -325,9 +325,9 @@ def is_quiet(node: machine.Expr) -> bool:
             | machine.Not(value=value)
             | machine.Size(value=value)
             | machine.Keys(value=value)
+            | machine.Answered(value=value)
             | machine.About(value=value)
             | machine.Shared(value=value)
-            | machine.Answered(value=value)
         ):
             return is_quiet(value)
         case machine.Compare(left=left, right=right) | machine.Logic(left=left, right=right):

@@ -39,6 +39,12 @@ class BrokenItem(NamedTuple):
     span: Span
 
 
+class PrivateItem(NamedTuple):
+    """A declaration for this file alone."""
+
+    declaration: syntax.Declaration
+
+
 def _has_gap(lines: Parts) -> bool:
     """Whether a line could not be read. What uses the rest would be blamed for missing it."""
     return any(isinstance(line, syntax.Broken) for line in lines)
@@ -54,7 +60,11 @@ class Builder(Waits):
         uses: list[syntax.Use] = []
         declarations: list[syntax.Declaration] = []
         broken: list[str] = []
+        private: set[str] = set()
         for number, item in enumerate(parts[0]):
+            if isinstance(item, PrivateItem):
+                item = item.declaration
+                private.add(item.name)
             if isinstance(item, Doc):
                 if number == 0:
                     doc = item.text
@@ -76,7 +86,7 @@ class Builder(Waits):
         if not (declarations or broken or self._mistakes.found or self.broken_lines):
             self._nothing_here(uses)
         names = frozenset(self.unknown_names).union(broken)
-        return syntax.File(doc, tuple(uses), tuple(declarations), names)
+        return syntax.File(doc, tuple(uses), tuple(declarations), names, frozenset(private))
 
     def _too_many(self, item: syntax.Declaration) -> None:
         if "F033" not in {found.code for found in self._mistakes.found}:
@@ -111,6 +121,10 @@ class Builder(Waits):
         module = ".".join(token.text for token in modules)
         module_span = between(modules[0].span, modules[-1].span)
         return syntax.Use(module, module_span, used, between(start.span, used[-1].span))
+
+    def private(self, parts: Parts) -> PrivateItem | BrokenItem:
+        item: syntax.Declaration | BrokenItem = parts[1]
+        return item if isinstance(item, BrokenItem) else PrivateItem(item)
 
     def broken_item(self, parts: Parts) -> BrokenItem:
         broken: Token = parts[0] if parts[0].kind == "BROKEN" else parts[1]

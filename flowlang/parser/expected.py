@@ -97,6 +97,8 @@ def phrases(scene: Scene) -> list[str]:
     kind = before.kind if before is not None else ""
     if scene.first.kind == "VERSION" and scene.at == 1:
         return ["a number"]
+    if kind == "PRIVATE" and scene.at == 1 and scene.room == "file":
+        return ["a declaration"]
     found = []
     if scene.wants_value:
         found.append(_VALUES.get(kind, "a value"))

@@ -241,7 +241,11 @@ class Recovery:
 
     def _break(self, line: list[Token], scene: Scene, said: Said) -> None:
         """Feeds BROKEN instead of the line; then what is below it is read, or passed over."""
-        first, room = line[0].kind, scene.room
+        room = scene.room
+        if room == "file" and line[0].kind == "PRIVATE" and len(line) > 2:
+            self._driver.feed(line[0])
+            line = line[1:]
+        first = line[0].kind
         indented = self._tokens[self._position].kind == "INDENT"
         if room == "file":
             keeps = indented and first in _HAS_BODY

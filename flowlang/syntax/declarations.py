@@ -165,9 +165,11 @@ Declaration: TypeAlias = Record | Error | Function | Service | Flow | Schedule
 
 @node
 class File:
-    """`broken_names` are the names of declarations that could not be read."""
+    """`broken_names` are the names of declarations that could not be read, `private` those of
+    declarations that only this file may use."""
 
     doc: str | None
     uses: tuple[Use, ...]
     declarations: tuple[Declaration, ...]
     broken_names: frozenset[str]
+    private: frozenset[str] = frozenset()

@@ -4454,12 +4454,14 @@ def test_complaint(name: str) -> None:
 
 
 def test_every_code_has_a_program() -> None:
-    """No code without its text above; F204 stands below, with the files that it needs."""
+    """No code without its text above; F204 stands below, with the files that it needs, and F222
+    with other diagnostics of several files. Remarks are no complaints."""
     here = {code for name in COMPLAINTS for code in name.split() if code[1:].isdecimal()}
     written = set()
     for path in FOLDER.glob("*.py"):
-        written |= set(re.findall(r'"(F[2-6]\d\d)"', path.read_text("utf-8")))
-    assert written - here == {"F204"}
+        if path.name != "unused.py":
+            written |= set(re.findall(r'"(F[2-6]\d\d)"', path.read_text("utf-8")))
+    assert written - here == {"F204", "F222"}
     assert here - written == set()
 
 

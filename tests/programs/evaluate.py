@@ -159,6 +159,8 @@ def _attribute(value: Value, name: str) -> Value:
             return value.name
         case Session() if name == "peer":
             return Party(value.peer)
+        case Session() if name == "version" and value.other is not None:
+            return value.other.owner.flow.version
         case str() | bytes() | tuple() | Map() if name == "size":
             return len(value)
     raise AssertionError((value, name))

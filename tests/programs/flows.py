@@ -10,6 +10,7 @@ from tests.programs.choices import chance, pick, weighted
 from tests.programs.entries import Maker
 from tests.programs.expressions import OR, Expr, Where, join
 from tests.programs.kinds import INT, PARTY, SESSION, TEXT, Kind, list_of
+from tests.programs.language import choosing, groups
 from tests.programs.language.telling import log
 from tests.programs.names import SESSIONS, Variable
 from tests.programs.plans import STRANGER, Plan, Responder, Talk
@@ -33,7 +34,7 @@ class Flows(Blocks):
             if self.indent < 7:
                 options.append((6, lambda: self.try_(converse=True)))
             if not self.loops and self.can_throw_any():
-                options.append((2, self.crowd))
+                options.append((4, self.crowd))
         stranger = next((v.name for v in self.names.variables() if v.kind == STRANGER), None)
         if stranger is not None and self.can_throw_any():
             options.append((3, lambda: self.reject(stranger)))
@@ -101,6 +102,8 @@ class Flows(Blocks):
             case Say():
                 if item.sender == talk.role:
                     self.say(talk, item)
+                elif self.indent < 6 and chance(self.choices, 25):
+                    choosing.hear(self, talk, item)
                 else:
                     self.hear(talk, item)
             case Repeat():
@@ -364,6 +367,9 @@ class Flows(Blocks):
             return
         found = pick(self.choices, fitting)
         count = self._crowd_items(found)
+        if chance(self.choices, 60):
+            groups.gather(self, found)
+            return
         talks = [self.open_to(found, self.party()) for _ in range(2)]
         listed = ", ".join(talk.name for talk in talks)
         if chance(self.choices, 50) and self.room_for_flow():

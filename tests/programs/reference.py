@@ -12,6 +12,7 @@ from flowlang import syntax
 from tests.programs import language
 from tests.programs.arithmetic import Faulted, Made, Map, Party, Value, plain
 from tests.programs.evaluate import Evaluator
+from tests.programs.language import groups
 from tests.programs.seen import Ending, Seen
 from tests.programs.world import (
     COMMITTED,
@@ -243,6 +244,9 @@ class Interpreter(Evaluator):
     # --- sessions ---
 
     def open(self, frame: Frame, statement: syntax.Open) -> None:
+        if statement.each:
+            groups.open_each(self, frame, statement)
+            return
         party = self.value(frame, statement.party)
         assert isinstance(party, Party)
         session = Session(self.run, party.name, statement.flow.name)
@@ -253,17 +257,21 @@ class Interpreter(Evaluator):
 
     def send(self, frame: Frame, statement: syntax.Send) -> None:
         message = self.value(frame, statement.value)
-        session = self.value(frame, statement.session)
-        assert isinstance(session, Session)
+        told = self.value(frame, statement.session)
         assert isinstance(message, Made)
-        if session.closed or session.inbox:
-            # What has arrived, or will, would decide whether this send throws.
-            raise Race(f"line {statement.span.line} sends while the peer may have ended")
-        self.run.pending.append(Effect("message", session, Letter("message", message)))
+        for session in told if isinstance(told, tuple) else (told,):
+            assert isinstance(session, Session)
+            if session.closed or session.inbox:
+                # What has arrived, or will, would decide whether this send throws.
+                raise Race(f"line {statement.span.line} sends while the peer may have ended")
+            self.run.pending.append(Effect("message", session, Letter("message", message)))
 
     def receive(self, frame: Frame, statement: syntax.Receive) -> Generator[Wait, None, None]:
         if statement.send is not None:
             self.send(frame, statement.send)
+        if statement.each:
+            yield from groups.receive_each(self, frame, statement)
+            return
         session = self.value(frame, statement.session)
         assert isinstance(session, Session)
         yield Wait(session=session)

@@ -11,8 +11,7 @@ import decimal
 import functools
 import types
 import typing
-from collections.abc import Awaitable as Awaitable
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from collections.abc import Mapping as Mapping
 from typing import Annotated, Any, ClassVar, Generic, NewType, TypeAlias, TypeVar
 
@@ -60,6 +59,9 @@ when it is decoded."""
 
 Session = NewType("Session", int)
 """A conversation, as a flow holds it: a small number that means nothing outside its own flow."""
+
+Eventually: TypeAlias = T | Awaitable[T]
+"""What an external operation gives: a value, or the promise of one."""
 
 Pending = NewType("Pending", int)
 """Something begun and not awaited yet, as a flow holds it: a number within its own flow."""

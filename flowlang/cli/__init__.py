@@ -11,33 +11,20 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from flowlang import __version__
-from flowlang.diagnostics import Diagnostic, as_data, as_text, closest, from_data
-from flowlang.project import (
-    Cache,
-    FileTrouble,
-    Project,
-    file_digest,
-    shown,
-    sources_below,
-    write_all,
-)
-from flowlang.source import START, Source
-
-if TYPE_CHECKING:
-    from flowlang.compiler import Compilation
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print data instead of text.")
-_SHOWN = 100
-"""Problems that are printed as text; nobody reads more of them at once."""
-
-_PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+from flowlang.cli.checking import check
+from flowlang.cli.compiling import compile_command, compile_or_exit, generate
+from flowlang.cli.formatting import fmt
+from flowlang.cli.measuring import size, stats
+from flowlang.cli.printing import JSON, print_json, print_trouble
+from flowlang.diagnostics import closest
+from flowlang.project import FileTrouble, Project, shown, sources_below
 
 
 class _Suggesting(click.Group):
@@ -61,12 +48,19 @@ def commands() -> None:
     """Check, compile and try out flows: business conversations written as sequential text."""
 
 
+commands.add_command(check)
+commands.add_command(compile_command)
+commands.add_command(fmt)
+commands.add_command(size)
+commands.add_command(stats)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of `flowc`. Never shows a traceback for a user's mistake."""
     try:
         commands.main(args=list(arguments) if arguments is not None else None, prog_name="flowc")
     except FileTrouble as trouble:
-        _print_trouble(trouble)
+        print_trouble(trouble)
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,193 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(traceback.format_exc(), err=True)
         click.echo("flowc: this is a bug of flowc, not of your file; please report it", err=True)
         sys.exit(70)
-
-
-def _colored() -> bool:
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def _print_json(data: object) -> None:
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
-
-
-def _print_trouble(trouble: FileTrouble) -> None:
-    place = Diagnostic(trouble.code, trouble.message, trouble.path, START, trouble.hint)
-    click.echo(as_text(place, {}, color=_colored()), nl=False, color=_colored())
-
-
-# --- check ------------------------------------------------------------------------------------
-
-
-@commands.command()
-@_PATHS
-@_JSON
-@click.option("--no-cache", is_flag=True, help="Check again even if nothing has changed.")
-def check(paths: tuple[Path, ...], as_json: bool, no_cache: bool) -> None:
-    """Find the mistakes in .flow files, and in those that they use.
-
-    PATHS are files, or folders whose .flow files are meant.
-    """
-    files = sources_below(paths)
-    key = json.dumps(["check", os.getcwd(), [str(path) for path in files]])
-    cache = Cache()
-    answer = None if no_cache else cache.answer(key)
-    if answer is None:
-        compilation, depends = _compile(files)
-        answer = {
-            "diagnostics": [as_data(found) for found in compilation.diagnostics],
-            "files": _files_of(compilation),
-        }
-        cache.keep(key, depends, answer)
-    diagnostics = [from_data(found) for found in answer["diagnostics"]]
-    if as_json:
-        _print_json(answer | {"ok": not diagnostics})
-    else:
-        _print_diagnostics(diagnostics, _sources(diagnostics))
-        click.echo(_summary(diagnostics, len(answer["files"])))
-    sys.exit(1 if diagnostics else 0)
-
-
-def _files_of(compilation: Compilation) -> list[str]:
-    """The files that were looked at; of some, not even the characters could be read."""
-    return sorted({*compilation.sources, *(found.source for found in compilation.diagnostics)})
-
-
-def _sources(diagnostics: Sequence[Diagnostic]) -> dict[str, Source]:
-    """The texts that the diagnostics point into."""
-    names = {found.source for found in diagnostics}
-    names |= {note.source for found in diagnostics for note in found.notes}
-    sources = {}
-    for name in names:
-        try:
-            text = Path(name).read_bytes().decode("utf-8", errors="replace")
-        except OSError:
-            continue
-        sources[name] = Source(name, "", text.removeprefix("\ufeff"))
-    return sources
-
-
-def _print_diagnostics(diagnostics: Sequence[Diagnostic], sources: Mapping[str, Source]) -> None:
-    for found in diagnostics[:_SHOWN]:
-        click.echo(as_text(found, sources, color=_colored()), color=_colored())
-    if len(diagnostics) > _SHOWN:
-        click.echo(f"… and {len(diagnostics) - _SHOWN:,} more, which `--json` shows.")
-
-
-def _summary(diagnostics: Sequence[Diagnostic], files: int) -> str:
-    checked = f"{files} file{'s' if files != 1 else ''}"
-    if not diagnostics:
-        return f"No problems in {checked}."
-    codes = sorted({found.code for found in diagnostics})
-    count = len(diagnostics)
-    return (
-        f"{count} problem{'s' if count != 1 else ''} in {checked}. "
-        f"More about one: flowc explain {codes[0]}"
-    )
-
-
-# --- compile ----------------------------------------------------------------------------------
-
-
-def _compile(files: Sequence[Path]) -> tuple[Compilation, dict[str, str | None]]:
-    """The compilation of these files and what they use, and the files that it depends on."""
-    from flowlang.compiler import compile_modules
-    from flowlang.parser import decode
-
-    projects = {path: Project.around(path) for path in files}
-    project = next(iter(projects.values()))
-    for path, other in projects.items():
-        if other != project:
-            raise FileTrouble(
-                "F708",
-                shown(path),
-                f"this file belongs to another project than {shown(files[0])}",
-                "run flowc once for each; or make them one project, by a `pyproject.toml` with"
-                " `[tool.flowlang]` in the folder above both",
-            )
-    depends: dict[str, str | None] = {}
-
-    def load(module: str) -> Source | Diagnostic | None:
-        path = project.path_of(module)
-        depends[str(path)] = file_digest(path)
-        data = project.read(module)
-        return None if data is None else decode(shown(path), module, data)
-
-    modules = [project.module_of(path) for path in files]
-    compilation = compile_modules(modules, load, project.modules)
-    settings = project.sources / "pyproject.toml"
-    depends[str(settings)] = file_digest(settings)
-    return compilation, depends
-
-
-def _compile_or_exit(files: Sequence[Path], as_json: bool = False) -> Compilation:
-    """A compilation without mistakes; otherwise they are printed and flowc ends."""
-    compilation, _ = _compile(files)
-    if compilation.diagnostics:
-        if as_json:
-            found = [as_data(found) for found in compilation.diagnostics]
-            _print_json({"ok": False, "diagnostics": found})
-        else:
-            _print_diagnostics(compilation.diagnostics, compilation.sources)
-            click.echo(_summary(compilation.diagnostics, len(_files_of(compilation))))
-        sys.exit(1)
-    return compilation
-
-
-@commands.command("compile")
-@_PATHS
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="Folder for the Python files. Default: the project's output folder, or beside the source.",
-)
-@click.option(
-    "--emit",
-    type=click.Choice(["python", "json"]),
-    default="python",
-    show_default=True,
-    help="json prints the state machines of the named files.",
-)
-@_JSON
-def compile_command(paths: tuple[Path, ...], output: Path | None, emit: str, as_json: bool) -> None:
-    """Turn .flow files, and those that they use, into Python state machines.
-
-    `shop/orders.flow` becomes `shop/orders_flow.py`. Nothing is written if there is a mistake.
-    """
-    files = sources_below(paths)
-    compilation = _compile_or_exit(files, as_json)
-    project = Project.around(files[0])
-    if emit == "json":
-        from flowlang.machine import to_json
-
-        for path in files:
-            click.echo(to_json(compilation.modules[project.module_of(path)]), nl=False)
-        return
-    written = generate(compilation, output or project.output)
-    if as_json:
-        _print_json({"ok": True, "written": [shown(path) for path in written]})
-        return
-    for path in written:
-        click.echo(f"wrote {shown(path)}")
-    total = len(compilation.modules)
-    click.echo(f"{total} module{'s' if total != 1 else ''} compiled, {len(written)} changed.")
-
-
-def generate(compilation: Compilation, folder: Path) -> list[Path]:
-    """Write the Python of every module below `folder`; returns the files that changed.
-    Raises FileTrouble."""
-    from flowlang.codegen import generate as python_of
-
-    files = {
-        folder.joinpath(*f"{name}_flow".split(".")).with_suffix(".py"): python_of(module)
-        for name, module in compilation.modules.items()
-    }
-    return sorted(write_all(files, folder))
 
 
 # --- graph, explain ---------------------------------------------------------------------------
@@ -283,7 +90,7 @@ def graph(file: Path, flow: str | None, form: str) -> None:
     from flowlang import diagram
 
     files = sources_below([file])
-    compilation = _compile_or_exit(files)
+    compilation = compile_or_exit(files)
     module = compilation.modules[Project.around(files[0]).module_of(files[0])]
     machines = {machine.name.rpartition(".")[2]: machine for machine in module.machines}
     if flow is not None and flow not in machines:
@@ -297,7 +104,7 @@ def graph(file: Path, flow: str | None, form: str) -> None:
 
 @commands.command()
 @click.argument("code")
-@_JSON
+@JSON
 def explain(code: str, as_json: bool) -> None:
     """Say more about the diagnostic CODE, such as F301, with examples."""
     from importlib.resources import files
@@ -315,7 +122,7 @@ def explain(code: str, as_json: bool) -> None:
     text = page.read_text("utf-8")
     if as_json:
         title = text.splitlines()[0].removeprefix(f"# {code.upper()}").strip(" :")
-        _print_json({"code": code.upper(), "title": title, "text": text})
+        print_json({"code": code.upper(), "title": title, "text": text})
     else:
         click.echo(text, nl=not text.endswith("\n"))
 
@@ -335,7 +142,7 @@ def explain(code: str, as_json: bool) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the parties' databases. Default: in memory only.",
 )
-@_JSON
+@JSON
 def run_command(
     file: Path,
     flow: str,
@@ -354,7 +161,7 @@ def run_command(
     import tempfile
 
     files = sources_below([file])
-    compilation = _compile_or_exit(files, as_json)
+    compilation = compile_or_exit(files, as_json)
     project = Project.around(files[0])
     names = [project.module_of(files[0])]
     names += [name for name in compilation.modules if name not in names]
@@ -390,7 +197,7 @@ def run_command(
             except run.CannotRun as trouble:
                 _fail(str(trouble), as_json)
     if as_json:
-        _print_json(outcome)
+        print_json(outcome)
     elif "error" in outcome:
         click.echo(f"{outcome['flow']} failed: {outcome['error']['text']}")
     else:
@@ -406,7 +213,7 @@ def _made(folder: Path | None) -> Path | None:
 
 def _fail(message: str, as_json: bool) -> None:
     if as_json:
-        _print_json({"ok": False, "message": message})
+        print_json({"ok": False, "message": message})
     else:
         click.echo(f"error: {message}", err=True)
     sys.exit(1)
@@ -443,7 +250,7 @@ def new(name: str) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the databases and the compiled example. Default: a temporary one.",
 )
-@_JSON
+@JSON
 def demo(trades: int, kills: int, seed: int | None, keep: Path | None, as_json: bool) -> None:
     """Trade between three parties, while their process is killed again and again.
 
