@@ -4297,6 +4297,152 @@ COMPLAINTS = {
          help: this is the flow's id; what the flow gives is waited for: `await id`
         """,
     ),
+    "F387 what is a family": (
+        """
+        error TooLate is FlowError
+        """,
+        """
+        error[F387]: `FlowError` is built in, and cannot be a family
+          --> trade.flow:1:18
+           |
+         1 | error TooLate is FlowError
+           |                  ^^^^^^^^^
+         help: leave this `is` out: `catch FlowError` takes every error
+        """,
+    ),
+    "F388 families in each other": (
+        """
+        error Refusal is Trouble
+        error Trouble is Mishap
+        error Mishap is Refusal
+        """,
+        """
+        error[F388]: these families are in each other: `Refusal`, `Trouble`, `Mishap` and `Refusal`
+          --> trade.flow:1:18
+           |
+         1 | error Refusal is Trouble
+           |                  ^^^^^^^
+         help: leave one `is` out
+        """,
+    ),
+    "F513 results that nobody checked": (
+        """
+        flow Echo(said: untrusted Text) -> untrusted Text:
+            return said
+
+        flow Repeat(said: Text) -> Int:
+            var last = ""
+            while last.size < 10:
+                last = subflow Echo(said)
+                checkpoint
+            return 1
+        """,
+        """
+        error[F513]: what `Echo` gives back was not checked, so it cannot be kept in `last`
+          --> trade.flow:7:16
+           |
+         7 |         last = subflow Echo(said)
+           |                ^^^^^^^^^^^^^^^^^^
+         help: write `let result = subflow Echo(…)`, and check `result` with `require`
+        """,
+    ),
+    "F660 flows with an owner": (
+        """
+        message Stop:
+            reason: Text
+
+        flow Serve(n: Int):
+            startable by rpc as owner
+            receive stop: Stop from owner unchecked
+
+        flow Main():
+            start Serve(3)
+        """,
+        """
+        error[F660]: `Serve` has an owner, who starts it from outside, so no flow can run it
+          --> trade.flow:9:11
+           |
+         9 |     start Serve(3)
+           |           ^^^^^
+         note: `Serve` is declared here
+          --> trade.flow:4:6
+           |
+         4 | flow Serve(n: Int):
+           |      ^^^^^
+         help: move what both need into a flow that takes the session as a parameter
+        """,
+    ),
+    "F661 owners and schedules": (
+        """
+        message Stop:
+            reason: Text
+
+        flow Serve(n: Int):
+            startable by schedule as boss
+            receive stop: Stop from boss unchecked
+        """,
+        """
+        error[F661]: only who starts a flow by rpc can be its owner: a schedule hears nothing
+          --> trade.flow:5:30
+           |
+         5 |     startable by schedule as boss
+           |                              ^^^^
+         help: write `startable by rpc as boss`
+        """,
+    ),
+    "F385 a label of a step with values": (
+        """
+        flow Load(total: Int):
+            steps:
+                LOADING(done: Int, total: Int) "{done} of {total}"
+            step LOADING: "0 of {total}"
+        """,
+        """
+        error[F385]: the label of `LOADING` is made of its values
+          --> trade.flow:4:19
+           |
+         4 |     step LOADING: "0 of {total}"
+           |                   ^^^^^^^^^^^^^^
+         note: `LOADING` is declared here
+          --> trade.flow:3:9
+           |
+         3 |         LOADING(done: Int, total: Int) "{done} of {total}"
+           |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+         help: give these: `step LOADING(done, total)`
+        """,
+    ),
+    "F386 what a label shows": (
+        """
+        flow Load(total: Int):
+            steps:
+                LOADING(done: Int) "{done} done at {now}"
+            step LOADING(0)
+        """,
+        """
+        error[F386]: the label of a step can show the step's values, and nothing else
+          --> trade.flow:3:45
+           |
+         3 |         LOADING(done: Int) "{done} done at {now}"
+           |                                             ^^^
+         help: give `LOADING` one more value, and fill it where the step begins
+        """,
+    ),
+    "F389 what a key is made of": (
+        """
+        flow Deliver(order: Text):
+            startable by rpc
+            key "{order} at {now}"
+            pass
+        """,
+        """
+        error[F389]: a key is made of the flow's parameters, and of nothing else
+          --> trade.flow:3:22
+           |
+         3 |     key "{order} at {now}"
+           |                      ^^^
+         help: give the flow one more parameter, and fill it where the flow is started
+        """,
+    ),
 }
 
 

@@ -124,6 +124,7 @@ class Frame:
     open: list[Session] = dataclasses.field(default_factory=list)
     invited: list[Session] = dataclasses.field(default_factory=list)
     step: str | None = None
+    shown: dict[str, Value] = dataclasses.field(default_factory=dict)
     around: list[str] = dataclasses.field(default_factory=list)
 
 

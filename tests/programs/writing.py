@@ -8,6 +8,7 @@ from __future__ import annotations
 from tests.programs.choices import chance, pick
 from tests.programs.flows import Flows
 from tests.programs.kinds import INT, SESSION
+from tests.programs.language.telling import DECLARED
 from tests.programs.names import SESSIONS, Variable
 from tests.programs.plans import STRANGER, Book, Plan, Talk
 from tests.programs.scripts import INITIATOR, Repeat, Say
@@ -44,7 +45,7 @@ def write(book: Book, plan: Plan) -> None:
         tracks = f" tracks {pick(flow.choices, flow.calls)}"
     if flow.steps:
         head.append("    steps:")
-        head += [f'        {name} "{name.lower()}"{tracks}' for name in flow.steps]
+        head += [f"        {DECLARED[name]}{tracks}" for name in flow.steps]
     plan.text = "\n".join(head + flow.lines) + "\n"
 
 

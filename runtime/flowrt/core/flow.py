@@ -192,17 +192,7 @@ class FlowFailed(BuiltinError):
 
 
 BUILTIN_ERRORS: Mapping[str, type[BuiltinError]] = {
-    error.wire: error
-    for error in (
-        SessionRejected,
-        SessionEnded,
-        UnexpectedFlowEnd,
-        UnexpectedMessage,
-        Malformed,
-        Timeout,
-        TaskExpired,
-        FlowFailed,
-    )
+    error.wire: error for error in BuiltinError.__subclasses__()
 }
 
 
