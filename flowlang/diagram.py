@@ -155,7 +155,8 @@ def _ends(
                 yield "return"
             case machine.Throw(error=error) | machine.Require(error=error):
                 thrown = _type_of(flow, error)
-                if thrown not in caught:
+                names = {thrown, "FlowError", *flow.families.get(thrown, ())}
+                if caught.isdisjoint(names):
                     yield f"throw {_short(thrown)}"
             case machine.Try(body=body, catches=catches):
                 inner = caught.union(*[catch.errors for catch in catches])

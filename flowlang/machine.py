@@ -28,8 +28,8 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Const(msgspec.Struct, frozen=True, tag_field="node", tag="const"):
-    """`type` is a built-in type's name or "none". Decimals are written as text, bytes as hex,
-    durations as whole milliseconds."""
+    """`type` is a built-in type's name or "none". Decimals and timestamps are written as text,
+    bytes as hex, durations as whole milliseconds."""
 
     type: str
     value: str | int | bool | None
@@ -52,8 +52,42 @@ class Some(msgspec.Struct, frozen=True, tag_field="node", tag="some"):
     value: Expr
 
 
+class IsCase(msgspec.Struct, frozen=True, tag_field="node", tag="is_case"):
+    """Whether a value of an enum is one of these cases (qualified); `others` are those it has
+    besides."""
+
+    value: Expr
+    cases: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+class Cased(msgspec.Struct, frozen=True, tag_field="node", tag="cased"):
+    """A value of an enum that a test has shown to be that case; `others` are those that the enum
+    has besides."""
+
+    value: Expr
+    case: str
+    others: tuple[str, ...]
+
+
+class Update(msgspec.Struct, frozen=True, tag_field="node", tag="update"):
+    """A copy of a record or message with other values in these fields, computed in this order."""
+
+    value: Expr
+    changes: tuple[tuple[str, Expr], ...]
+
+
+class Compute(msgspec.Struct, frozen=True, tag_field="node", tag="compute"):
+    """What a function of the runtime's library gives; a value that is asked something comes
+    first."""
+
+    function: str
+    arguments: tuple[Expr, ...]
+
+
 class New(msgspec.Struct, frozen=True, tag_field="node", tag="new"):
-    """A record, message or error by its qualified name; all arguments, in declared order."""
+    """A record, message, case of an enum or error by its qualified name; all arguments, in declared
+    order."""
 
     type: str
     arguments: tuple[Expr, ...]
@@ -162,6 +196,20 @@ class Version(msgspec.Struct, frozen=True, tag_field="node", tag="version"):
     session: Expr
 
 
+class About(msgspec.Struct, frozen=True, tag_field="node", tag="about"):
+    """What any error tells of itself: its text, who sent it, the id by which logs know it."""
+
+    value: Expr
+    what: Literal["text", "peer", "id"]
+
+
+class Shared(msgspec.Struct, frozen=True, tag_field="node", tag="shared"):
+    """A field that each of several errors has, of the one that was caught."""
+
+    value: Expr
+    name: str
+
+
 class Size(msgspec.Struct, frozen=True, tag_field="node", tag="size"):
     value: Expr
 
@@ -251,6 +299,10 @@ Expr: TypeAlias = (
     | Var
     | Get
     | Some
+    | IsCase
+    | Cased
+    | Update
+    | Compute
     | New
     | Arithmetic
     | Compare
@@ -270,6 +322,8 @@ Expr: TypeAlias = (
     | Sender
     | Peer
     | Version
+    | About
+    | Shared
     | Size
     | Divide
     | ToDecimal
@@ -317,8 +371,11 @@ class Leave(msgspec.Struct, frozen=True, tag_field="node", tag="leave"):
 
 
 class Progress(msgspec.Struct, frozen=True, tag_field="node", tag="progress"):
+    """`values` are those of a step that has some, by name, in declared order."""
+
     step: str
     label: Expr | None
+    values: tuple[tuple[str, Expr], ...]
     place: Place
 
 
@@ -663,19 +720,28 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Variable(msgspec.Struct, frozen=True):
+    """A variable or parameter; only a parameter has a default, and only some do."""
+
     name: str
     type: Type
+    default: Expr | None = None
 
 
 class ProgressStep(msgspec.Struct, frozen=True):
+    """`values` are what a move to the step shows; `label` then has their names in braces."""
+
     name: str
     label: str
     tracks: str | None
+    values: tuple[Variable, ...] = ()
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """One flow. `parameters` includes the session of a responder, last. `variables` has the type of
-    every name in it; `block` of a session counts from 0, the flow's own body."""
+    """One flow. `parameters` includes the session of a responder or with the `owner`, last;
+    `commands` are the messages that it may receive from its owner; `key` is its business key, made
+    of the parameters. `variables` has the type of
+    every name in it; `block` of a session counts from 0, the flow's own body. `families` has, for
+    each error of a family that the file knows, its families, the nearest first."""
 
     name: str
     version: int
@@ -688,6 +754,10 @@ class Machine(msgspec.Struct, frozen=True):
     variables: tuple[Variable, ...]
     states: tuple[State, ...]
     place: Place
+    families: dict[str, tuple[str, ...]] = {}
+    owner: str | None = None
+    commands: tuple[str, ...] = ()
+    key: Expr | None = None
 
     def state(self, name: str) -> State:
         """The state of that name; KeyError if there is none."""
@@ -714,13 +784,38 @@ class Record(msgspec.Struct, frozen=True):
     place: Place
 
 
+class Case(msgspec.Struct, frozen=True):
+    """One case of an enum, by its qualified name: `shop.Decision.Approved`."""
+
+    name: str
+    fields: tuple[Field, ...]
+    place: Place
+
+
+class Enum(msgspec.Struct, frozen=True):
+    name: str
+    doc: str | None
+    cases: tuple[Case, ...]
+    place: Place
+
+
+class Opaque(msgspec.Struct, frozen=True):
+    """A type that is a class in Python: `target` is `module:Class`."""
+
+    name: str
+    doc: str | None
+    target: str
+    place: Place
+
+
 class Error(msgspec.Struct, frozen=True):
-    """`text` mentions the fields as variables."""
+    """`text` mentions the fields as variables. `family` is the error that it is one of."""
 
     name: str
     fields: tuple[Field, ...]
     text: Expr | None
     place: Place
+    family: str | None = None
 
 
 class Function(msgspec.Struct, frozen=True):
@@ -776,6 +871,8 @@ class Module(msgspec.Struct, frozen=True):
     functions: tuple[Function, ...]
     services: tuple[Service, ...]
     machines: tuple[Machine, ...]
+    enums: tuple[Enum, ...] = ()
+    opaques: tuple[Opaque, ...] = ()
     schedules: tuple[Schedule, ...] = ()
 
 

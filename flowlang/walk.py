@@ -28,10 +28,14 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
         case (
             machine.Get(value=value)
             | machine.Some(value=value)
+            | machine.IsCase(value=value)
+            | machine.Cased(value=value)
             | machine.Not(value=value)
             | machine.Negate(value=value)
             | machine.Keys(value=value)
             | machine.Size(value=value)
+            | machine.About(value=value)
+            | machine.Shared(value=value)
             | machine.ToDecimal(value=value)
             | machine.Answered(value=value)
             | machine.Follow(id=value)
@@ -40,6 +44,7 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
             return (value,)
         case (
             machine.New(arguments=arguments)
+            | machine.Compute(arguments=arguments)
             | machine.CallFunction(arguments=arguments)
             | machine.CallOperation(arguments=arguments)
             | machine.Request(arguments=arguments)
@@ -58,6 +63,8 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
             return (left, right)
         case machine.Item(values=values, index=index):
             return (values, index)
+        case machine.Update(value=value, changes=changes):
+            return (value, *[change for _, change in changes])
         case machine.Items(items=items):
             return items
         case machine.Entries(entries=entries):
@@ -144,7 +151,10 @@ def expressions(action: machine.Action) -> tuple[machine.Expr, ...]:
             return (session, value)
         case machine.Require(condition=condition, error=error):
             return (condition, error)
-        case machine.Progress(label=optional) | machine.Return(value=optional):
+        case machine.Progress(label=label, values=values):
+            shown = tuple(value for _, value in values)
+            return shown if label is None else (*shown, label)
+        case machine.Return(value=optional):
             return () if optional is None else (optional,)
         case machine.If(branches=branches):
             return tuple(condition for condition, _ in branches)

@@ -15,12 +15,14 @@ import msgspec
 
 from flowlang import machine, syntax, types
 from flowlang.cfg.actions import Actions
+from flowlang.cfg.commands import commands
 from flowlang.cfg.declarations import parameters, place
 from flowlang.cfg.expressions import Expressions
 from flowlang.cfg.graph import Block, Cfg, Kind, tidied
 from flowlang.cfg.liveness import with_keeps
 from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, Shape, Shapes, always
 from flowlang.cfg.variables import Variables
+from flowlang.source import Span
 
 _Awaited: TypeAlias = (
     machine.AwaitSubflow | machine.AwaitResult | machine.AwaitResults | machine.AwaitAnswer
@@ -37,12 +39,16 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
     if not isinstance(info, types.FlowInfo):
         raise ValueError(f"{flow.name} is no flow")
     variables = Variables(checked)
-    declared = parameters(info.parameters)
+    declared = parameters(info.parameters, Expressions(checked, project, variables.name_of))
     for node in flow.parameters:
         variables.bind(node)
     if flow.responds is not None:
         variables.bind(flow.responds)
         declared += (machine.Variable(flow.responds.name, types.SESSION),)
+    if flow.owner is not None:
+        variables.bind(flow.owner)
+        declared += (machine.Variable(flow.owner.name, types.SESSION),)
+    expressions = Expressions(checked, project, variables.name_of)
     blocks = tidied(_Lowering(flow, info, checked, project, variables).blocks())
     order = [variable.name for variable in variables.all()]
     return Cfg(
@@ -57,13 +63,42 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
         variables=variables.all(),
         blocks=with_keeps(blocks, order),
         place=place(checked.source, flow.span),
+        families={
+            name: one.families
+            for name, one in checked.named.items()
+            if isinstance(one, types.ErrorInfo) and one.families
+        },
+        owner=None if flow.owner is None else flow.owner.name,
+        commands=commands(flow, checked, project),
+        key=None if flow.key is None else expressions.of(flow.key),
     )
 
 
 def _step(step: syntax.ProgressStep, checked: types.Checked) -> machine.ProgressStep:
     tracked = None if step.tracks is None else checked.meaning_of[step.tracks].name
-    label = step.label.value if isinstance(step.label, syntax.Constant) else ""
-    return machine.ProgressStep(step.name, str(label), tracked)
+    values = tuple(
+        machine.Variable(parameter.name, checked.type_refs[parameter.type])
+        for parameter in step.parameters
+    )
+    return machine.ProgressStep(step.name, _label(step.label, checked), tracked, values)
+
+
+def _label(label: syntax.Expr, checked: types.Checked) -> str:
+    """A label with what it shows in braces."""
+    match label:
+        case syntax.Constant(value=str(text)):
+            return text
+        case syntax.Interpolation(parts=parts):
+            return "".join(
+                part if isinstance(part, str) else f"{{{_written(part.span, checked)}}}"
+                for part in parts
+            )
+        case _:
+            raise ValueError("a label is a text")
+
+
+def _written(span: Span, checked: types.Checked) -> str:
+    return checked.source.line(span.line)[span.column - 1 : span.end_column - 1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +151,7 @@ class _Lowering:
         self._variables = variables
         self._expressions = Expressions(checked, project, variables.name_of)
         self._shapes = Shapes()
-        self._actions = Actions(checked, self._expressions, variables, self._shapes)
+        self._actions = Actions(flow, checked, self._expressions, variables, self._shapes)
         self._begun: list[_Draft] = []
         self._count = 0
         self._loops: list[_Loop] = []
@@ -228,6 +263,8 @@ class _Lowering:
                 self._goto(self._loops[-1].head)
             case syntax.If():
                 self._if(statement, depth)
+            case syntax.Match():
+                self._match(statement, depth)
             case syntax.While():
                 self._while(statement, depth)
             case syntax.For():
@@ -437,6 +474,27 @@ class _Lowering:
             self._goto(after)
             self._begin(otherwise)
         self._block(node.otherwise or (), depth + 1)
+        self._goto(after)
+        self._begin(after)
+
+    def _match(self, node: syntax.Match, depth: int) -> None:
+        """Like an `if`; the last case takes all that is left."""
+        after = self._draft("join")
+        before, subject = self._actions.matched(node, self._place)
+        self._do(before)
+        *first, last = node.cases
+        for case in first:
+            self._place = place(self._checked.source, case.span)
+            then, otherwise = self._draft("then"), self._draft("else")
+            self._branch(self._expressions.matches(case, subject, node.value), then, otherwise)
+            self._begin(then)
+            self._do(self._actions.parts(case, subject))
+            self._block(case.body, depth + 1)
+            self._goto(after)
+            self._begin(otherwise)
+        self._place = place(self._checked.source, last.span)
+        self._do(self._actions.parts(last, subject))
+        self._block(last.body, depth + 1)
         self._goto(after)
         self._begin(after)
 

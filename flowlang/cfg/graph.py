@@ -63,6 +63,10 @@ class Cfg:
     variables: tuple[machine.Variable, ...]
     blocks: tuple[Block, ...]
     place: machine.Place
+    families: dict[str, tuple[str, ...]]
+    owner: str | None
+    commands: tuple[str, ...]
+    key: machine.Expr | None
 
 
 def tidied(blocks: Iterable[Block]) -> tuple[Block, ...]:

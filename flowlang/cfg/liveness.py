@@ -111,8 +111,8 @@ def _before_one(action: machine.Action, live: Names, around: _Around) -> Names:
             return live | walk.reads(session)
         case machine.Leave():
             return live
-        case machine.Progress(label=label):
-            return live if label is None else live | walk.reads(label)
+        case machine.Progress():
+            return live | _all_read(walk.expressions(action))
         case machine.Log(text=text):
             return live | walk.reads(text)
         case machine.Do(value=value):

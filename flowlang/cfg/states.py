@@ -60,6 +60,10 @@ def machine_of(cfg: Cfg) -> Machine:
         variables=cfg.variables,
         states=tuple(states),
         place=cfg.place,
+        families=cfg.families,
+        owner=cfg.owner,
+        commands=cfg.commands,
+        key=cfg.key,
     )
 
 

@@ -37,6 +37,13 @@ def check_head(findings: Findings, names: Names, flow: syntax.Flow, info: FlowIn
     if flow.responds is not None:
         _check_responder(findings, names, flow, flow.responds)
         return
+    if flow.owner is not None and flow.startable != ("rpc",):
+        findings.report(
+            "F661",
+            flow.owner.span,
+            "only who starts a flow by rpc can be its owner: a schedule hears nothing",
+            f"write `startable by rpc as {flow.owner.name}`",
+        )
     takes = next((one for one in info.parameters if has_session(one.type)), None)
     if flow.startable and takes is not None:
         node = flow.parameters[info.parameters.index(takes)]
@@ -178,11 +185,21 @@ def _place(names: Names, kind: Type) -> Note | None:
     return names.place(words.short(kind.name)) if isinstance(kind, Named) else None
 
 
-def refuse_responder(
-    findings: Findings, names: Names, callee: syntax.Name | syntax.Attribute
+def refuse_as_subflow(
+    findings: Findings, names: Names, callee: syntax.Name | syntax.Attribute, info: FlowInfo
 ) -> None:
-    """A flow that responds gets its session from its counterparty and from nobody else."""
+    """A flow that responds gets its session from its counterparty and from nobody else; so does one
+    with an owner, from whoever starts it from outside."""
     name = callee.name
+    if info.declaration.responds is None:
+        findings.report(
+            "F660",
+            callee.span,
+            f"`{name}` has an owner, who starts it from outside, so no flow can run it",
+            "move what both need into a flow that takes the session as a parameter",
+            names.place(name),
+        )
+        return
     findings.report(
         "F608",
         callee.span,

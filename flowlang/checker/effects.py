@@ -94,8 +94,8 @@ class Effects:
         if info is None:
             return UNKNOWN
         self.subflows.append((node, info))
-        if info.declaration.responds is not None:
-            conversations.refuse_responder(self._findings, self._names, call.callee)
+        if info.declaration.responds is not None or info.declaration.owner is not None:
+            conversations.refuse_as_subflow(self._findings, self._names, call.callee, info)
             self._expressions.loose(call)
         else:
             self._expressions.arguments(call, info)
@@ -122,6 +122,9 @@ class Effects:
     def _may_start(self, call: syntax.Call, info: FlowInfo) -> bool:
         """Whether a flow can be started by another one: it needs nobody's session."""
         name = called(call)
+        if info.declaration.owner is not None:
+            conversations.refuse_as_subflow(self._findings, self._names, call.callee, info)
+            return False
         if info.declaration.responds is not None:
             self._findings.report(
                 "F640",

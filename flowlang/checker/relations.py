@@ -20,6 +20,7 @@ from flowlang.types import (
     UNKNOWN,
     AnswerType,
     Builtin,
+    Caught,
     FlowIdType,
     ListType,
     MapType,
@@ -91,7 +92,10 @@ def has_session(kind: Type) -> bool:
 
 def has_error(kind: Type) -> bool:
     """Whether a value of this type is an error, or is made of some."""
-    return any(isinstance(part, Named) and part.kind == "error" for part in _parts(kind))
+    return any(
+        isinstance(part, Caught) or (isinstance(part, Named) and part.kind == "error")
+        for part in _parts(kind)
+    )
 
 
 def undecided(kind: Type) -> bool:

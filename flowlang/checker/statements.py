@@ -9,15 +9,18 @@ from __future__ import annotations
 from typing import assert_never
 
 from flowlang import syntax
-from flowlang.checker import conversations, predefined, relations, trees, words
-from flowlang.checker.calls import Builtin, called
+from flowlang.checker import conversations, narrowing, predefined, relations, trees, words
+from flowlang.checker.builtins import Builtin
+from flowlang.checker.calls import called
 from flowlang.checker.effects import Effects
 from flowlang.checker.exchanges import Exchanges
 from flowlang.checker.expressions import Expressions
 from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
+from flowlang.checker.matching import Matching
 from flowlang.checker.names import Names
 from flowlang.checker.typerefs import TypeReader
+from flowlang.checker.values import check_key
 from flowlang.checker.variables import Binding, Blocks, Role
 from flowlang.diagnostics import Note
 from flowlang.types import (
@@ -27,6 +30,8 @@ from flowlang.types import (
     TEXT,
     TIMESTAMP,
     UNKNOWN,
+    CaseInfo,
+    Caught,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
@@ -37,6 +42,7 @@ from flowlang.types import (
     OperationInfo,
     OptionalType,
     RecordInfo,
+    StepInfo,
     Type,
     Unknown,
     Variable,
@@ -81,6 +87,11 @@ class Body:
             responds = flow.responds
             variable = self._blocks.declare(responds.name, responds.name_span, SESSION, "session")
             findings.variable_of[responds] = variable
+        if flow.key is not None:
+            check_key(findings, self._expressions, flow.key)
+        if flow.owner is not None:
+            variable = self._blocks.declare(flow.owner.name, flow.owner.span, SESSION, "session")
+            findings.variable_of[flow.owner] = variable
         self._block(flow.body)
         self._check_tracks()
         if not flow.broken:
@@ -117,6 +128,8 @@ class Body:
                 self._assign(statement)
             case syntax.If():
                 self._if(statement)
+            case syntax.Match():
+                self._match(statement)
             case syntax.While():
                 self._while(statement)
             case syntax.For():
@@ -291,6 +304,31 @@ class Body:
             meeting.reach(start)
         meeting.meet()
 
+    def _match(self, node: syntax.Match) -> None:
+        kind = self._expressions.value(node.value)
+        path = narrowing.path_of(node.value, self._findings.variable_of)
+        matching = Matching(self._findings, self._names, node, kind)
+        meeting = Meeting(self._facts)
+        for case in node.cases:
+            found = matching.case(case)
+            start = self._facts.mark()
+            if found.present and path is not None:
+                self._facts.learn([path])
+            self._blocks.enter()
+            for binding, part in found.bindings:
+                variable = self._blocks.declare(binding.name, binding.span, part, "matched")
+                self._findings.variable_of[binding] = variable
+            for statement in case.body:
+                self._statement(statement)
+            self._blocks.leave()
+            if not trees.leaves(case.body):
+                meeting.reach(start)
+            self._facts.undo(start)
+            if matching.none_matched and path is not None:
+                self._facts.learn([path])
+        matching.finish()
+        meeting.meet()
+
     def _while(self, node: syntax.While) -> None:
         self._facts.forget(self._living(trees.assigned(node.body)))
         self._expressions.condition(node.condition)
@@ -354,34 +392,47 @@ class Body:
         meeting.meet()
 
     def _catch(self, node: syntax.Catch, seen: dict[str, syntax.Name]) -> None:
-        found = [self._names.find(error, "error") for error in node.errors]
+        found = [self._names.caught(error) for error in node.errors]
         for name, info in zip(node.errors, found, strict=True):
-            if info is not None and info.name in seen:
-                self._findings.report(
-                    "F408",
-                    name.span,
-                    f"`{name.name}` is caught already, so it never gets here",
-                    "remove one of the two",
-                    self._findings.note("it is caught here", seen[info.name].span),
-                )
             if info is not None:
+                self._refuse_caught(name, info, seen)
                 seen.setdefault(info.name, name)
         self._blocks.enter()
         if node.name is not None and node.name_span is not None:
-            kind: Type = UNKNOWN
-            if len(found) > 1:
-                self._findings.report(
-                    "F409",
-                    node.name_span,
-                    "`as` needs to know which error it names, and this catches several",
-                    "catch one error to use `as`, and give each its own `catch`",
-                )
-            elif found[0] is not None:
-                kind = Named("error", found[0].name)
+            known = [info.name for info in found if info is not None]
+            kind: Type = Named("error", known[0]) if known else UNKNOWN
+            if len(known) < len(found):
+                kind = UNKNOWN
+            elif len(known) > 1:
+                kind = Caught(tuple(dict.fromkeys(known)))
             variable = self._blocks.declare(node.name, node.name_span, kind, "caught")
             self._findings.variable_of[node] = variable
         self._block(node.body)
         self._blocks.leave()
+
+    def _refuse_caught(
+        self, name: syntax.Name, info: ErrorInfo, seen: dict[str, syntax.Name]
+    ) -> None:
+        """Say that an error never gets to a `catch`, where that is so."""
+        takes = (info.name, *info.families, predefined.ANY_ERROR.name)
+        first = next((seen[one] for one in takes if one in seen), None)
+        if first is None:
+            return
+        if first.name == predefined.ANY_ERROR.name != name.name:
+            message, hint = "every error is caught already", f"move it above `{first.name}`"
+        elif first.name == name.name:
+            message, hint = f"`{name.name}` is caught already", "remove one of the two"
+        else:
+            message = f"`{name.name}` is one of `{first.name}`, and these are caught already"
+            hint = f"move it above `{first.name}`, or remove it"
+        self._findings.report(
+            "F408",
+            name.span,
+            f"{message}, so {f'`{name.name}`' if message.startswith('every') else 'it'} never"
+            " gets here",
+            hint,
+            self._findings.note("it is caught here", first.span),
+        )
 
     def _within(self, node: syntax.Within) -> None:
         self._expressions.expect(node.duration, DURATION)
@@ -435,6 +486,9 @@ class Body:
         """What is thrown."""
         if isinstance(node, syntax.Name) and node.name not in self._blocks.living:
             declared = self._names.declared.get(node.name)
+            if node.name == predefined.ANY_ERROR.name:
+                self._names.report_missing(node.name, node.span, "error")
+                return
             if node.name in predefined.ERRORS or (declared and declared.kind == "error"):
                 self._findings.report(
                     "F331",
@@ -449,7 +503,7 @@ class Body:
             self._expressions.loose(node)
             return
         kind = self._expressions.infer(node)
-        if isinstance(kind, Unknown) or (isinstance(kind, Named) and kind.kind == "error"):
+        if isinstance(kind, Unknown | Caught) or (isinstance(kind, Named) and kind.kind == "error"):
             return
         self._findings.report(
             "F331",
@@ -462,7 +516,12 @@ class Body:
         if node.label is not None:
             self._expressions.expect(node.label, TEXT)
         steps = [step.name for step in self._flow.steps]
-        if self._flow.broken or node.name in steps or node.name in map(words.upper, steps):
+        if node.name in self._info.steps:
+            self._values_of_step(node, self._info.steps[node.name])
+            return
+        for argument in node.arguments:
+            self._expressions.infer(argument.value, UNKNOWN)
+        if self._flow.broken or node.name in map(words.upper, steps):
             return
         hint = self._findings.did_you_mean(node.name, steps)
         self._findings.report(
@@ -472,8 +531,29 @@ class Body:
             hint or f'declare it at the top of the flow, under `steps:`: `{node.name} "…"`',
         )
 
+    def _values_of_step(self, node: syntax.StepTo, step: StepInfo) -> None:
+        broken = isinstance(step.declaration.label, syntax.Constant) and self._flow.broken
+        if node.label is None or not step.parameters:
+            if broken and not step.parameters:
+                self._expressions.loose(node)  # Its line could not be read.
+            else:
+                self._expressions.step_values(node, step)
+            return
+        names = ", ".join(parameter.name for parameter in step.parameters)
+        self._findings.report(
+            "F385",
+            node.label.span,
+            f"the label of `{node.name}` is made of its values",
+            f"give these: `step {node.name}({names})`",
+            self._findings.note(f"`{node.name}` is declared here", step.declaration.span),
+        )
+
     def _call(self, node: syntax.Call) -> None:
         """A call that stands alone on its line."""
+        if self._expressions.is_method(node):
+            if not isinstance(self._expressions.infer(node), Unknown):
+                self._refuse_result(node)
+            return
         meaning = self._expressions.calls.meaning(node.callee)
         name = called(node)
         match meaning:
@@ -498,16 +578,22 @@ class Body:
                 self._expressions.infer(node)
                 message = "this makes an error, but does not throw it"
                 self._findings.report("F318", node.span, message, f"write `throw {name}(…)`")
-            case RecordInfo() | FunctionInfo() | Builtin():
+            case RecordInfo() | CaseInfo() | FunctionInfo() | Builtin():
                 self._expressions.infer(node)
-                self._findings.report(
-                    "F318",
-                    node.span,
-                    f"`{name}(…)` only gives a result, and nothing takes it",
-                    f"keep it: `let x = {name}(…)`, or remove the line",
-                )
+                self._refuse_result(node)
             case _:
                 assert_never(meaning)
+
+    def _refuse_result(self, node: syntax.Call) -> None:
+        name = called(node)
+        self._findings.report(
+            "F318",
+            node.span,
+            f"`{name}(…)` only gives a result, and nothing takes it",
+            f"keep it: `let x = {name}(…)`, or remove the line"
+            if not self._expressions.is_method(node)
+            else "values never change: give the result to a variable, or remove the line",
+        )
 
 
 def _fixed(binding: Binding) -> str:

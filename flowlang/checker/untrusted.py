@@ -10,15 +10,19 @@ from collections.abc import Iterable
 from typing import NamedTuple, assert_never
 
 from flowlang import syntax
-from flowlang.checker import trees
+from flowlang.checker import trees, words
 from flowlang.checker.calls import called
 from flowlang.checker.control import not_in_checks
 from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
-from flowlang.checker.origins import Origins, Read
+from flowlang.checker.origins import Origins, Read, bindings
+from flowlang.checker.relations import bare
 from flowlang.diagnostics import Note
 from flowlang.source import Span
 from flowlang.types import (
+    UNKNOWN,
+    CaseInfo,
+    EnumInfo,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
@@ -50,6 +54,7 @@ class Trust:
     def __init__(self, findings: Findings, flow: syntax.Flow, info: FlowInfo) -> None:
         self._findings = findings
         self._flow = flow
+        self._info = info
         self._origins = Origins(findings, flow, info)
         self._clean = Facts()
         self._forgiven: set[Path] = set()
@@ -60,7 +65,7 @@ class Trust:
 
     def check(self) -> None:
         """The whole flow."""
-        if self._origins.roots:
+        if self._origins.roots or self._origins.unchecked:
             self._find_soiled()
             self._walk()
 
@@ -98,6 +103,8 @@ class Trust:
                 self._assign(statement)
             case syntax.If():
                 self._if(statement)
+            case syntax.Match():
+                self._match(statement)
             case syntax.While(condition=condition, body=body):
                 self._clean.forget(self._named(trees.assigned(body)))
                 self._look(condition)
@@ -113,8 +120,11 @@ class Trust:
                 self._clean.undo(start)
                 self._clean.forget(self._named(trees.assigned(body)))
             case syntax.Return(value=value):
-                if value is not None:
+                if value is not None and self._info.untrusted_result:
+                    self._look(value)
+                elif value is not None:
                     self._refuse(value, "returned")
+                    self._refuse_unchecked(value, "returned")
             case syntax.Open(party=party):
                 self._refuse(party, "used to open a session")
             case syntax.Send(value=value):
@@ -133,9 +143,8 @@ class Trust:
                 self._look(condition)
                 self._look(error)
                 self._mind(condition)
-            case syntax.StepTo(label=label):
-                if label is not None:
-                    self._refuse(label, "shown as progress")
+            case syntax.StepTo():
+                self._step(statement)
             case syntax.Sleep(duration=duration):
                 self._refuse(duration, "used as a time to sleep")
             case syntax.WaitUntil(time=time):
@@ -166,7 +175,10 @@ class Trust:
         if target is None or suspicion is None or suspicion.sources is not None:
             return
         # The value is looked at first: it may be made of the variable's old one.
-        clean = isinstance(value, syntax.Effect) or self._foreign(value) is None
+        if isinstance(value, syntax.Effect):
+            clean = not self._origins.is_unchecked(value)
+        else:
+            clean = self._foreign(value) is None
         self._clean.forget([target])
         if clean:
             self._clean.learn([Path(target)])
@@ -179,6 +191,7 @@ class Trust:
         if target is None:
             return
         born = self._origins.born
+        self._refuse_unchecked(node.value, f"kept in `{node.name}`")
         if not isinstance(node.value, syntax.Effect):
             for read in self._origins.reads(node.value):
                 if self._is_foreign(read.path) and born[target] < born[self._root(read.path)]:
@@ -202,6 +215,37 @@ class Trust:
         if not trees.leaves(node.otherwise or ()):
             meeting.reach(start)
         meeting.meet()
+
+    def _match(self, node: syntax.Match) -> None:
+        """A value that is matched is one of those written out, in the blocks of their cases; once
+        a case has left, the rest has been looked at. What hangs on a case of an enum has not."""
+        self._look(node.value)
+        meeting = Meeting(self._clean)
+        plain = not self._has_payload(node.value)
+        mentioned = self._mentioned(node.value, True)
+        for case in node.cases:
+            start = self._clean.mark()
+            if plain and not any(isinstance(one, syntax.AnyPattern) for one in case.patterns):
+                self._clean.learn(mentioned.paths)
+            for pattern in case.patterns:
+                for binding in bindings(pattern):
+                    if binding is not None:
+                        self._gets(self._findings.variable_of.get(binding), node.value)
+            self._block(case.body)
+            left = trees.leaves(case.body)
+            if not left:
+                meeting.reach(start)
+            self._clean.undo(start)
+            if left:
+                self._examined |= mentioned.roots
+                if plain:
+                    self._clean.learn(mentioned.paths)
+        meeting.meet()
+
+    def _has_payload(self, node: syntax.Expr) -> bool:
+        kind = bare(self._findings.type_of.get(node, UNKNOWN))
+        info = self._findings.named.get(kind.name) if isinstance(kind, Named) else None
+        return isinstance(info, EnumInfo) and any(case.fields for case in info.cases.values())
 
     def _try(self, node: syntax.Try) -> None:
         meeting = Meeting(self._clean)
@@ -287,6 +331,15 @@ class Trust:
                     self._clean.learn([Path(variable)])
         self._block(body)
 
+    def _step(self, node: syntax.StepTo) -> None:
+        if node.label is not None:
+            self._refuse(node.label, "shown as progress")
+        step = self._info.steps.get(node.name)
+        values = self._findings.calls.get(node, ())
+        for parameter, value in zip(step.parameters if step else (), values, strict=False):
+            if value is not None and not parameter.untrusted:
+                self._refuse(value, "shown as progress")
+
     def _named(self, names: frozenset[str]) -> list[Variable]:
         """The variables of these names that are given foreign data somewhere."""
         by_name = self._origins.by_name
@@ -354,7 +407,7 @@ class Trust:
                 for parameter, value in zip(meaning.parameters, values, strict=False):
                     if value is not None and not parameter.untrusted:
                         self._refuse_argument(call, parameter, value)
-            case RecordInfo() | ErrorInfo() | None:
+            case RecordInfo() | CaseInfo() | ErrorInfo() | None:
                 pass  # A value made of foreign data is foreign itself; an error may carry it.
             case _:
                 pass  # A service is not called.
@@ -382,6 +435,21 @@ class Trust:
         read = None if isinstance(node, syntax.Effect) else self._foreign(node)
         if read is not None:
             self._report(read, use)
+
+    def _refuse_unchecked(self, node: syntax.Expr | syntax.Effect, use: str) -> None:
+        """What a flow gives back unchecked is taken with `let`, to be checked."""
+        if not isinstance(node, syntax.Subflow) or not self._origins.is_unchecked(node):
+            return
+        name = called(node.call)
+        hint = f"write `let result = subflow {name}(…)`, and check `result` with `require`"
+        if use == "returned" and self._info.result is not None:
+            hint += f"; or promise as little: `-> untrusted {words.said(self._info.result)}`"
+        self._say(
+            "F513",
+            node.span,
+            f"what `{name}` gives back was not checked, so it cannot be {use}",
+            hint,
+        )
 
     def _report(self, read: Read, use: str) -> None:
         text, root = self._text(read), self._root(read.path)
@@ -419,6 +487,7 @@ class Trust:
             "case": f"`{name}` is what the other side sent",
             "caught": f"`{name}` was thrown, maybe by another party, and is caught here",
             "parameter": f"`{name}` is declared `untrusted` here",
+            "result": f"`{name}` is what a flow gave back unchecked",
         }[self._origins.roots[root]]
         return self._findings.note(message, root.span)
 
@@ -438,6 +507,8 @@ class Trust:
             return False
         if not path.parts and self._origins.roots.get(path.root) == "caught":
             return False  # An error as a whole can only be thrown, which it may.
+        if self._origins.is_sender(path):
+            return False
         for length in range(len(path.parts) + 1):
             part = Path(path.root, path.parts[:length])
             if part in self._clean or part in self._forgiven:
@@ -505,6 +576,10 @@ class Trust:
                 return (called(node), names, *inner)
             case syntax.Unary(operator=operator) | syntax.Binary(operator=operator):
                 return (operator, *inner)
+            case syntax.Formatted(format=format_):
+                return (format_, *inner)
+            case syntax.Update(changes=changes):
+                return (tuple(change.name for change in changes), *inner)
             case syntax.Interpolation(parts=parts):
                 return (tuple(part for part in parts if isinstance(part, str)), *inner)
             case syntax.Index() | syntax.ListLiteral() | syntax.MapLiteral():
@@ -522,5 +597,6 @@ _FIXED = (
     syntax.ListLiteral,
     syntax.MapLiteral,
     syntax.Interpolation,
+    syntax.Formatted,
 )
 """What is the same whatever the data is, if all that is inside is."""

@@ -16,7 +16,7 @@ from flowlang.codegen import nesting, waits, words
 from flowlang.codegen.nesting import Fall, Fork, Guarded, Jump, Spread, Stretch, Wait, comes_back
 from flowlang.codegen.page import Page
 from flowlang.codegen.scope import Scope
-from flowlang.codegen.trees import Atom, Call, Tree, call
+from flowlang.codegen.trees import Atom, Call, Dict, Tree, call
 from flowlang.codegen.values import NOTHING, Facts, Values, forget, is_quiet
 
 MAX_ELSES = 4
@@ -334,9 +334,8 @@ class Steps:
                 page.put("", call("run.close", of(session, self._known)))
             case machine.Leave(block=block):
                 page.line(f"run.leave({block})")
-            case machine.Progress(step=step, label=label):
-                shown = () if label is None else (of(label, self._known),)
-                page.put("", call("run.at", Atom(words.text(step)), *shown))
+            case machine.Progress():
+                self._progress(action)
             case machine.Log(level=level, text=text):
                 page.put("", call("run.log", Atom(words.text(level)), of(text, self._known)))
             case machine.Do(value=value):
@@ -369,6 +368,18 @@ class Steps:
             case _:
                 assert_never(action)
         return True
+
+    def _progress(self, action: machine.Progress) -> None:
+        of = self._values.of
+        given: list[tuple[str, Tree]] = [("", Atom(words.text(action.step)))]
+        if action.label is not None:
+            given.append(("", of(action.label, self._known)))
+        if action.values:
+            entries = [
+                (Atom(words.text(name)), of(value, self._known)) for name, value in action.values
+            ]
+            given.append(("values" if action.label is None else "", Dict(tuple(entries))))
+        self._page.put("", Call("run.at", tuple(given)))
 
     def _place(self, place: machine.Place) -> None:
         """The line of the `.flow` file, once for all that comes from it."""
@@ -599,7 +610,7 @@ def _is_calm(stretch: Stretch) -> bool:
 
 def _may_fault(body: Iterable[machine.Action]) -> bool:
     """Whether arithmetic or an index could go wrong in it."""
-    faulty = machine.Arithmetic | machine.Negate | machine.Item | machine.Divide
+    faulty = machine.Arithmetic | machine.Negate | machine.Item | machine.Divide | machine.Compute
     return any(
         isinstance(at, faulty)
         for action in walk.each(body)

@@ -146,14 +146,18 @@ class Incoming:
             return built_in(SessionRejected(content.reason[:MAX_TEXT]), content.error_id, session)
         if type(content) is not Failure:
             return built_in(SessionEnded(), "", session)
+        peer = session.peer if session is not None else None
         kind = self._kind_of(content.name)
         if kind is not None:
             try:
                 fields = decode(kind.Fields, content.fields)
             except BadBytes:
                 return built_in(UnexpectedFlowEnd(), content.error_id, session)
-            peer = session.peer if session is not None else None
             return error_of(kind, fields, content.error_id, peer)
+        for name in content.families:
+            kind = self._kind_of(name)
+            if kind is not None and not kind.Fields.__struct_fields__:
+                return error_of(kind, None, content.error_id, peer)
         return built_in(UnexpectedFlowEnd(), content.error_id, session)
 
     def _kind_of(self, name: str) -> type[FlowError] | None:
