@@ -179,7 +179,7 @@ class Expressions:
         info = self._checked.named.get(owner)
         fields: Sequence[str] = ()
         match info:
-            case types.RecordInfo():
+            case types.RecordInfo() | types.OpaqueInfo() | types.EnumInfo():
                 return machine.Get(value, name)
             case types.ErrorInfo():
                 fields = [parameter.name for parameter in info.parameters]
@@ -193,8 +193,10 @@ class Expressions:
 
     def _field_type(self, owner: str, name: str) -> types.Type:
         match self._checked.named.get(owner):
-            case types.RecordInfo(fields=fields):
+            case types.RecordInfo(fields=fields) | types.OpaqueInfo(fields=fields):
                 return next(field.type for field in fields if field.name == name)
+            case types.EnumInfo():
+                raise ValueError(f"{owner} has no fields of its own")
             case types.ErrorInfo(parameters=parameters):
                 declared = next((field.type for field in parameters if field.name == name), None)
             case None:  # One of the built-in errors.
