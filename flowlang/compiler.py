@@ -89,6 +89,8 @@ def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Modul
         errors=declared.errors,
         functions=declared.functions,
         services=declared.services,
+        enums=declared.enums,
+        opaques=declared.opaques,
         machines=tuple(cfg.machine_of(cfg.build(flow, checked, project)) for flow in flows),
         schedules=declared.schedules,
     )

@@ -28,8 +28,8 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Const(msgspec.Struct, frozen=True, tag_field="node", tag="const"):
-    """`type` is a built-in type's name or "none". Decimals are written as text, bytes as hex,
-    durations as whole milliseconds."""
+    """`type` is a built-in type's name or "none". Decimals and timestamps are written as text,
+    bytes as hex, durations as whole milliseconds."""
 
     type: str
     value: str | int | bool | None
@@ -52,8 +52,42 @@ class Some(msgspec.Struct, frozen=True, tag_field="node", tag="some"):
     value: Expr
 
 
+class IsCase(msgspec.Struct, frozen=True, tag_field="node", tag="is_case"):
+    """Whether a value of an enum is one of these cases (qualified); `others` are those it has
+    besides."""
+
+    value: Expr
+    cases: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+class Cased(msgspec.Struct, frozen=True, tag_field="node", tag="cased"):
+    """A value of an enum that a test has shown to be that case; `others` are those that the enum
+    has besides."""
+
+    value: Expr
+    case: str
+    others: tuple[str, ...]
+
+
+class Update(msgspec.Struct, frozen=True, tag_field="node", tag="update"):
+    """A copy of a record or message with other values in these fields, computed in this order."""
+
+    value: Expr
+    changes: tuple[tuple[str, Expr], ...]
+
+
+class Compute(msgspec.Struct, frozen=True, tag_field="node", tag="compute"):
+    """What a function of the runtime's library gives; a value that is asked something comes
+    first."""
+
+    function: str
+    arguments: tuple[Expr, ...]
+
+
 class New(msgspec.Struct, frozen=True, tag_field="node", tag="new"):
-    """A record, message or error by its qualified name; all arguments, in declared order."""
+    """A record, message, case of an enum or error by its qualified name; all arguments, in declared
+    order."""
 
     type: str
     arguments: tuple[Expr, ...]
@@ -265,6 +299,10 @@ Expr: TypeAlias = (
     | Var
     | Get
     | Some
+    | IsCase
+    | Cased
+    | Update
+    | Compute
     | New
     | Arithmetic
     | Compare
@@ -682,8 +720,11 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Variable(msgspec.Struct, frozen=True):
+    """A variable or parameter; only a parameter has a default, and only some do."""
+
     name: str
     type: Type
+    default: Expr | None = None
 
 
 class ProgressStep(msgspec.Struct, frozen=True):
@@ -740,6 +781,30 @@ class Record(msgspec.Struct, frozen=True):
     name: str
     doc: str | None
     fields: tuple[Field, ...]
+    place: Place
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One case of an enum, by its qualified name: `shop.Decision.Approved`."""
+
+    name: str
+    fields: tuple[Field, ...]
+    place: Place
+
+
+class Enum(msgspec.Struct, frozen=True):
+    name: str
+    doc: str | None
+    cases: tuple[Case, ...]
+    place: Place
+
+
+class Opaque(msgspec.Struct, frozen=True):
+    """A type that is a class in Python: `target` is `module:Class`."""
+
+    name: str
+    doc: str | None
+    target: str
     place: Place
 
 
@@ -806,6 +871,8 @@ class Module(msgspec.Struct, frozen=True):
     functions: tuple[Function, ...]
     services: tuple[Service, ...]
     machines: tuple[Machine, ...]
+    enums: tuple[Enum, ...] = ()
+    opaques: tuple[Opaque, ...] = ()
     schedules: tuple[Schedule, ...] = ()
 
 

@@ -25,9 +25,10 @@ class Builtin(msgspec.Struct, frozen=True, tag_field="of", tag="builtin"):
 
 
 class Named(msgspec.Struct, frozen=True, tag_field="of", tag="named"):
-    """A declared record, message or error. `name` is qualified: `shop.orders.Line`."""
+    """A declared record, message, enum, Python type or error. `name` is qualified:
+    `shop.orders.Line`."""
 
-    kind: Literal["record", "message", "error"]
+    kind: Literal["record", "message", "enum", "type", "error"]
     name: str
 
 
@@ -159,6 +160,7 @@ class ParameterInfo:
     name: str
     type: Type
     untrusted: bool
+    default: syntax.Expr | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -169,6 +171,40 @@ class RecordInfo:
     kind: Literal["record", "message"]
     fields: tuple[FieldInfo, ...]
     declaration: syntax.Record
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CaseInfo:
+    """One case of an enum; its fields are those of the values made by it."""
+
+    name: str  # short
+    enum: str  # qualified
+    fields: tuple[FieldInfo, ...]
+    declaration: syntax.EnumCase
+
+    @property
+    def qualified(self) -> str:
+        """`shop.orders.Decision.Approved`."""
+        return f"{self.enum}.{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EnumInfo:
+    """An enum; its cases by short name, in their order."""
+
+    name: str  # qualified
+    cases: Mapping[str, CaseInfo]
+    declaration: syntax.Enum
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OpaqueInfo:
+    """A Python type: `fields` are what flows may see of it."""
+
+    name: str  # qualified
+    fields: tuple[FieldInfo, ...]
+    ordered: bool
+    declaration: syntax.Opaque
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -235,12 +271,31 @@ class ScheduleInfo:
     declaration: syntax.Schedule
 
 
-Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo | ScheduleInfo
+TypeInfo: TypeAlias = RecordInfo | EnumInfo | OpaqueInfo | ErrorInfo
+"""What a `Named` type can be."""
+
+Info: TypeAlias = TypeInfo | FunctionInfo | ServiceInfo | FlowInfo | ScheduleInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What every value of a type can be asked after a dot. `function` is what computes it;
+    `result` is what it gives; without `brackets` it is written like a field."""
+
+    function: str
+    parameters: tuple[tuple[str, Type], ...]
+    result: Type
+    brackets: bool
+
+
+Meaning: TypeAlias = Info | CaseInfo | OperationInfo
+"""What a name, or a name behind a name, stands for."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Variable:
-    """One variable of a flow: a parameter, a `let`, `var`, loop, session, received or caught one.
+    """One variable of a flow: a parameter, a `let`, `var`, loop, matched, session, received or
+    caught one.
 
     Two variables of one name in two blocks are two `Variable`s.
     """
@@ -261,12 +316,14 @@ class Checked:
     Open Receive Assign Catch Responds Parameter`, and the `Bound`s of a case; also the parameters
     of an error and of a step, which its text reads); `meaning_of` has every `Name` that names a
     declaration, and the `Call`s' callees that are attributes (`Desk.propose`) as their
-    `OperationInfo`. `calls` has, for each `Call` of a record, error, function, operation or flow
-    and for each `StepTo`, its arguments in declared order (None: the default).
+    `OperationInfo`, and every `Decision.Pending`, called or not, as its `CaseInfo`. `methods` has
+    the attributes and calls that ask a value something. `patterns` has, for each pattern, the case
+    that it means. `calls` has, for each `Call` of a record, error, function, operation or flow and
+    for each `StepTo`, its arguments in declared order (None: the default).
     `checks_of` has, for each case that names a message and does not take it unchecked, how many of
     its first statements are its block of checks.
     `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
-    `named` has, by qualified name, every record, message and error that a type here can lead to.
+    `named` has, by qualified name, every declared type and error that a type here can lead to.
     """
 
     source: Source
@@ -275,9 +332,11 @@ class Checked:
     scope: Mapping[str, Info]
     type_of: Mapping[syntax.Expr, Type]
     variable_of: Mapping[object, Variable]
-    meaning_of: Mapping[syntax.Expr, Info | OperationInfo]
+    meaning_of: Mapping[syntax.Expr, Meaning]
     calls: Mapping[syntax.Call | syntax.StepTo, tuple[syntax.Expr | None, ...]]
     type_refs: Mapping[syntax.TypeRef, Type]
     checks_of: Mapping[syntax.MessageCase, int]
     diagnostics: tuple[Diagnostic, ...]
-    named: Mapping[str, RecordInfo | ErrorInfo] = dataclasses.field(default_factory=dict)
+    named: Mapping[str, TypeInfo] = dataclasses.field(default_factory=dict)
+    methods: Mapping[syntax.Expr, Method] = dataclasses.field(default_factory=dict)
+    patterns: Mapping[syntax.CasePattern, CaseInfo] = dataclasses.field(default_factory=dict)

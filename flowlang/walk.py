@@ -28,6 +28,8 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
         case (
             machine.Get(value=value)
             | machine.Some(value=value)
+            | machine.IsCase(value=value)
+            | machine.Cased(value=value)
             | machine.Not(value=value)
             | machine.Negate(value=value)
             | machine.Keys(value=value)
@@ -42,6 +44,7 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
             return (value,)
         case (
             machine.New(arguments=arguments)
+            | machine.Compute(arguments=arguments)
             | machine.CallFunction(arguments=arguments)
             | machine.CallOperation(arguments=arguments)
             | machine.Request(arguments=arguments)
@@ -60,6 +63,8 @@ def parts(expression: machine.Expr) -> tuple[machine.Expr, ...]:
             return (left, right)
         case machine.Item(values=values, index=index):
             return (values, index)
+        case machine.Update(value=value, changes=changes):
+            return (value, *[change for _, change in changes])
         case machine.Items(items=items):
             return items
         case machine.Entries(entries=entries):

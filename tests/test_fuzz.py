@@ -50,6 +50,12 @@ def test_many_spoiled_programs_are_answered(chunk: int) -> None:
     hold(START + chunk * size, size)
 
 
+def test_a_step_without_a_name_is_answered() -> None:
+    """Found by a campaign: an empty name was looked for without end."""
+    text = 'flow F():\n    steps:\n      100:\n        log info "x"\n    else if a:\n        pass\n'
+    assert trial.judge(text.encode()) is None
+
+
 def test_what_breaks_the_compiler_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise KeyError("a name")

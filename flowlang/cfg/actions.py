@@ -76,6 +76,8 @@ class Actions:
                     for condition, body in branches
                 )
                 return [machine.If(ways, self.block(otherwise or (), depth + 1), at)]
+            case syntax.Match():
+                return self._match(statement, depth, at)
             case syntax.While(condition=condition, body=body):
                 test = expression(condition)
                 return [machine.While(test, self._round(body, depth), at)]
@@ -89,6 +91,49 @@ class Actions:
                 return [self._try(statement, depth, at)]
             case _:
                 return self._simple(statement, depth, at)
+
+    # --- match ------------------------------------------------------------------------------
+
+    def _match(self, node: syntax.Match, depth: int, at: machine.Place) -> list[machine.Action]:
+        before, subject = self.matched(node, at)
+        *first, last = node.cases
+        ways = []
+        for case in first:
+            test = self._expressions.matches(case, subject, node.value)
+            body = (*self.parts(case, subject), *self.block(case.body, depth + 1))
+            ways.append((test, body))
+        rest = (*self.parts(last, subject), *self.block(last.body, depth + 1))
+        if not ways:
+            return [*before, *rest]
+        return [*before, machine.If(tuple(ways), rest, at)]
+
+    def matched(
+        self, node: syntax.Match, at: machine.Place
+    ) -> tuple[list[machine.Action], machine.Expr]:
+        """What is matched, in a variable of its own unless it can be asked for again and again."""
+        subject = self._expressions.of(node.value)
+        whole = subject
+        while isinstance(whole, machine.Get | machine.Some):
+            whole = whole.value
+        if isinstance(whole, machine.Var):
+            return [], subject
+        name = self._variables.hidden("matched", self._expressions.type_of(node.value))
+        return [machine.Assign(name, subject, at)], machine.Var(name)
+
+    def parts(self, case: syntax.MatchCase, subject: machine.Expr) -> list[machine.Action]:
+        """The parts of what is matched, under the names that the pattern gives them."""
+        at = place(self._checked.source, case.span)
+        found: list[machine.Action] = []
+        for pattern in case.patterns:
+            if not isinstance(pattern, syntax.CasePattern):
+                continue
+            info = self._checked.patterns[pattern]
+            known = self._expressions.cased(info, subject)
+            for binding, field in zip(pattern.bindings or (), info.fields, strict=False):
+                if binding is not None:
+                    name = self._variables.bind(binding)
+                    found.append(machine.Assign(name, machine.Get(known, field.name), at))
+        return found
 
     def _simple(
         self, statement: syntax.Statement, depth: int, at: machine.Place

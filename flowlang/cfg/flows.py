@@ -39,7 +39,7 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
     if not isinstance(info, types.FlowInfo):
         raise ValueError(f"{flow.name} is no flow")
     variables = Variables(checked)
-    declared = parameters(info.parameters)
+    declared = parameters(info.parameters, Expressions(checked, project, variables.name_of))
     for node in flow.parameters:
         variables.bind(node)
     if flow.responds is not None:
@@ -263,6 +263,8 @@ class _Lowering:
                 self._goto(self._loops[-1].head)
             case syntax.If():
                 self._if(statement, depth)
+            case syntax.Match():
+                self._match(statement, depth)
             case syntax.While():
                 self._while(statement, depth)
             case syntax.For():
@@ -472,6 +474,27 @@ class _Lowering:
             self._goto(after)
             self._begin(otherwise)
         self._block(node.otherwise or (), depth + 1)
+        self._goto(after)
+        self._begin(after)
+
+    def _match(self, node: syntax.Match, depth: int) -> None:
+        """Like an `if`; the last case takes all that is left."""
+        after = self._draft("join")
+        before, subject = self._actions.matched(node, self._place)
+        self._do(before)
+        *first, last = node.cases
+        for case in first:
+            self._place = place(self._checked.source, case.span)
+            then, otherwise = self._draft("then"), self._draft("else")
+            self._branch(self._expressions.matches(case, subject, node.value), then, otherwise)
+            self._begin(then)
+            self._do(self._actions.parts(case, subject))
+            self._block(case.body, depth + 1)
+            self._goto(after)
+            self._begin(otherwise)
+        self._place = place(self._checked.source, last.span)
+        self._do(self._actions.parts(last, subject))
+        self._block(last.body, depth + 1)
         self._goto(after)
         self._begin(after)
 

@@ -81,6 +81,8 @@ class Shapes:
                 return _nested(
                     [self.of_block(body) for _, body in branches] + [self.of_block(otherwise or ())]
                 )
+            case syntax.Match(cases=cases):
+                return _nested([self.of_block(case.body) for case in cases])
             case syntax.While() | syntax.For():
                 return self._loop(statement)
             case syntax.Try(body=body, catches=catches):
@@ -121,6 +123,8 @@ def _has_break(block: syntax.Block) -> bool:
                 return True
             case syntax.If(branches=branches, otherwise=otherwise):
                 bodies = [body for _, body in branches] + [otherwise or ()]
+            case syntax.Match(cases=cases):
+                bodies = [case.body for case in cases]
             case syntax.Try(body=body, catches=catches):
                 bodies = [body] + [catch.body for catch in catches]
             case syntax.Within(body=body):

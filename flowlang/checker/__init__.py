@@ -20,7 +20,16 @@ from flowlang.checker.typerefs import TypeReader
 from flowlang.checker.untrusted import Trust
 from flowlang.diagnostics import in_order
 from flowlang.source import Source
-from flowlang.types import Checked, ErrorInfo, FlowInfo, RecordInfo, ScheduleInfo
+from flowlang.types import (
+    Checked,
+    EnumInfo,
+    ErrorInfo,
+    FlowInfo,
+    FunctionInfo,
+    RecordInfo,
+    ScheduleInfo,
+    ServiceInfo,
+)
 
 __all__ = ["check"]
 
@@ -40,9 +49,11 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
     for info in infos:
         if isinstance(info, RecordInfo | ErrorInfo):
             conversations.check_crosses(findings, names, info)
-        if isinstance(info, RecordInfo):
+        if isinstance(
+            info, RecordInfo | EnumInfo | FunctionInfo | ServiceInfo | ErrorInfo | FlowInfo
+        ):
             values.check_defaults(findings, names, info)
-        elif isinstance(info, ErrorInfo) and info.declaration is not None:
+        if isinstance(info, ErrorInfo) and info.declaration is not None:
             values.check_text(findings, names, info, info.declaration)
         elif isinstance(info, FlowInfo):
             for step in info.steps.values():
@@ -69,4 +80,6 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
         checks_of=findings.checks_of,
         diagnostics=tuple(in_order(findings.diagnostics)),
         named=names.named,
+        methods=findings.methods,
+        patterns=findings.patterns,
     )

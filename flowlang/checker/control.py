@@ -46,6 +46,8 @@ class Control:
                 if len(branches) > 1:
                     condition = "none of these conditions holds"
                 message = f"when {condition}, nothing is returned"
+            case syntax.Match(cases=cases) if cases:
+                return self._end(next(c.body for c in cases if not trees.leaves(c.body)))
             case syntax.Try(body=body, catches=catches):
                 bodies = (body, *[catch.body for catch in catches])
                 return self._end(next(body for body in bodies if not trees.leaves(body)))
@@ -177,6 +179,7 @@ def not_in_checks(statement: syntax.Statement) -> str | None:
             syntax.Let()
             | syntax.Assign()
             | syntax.If()
+            | syntax.Match()
             | syntax.While()
             | syntax.For()
             | syntax.Pass()

@@ -11,8 +11,9 @@ from itertools import chain
 from typing import assert_never
 
 from flowlang import syntax
-from flowlang.checker import narrowing, predefined, relations, remedies, trees, words
-from flowlang.checker.calls import Builtin, Calls, Meaning, called
+from flowlang.checker import folding, methods, narrowing, predefined, relations, remedies, words
+from flowlang.checker.builtins import Builtin, Builtins
+from flowlang.checker.calls import METHODS, Calls, Meaning, Slot, called
 from flowlang.checker.facts import Facts
 from flowlang.checker.findings import Findings
 from flowlang.checker.literals import Literals
@@ -23,7 +24,6 @@ from flowlang.diagnostics import Note
 from flowlang.types import (
     BOOL,
     BYTES,
-    DECIMAL,
     INT,
     NONE,
     PARTY,
@@ -32,7 +32,9 @@ from flowlang.types import (
     TIMESTAMP,
     UNKNOWN,
     AnswerType,
+    CaseInfo,
     Caught,
+    EnumInfo,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
@@ -40,6 +42,7 @@ from flowlang.types import (
     MapType,
     Named,
     NoneType,
+    OpaqueInfo,
     OperationInfo,
     OptionalType,
     PendingType,
@@ -49,8 +52,6 @@ from flowlang.types import (
     Unknown,
     shown,
 )
-
-MAX_PLACES = 37
 
 
 class Expressions:
@@ -64,6 +65,7 @@ class Expressions:
         self._names = names
         self._literals = Literals(findings, names.named, self)
         self._operators = Operators(findings, self)
+        self._builtins = Builtins(findings, self)
 
     # --- the three questions ----------------------------------------------------------------
 
@@ -75,6 +77,10 @@ class Expressions:
                 kind = self._literals.constant(node)
             case syntax.Interpolation():
                 kind = self._literals.interpolation(node)
+            case syntax.Formatted():
+                kind = self._literals.formatted(node)
+            case syntax.Update():
+                kind = self._update(node)
             case syntax.Name():
                 kind = self._name(node)
             case syntax.Attribute():
@@ -209,6 +215,8 @@ class Expressions:
                 "function": f"call it: `{name}(…)`",
                 "service": f"call one of its operations: `{name}.…(…)`",
                 "flow": f"run it: `subflow {name}(…)`",
+                "enum": f"make one of its cases: `{name}.…`",
+                "type": "its values come from Python",
                 "record": f"make one: `{name}(…)`",
                 "message": f"make one: `{name}(…)`",
                 "error": f"make one: `{name}(…)`",
@@ -251,6 +259,9 @@ class Expressions:
         return kind.item if path is not None and path in self.facts else kind
 
     def _attribute(self, node: syntax.Attribute) -> Type:
+        enum = self.calls.enum(node.value)
+        if enum is not None:
+            return self._case(node, enum)
         service = self.calls.service(node.value)
         if service is not None:
             written = f"{words.short(service.name)}.{node.name}"
@@ -270,6 +281,18 @@ class Expressions:
         parts = self._parts(whole)
         if node.name in parts:
             return self._narrowed(node, parts[node.name])
+        method = methods.of(whole).get(node.name)
+        if method is not None and method.brackets:
+            self._findings.report(
+                "F332",
+                node.name_span,
+                f"`.{node.name}` is asked with brackets",
+                f"write `.{node.name}({'…' if method.parameters else ''})`",
+            )
+            return UNKNOWN
+        if method is not None:
+            self._findings.methods[node] = method
+            return self._narrowed(node, method.result)
         self._report_no_part(node, whole, list(parts))
         return UNKNOWN
 
@@ -314,10 +337,15 @@ class Expressions:
                 f"it is one of {names}; catch one alone to use its own fields",
             )
             return
-        hint = self._findings.did_you_mean(node.name, known)
+        asked = methods.of(whole)
+        hint = self._findings.did_you_mean(node.name, [*known, *asked])
         if not isinstance(whole, Named):
             hint = remedies.ATTRIBUTES.get(node.name) or hint
-        if hint is None and 0 < len(known) <= 5:
+        if isinstance(whole, ListType):
+            hint = methods.WHY_NOT.get(node.name) or hint
+        if isinstance(whole, Named) and whole.kind == "enum":
+            hint = "look at it with `match`, which gives names to its parts"
+        if hint is None and 0 < len(known) <= 5 and not asked:
             hint = f"it has {words.listed(known)}"
         declared = self._names.place(words.short(whole.name)) if isinstance(whole, Named) else None
         self._findings.report(
@@ -353,7 +381,19 @@ class Expressions:
                 return UNKNOWN
 
     def _refuse_negative(self, node: syntax.Index) -> None:
-        if (trees.number(node.index) or 0) < 0:
+        index = folding.value(node.index)
+        if not isinstance(index, int):
+            return
+        if isinstance(node.value, syntax.ListLiteral) and index >= len(node.value.items):
+            size = len(node.value.items)
+            self._findings.report(
+                "F328",
+                node.index.span,
+                f"this list has {words.counted(size, 'item')}, counted from 0,"
+                f" so there is no item {index}",
+                f"the last one is item {size - 1}" if size else None,
+            )
+        if index < 0:
             text = self._findings.quoted(node.value.span) or "xs"
             self._findings.report(
                 "F328",
@@ -364,7 +404,104 @@ class Expressions:
 
     # --- calls ------------------------------------------------------------------------------
 
+    def is_method(self, node: syntax.Call) -> bool:
+        """Whether the call asks a value something."""
+        callee = node.callee
+        return isinstance(callee, syntax.Attribute) and self.calls.is_value(callee.value)
+
+    def _method(self, node: syntax.Call, callee: syntax.Attribute) -> Type:
+        whole = self.infer(callee.value)
+        if isinstance(whole, Unknown | OptionalType | NoneType):
+            self.loose(node)
+            if not isinstance(whole, Unknown):
+                self.report_absent(callee.value, whole)
+            return UNKNOWN
+        method = methods.of(whole).get(callee.name)
+        if method is None or not method.brackets:
+            self.loose(node)
+            if method is not None or callee.name in self._parts(whole):
+                message = f"`.{callee.name}` is not called"
+                hint = "leave the brackets out"
+                self._findings.report("F316", callee.name_span, message, hint)
+            elif callee.name in METHODS:
+                message = f"{words.said(whole)} has no `{callee.name}`"
+                hint = METHODS[callee.name]
+                self._findings.report("F212", callee.name_span, message, hint)
+            else:
+                self._report_no_part(callee, whole, list(self._parts(whole)))
+            return UNKNOWN
+        slots = tuple(Slot(name, kind) for name, kind in method.parameters)
+        self._findings.methods[node] = method
+        self._given(node, callee.name, slots)
+        return method.result
+
+    def _case(self, node: syntax.Attribute, enum: EnumInfo) -> Type:
+        found = self.calls.case(node, enum)
+        if found is not None and found.fields:
+            fields = ", ".join(field.name for field in found.fields)
+            written = f"{words.short(enum.name)}.{found.name}"
+            message = f"`{written}` has fields, and is made with them"
+            self._findings.report("F348", node.span, message, f"write `{written}({fields})`")
+            return UNKNOWN
+        return Named("enum", enum.name) if found is not None else UNKNOWN
+
+    def _update(self, node: syntax.Update) -> Type:
+        whole = self.infer(node.value)
+        fields: Mapping[str, Type] = {}
+        if isinstance(whole, Named) and whole.kind in ("record", "message"):
+            fields = self._names.parts(whole.name)
+        elif isinstance(whole, OptionalType | NoneType):
+            self.report_absent(node.value, whole)
+        elif not isinstance(whole, Unknown):
+            self._findings.report(
+                "F349",
+                node.value.span,
+                f"this is {words.said(whole)}; `with` changes the fields of a record or a message",
+                None,
+                self.origin(node.value),
+            )
+        seen: dict[str, syntax.Argument] = {}
+        for change in node.changes:
+            self._change(change, whole, fields, seen)
+        return whole if fields else UNKNOWN
+
+    def _change(
+        self,
+        change: syntax.Argument,
+        whole: Type,
+        fields: Mapping[str, Type],
+        seen: dict[str, syntax.Argument],
+    ) -> None:
+        name = change.name or ""
+        if fields and name in fields:
+            self.expect(change.value, fields[name])
+        else:
+            self.infer(change.value, UNKNOWN)
+        if fields and name not in fields:
+            span = self._findings.name_span(name, change.span)
+            hint = self._findings.did_you_mean(name, fields)
+            message = f"{words.said(whole)} has no `{name}`"
+            self._findings.report("F212", span, message, hint)
+        if name in seen:
+            self._findings.report(
+                "F314",
+                change.span,
+                f"`{name}` is given twice",
+                "remove one of the two",
+                self._findings.note("it is first given here", seen[name].span),
+            )
+        seen.setdefault(name, change)
+
+    def is_ordered(self, kind: Type) -> bool:
+        """Whether `<` compares two values of it."""
+        if not isinstance(kind, Named):
+            return relations.ordered(kind)
+        info = self._names.named.get(kind.name)
+        return isinstance(info, OpaqueInfo) and info.ordered
+
     def _call(self, node: syntax.Call) -> Type:
+        if isinstance(node.callee, syntax.Attribute) and self.is_method(node):
+            return self._method(node, node.callee)
         meaning = self.calls.meaning(node.callee)
         match meaning:
             case None:
@@ -373,6 +510,8 @@ class Expressions:
             case RecordInfo():
                 self.arguments(node, meaning)
                 return Named(meaning.kind, meaning.name)
+            case CaseInfo():
+                return self._made(node, meaning)
             case ErrorInfo():
                 self.arguments(node, meaning)
                 return Named("error", meaning.name)
@@ -404,7 +543,7 @@ class Expressions:
                 )
                 return UNKNOWN
             case Builtin():
-                return self._builtin(node, meaning)
+                return self._builtins.call(node, meaning, self.arguments(node, meaning))
             case _:
                 assert_never(meaning)
 
@@ -425,14 +564,22 @@ class Expressions:
 
     def arguments(self, node: syntax.Call, meaning: Meaning) -> tuple[syntax.Expr | None, ...]:
         """Check the arguments of a call, and note them in declared order."""
-        slots = self.calls.slots(meaning)
-        arranged = self.calls.arrange(node, called(node), slots)
+        return self._given(node, called(node), self.calls.slots(meaning))
+
+    def _given(
+        self, node: syntax.Call, name: str, slots: tuple[Slot, ...]
+    ) -> tuple[syntax.Expr | None, ...]:
+        arranged = self.calls.arrange(node, name, slots)
         self._findings.calls[node] = arranged
         for slot, value in zip(slots, arranged, strict=True):
-            if value is not None and slot.type is not None:
-                self.expect(value, slot.type, self.calls.note(slot, node.callee))
-            elif value is not None:
+            if value is None:
+                continue
+            if slot.type == "rounding":
                 self._rounding(value)
+            elif slot.type == "any":
+                self.value(value)
+            elif not isinstance(slot.type, str):
+                self.expect(value, slot.type, self.calls.note(slot, node.callee))
         self._rest(node)
         return arranged
 
@@ -442,7 +589,9 @@ class Expressions:
         arranged = self.calls.arrange(node, node.name, slots)
         self._findings.calls[node] = arranged
         for slot, value in zip(slots, arranged, strict=True):
-            if value is not None and slot.type is not None and slot.declared is not None:
+            if value is None or slot.declared is None:
+                continue
+            if not isinstance(slot.type, str):
                 note = self._findings.note(f"`{slot.name}` is declared here", slot.declared.span)
                 self.expect(value, slot.type, note)
         self._rest(node)
@@ -453,18 +602,13 @@ class Expressions:
             if argument.value not in self._findings.type_of:
                 self.infer(argument.value, UNKNOWN)
 
-    def _builtin(self, node: syntax.Call, meaning: Builtin) -> Type:
-        arranged = self.arguments(node, meaning)
-        if meaning.name == "divide":
-            _, by, places, _ = arranged
-            if isinstance(by, syntax.Constant) and by.kind == "Decimal" and not by.value:
-                self._findings.report("F324", by.span, "this divides by zero")
-            number = trees.number(places) if places is not None else None
-            if places is not None and number is not None and not 0 <= number <= MAX_PLACES:
-                self._findings.report(
-                    "F324", places.span, f"a Decimal has 0 to {MAX_PLACES} decimal places"
-                )
-        return DECIMAL
+    def _made(self, node: syntax.Call, case: CaseInfo) -> Type:
+        if not case.fields and not node.arguments:
+            written = f"{words.short(case.enum)}.{case.name}"
+            message = f"`{written}` has no fields, and is not called"
+            self._findings.report("F348", node.span, message, f"write `{written}`")
+        self.arguments(node, case)
+        return Named("enum", case.enum)
 
     def _rounding(self, node: syntax.Expr) -> None:
         self._findings.type_of[node] = TEXT

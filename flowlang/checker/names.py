@@ -16,22 +16,27 @@ from flowlang.diagnostics import Note
 from flowlang.source import Span
 from flowlang.types import (
     Checked,
+    EnumInfo,
     ErrorInfo,
     FieldInfo,
     FlowInfo,
     FunctionInfo,
     Info,
+    OpaqueInfo,
     ParameterInfo,
     RecordInfo,
     ScheduleInfo,
     ServiceInfo,
     Type,
+    TypeInfo,
 )
 
 DECLARE = "declare it, or take it from another file with `use`"
 """The remedy for a name that is like none there is."""
 
-Kind: TypeAlias = Literal["record", "message", "error", "function", "service", "flow", "schedule"]
+Kind: TypeAlias = Literal[
+    "record", "message", "enum", "type", "error", "function", "service", "flow", "schedule"
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Names:
         self.declared: dict[str, Declared] = {}
         self.infos: dict[str, Info] = {}
         self.scope: dict[str, Info] = {}
-        self.named: dict[str, RecordInfo | ErrorInfo] = {}
+        self.named: dict[str, TypeInfo] = {}
         self.unknown: set[str] = set()
         self._findings = findings
         self._imports = imports
@@ -124,7 +129,7 @@ class Names:
 
     def _is_free(self, name: str, span: Span) -> bool:
         report = self._findings.report
-        if what := predefined.reserved(name):
+        if what := predefined.reserved(name) or predefined.function(name):
             report(
                 "F210",
                 span,
@@ -175,15 +180,18 @@ class Names:
         return free and node.name not in self.declared and node.name not in self.unknown
 
     def parts(self, qualified: str) -> Mapping[str, Type]:
-        """The fields of a record, message or error; of an error also what it tells of itself."""
+        """The fields of a record, message, Python type or error; an enum has none of its own. Of an
+        error also what it tells of itself."""
         found = self._parts.get(qualified)
         if found is None:
             info = self.named.get(qualified) or predefined.ERRORS.get(qualified)
             fields: Sequence[FieldInfo | ParameterInfo] = ()
-            if info is not None:
-                fields = info.fields if isinstance(info, RecordInfo) else info.parameters
+            if isinstance(info, ErrorInfo):
+                fields = info.parameters
+            elif isinstance(info, RecordInfo | OpaqueInfo):
+                fields = info.fields
             found = {field.name: field.type for field in fields}
-            if not isinstance(info, RecordInfo):
+            if info is None or isinstance(info, ErrorInfo):
                 found = {**predefined.ABOUT, **found}
             self._parts[qualified] = found
         return found
@@ -268,6 +276,10 @@ def kind_of(info: Info) -> Kind:
     match info:
         case RecordInfo(kind=kind):
             return kind
+        case EnumInfo():
+            return "enum"
+        case OpaqueInfo():
+            return "type"
         case ErrorInfo():
             return "error"
         case FunctionInfo():
@@ -286,6 +298,10 @@ def _kind(declaration: syntax.Declaration) -> Kind:
     match declaration:
         case syntax.Record(kind=kind):
             return kind
+        case syntax.Enum():
+            return "enum"
+        case syntax.Opaque():
+            return "type"
         case syntax.Error():
             return "error"
         case syntax.Function():

@@ -49,6 +49,15 @@ class Read(NamedTuple):
     whole: bool
 
 
+def bindings(pattern: syntax.Pattern) -> tuple[syntax.Binding | None, ...]:
+    """The names that a pattern gives."""
+    return pattern.bindings or () if isinstance(pattern, syntax.CasePattern) else ()
+
+
+def _case_name(pattern: syntax.Pattern) -> str:
+    return pattern.name if isinstance(pattern, syntax.CasePattern) else ""
+
+
 class Origins:
     """Where the variables of one flow have their values from, in whatever order things happen."""
 
@@ -109,8 +118,25 @@ class Origins:
                 # What may get another value is no second name of anything, nor is what reads it.
                 if fixed and alias and not alias.root.mutable and len(alias.parts) < MAX_PARTS:
                     self._aliases[target] = alias
+            case syntax.Match(value=value, cases=cases):
+                for case in cases:
+                    for pattern in case.patterns:
+                        self._pattern(pattern, value)
             case _:
                 pass  # The other statements give no variable a value, or one to be trusted.
+
+    def _pattern(self, pattern: syntax.Pattern, value: syntax.Expr) -> None:
+        """What a pattern names is a part of what is matched."""
+        for at, binding in enumerate(bindings(pattern)):
+            target = self._birth(binding) if binding is not None else None
+            if target is None:
+                continue
+            for read in self.reads(value):
+                self._feeds.setdefault(read.path.root, []).append(target)
+            alias = self.path(value)
+            if alias and not alias.root.mutable and len(alias.parts) < MAX_PARTS:
+                parts = (*alias.parts, f"{_case_name(pattern)} {at}")
+                self._aliases[target] = Path(alias.root, parts)
 
     def _cases(self, cases: Iterable[syntax.Case]) -> None:
         for case in cases:

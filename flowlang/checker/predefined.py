@@ -19,7 +19,9 @@ from flowlang.types import (
 
 VALUES: Mapping[str, Builtin] = {"me": PARTY, "now": TIMESTAMP, "flow_id": FLOW_ID}
 
-FUNCTIONS = frozenset({"divide", "decimal"})
+FUNCTIONS = frozenset(
+    {"abs", "decimal", "divide", "int", "max", "min", "round", "text", "timestamp"}
+)
 
 ROUNDINGS = ("UP", "DOWN", "HALF_UP", "HALF_DOWN", "HALF_EVEN", "CEILING", "FLOOR")
 
@@ -54,6 +56,12 @@ def reserved(name: str) -> str | None:
         return "a built-in error"
     if name in VALUES:
         return "a built-in value"
-    if name in FUNCTIONS:
+    if name in ("divide", "decimal"):
         return "a built-in function"
     return None
+
+
+def function(name: str) -> str | None:
+    """What a built-in function is, in words. Variables may have the names of most of them: `text`
+    and `min` say too well what many a value is."""
+    return "a built-in function" if name in FUNCTIONS else None

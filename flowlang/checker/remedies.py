@@ -92,8 +92,7 @@ _TURNED = {(TIMESTAMP, "+", DURATION), (DURATION, "*", INT)}
 
 ATTRIBUTES: Mapping[str, str] = {
     **dict.fromkeys(("length", "len", "count"), "write `.size`"),
-    **dict.fromkeys(("append", "add", "push"), "values never change; a longer list is `xs + [x]`"),
-    **dict.fromkeys(("keys",), "a `for` over a Map goes through its keys"),
+    **dict.fromkeys(("add", "push"), "values never change; a longer list is `xs + [x]`"),
 }
 """What other languages write after a dot."""
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import assert_never
 
 from flowlang import syntax
-from flowlang.checker import conversations, predefined, relations, trees, words
-from flowlang.checker.calls import Builtin, called
+from flowlang.checker import conversations, narrowing, predefined, relations, trees, words
+from flowlang.checker.builtins import Builtin
+from flowlang.checker.calls import called
 from flowlang.checker.effects import Effects
 from flowlang.checker.exchanges import Exchanges
 from flowlang.checker.expressions import Expressions
 from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
+from flowlang.checker.matching import Matching
 from flowlang.checker.names import Names
 from flowlang.checker.typerefs import TypeReader
 from flowlang.checker.values import check_key
@@ -28,6 +30,7 @@ from flowlang.types import (
     TEXT,
     TIMESTAMP,
     UNKNOWN,
+    CaseInfo,
     Caught,
     ErrorInfo,
     FlowInfo,
@@ -125,6 +128,8 @@ class Body:
                 self._assign(statement)
             case syntax.If():
                 self._if(statement)
+            case syntax.Match():
+                self._match(statement)
             case syntax.While():
                 self._while(statement)
             case syntax.For():
@@ -297,6 +302,31 @@ class Body:
         self._block(node.otherwise or ())
         if not trees.leaves(node.otherwise or ()):
             meeting.reach(start)
+        meeting.meet()
+
+    def _match(self, node: syntax.Match) -> None:
+        kind = self._expressions.value(node.value)
+        path = narrowing.path_of(node.value, self._findings.variable_of)
+        matching = Matching(self._findings, self._names, node, kind)
+        meeting = Meeting(self._facts)
+        for case in node.cases:
+            found = matching.case(case)
+            start = self._facts.mark()
+            if found.present and path is not None:
+                self._facts.learn([path])
+            self._blocks.enter()
+            for binding, part in found.bindings:
+                variable = self._blocks.declare(binding.name, binding.span, part, "matched")
+                self._findings.variable_of[binding] = variable
+            for statement in case.body:
+                self._statement(statement)
+            self._blocks.leave()
+            if not trees.leaves(case.body):
+                meeting.reach(start)
+            self._facts.undo(start)
+            if matching.none_matched and path is not None:
+                self._facts.learn([path])
+        matching.finish()
         meeting.meet()
 
     def _while(self, node: syntax.While) -> None:
@@ -520,6 +550,10 @@ class Body:
 
     def _call(self, node: syntax.Call) -> None:
         """A call that stands alone on its line."""
+        if self._expressions.is_method(node):
+            if not isinstance(self._expressions.infer(node), Unknown):
+                self._refuse_result(node)
+            return
         meaning = self._expressions.calls.meaning(node.callee)
         name = called(node)
         match meaning:
@@ -544,16 +578,22 @@ class Body:
                 self._expressions.infer(node)
                 message = "this makes an error, but does not throw it"
                 self._findings.report("F318", node.span, message, f"write `throw {name}(…)`")
-            case RecordInfo() | FunctionInfo() | Builtin():
+            case RecordInfo() | CaseInfo() | FunctionInfo() | Builtin():
                 self._expressions.infer(node)
-                self._findings.report(
-                    "F318",
-                    node.span,
-                    f"`{name}(…)` only gives a result, and nothing takes it",
-                    f"keep it: `let x = {name}(…)`, or remove the line",
-                )
+                self._refuse_result(node)
             case _:
                 assert_never(meaning)
+
+    def _refuse_result(self, node: syntax.Call) -> None:
+        name = called(node)
+        self._findings.report(
+            "F318",
+            node.span,
+            f"`{name}(…)` only gives a result, and nothing takes it",
+            f"keep it: `let x = {name}(…)`, or remove the line"
+            if not self._expressions.is_method(node)
+            else "values never change: give the result to a variable, or remove the line",
+        )
 
 
 def _fixed(binding: Binding) -> str:

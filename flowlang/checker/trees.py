@@ -12,18 +12,21 @@ from flowlang import syntax
 
 
 def inside(node: syntax.Expr) -> tuple[syntax.Expr, ...]:
-    """The expressions directly inside; not the name that a call calls."""
+    """The expressions directly inside; of what a call calls, only what stands before its dot."""
     match node:
         case syntax.Constant() | syntax.Name():
             return ()
         case syntax.Interpolation(parts=parts):
             return tuple(part for part in parts if not isinstance(part, str))
-        case syntax.Attribute(value=value):
+        case syntax.Attribute(value=value) | syntax.Formatted(value=value):
             return (value,)
+        case syntax.Update(value=value, changes=changes):
+            return (value, *[change.value for change in changes])
         case syntax.Index(value=value, index=index):
             return (value, index)
-        case syntax.Call(arguments=arguments):
-            return tuple(argument.value for argument in arguments)
+        case syntax.Call(callee=callee, arguments=arguments):
+            values = tuple(argument.value for argument in arguments)
+            return (callee.value, *values) if isinstance(callee, syntax.Attribute) else values
         case syntax.Unary(operand=operand):
             return (operand,)
         case syntax.Binary(left=left, right=right):
@@ -61,6 +64,8 @@ def blocks(statement: syntax.Statement) -> tuple[syntax.Block, ...]:
     match statement:
         case syntax.If(branches=branches, otherwise=otherwise):
             return (*[body for _, body in branches], otherwise or ())
+        case syntax.Match(cases=cases):
+            return tuple(case.body for case in cases)
         case (
             syntax.While(body=body)
             | syntax.For(body=body)
@@ -143,6 +148,9 @@ def _leaves(statement: syntax.Statement) -> bool:
                 and leaves(otherwise)
                 and all(leaves(body) for _, body in branches)
             )
+        case syntax.Match(cases=cases):
+            # What is missing from it is reported; then it has a case for everything.
+            return bool(cases) and all(leaves(case.body) for case in cases)
         case syntax.While(condition=syntax.Constant(value=True), body=body):
             return not breaks(body)
         case syntax.Try(body=body, catches=catches):

@@ -127,8 +127,10 @@ class TypeReader:
 
     def _declared(self, ref: syntax.TypeRef) -> Type:
         found = self._names.declared.get(ref.name)
-        if found is not None and (found.kind == "record" or found.kind == "message"):
-            return Named(found.kind, found.qualified)
+        if found is not None:
+            match found.kind:
+                case "record" | "message" | "enum" | "type" as kind:
+                    return Named(kind, found.qualified)
         if ref.name in predefined.ERRORS or (found is not None and found.kind == "error"):
             self._findings.report(
                 "F326",
@@ -148,7 +150,9 @@ class TypeReader:
         if ours := _ELSEWHERE.get(ref.name):
             hint: str | None = f"write `{ours}`"
         else:
-            known = chain(predefined.TYPES, self._names.of_kind("record", "message"))
+            known = chain(
+                predefined.TYPES, self._names.of_kind("record", "message", "enum", "type")
+            )
             hint = self._findings.did_you_mean(ref.name, known)
         self._findings.report("F202", ref.span, f"there is no type `{ref.name}`", hint or DECLARE)
         self._names.settle(ref.name, hint)

@@ -15,10 +15,14 @@ from flowlang.checker.calls import called
 from flowlang.checker.control import not_in_checks
 from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
-from flowlang.checker.origins import Origins, Read
+from flowlang.checker.origins import Origins, Read, bindings
+from flowlang.checker.relations import bare
 from flowlang.diagnostics import Note
 from flowlang.source import Span
 from flowlang.types import (
+    UNKNOWN,
+    CaseInfo,
+    EnumInfo,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
@@ -99,6 +103,8 @@ class Trust:
                 self._assign(statement)
             case syntax.If():
                 self._if(statement)
+            case syntax.Match():
+                self._match(statement)
             case syntax.While(condition=condition, body=body):
                 self._clean.forget(self._named(trees.assigned(body)))
                 self._look(condition)
@@ -209,6 +215,37 @@ class Trust:
         if not trees.leaves(node.otherwise or ()):
             meeting.reach(start)
         meeting.meet()
+
+    def _match(self, node: syntax.Match) -> None:
+        """A value that is matched is one of those written out, in the blocks of their cases; once
+        a case has left, the rest has been looked at. What hangs on a case of an enum has not."""
+        self._look(node.value)
+        meeting = Meeting(self._clean)
+        plain = not self._has_payload(node.value)
+        mentioned = self._mentioned(node.value, True)
+        for case in node.cases:
+            start = self._clean.mark()
+            if plain and not any(isinstance(one, syntax.AnyPattern) for one in case.patterns):
+                self._clean.learn(mentioned.paths)
+            for pattern in case.patterns:
+                for binding in bindings(pattern):
+                    if binding is not None:
+                        self._gets(self._findings.variable_of.get(binding), node.value)
+            self._block(case.body)
+            left = trees.leaves(case.body)
+            if not left:
+                meeting.reach(start)
+            self._clean.undo(start)
+            if left:
+                self._examined |= mentioned.roots
+                if plain:
+                    self._clean.learn(mentioned.paths)
+        meeting.meet()
+
+    def _has_payload(self, node: syntax.Expr) -> bool:
+        kind = bare(self._findings.type_of.get(node, UNKNOWN))
+        info = self._findings.named.get(kind.name) if isinstance(kind, Named) else None
+        return isinstance(info, EnumInfo) and any(case.fields for case in info.cases.values())
 
     def _try(self, node: syntax.Try) -> None:
         meeting = Meeting(self._clean)
@@ -370,7 +407,7 @@ class Trust:
                 for parameter, value in zip(meaning.parameters, values, strict=False):
                     if value is not None and not parameter.untrusted:
                         self._refuse_argument(call, parameter, value)
-            case RecordInfo() | ErrorInfo() | None:
+            case RecordInfo() | CaseInfo() | ErrorInfo() | None:
                 pass  # A value made of foreign data is foreign itself; an error may carry it.
             case _:
                 pass  # A service is not called.
@@ -539,6 +576,10 @@ class Trust:
                 return (called(node), names, *inner)
             case syntax.Unary(operator=operator) | syntax.Binary(operator=operator):
                 return (operator, *inner)
+            case syntax.Formatted(format=format_):
+                return (format_, *inner)
+            case syntax.Update(changes=changes):
+                return (tuple(change.name for change in changes), *inner)
             case syntax.Interpolation(parts=parts):
                 return (tuple(part for part in parts if isinstance(part, str)), *inner)
             case syntax.Index() | syntax.ListLiteral() | syntax.MapLiteral():
@@ -556,5 +597,6 @@ _FIXED = (
     syntax.ListLiteral,
     syntax.MapLiteral,
     syntax.Interpolation,
+    syntax.Formatted,
 )
 """What is the same whatever the data is, if all that is inside is."""

@@ -154,9 +154,9 @@ def _is_ignored(name: str) -> bool:
 
 
 def _is_reached(declaration: syntax.Declaration) -> bool:
-    """Whether something else than a name leads to it: an invitation, a command."""
+    """Whether something else than a name leads to it: an invitation, a command, a clock."""
     if not isinstance(declaration, syntax.Flow):
-        return False
+        return isinstance(declaration, syntax.Schedule)
     return declaration.responds is not None or bool(declaration.startable)
 
 

@@ -1,6 +1,9 @@
-"""Defaults of fields and texts of errors: expressions outside of any flow, which see little."""
+"""Defaults and texts of errors: expressions outside of any flow, which see little."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import assert_never
 
 from flowlang import syntax
 from flowlang.checker import predefined, trees
@@ -9,25 +12,72 @@ from flowlang.checker.facts import Facts
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names
 from flowlang.checker.variables import Blocks
-from flowlang.types import TEXT, ErrorInfo, RecordInfo, StepInfo
+from flowlang.types import (
+    TEXT,
+    EnumInfo,
+    ErrorInfo,
+    FieldInfo,
+    FlowInfo,
+    FunctionInfo,
+    Info,
+    OpaqueInfo,
+    ParameterInfo,
+    RecordInfo,
+    ScheduleInfo,
+    ServiceInfo,
+    StepInfo,
+)
 
 
-def check_defaults(findings: Findings, names: Names, info: RecordInfo) -> None:
-    """A default is a value written out, of the field's type."""
+def check_defaults(findings: Findings, names: Names, info: Info) -> None:
+    """A default is a value written out, of the type of its field or parameter."""
     expressions = Expressions(findings, names, Blocks(findings, names), Facts())
-    for field, node in zip(info.fields, info.declaration.fields, strict=True):
-        if field.default is None:
-            continue
-        if not is_fixed(field.default):
-            findings.report(
-                "F322",
-                field.default.span,
-                "a default is a value written out: a literal, or a list or map of such",
-                f"declare `{field.name}` without a default, or as optional with `= none`",
-            )
-            continue
-        note = findings.note(f"`{field.name}` is declared here", node.type.span)
-        expressions.expect(field.default, field.type, note)
+    for fields, nodes in _with_defaults(info):
+        for field, node in zip(fields, nodes, strict=True):
+            if field.default is not None:
+                _check_default(findings, expressions, field.default, field, node)
+
+
+def _with_defaults(
+    info: Info,
+) -> Iterator[
+    tuple[Sequence[FieldInfo | ParameterInfo], Sequence[syntax.Field | syntax.Parameter]]
+]:
+    match info:
+        case RecordInfo():
+            yield info.fields, info.declaration.fields
+        case EnumInfo():
+            for case in info.cases.values():
+                yield case.fields, case.declaration.parameters
+        case ServiceInfo():
+            for operation in info.operations.values():
+                yield operation.parameters, operation.declaration.parameters
+        case ErrorInfo() | FunctionInfo() | FlowInfo():
+            if info.declaration is not None:
+                yield info.parameters, info.declaration.parameters
+        case OpaqueInfo() | ScheduleInfo():
+            pass  # They have none.
+        case _:
+            assert_never(info)
+
+
+def _check_default(
+    findings: Findings,
+    expressions: Expressions,
+    default: syntax.Expr,
+    field: FieldInfo | ParameterInfo,
+    node: syntax.Field | syntax.Parameter,
+) -> None:
+    if not is_fixed(default):
+        findings.report(
+            "F322",
+            default.span,
+            "a default is a value written out: a literal, or a list or map of such",
+            f"declare `{field.name}` without a default, or as optional with `= none`",
+        )
+        return
+    note = findings.note(f"`{field.name}` is declared here", node.type.span)
+    expressions.expect(default, field.type, note)
 
 
 def is_fixed(node: syntax.Expr) -> bool:

@@ -25,6 +25,7 @@ _BUILTINS = frozenset(
         "bytes",
         "classmethod",
         "int",
+        "isinstance",
         "len",
         "map",
         "object",

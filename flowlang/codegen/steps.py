@@ -610,7 +610,7 @@ def _is_calm(stretch: Stretch) -> bool:
 
 def _may_fault(body: Iterable[machine.Action]) -> bool:
     """Whether arithmetic or an index could go wrong in it."""
-    faulty = machine.Arithmetic | machine.Negate | machine.Item | machine.Divide
+    faulty = machine.Arithmetic | machine.Negate | machine.Item | machine.Divide | machine.Compute
     return any(
         isinstance(at, faulty)
         for action in walk.each(body)

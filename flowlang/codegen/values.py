@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
 from flowlang import machine, types
 from flowlang.codegen import words
-from flowlang.codegen.scope import Scope
+from flowlang.codegen.scope import Scope, is_case
 from flowlang.codegen.trees import (
     AND,
     COMPARISON,
     OR,
     PRODUCT,
     SUM,
+    UNION,
     Atom,
     Attribute,
     Call,
@@ -29,7 +31,8 @@ from flowlang.codegen.trees import Dict as DictTree
 from flowlang.codegen.trees import Tuple as TupleTree
 
 Facts: TypeAlias = frozenset[str]
-"""Variables and parts of them, as Python writes them, that a test has shown not to be None."""
+"""Variables and parts of them, as Python writes them, that a test has shown not to be None; and of
+which case they are, or are not."""
 
 NOTHING: Facts = frozenset()
 
@@ -76,6 +79,15 @@ class Values:
             case machine.Some(value=value):
                 tree = self.of(value, known)
                 return Known(tree, _is_path(value) and tree.text in known)
+            case machine.IsCase(value=value, cases=cases):
+                return self._is_case(value, cases, known)
+            case machine.Cased(value=value, case=case, others=others):
+                return self._cased(value, case, others, known)
+            case machine.Update(value=value, changes=changes):
+                named = [(words.field(name), self.of(change, known)) for name, change in changes]
+                return Call(self._scope.computed("changed"), (("", self.of(value, known)), *named))
+            case machine.Compute(function=function, arguments=arguments):
+                return call(self._scope.computed(function), *self._all(arguments, known))
             case machine.New(type=kind, arguments=arguments):
                 return call(self._scope.named(kind), *self._all(arguments, known))
             case machine.Arithmetic():
@@ -194,6 +206,8 @@ class Values:
             case "Decimal", str() as value:
                 digits = value if value.lstrip("-").isdigit() else words.text(value)
                 return call(f"{self._scope.library('decimal')}.Decimal", Atom(digits))
+            case "Timestamp", str() as value:
+                return self._moment(value)
             case "Bytes", str() as value:
                 return Atom(words.octets(bytes.fromhex(value)))
             case "Duration", int() as value:
@@ -204,6 +218,34 @@ class Values:
                 return Atom(str(value))
             case _:
                 raise ValueError(f"no constant has the form {node}")
+
+    def _moment(self, value: str) -> Tree:
+        when = datetime.datetime.fromisoformat(value)
+        library = self._scope.library("datetime")
+        parts = [when.year, when.month, when.day, when.hour, when.minute, when.second]
+        if when.microsecond:
+            parts.append(when.microsecond)
+        given = [("", Atom(str(part))) for part in parts]
+        zone = ("tzinfo", Atom(f"{library}.UTC"))
+        return Call(f"{library}.datetime", (*given, zone))
+
+    # --- cases of enums ---------------------------------------------------------------------
+
+    def _is_case(self, value: machine.Expr, cases: tuple[str, ...], known: Facts) -> Tree:
+        tree = self.of(value, known)
+        kinds = [Atom(self._scope.named(case)) for case in cases]
+        wanted: Tree = kinds[0]
+        for kind in kinds[1:]:
+            wanted = chain(UNION, "|", wanted, kind)
+        return call("isinstance", tree, wanted)
+
+    def _cased(self, value: machine.Expr, case: str, others: tuple[str, ...], known: Facts) -> Tree:
+        tree = self.of(value, known)
+        is_it = _fact(tree, self._scope.named(case)) in known
+        is_no_other = all(_fact(tree, self._scope.named(one), is_=False) in known for one in others)
+        if _is_path(value) and (is_it or is_no_other):
+            return Known(tree, True)
+        return call(self._scope.computed("cased"), Atom(self._scope.named(case)), tree)
 
     # --- operators --------------------------------------------------------------------------
 
@@ -246,6 +288,11 @@ class Values:
                 return chain(
                     COMPARISON, operator, self._list(left, known), self._list(right, known)
                 )
+            elif _is_made_case(left) or _is_made_case(right):
+                # Two cases are, to a type checker, never equal, be it that a test has shown one.
+                function = self._scope.computed("equal")
+                same = call(function, self.of(left, known), self.of(right, known))
+                return same if operator == "==" else Prefix("not", same)
         return chain(COMPARISON, operator, self.of(left, known), self.of(right, known))
 
     def _list(self, node: machine.Items, known: Facts) -> Call:
@@ -275,6 +322,13 @@ class Values:
                     return NOTHING
                 tree = self.of(tested, known)
                 return frozenset((tree.text,)) if _is_path(tested) else NOTHING
+            case machine.IsCase(value=value, cases=cases) if _is_path(value):
+                tree = self.of(value, known)
+                names = [self._scope.named(case) for case in cases]
+                if not truth:
+                    return frozenset(_fact(tree, name, is_=False) for name in names)
+                there = frozenset((tree.text,))
+                return there | {_fact(tree, names[0])} if len(names) == 1 else there
             case machine.Not(value=value):
                 return self.shown(value, not truth, known)
             case machine.Logic(operator=operator, left=left, right=right):
@@ -284,6 +338,15 @@ class Values:
                 return first | self.shown(right, truth, known | first)
             case _:
                 return NOTHING
+
+
+def _fact(tree: Tree, case: str, *, is_: bool = True) -> str:
+    """That a variable or a part of one is that case, or is not."""
+    return f"{tree.text} {'is' if is_ else 'is not'} {case}"
+
+
+def _is_made_case(node: machine.Expr) -> bool:
+    return isinstance(node, machine.New) and is_case(node.type)
 
 
 def _with(head: str, given: tuple[Tree, ...], name: str, value: Tree | None) -> Call:
@@ -303,7 +366,7 @@ def _is_path(node: machine.Expr) -> bool:
 
 def forget(known: Facts, name: str) -> Facts:
     """What is still known when the variable has a new value."""
-    return frozenset(path for path in known if path.partition(".")[0] != name)
+    return frozenset(fact for fact in known if fact.split(" ")[0].partition(".")[0] != name)
 
 
 def _duration(milliseconds: int) -> tuple[str, Tree]:

@@ -38,7 +38,7 @@ BUILTINS = _words(
 )
 """Those of any version of Python, so that the same source gives the same text everywhere."""
 
-_OURS = _words("""at cls datetime decimal error fault function label rt run self tx typing""")
+_OURS = _words("""at cls datetime decimal error fault function label lib rt run self tx typing""")
 """What generated code itself calls things, beside names that no author can write (`_value`)."""
 
 _ON_VALUES = _words("""add_note args builtin error_id field fields peer wire with_traceback""")

@@ -208,12 +208,18 @@ class Builder(Waits):
             name.span,
             parameters.found,
             result,
-            self._target(text, target),
+            self._target(text, target, "function", "shop.prices:total"),
             text.span,
             between(start.span, text.span),
         )
 
-    def _target(self, text: Token, parts: list[str | literals.Hole] | literals.Wrong) -> str:
+    def _target(
+        self,
+        text: Token,
+        parts: list[str | literals.Hole] | literals.Wrong,
+        what: str,
+        example: str,
+    ) -> str:
         if isinstance(parts, literals.Wrong):
             self._literal_is_wrong(parts, text.span)
             return ""
@@ -224,17 +230,80 @@ class Builder(Waits):
         fine = [name.isascii() and name.isidentifier() for name in names]
         if plain and colon and all(fine) and not any(map(keyword.iskeyword, names)):
             return target
-        message = f"{text.text} does not name a Python function"
+        message = f"{text.text} does not name a Python {what}"
         taken = next((name for name in names if keyword.iskeyword(name)), None)
         if plain and colon and all(fine) and taken:
-            message = f"{text.text} does not name a Python function: `{taken}` is a word of Python"
+            message = f"{message}: `{taken}` is a word of Python"
         self._mistakes.add(
             "F720",
             text.span,
-            message if len(text.text) < 80 else "this text does not name a Python function",
-            'write the module, a colon and the function, such as "shop.prices:total"',
+            message if len(text.text) < 80 else f"this text does not name a Python {what}",
+            f'write the module, a colon and the {what}, such as "{example}"',
         )
         return ""
+
+    def enum(self, parts: Parts) -> syntax.Enum | BrokenItem:
+        start, name, opening = parts[:3]
+        lines = self._lines(opening, parts[3:], "its cases")
+        span = between(start.span, self._end(opening, lines))
+        doc, cases = self._doc_and(lines)
+        declared = self._declared(name)
+        if not cases or _has_gap(lines):
+            if lines and not _has_gap(lines):
+                message = f"the enum `{declared}` has no case"
+                self._mistakes.add("F151", name.span, message, "write its cases, one on each line")
+            return BrokenItem((declared,), span)
+        return syntax.Enum(declared, name.span, doc, tuple(cases), span)
+
+    def enum_case(self, parts: Parts) -> syntax.EnumCase:
+        name, *rest = parts[:-1]
+        parameters: ParameterList | None = rest[0] if rest else None
+        if parameters is not None and not parameters.found:
+            self._mistakes.add(
+                "F152",
+                parameters.span,
+                "a case without fields has no brackets",
+                f"write `{name.text}` alone",
+            )
+        for one in parameters.found if parameters is not None else ():
+            if one.untrusted:
+                self._mistakes.add(
+                    "F153",
+                    one.span,
+                    "only a parameter is declared `untrusted`",
+                    f"write `{one.name}: {one.type.name}`",
+                )
+        found = parameters.found if parameters is not None else ()
+        span = between(name.span, parameters.span) if parameters is not None else name.span
+        return syntax.EnumCase(self._declared(name), name.span, found, span)
+
+    def opaque(self, parts: Parts) -> syntax.Opaque | BrokenItem:
+        start, name, _, _, text = parts[:5]
+        span = between(start.span, text.span)
+        lines: list[Any] = []
+        if isinstance(parts[5], Opening):
+            lines = self._lines(parts[5], parts[6:], "what flows may see of it")
+            span = between(start.span, self._end(parts[5], lines))
+        doc, seen = self._doc_and(lines)
+        declared = self._declared(name)
+        if _has_gap(lines) or (isinstance(parts[5], Opening) and not lines):
+            return BrokenItem((declared,), span)
+        fields = tuple(one for one in seen if isinstance(one, syntax.Field))
+        target = self._target(text, literals.parts_of(text.text), "class", "shop.invoices:Invoice")
+        ordered = len(seen) > len(fields)
+        return syntax.Opaque(declared, name.span, doc, target, text.span, fields, ordered, span)
+
+    def part_word(self, parts: Parts) -> Token | syntax.Broken:
+        word: Token = parts[0]
+        if word.text == "ordered":
+            return word
+        self._mistakes.add(
+            "F154",
+            word.span,
+            f"`{word.text}` says nothing of a Python class",
+            "write `name: Type` for what flows may see, or `ordered` if `<` compares it",
+        )
+        return self._broken(word, ())
 
     def service(self, parts: Parts) -> syntax.Service | BrokenItem:
         start, name, opening = parts[:3]
@@ -264,8 +333,12 @@ class Builder(Waits):
         return ParameterList(found, between(parts[0].span, parts[-1].span))
 
     def parameter(self, parts: Parts) -> syntax.Parameter:
-        name, type_ = parts[0], parts[-1]
-        return syntax.Parameter(name.text, type_, len(parts) == 4, between(name.span, type_.span))
+        name: Token = parts[0]
+        untrusted = isinstance(parts[2], Token)
+        type_: syntax.TypeRef = parts[3 if untrusted else 2]
+        default: syntax.Expr | None = parts[-1] if len(parts) > 4 else None
+        span = between(name.span, (default or type_).span)
+        return syntax.Parameter(name.text, type_, untrusted, default, span)
 
     def type_name(self, parts: Parts) -> syntax.TypeRef:
         name: Token = parts[0]

@@ -23,6 +23,7 @@ _VALUES = {
     "IF": "a condition",
     "ELIF": "a condition",
     "WHILE": "a condition",
+    "MATCH": "a value",
     "REQUIRE": "a condition",
     "DEBUG": "a text",
     "INFO": "a text",
@@ -117,6 +118,8 @@ def phrases(scene: Scene) -> list[str]:
         skipped.add("NEWLINE")
     if scene.first.kind == "USE":
         skipped.add("DOT")
+    if scene.first.kind != "OPEN":
+        skipped.add("WITH")  # a changed copy may come behind most values
     if scene.first.kind in ("LET", "VAR") and "EQUAL" in accepted:
         skipped.add("COLON")  # a type may be given, but nobody must
     words = _WORDS | {"COLON": _colon(scene)}
@@ -141,6 +144,8 @@ def _colon(scene: Scene) -> str:
 
 def _name_wanted(scene: Scene, kind: str) -> str:
     first = scene.first.kind
+    if first == "CASE":
+        return "a case or a value" if kind in ("CASE", "COMMA") else "a name"
     if kind == "COMMA" and first == "CATCH":
         return "an error"
     if kind == "COLON" and first == "USE":
@@ -179,6 +184,9 @@ _REMEDIES = {
     "STARTABLE": "write `startable by rpc`, `startable by schedule` or both, with a comma",
     "RESPONDS": "write `responds to SomeFlow as session`",
     "CATCH": "write `catch SomeError:` or `catch SomeError as e:`",
+    "ENUM": "write `enum Name:` and its cases, indented below it",
+    "MATCH": "write `match value:` and, indented below it, lines such as `case A:`",
+    "TYPE": 'write `type Name = python "module:Class":` and, indented below it, `field: Type`',
     "FLOW": "write `flow Name(parameter: Type) -> Type:`",
     "ERROR": 'write `error Name(field: Type): "text"`',
     "FUNCTION": 'write `function name(parameter: Type) -> Type = python "module:function"`',
@@ -198,10 +206,12 @@ def _remedy(scene: Scene) -> str | None:
     if scene.value_complete and "NEWLINE" in scene.accepted:
         return None
     inside = scene.open_bracket
-    if scene.room in ("record", "steps"):
+    if scene.room in ("record", "steps", "enum"):
         return None if inside else _LINES[scene.room][1]
     if inside and scene.room == "flow":
         return None
+    if scene.room == "match":
+        return "write `case SomeCase(field):`, `case 5:`, `case none:` or `case _:`"
     return _REMEDIES.get(scene.first.kind)
 
 
@@ -216,7 +226,7 @@ def _unexpected_line(scene: Scene) -> Said:
 _LINES = {
     "file": (
         "a declaration",
-        "a file has `flow`, `message`, `record`, `error`, `service`, `function` and `use`",
+        "a file has `flow`, `message`, `record`, `enum`, `error`, `service`, `function` and `use`",
     ),
     "service": (
         "an operation",
@@ -230,4 +240,6 @@ _LINES = {
     ),
     "record": ("a field", "write `name: Type`"),
     "steps": ("a step", 'write `NAME "label"`'),
+    "enum": ("a case", "write `Name`, or `Name(field: Type)`"),
+    "match": ("a `case`", "write `case SomeCase:` and, indented below it, what happens then"),
 }

@@ -43,9 +43,9 @@ class Token(NamedTuple):
 # A line inside brackets that begins so is a new statement: the bracket was left open.
 STATEMENT = re.compile(
     r"(?:[ \t]*(?:let|var|if|elif|else|while|for|break|continue|return|pass|open|send|receive|try"
-    r"|catch|throw|require|step|sleep|checkpoint|hold|log|case|close|within|wait"
+    r"|catch|match|throw|require|step|sleep|checkpoint|hold|log|case|close|within|wait"
     r"|start|await|ask)\b(?![ \t]*=(?!=))"
-    r"|(?:private[ \t]+)?(?:flow|record|message|error|service|function|use)[ \t]+[A-Za-z])"
+    r"|(?:private[ \t]+)?(?:flow|record|message|enum|error|service|function|use)[ \t]+[A-Za-z])"
 )
 # A line inside brackets that is a field, below the field that opened them, is one as well.
 _FIELD = re.compile(r"([ \t]*)\w+[ \t]*:[ \t]*[A-Z]")
@@ -78,6 +78,7 @@ class Lexer:
         self._mistakes = mistakes
         self._pattern = table.pattern
         self._kinds = {word: word.upper() for word in table.names + table.reserved}
+        self._kinds["_"] = "WILDCARD"
         self._budget = FILE_TOKENS
         self._line = 1
         self._line_start = 0

@@ -50,6 +50,40 @@ class Parameter:
     name: str
     type: TypeRef
     untrusted: bool
+    default: Expr | None
+    span: Span
+
+
+@node
+class EnumCase:
+    """`Approved(by: Text)`; a case without fields has no brackets."""
+
+    name: str
+    name_span: Span
+    parameters: tuple[Parameter, ...]
+    span: Span
+
+
+@node
+class Enum:
+    name: str
+    name_span: Span
+    doc: str | None
+    cases: tuple[EnumCase, ...]
+    span: Span
+
+
+@node
+class Opaque:
+    """`type Invoice = python "shop.invoices:Invoice":`, with what flows may see of the class."""
+
+    name: str
+    name_span: Span
+    doc: str | None
+    target: str
+    target_span: Span
+    fields: tuple[Field, ...]
+    ordered: bool
     span: Span
 
 
@@ -160,7 +194,7 @@ class Schedule:
     span: Span
 
 
-Declaration: TypeAlias = Record | Error | Function | Service | Flow | Schedule
+Declaration: TypeAlias = Record | Enum | Opaque | Error | Function | Service | Flow | Schedule
 
 
 @node

@@ -215,8 +215,16 @@ class Flows(Blocks):
         condition = self.make.condition(1, where)
         error = self.error(pick(self.choices, self.book.errors))
         sort = weighted(
-            self.choices, [(3, "require"), (2, "if"), (2, "for"), (1, "let"), (1, "while")]
+            self.choices,
+            [(3, "require"), (2, "if"), (2, "for"), (1, "let"), (1, "while"), (2, "match")],
         )
+        if sort == "match":
+            self.line(f"match {condition.text}:")
+            self.line("    case true:")
+            self.line("        pass")
+            self.line("    case false:")
+            self.line(f"        throw {error}")
+            return
         if sort == "require":
             self.line(f"require {condition.text} else {error}")
         elif sort == "if":
@@ -510,8 +518,10 @@ class Flows(Blocks):
     def arguments(self, plan: Plan) -> str:
         values = []
         for name, kind in plan.parameters:
+            if name in plan.defaults and chance(self.choices, 50):
+                continue
             value = self.party() if kind == PARTY else self.make.of(kind, 1, Where(calls=1)).text
-            values.append(f"{name}={value}" if name == "party" else value)
+            values.append(f"{name}={value}" if name in ("party", *plan.defaults) else value)
         if plan.counter is not None:
             values.append(f"{plan.counter}={pick(self.choices, ('1', '2', '0'))}")
         return ", ".join(values)

@@ -133,6 +133,8 @@ class Interpreter(Evaluator):
         match statement:
             case syntax.If():
                 return (yield from self.if_(frame, statement))
+            case syntax.Match():
+                return (yield from self.match(frame, statement))
             case syntax.While():
                 return (yield from self.while_(frame, statement))
             case syntax.For():
@@ -167,8 +169,7 @@ class Interpreter(Evaluator):
         assert isinstance(value.call.callee, syntax.Name)
         flow = self.world.declared[value.call.callee.name]
         assert isinstance(flow, syntax.Flow)
-        names = [parameter.name for parameter in flow.parameters]
-        arguments = self.arguments(frame, value.call, names)
+        arguments = self.given(frame, value.call, flow.parameters)
         if flow is frame.flow:
             self.world.counts["subflow called itself"] += 1
         return (yield from self.call(flow, arguments, None))
@@ -197,6 +198,28 @@ class Interpreter(Evaluator):
         if statement.otherwise is not None:
             return (yield from self.inner(frame, "if", statement.otherwise))
         return None
+
+    def match(self, frame: Frame, statement: syntax.Match) -> Steps:
+        value = self.value(frame, statement.value)
+        for case in statement.cases:
+            if any(self.matches(frame, pattern, value) for pattern in case.patterns):
+                return (yield from self.inner(frame, "match", case.body))
+        raise AssertionError((statement, value))
+
+    def matches(self, frame: Frame, pattern: syntax.Pattern, value: Value) -> bool:
+        """Whether it does; then what it names has its values."""
+        match pattern:
+            case syntax.AnyPattern():
+                return True
+            case syntax.ValuePattern(value=constant):
+                wanted = self.value(frame, constant)
+                return type(wanted) is type(value) and wanted == value
+        if not isinstance(value, Made) or value.name != f"Decision.{pattern.name}":
+            return False
+        for binding, (_, part) in zip(pattern.bindings or (), value.fields, strict=False):
+            if binding is not None:
+                frame.values[binding.name] = part
+        return True
 
     def while_(self, frame: Frame, statement: syntax.While) -> Steps:
         while self.value(frame, statement.condition) is True:

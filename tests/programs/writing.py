@@ -19,11 +19,17 @@ def write(book: Book, plan: Plan) -> None:
     flow = Flows(book, plan)
     parameters = list(plan.parameters)
     if plan.counter is not None:
-        parameters.append((plan.counter, INT))
+        # What has a default comes last.
+        at = len(parameters) - len(plan.defaults)
+        parameters.insert(at, (plan.counter, INT))
     for name, kind in parameters:
         flow.names.declare(Variable(name, kind, fixed=True))
     _body(flow, plan)
-    shown = [f"{name}: {'Party' if kind == STRANGER else kind}" for name, kind in parameters]
+    defaults = {name: f" = {value}" for name, value in plan.defaults.items()}
+    shown = [
+        f"{name}: {'Party' if kind == STRANGER else kind}{defaults.get(name, '')}"
+        for name, kind in parameters
+    ]
     if plan.crowd:
         shown.append("sessions: List[Session]")
     result = f" -> {plan.result}" if plan.result is not None else ""

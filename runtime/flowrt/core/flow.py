@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Generic, NewType, TypeAlias, TypeVa
 
 import msgspec
 
+from flowrt.core import opaque
 from flowrt.core.waits import Answer as Answer
 from flowrt.core.waits import Arm as Arm
 from flowrt.core.waits import Await as Await
@@ -681,12 +682,12 @@ def typed(what: str, kind: Any, value: T) -> T:
     return again
 
 
-_WRITER = msgspec.msgpack.Encoder()
+_WRITER = msgspec.msgpack.Encoder(enc_hook=opaque.to_plain)
 
 
 @functools.cache
 def _reader(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind)
+    return msgspec.msgpack.Decoder(kind, dec_hook=opaque.from_plain)
 
 
 def frozen(values: Iterable[T]) -> tuple[T, ...]:

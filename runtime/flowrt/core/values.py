@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
+from flowrt.core import opaque
 from flowrt.core.flow import INT_MAX, FlowError, Malformed, Message, Party, State
 
 MAX_FRAME_BYTES = 1 << 20
@@ -317,7 +318,7 @@ def _unknown_to_msgspec(value: object) -> object:
     if isinstance(value, FlowError):
         peer = value.peer.name if value.peer is not None else None
         return (value.fields(), value.error_id, peer, value.wire)
-    raise TypeError(f"{type(value).__name__} is not a value of the flow language")
+    return opaque.to_plain(value)
 
 
 class _KeptError(msgspec.Struct, array_like=True):
@@ -331,9 +332,9 @@ def _known_to_us(kind: type, plain: Any) -> object:
     if issubclass(kind, FlowError):
         kept = msgspec.convert(plain, _KeptError)
         precise = _one_of(kind, kept.wire)
-        fields = msgspec.convert(kept.fields, precise.Fields)
+        fields = msgspec.convert(kept.fields, precise.Fields, dec_hook=_known_to_us)
         return error_of(precise, fields, kept.error_id, kept.peer)
-    raise TypeError(f"{kind.__name__} is not a type of the flow language")
+    return opaque.from_plain(kind, plain)
 
 
 def _one_of(kind: type[FlowError], wire: str) -> type[FlowError]:
