@@ -35,7 +35,7 @@ def compiled(text: str, name: str = "shop.flow") -> Compilation:
     return compile_modules(["shop"], sources.get, lambda: sources)
 
 
-REMARKS = {"F220", "F221", "F415", "F416", "F417", "F418"}
+REMARKS = {"F220", "F221", "F415", "F416", "F417", "F418", "F435"}
 """Codes of warnings and notes."""
 
 

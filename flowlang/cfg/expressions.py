@@ -176,15 +176,14 @@ class Expressions:
 
     def _part_of(self, value: machine.Expr, owner: str, name: str) -> machine.Expr:
         """A field; where an error has no field of that name, what it tells of itself."""
-        info = self._checked.named.get(owner)
         fields: Sequence[str] = ()
-        match info:
+        match self._checked.named.get(owner):
             case types.RecordInfo() | types.OpaqueInfo() | types.EnumInfo():
                 return machine.Get(value, name)
-            case types.ErrorInfo():
-                fields = [parameter.name for parameter in info.parameters]
-            case None:
-                fields = () if owner == "FlowError" else ("reason",)
+            case types.ErrorInfo(parameters=parameters):
+                fields = [parameter.name for parameter in parameters]
+            case None:  # One of the built-in errors, whose `reason` is not among the names below.
+                pass
         match name:
             case "text" | "peer" | "id" as what if name not in fields:
                 return machine.About(value, what)
@@ -192,6 +191,7 @@ class Expressions:
                 return machine.Get(value, name)
 
     def _field_type(self, owner: str, name: str) -> types.Type:
+        declared: types.Type | None = None
         match self._checked.named.get(owner):
             case types.RecordInfo(fields=fields) | types.OpaqueInfo(fields=fields):
                 return next(field.type for field in fields if field.name == name)
@@ -199,8 +199,8 @@ class Expressions:
                 raise ValueError(f"{owner} is an enum, and has no fields of its own")
             case types.ErrorInfo(parameters=parameters):
                 declared = next((field.type for field in parameters if field.name == name), None)
-            case None:  # One of the built-in errors.
-                declared = None
+            case types.EnumInfo() | None:
+                pass  # An enum has no fields of its own; a built-in error has texts.
         peer: types.Type = types.OptionalType(types.PARTY)
         return declared or (peer if name == "peer" else types.TEXT)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from flowlang import syntax
+from flowlang.checker import trees
 from flowlang.diagnostics import Diagnostic, in_order
 from flowlang.source import Span
 from flowlang.types import SESSION, Checked, FlowInfo, ListType, Variable
@@ -46,6 +47,7 @@ class _Remarks:
         for declaration in self._checked.file.declarations:
             if isinstance(declaration, syntax.Flow):
                 self._parameters(declaration)
+                self._steps(declaration)
                 self._statements(declaration.body, limited=False)
         return in_order(self._found)
 
@@ -102,6 +104,15 @@ class _Remarks:
             message = f"the parameter `{variable.name}` of `{flow.name}` is never read"
             hint = f"remove it; or call it `{IGNORED}_{variable.name}` if that is meant"
             self._report("F416", variable.span, message, hint)
+
+    def _steps(self, flow: syntax.Flow) -> None:
+        reached = {
+            node.name for node in trees.statements(flow.body) if isinstance(node, syntax.StepTo)
+        }
+        for step in flow.steps:
+            if step.name not in reached:
+                message = f"`{flow.name}` never reaches its progress step `{step.name}`"
+                self._report("F435", step.span, message, f"write `step {step.name}`, or remove it")
 
     # --- statements -------------------------------------------------------------------------
 
