@@ -12,7 +12,7 @@ from tests.programs.expressions import OR, Expr, Where, join
 from tests.programs.kinds import INT, PARTY, SESSION, TEXT, Kind, list_of
 from tests.programs.language import choosing, groups
 from tests.programs.language.telling import log
-from tests.programs.names import SESSIONS, Variable
+from tests.programs.names import SESSIONS, Readable, Variable
 from tests.programs.plans import STRANGER, Plan, Responder, Talk
 from tests.programs.scripts import INITIATOR, RESPONDER, Either, Item, Repeat, Say, speaker
 
@@ -200,6 +200,12 @@ class Flows(Blocks):
             log(self)
         self.names.pop()
         self.indent -= 1
+        self.found_out(found, condition)
+
+    def found_out(self, found: Readable, condition: Expr) -> None:
+        """What a check says of an optional part is known after the checks too."""
+        if condition.text == f"{found.text} != none":
+            self.names.narrow(found.text, found.kind.items[0])
 
     def always(self, path: str, kind: Kind) -> Expr:
         """A condition that looks at `path` and is true whatever it is."""
@@ -457,6 +463,20 @@ class Flows(Blocks):
             heard = self.name()
             self.line(f"receive {heard}: Reply from {name} unchecked")
             self.names.declare(Variable(heard, Kind("Reply")))
+
+    def caught(self, error: str, body: Maker) -> None:
+        """What may throw this error of itself, in a `try` of its own if need be."""
+        if self.can_throw_any() and not chance(self.choices, 60):
+            body()
+            return
+        self.line("try:")
+        self.indent += 1
+        self.names.push()
+        body()
+        self.names.pop()
+        self.indent -= 1
+        self.line(f"catch {error}:")
+        self.block(1)
 
     # --- subflows ---
 

@@ -51,6 +51,7 @@ class Interpreter(Evaluator):
             self.world.counts[f"failed: {self._source(thrown)}"] += 1
         else:
             ending = Ending("returned", plain(value))
+            self.run.result = value
         # The outcome counts when the step that reached it is committed, which nothing can stop now.
         self.run.ending = ending
 
@@ -250,7 +251,7 @@ class Interpreter(Evaluator):
         except Thrown as caught:
             thrown = caught
         for catch in statement.catches:
-            if thrown.error.name in [error.name for error in catch.errors]:
+            if any(self.is_a(thrown.error.name, error.name) for error in catch.errors):
                 break
         else:
             raise thrown
@@ -263,6 +264,17 @@ class Interpreter(Evaluator):
         if catch.name is not None:
             frame.values[catch.name] = thrown
         return (yield from self.inner(frame, "catch", catch.body))
+
+    def is_a(self, name: str, wanted: str) -> bool:
+        """Whether the error is the wanted one, or of its family."""
+        if wanted in (name, "FlowError"):
+            return True
+        declared = self.world.declared.get(name)
+        if not isinstance(declared, syntax.Error) or declared.family is None:
+            return False
+        found = self.is_a(declared.family.name, wanted)
+        self.world.counts["caught: by its family"] += found
+        return found
 
     # --- sessions ---
 
