@@ -34,6 +34,7 @@ STATEMENTS = (
     "if", "elif", "else", "while", "while true", "for", "break", "continue",
     "return", "return value", "return subflow",
     "open", "send", "receive checked", "receive unchecked", "send then receive", "receive @state",
+    "receive within", "receive then discard", "receive each then discard",
     "subflow", "try", "catch as", "catch", "catch several",
     "catch several as", "catch Trouble", "catch Mischief", "catch FlowError", "throw", "throw again", "require",
     "operation", "match", "case of an enum", "case with names", "case without names", "case none",
@@ -63,7 +64,8 @@ EVENTS = (
     "failed: SessionRejected", "failed: UnexpectedFlowEnd", "failed: UnexpectedMessage",
     "failed: Malformed",
     "caught after waiting", "caught at once", "caught: by its family", "text of an error",
-    "peer of an error",
+    "peer of an error", "a message was late", "a late message was dropped",
+    "one of a group was late", "chose that it was late", "was too late",
     "waited in if", "waited in for", "waited in while", "waited in try", "waited in catch",
     "waited in subflow", "waited in responder",
     "kept a peer's error from others", "ended in the hospital",
@@ -307,6 +309,9 @@ class Counter:
             self.note("receive @state")
         if node.send is not None:
             self.note("send then receive")
+        if node.deadline is not None:
+            each = " each" if node.each else ""
+            self.note(f"receive{each} {'then discard' if node.deadline.discard else 'within'}")
         for check in node.checks or ():
             for sort, name in _CHECKS:
                 if isinstance(check, sort):

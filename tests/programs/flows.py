@@ -10,7 +10,7 @@ from tests.programs.choices import chance, pick, weighted
 from tests.programs.entries import Maker
 from tests.programs.expressions import OR, Expr, Where, join
 from tests.programs.kinds import INT, PARTY, SESSION, TEXT, Kind, list_of
-from tests.programs.language import choosing, groups
+from tests.programs.language import choosing, groups, late
 from tests.programs.language.telling import log
 from tests.programs.names import SESSIONS, Readable, Variable
 from tests.programs.plans import STRANGER, Plan, Responder, Talk
@@ -102,8 +102,10 @@ class Flows(Blocks):
             case Say():
                 if item.sender == talk.role:
                     self.say(talk, item)
-                elif self.indent < 6 and chance(self.choices, 25):
+                elif self.indent < 6 and chance(self.choices, 20):
                     choosing.hear(self, talk, item)
+                elif self.indent < 6 and chance(self.choices, 20):
+                    late.hear(self, talk, item)
                 else:
                     self.hear(talk, item)
             case Repeat():
@@ -130,6 +132,8 @@ class Flows(Blocks):
         """Sends, with whatever must leave in the same step."""
         talk.remaining = talk.remaining[1:]
         following = talk.remaining[0] if talk.remaining and talk.quota != 0 else None
+        if not item.joined and chance(self.choices, 15):
+            late.dawdle(self)
         if isinstance(following, Say) and following.sender != talk.role and self.may_hear(talk):
             if chance(self.choices, 45):
                 if talk.quota is not None:
@@ -142,7 +146,15 @@ class Flows(Blocks):
                 self.note()
             self.play(talk)
 
-    def hear(self, talk: Talk, item: Say, before: str = "", *, safely: bool = False) -> Variable:
+    def hear(
+        self,
+        talk: Talk,
+        item: Say,
+        before: str = "",
+        *,
+        suffix: str = "",
+        safely: bool = False,
+    ) -> Variable:
         """Receives, with a block of checks that fails only where a failure meets a listener."""
         talk.remaining = talk.remaining[1:]
         kind = Kind(item.mistaken or item.message)
@@ -151,7 +163,7 @@ class Flows(Blocks):
         if chance(self.choices, 15):
             self.states += 1
             state = f" @wait_{self.states}"
-        head = f"{before}receive {name}: {kind} from {talk.name}{state}"
+        head = f"{before}receive {name}: {kind} from {talk.name}{state}{suffix}"
         variable = Variable(name, kind)
         if not chance(self.choices, 50):
             self.line(f"{head} unchecked")

@@ -110,6 +110,7 @@ class Book:
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
+        self.limits = 0
         self.room = 3 + choices.below(11)
         self.plans: list[Plan] = []
         self.waiting: list[Plan] = []

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable
 
 from flowlang import syntax
 from tests.programs import language
-from tests.programs.arithmetic import Faulted, Made, Map, Party, Value, plain
+from tests.programs.arithmetic import Faulted, Made, Map, Party, Span, Value, plain
 from tests.programs.evaluate import Evaluator
 from tests.programs.language import groups
 from tests.programs.seen import Ending, Seen
@@ -296,7 +296,7 @@ class Interpreter(Evaluator):
         assert isinstance(message, Made)
         for session in told if isinstance(told, tuple) else (told,):
             assert isinstance(session, Session)
-            if session.closed or session.inbox:
+            if session.closed or (session.inbox and session.inbox[0].kind != "message"):
                 # What has arrived, or will, would decide whether this send throws.
                 raise Race(f"line {statement.span.line} sends while the peer may have ended")
             self.run.pending.append(Effect("message", session, Letter("message", message)))
@@ -309,7 +309,10 @@ class Interpreter(Evaluator):
             return
         session = self.value(frame, statement.session)
         assert isinstance(session, Session)
-        yield Wait(session=session)
+        yield Wait(session=session, deadline=self.deadline(frame, statement.deadline))
+        if not session.inbox:
+            self.late(session, statement.deadline)
+            raise built_in("Timeout")
         frame.values[statement.name] = self.heard(session, statement.type.name)
         if statement.checks is None:
             return
@@ -319,6 +322,19 @@ class Interpreter(Evaluator):
         except Faulted:
             # What is wrong with a message that is being checked is its sender's fault.
             raise built_in("Malformed") from None
+
+    def deadline(self, frame: Frame, written: syntax.Deadline | None) -> int | None:
+        if written is None:
+            return None
+        span = self.value(frame, written.duration)
+        assert isinstance(span, Span)
+        return self.world.now + span.microseconds
+
+    def late(self, session: Session, written: syntax.Deadline | None) -> None:
+        """Nothing came in time; what comes then may be dropped."""
+        self.world.counts["a message was late"] += 1
+        if written is not None and written.discard:
+            session.unwanted += 1
 
     def heard(self, session: Session, wanted: str) -> Made:
         letter = session.inbox.popleft()

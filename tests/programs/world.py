@@ -73,7 +73,7 @@ class Letter(NamedTuple):
 @dataclasses.dataclass(eq=False)
 class Session:
     """One end of a session. `sent` are the messages that were really sent; `rejected` says that a
-    rejection came which nobody has read."""
+    rejection came which nobody has read. So many messages are `unwanted` when they come."""
 
     owner: Run
     peer: str
@@ -86,6 +86,7 @@ class Session:
     over: bool = False
     closed: bool = False
     rejected: bool = False
+    unwanted: int = 0
 
 
 # --- flows under way --------------------------------------------------------------------------
@@ -304,9 +305,16 @@ class World:
                     if effect.what.value is not None and effect.kind == "message":
                         session.sent.append(effect.what.value)
                     if session.other is not None:
-                        session.other.inbox.append(effect.what)
+                        self._deliver(session.other, effect.what)
         run.pending.clear()
         run.unsure = False
+
+    def _deliver(self, session: Session, letter: Letter) -> None:
+        if session.unwanted and letter.kind == "message":
+            session.unwanted -= 1
+            self.counts["a late message was dropped"] += 1
+            return
+        session.inbox.append(letter)
 
     def _invite(self, session: Session) -> None:
         session.opened = True

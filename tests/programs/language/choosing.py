@@ -312,8 +312,9 @@ def _within(interpreter: Interpreter, frame: Frame, node: syntax.Within) -> Step
                 yield wait
                 wait = next(steps)
                 continue
-            yield wait._replace(deadline=min(end, wait.deadline or end))
-            own = wait.due is not None and wait.due <= world.now
+            yield wait._replace(deadline=end if wait.deadline is None else min(end, wait.deadline))
+            times = [time for time in (wait.due, wait.deadline) if time is not None]
+            own = any(time <= min(end, world.now) for time in times)
             if own or world.is_ready(wait):
                 wait = next(steps)
             else:
