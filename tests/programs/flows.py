@@ -10,7 +10,7 @@ from tests.programs.choices import chance, pick, weighted
 from tests.programs.entries import Maker
 from tests.programs.expressions import OR, Expr, Where, join
 from tests.programs.kinds import INT, PARTY, SESSION, TEXT, Kind, list_of
-from tests.programs.language import choosing, groups, late
+from tests.programs.language import choosing, groups, late, owner
 from tests.programs.language.telling import log
 from tests.programs.names import SESSIONS, Readable, Variable
 from tests.programs.plans import STRANGER, Plan, Responder, Talk
@@ -25,7 +25,7 @@ class Flows(Blocks):
     # --- which statements there are ---
 
     def options(self) -> list[tuple[int, Maker]]:
-        return super().options() + language.offers(self)
+        return super().options() + language.offers(self) + [*owner.offers(self)]
 
     def conversations(self) -> list[tuple[int, Maker]]:
         options: list[tuple[int, Maker]] = [(8 if self.loops else 14, self.call)]

@@ -145,11 +145,16 @@ def _choose(interpreter: Interpreter, frame: Frame, node: syntax.Choice) -> Step
         assert isinstance(span, Span)
         limit = interpreter.world.now + span.microseconds
     calls = _calls(interpreter, frame, node)
+    for session in everyone:
+        wanted = [case.type.name for case in sessions if isinstance(case, syntax.MessageCase)]
+        session.wanted = frozenset(wanted)
     yield Wait(
         ready=lambda: any(s.inbox for s in everyone) or any(begun.done() for _, begun in calls),
         due=min((begun.due for _, begun in calls if begun.due is not None), default=None),
         deadline=limit,
     )
+    for session in everyone:
+        session.wanted = frozenset()
     come = next((session for session in everyone if session.inbox), None)
     now = interpreter.world.now
     for done, begun in calls:
