@@ -51,7 +51,8 @@ PLACES = (
     "recursion", "session parameter", "sessions parameter", "for over a map", "for over sessions",
     "narrowed in if", "narrowed by require", "field default left out", "named argument",
     "tracks", "responder that speaks first", "use", "checks with while",
-    "owner", "wait in match", "checks with match", "parameter default left out", "error default left out",
+    "owner", "untrusted result", "key",
+    "wait in match", "checks with match", "parameter default left out", "error default left out",
     "case default left out", "part used after a wait", "loop left in match",
     "error used after a wait", "variable used only in a catch", "set in a block, used after a wait",
 )  # fmt: skip
@@ -149,6 +150,10 @@ class Counter:
                 self.note("sessions parameter")
         if flow.owner is not None:
             self.note("owner")
+        if flow.untrusted_result:
+            self.note("untrusted result")
+        if flow.key is not None:
+            self.note("key")
         if any(step.tracks is not None for step in flow.steps):
             self.note("tracks")
         if flow.responds is not None and isinstance(flow.body[0], syntax.Send):

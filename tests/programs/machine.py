@@ -23,6 +23,7 @@ from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.transport.memory import MemoryNetwork
 from tests.programs.desk import Desk, Functions
 from tests.programs.language import owner, people
+from tests.programs.language.pythons import Weight
 from tests.programs.reference import HOSTS
 from tests.programs.seen import Conversation, Ending, Flown, Seen, seen
 from tests.programs.world import START
@@ -362,6 +363,8 @@ def plain(value: object) -> object:
             return ("Duration", value // _MICROSECOND)
         case datetime.datetime():
             return ("Timestamp", (value - _EPOCH) // _MICROSECOND)
+        case Weight():
+            return ("Weight", value.grams, value.unit)
         case msgspec.Struct():
             return _fields(type(value).__name__.replace("_", "."), value)
         case Mapping():

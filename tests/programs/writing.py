@@ -35,7 +35,8 @@ def write(book: Book, plan: Plan) -> None:
     ]
     if plan.crowd:
         shown.append("sessions: List[Session]")
-    result = f" -> {plan.result}" if plan.result is not None else ""
+    trust = "untrusted " if plan.untrusted else ""
+    result = f" -> {trust}{plan.result}" if plan.result is not None else ""
     head = [f"flow {plan.name}({', '.join(shown)}){result}:"]
     if plan.responds_to is not None:
         assert plan.talk is not None

@@ -78,6 +78,8 @@ def hear(flow: Flows, talk: Talk, item: Say) -> None:
 def _quiet(flow: Flows, talk: Talk) -> str:
     """A session that is silent now: this one, or one whose peer waits for us and never fails."""
     silent = [t for t in flow.talks if t is not talk and t.calm and t.held() and t.remaining]
+    # What left together with the message before may be there already.
+    silent = [t for t in silent if not getattr(t.remaining[0], "joined", False)]
     if silent and not any(t.dropped for t in silent) and chance(flow.choices, 50):
         return f" from {pick(flow.choices, silent).name}"
     return f" from {talk.name}"
