@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import importlib
 import sys
+import typing
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -83,7 +84,10 @@ def arguments_of(flow: type[Flow[Any]], written: Sequence[str]) -> dict[str, Any
     """`key=value` words as the flow's typed arguments. Raises CannotRun, naming the argument."""
     if "rpc" not in flow.startable:
         raise CannotRun(f"{flow.__name__} is not `startable by rpc`")
-    wanted = {field.encode_name: field.type for field in msgspec.structs.fields(flow.Start)}
+    parameters = msgspec.structs.fields(flow.Start)
+    if flow.owner:
+        parameters = parameters[:-1]  # The owner's session, which its node opens.
+    wanted = {field.encode_name: field.type for field in parameters}
     given: dict[str, Any] = {}
     for word in written:
         key, equals, value = word.partition("=")
@@ -110,9 +114,31 @@ def _argument(key: str, value: str, kind: Any) -> Any:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as plain:
         try:
-            return msgspec.json.decode(value.encode(), type=kind)
+            read = msgspec.json.decode(value.encode())
         except msgspec.MsgspecError:
             raise CannotRun(f"{key}={value}: {plain}") from None
+    try:
+        return msgspec.convert(_with_parties(read, kind), kind)
+    except msgspec.ValidationError as wrong:
+        raise CannotRun(f"{key}={value}: {wrong}") from None
+
+
+def _with_parties(value: Any, kind: Any) -> Any:
+    """JSON data with a Party wherever a party's name stands and the type wants a Party."""
+    parts = typing.get_args(kind)
+    if isinstance(value, str):
+        return Party(value) if Party in (kind, *parts) else value
+    if isinstance(value, list) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        fields = msgspec.structs.fields(kind)
+        return [
+            _with_parties(item, field.type) for item, field in zip(value, fields, strict=False)
+        ] + value[len(fields) :]
+    for part in parts:
+        if isinstance(value, list):
+            value = [_with_parties(item, part) for item in value]
+        elif isinstance(value, dict):
+            value = {name: _with_parties(entry, part) for name, entry in value.items()}
+    return value
 
 
 def parties_in(arguments: Mapping[str, Any], own: str) -> list[str]:

@@ -204,6 +204,28 @@ def test_run_to_an_error(flowc: Flowc) -> None:
     )
 
 
+def test_run_reads_arguments_of_every_type(flowc: Flowc) -> None:
+    Path("every_type.flow").write_text(
+        """record Pair:
+    left: Party
+    right: Party?
+
+flow Names(all: List[Party], pair: Pair, by: Map[Text, Party]) -> List[Party]:
+    startable by rpc as owner
+    return all + [pair.left] + by.values
+"""
+    )
+    run = ("run", "every_type.flow", "Names", "--as", "alice")
+    given = ('all=["bob", "carol"]', 'pair=["dora", "erna"]')
+    assert flowc(*run, *given, 'by={"x": "fritz"}') == (
+        0,
+        'every_type.Names_v1 returned ["bob", "carol", "dora", "fritz"]\n',
+        "alice #1 done\n",
+    )
+    assert "by={}x: Expected" in flowc(*run, *given, "by={}x")[2]
+    assert "all=[5]: Expected" in flowc(*run, "all=[5]", *given[1:], "by={}")[2]
+
+
 def test_run_keeps_databases_where_it_is_told(flowc: Flowc) -> None:
     Path("a.flow").write_text(GOOD)
     run = ("run", "a.flow", "Ask", "--as", "alice", "whom=bob", "n=5", "--store", "stores")
