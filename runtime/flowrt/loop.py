@@ -348,8 +348,10 @@ class Loop(Stepping):
             operations.allow(flow_id, numbers)
         if turn.paused:
             operations.pause(turn.paused)
+        over = set(turn.settled)
         for wanted in turn.wanted:
-            if wanted.flow_id not in turn.paused:
+            # A later event of this batch may have ended it, or brought its flow to the hospital.
+            if wanted[:2] not in over and wanted.flow_id not in turn.paused:
                 operations.see_to(wanted)
 
     # --- the store: opening, and when it refuses ---
