@@ -22,7 +22,7 @@ import msgspec
 from flowrt.core import engine
 from flowrt.core.commit import Mail, Task
 from flowrt.core.engine import BEGIN, RETRY, CallEnded, Command, Outcome
-from flowrt.core.flow import Flow, Message, SessionEnded, UnexpectedFlowEnd, all_finite
+from flowrt.core.flow import Flow, Malformed, Message, SessionEnded, UnexpectedFlowEnd, all_finite
 from flowrt.core.hospital import Patient
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.values import (
@@ -280,8 +280,7 @@ class Node(Loop):
         if type(content) is Data:
             return number, decode_message(self._message(content.name), content.body)
         if type(content) is Bounce:
-            message = decode_message(self._message(content.name), content.body)
-            return number, Bounced(message, content.reason)
+            return number, Bounced(self._own(content), content.reason)
         if type(content) is not Failure:
             return number, SessionEnded()
         error = self.registry.errors.get(content.name)
@@ -291,6 +290,14 @@ class Node(Loop):
         failed = UnexpectedFlowEnd()
         failed.error_id = content.error_id
         return number, failed
+
+    def _own(self, content: Bounce) -> Message | None:
+        """What an owner sent; None if nobody can read it any more."""
+        kind = self.registry.messages.get(content.name)
+        try:
+            return decode_message(kind, content.body) if kind is not None else None
+        except Malformed:
+            return None
 
     def _message(self, name: str) -> type[Message]:
         found = self.registry.messages.get(name)
