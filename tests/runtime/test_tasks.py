@@ -116,7 +116,7 @@ def test_an_answer_of_another_type_is_refused_and_the_flow_waits_on() -> None:
         node = on.node("alice")
         wrong: list[Any] = [5, None, "yes", ASKED, Answer("yes"), Answer(True, 2**70)]  # type: ignore[arg-type]
         for answer in wrong:
-            with pytest.raises(TypeError, match="the answer to .* is not what"):
+            with pytest.raises(TypeError, match=r"the answer to .* is not what"):
                 node.submit_answer(start.id, 0, answer, "ann")
         assert len(node.tasks()) == 1
         node.submit_answer(start.id, 0, Answer(True), "an \ud800 odd name")
