@@ -124,7 +124,9 @@ class Handle(Generic[R]):
         """Send to a flow that is `startable by rpc as owner`; returns when that is committed.
 
         Raises:
-            NotAccepted: the flow has ended, or never takes such a message from its owner.
+            NotAccepted: the flow has ended, never takes such a message from its owner, or has left
+                too much unread.
+            TypeError: a field of the message is not as it is declared.
             NodeStopped: the node stops first; send again when it is open.
         """
         await self._node.command(self.id, message)
@@ -135,18 +137,15 @@ class Handle(Generic[R]):
 
         Raises:
             Bounced: the flow could not take what was sent to it when it came to it.
-            SessionEnded: the flow has closed the session, or ended; a declared error that ended
-                it is raised itself.
+            SessionEnded: the flow has closed the session, or ended. A declared error that ended it
+                is raised itself, any other as UnexpectedFlowEnd.
             NodeStopped: the node stops first.
         """
         while True:
             self._node.refuse_if_stopped()
             number, letter = self._node.mail(self.id, self._read)
             if letter is not None:
-                self._read = number + 1
-                if isinstance(letter, Exception):
-                    raise letter
-                return letter
+                return self._next(number, letter)
             waiter = asyncio.get_running_loop().create_future()
             self._post.append(waiter)
             await waiter
@@ -154,9 +153,12 @@ class Handle(Generic[R]):
     def receive_now(self) -> Message | None:
         """Like `receive`, but None if nothing is there."""
         number, letter = self._node.mail(self.id, self._read)
-        if letter is None:
-            return None
-        self._read = number + 1
+        return None if letter is None else self._next(number, letter)
+
+    def _next(self, number: int, letter: Letter) -> Message:
+        """Hand out what was read. The last word is said again whenever somebody asks."""
+        if not isinstance(letter, Exception) or isinstance(letter, Bounced):
+            self._read = number + 1
         if isinstance(letter, Exception):
             raise letter
         return letter

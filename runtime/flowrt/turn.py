@@ -63,11 +63,15 @@ class Turn:
         "ended",
         "endings",
         "fired",
+        "gone",
+        "had_endings",
         "later",
         "logs",
         "moves",
+        "paused",
         "refused",
         "resumed",
+        "settled",
         "taken",
         "timers",
         "waiters",
@@ -91,6 +95,10 @@ class Turn:
         self.wanted: list[Wanted] = []
         self.allowed: list[tuple[int, list[int]]] = []
         self.fired: list[tuple[str, int]] = []
+        self.settled: list[tuple[int, int]] = []
+        self.paused: set[int] = set()
+        self.gone: list[int] = []
+        self.had_endings = False
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:
         if outbox_id:

@@ -98,12 +98,16 @@ class Commit:
     `outbox` are frames and new sessions in their order; `due_us` is None, or when the flow goes on
     by itself (0: at once); `ran` says that the flow took a step, not only something in; `gone` that
     nothing of it is left but its outcome. `mail` is what goes to the flow's owner, numbered;
-    `requested` are the external operations that this step began, `starts` the new flows; `tasks`
-    questions to people by number, None for those that are over.
+    `requested` are the external operations that this step began and those that a person lets run
+    again, `dropped` calls that nobody waits for any more, `starts` the new flows, `follows` the
+    flows whose end it wants to hear of; `tasks` questions to people by number, None for those that
+    are over.
     """
 
     __slots__ = (
+        "dropped",
         "due_us",
+        "follows",
         "gone",
         "held",
         "logs",
@@ -121,6 +125,8 @@ class Commit:
         self.outbox: list[tuple[str, Letter | Opened]] = []
         self.mail: list[tuple[int, Mail]] = []
         self.requested: list[int] = []
+        self.dropped: list[int] = []
+        self.follows: list[int] = []
         self.starts: list[Started] = []
         self.tasks: dict[int, Task | None] = {}
         self.logs: list[tuple[str, str]] = []

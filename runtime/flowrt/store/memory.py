@@ -6,6 +6,7 @@ are in an in-memory SQLite, so that services run unchanged.
 
 from __future__ import annotations
 
+import bisect
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ class MemoryDisk:
         self.outcomes: dict[int, tuple[str, str | None, bytes]] = {}
         self.moves: dict[int, list[bytes]] = {}
         self.patients: dict[int, bytes] = {}
-        self.mail: dict[tuple[int, int], bytes] = {}
+        self.mail: dict[int, list[tuple[int, bytes]]] = {}
         self.tasks: dict[tuple[int, int], bytes] = {}
         self.schedules: dict[str, bytes] = {}
         self.audit: list[tuple[int, bytes]] = []
@@ -95,9 +96,9 @@ class MemoryStore:
         return [self.disk.patients[flow_id] for flow_id in sorted(self.disk.patients)]
 
     def mail(self, flow_id: int, start: int, limit: int) -> list[tuple[int, bytes]]:
-        mail = self.disk.mail
-        numbers = sorted(number for flow, number in mail if flow == flow_id and number >= start)
-        return [(number, mail[flow_id, number]) for number in numbers[:limit]]
+        mail = self.disk.mail.get(flow_id, [])
+        first = bisect.bisect_left(mail, start, key=lambda one: one[0])
+        return mail[first : first + limit]
 
     def tasks(self) -> list[bytes]:
         return [self.disk.tasks[key] for key in sorted(self.disk.tasks)]
@@ -171,7 +172,7 @@ class MemoryStore:
             else:
                 self.disk.patients[flow_id] = patient
         for flow_id, number, content in batch.mail:
-            self.disk.mail[flow_id, number] = content
+            bisect.insort(self.disk.mail.setdefault(flow_id, []), (number, content))
         _replace(self.disk.tasks, batch.tasks)
         _replace(self.disk.schedules, batch.schedules)
         if batch.audit:
@@ -184,8 +185,9 @@ class MemoryStore:
             raise CommitFailed("an outbox row is there already")
         if any(flow_id in disk.outcomes for flow_id, _, _, _ in batch.outcomes):
             raise CommitFailed("the flow has an outcome already")
-        if any((flow_id, number) in disk.mail for flow_id, number, _ in batch.mail):
-            raise CommitFailed("the owner's mail is there already")
+        for flow_id, number, _ in batch.mail:
+            if any(known == number for known, _ in self.mail(flow_id, number, 1)):
+                raise CommitFailed("the owner's mail is there already")
         count = {flow_id: len(disk.moves.get(flow_id, ())) for flow_id, _, _ in batch.moves}
         for flow_id, number, _ in batch.moves:
             if number < count[flow_id]:
