@@ -312,6 +312,10 @@ class Loop(Stepping):
         for waiter, reason in turn.refused:
             if not waiter.done():
                 waiter.set_exception(reason)
+        for flow_id, reason in turn.unstarted:
+            handle = self._handles.pop(flow_id, None)
+            if handle is not None:
+                handle.refused(reason)
         for name, due_us in turn.fired:
             self._schedules.fired(name, due_us)
         for flow_id, move in turn.moves:
