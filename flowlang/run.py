@@ -93,6 +93,8 @@ def arguments_of(flow: type[Flow[Any]], written: Sequence[str]) -> dict[str, Any
         key, equals, value = word.partition("=")
         if not equals:
             raise CannotRun(f"`{word}` is not an argument; write key=value")
+        if key not in wanted and f"{key}_" in wanted:
+            key = f"{key}_"  # A parameter that Python knows under another name, such as `all`.
         if key not in wanted:
             known = ", ".join(wanted) or "none"
             raise CannotRun(f"{flow.__name__} has no parameter `{key}`; it has: {known}")

@@ -33,7 +33,7 @@ def joined(parts: dict[str, str]) -> str:
 
 
 def printed(commands: str, folder: Path, environment: dict[str, str]) -> tuple[Path, str]:
-    """The fence of these commands with what each of them prints; and the folder in which they end."""
+    """These commands with what each of them prints, and the folder in which they end."""
     said = []
     for line in re.findall(r"^\$ (.*)$", commands, re.M):
         said.append(f"$ {line}\n")
