@@ -93,12 +93,12 @@ def arguments_of(flow: type[Flow[Any]], written: Sequence[str]) -> dict[str, Any
         key, equals, value = word.partition("=")
         if not equals:
             raise CannotRun(f"`{word}` is not an argument; write key=value")
-        if key not in wanted and f"{key}_" in wanted:
-            key = f"{key}_"  # A parameter that Python knows under another name, such as `all`.
-        if key not in wanted:
+        # A parameter that Python would take for something else, such as `all`, has a `_` behind it.
+        field = key if key in wanted else f"{key}_"
+        if field not in wanted:
             known = ", ".join(wanted) or "none"
             raise CannotRun(f"{flow.__name__} has no parameter `{key}`; it has: {known}")
-        given[key] = _argument(key, value, wanted[key])
+        given[field] = _argument(key, value, wanted[field])
     missing = [key for key in wanted if key not in given]
     if missing:
         raise CannotRun(f"missing: {', '.join(f'{key}=…' for key in missing)}")
