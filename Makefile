@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check coverage format bench campaign build clean
+.PHONY: demo test check coverage format bench campaign fuzz build clean
 
 demo: $(READY)  ## fifty trades between three parties, through kill -9
 	$(BIN)/flowc demo
@@ -32,6 +32,9 @@ bench: $(READY)  ## the benchmarks; figures in build/bench.json
 
 campaign: $(READY)  ## the long runs; FLOW_PROGRAMS=20000 for more of them
 	$(BIN)/pytest -n 2 -q -m campaign
+
+fuzz: $(READY)  ## spoiled programs; FLOW_FUZZ=20000 for fewer of them
+	$(BIN)/pytest -n 2 -q -m campaign tests/test_fuzz.py
 
 build: $(READY)  ## the wheel and the source package, in dist/
 	$(BIN)/python -m build

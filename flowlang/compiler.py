@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import keyword
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from flowlang import cfg, machine, syntax
-from flowlang.checker import check
+from flowlang.checker import check, unused
 from flowlang.diagnostics import Diagnostic, did_you_mean, in_order
 from flowlang.parser import parse
 from flowlang.source import START, Source, Span
@@ -23,7 +24,8 @@ Loader: TypeAlias = Callable[[str], Source | Diagnostic | None]
 """A module's text by its name; what is wrong with its bytes; None if there is no such module."""
 
 MAX_MODULES = 200
-"""Files in one compilation: nobody writes more, and a machine that does must not stop us."""
+"""Files that one file may depend on, itself among them: nobody writes more, and a machine that does
+must not stop us. A project may have more files than that."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,12 @@ def compile_modules(
     return Compilation(sources, checked, modules, tuple(in_order(diagnostics)))
 
 
+def remarks(compilation: Compilation) -> list[Diagnostic]:
+    """Warnings and notes about the files in which, and in what they use, there is no mistake."""
+    found = [unused.remarks(compilation.checked[name]) for name in compilation.modules]
+    return in_order(itertools.chain.from_iterable(found))
+
+
 def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Module:
     """The machines of a file without mistakes; `project` has all checked files by module."""
     declared = cfg.declarations(checked, project)
@@ -81,7 +89,10 @@ def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Modul
         errors=declared.errors,
         functions=declared.functions,
         services=declared.services,
+        enums=declared.enums,
+        opaques=declared.opaques,
         machines=tuple(cfg.machine_of(cfg.build(flow, checked, project)) for flow in flows),
+        schedules=declared.schedules,
     )
 
 
@@ -94,13 +105,13 @@ class _Files:
         self.diagnostics: list[Diagnostic] = []
         self._load = load
         self._known = known
-        self._named: list[str] = []
+        self._named: dict[str, None] = {}
         self._absent: dict[str, Diagnostic | None] = {}
         self._full = False
 
     def read(self, names: Iterable[str]) -> None:
         """Read these modules and all that they use."""
-        self._named = list(dict.fromkeys(names))
+        self._named = dict.fromkeys(names)
         todo: list[tuple[str, Source | None, Span]] = [
             (name, None, START) for name in reversed(self._named)
         ]
@@ -117,7 +128,7 @@ class _Files:
         self, name: str, user: Source | None, span: Span
     ) -> list[tuple[str, Source | None, Span]]:
         """Read one file; what it uses is to be read next."""
-        if len(self.trees) >= MAX_MODULES:
+        if len(self.trees) >= MAX_MODULES and name not in self._named:
             self._report_full(user, span)
             return []
         source = self._load(name)
@@ -151,7 +162,19 @@ class _Files:
         for name in self._named:
             if name in self.trees:
                 self._visit(name, done)
+        self._limit(done)
         return list(done)
+
+    def _limit(self, order: Iterable[str]) -> None:
+        """Report the first module, of those in order, that depends on too many others."""
+        reached: dict[str, frozenset[str]] = {}
+        for name in order:
+            uses = [use for use in self.trees[name].uses if use.module in reached]
+            reached[name] = frozenset({name}).union(*(reached[use.module] for use in uses))
+            if len(reached[name]) > MAX_MODULES:
+                widest = max(uses, key=lambda use: len(reached[use.module]))
+                self._report_full(self.sources[name], widest.module_span)
+                return
 
     def _visit(self, start: str, done: dict[str, None]) -> None:
         if start in done:

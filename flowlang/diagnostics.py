@@ -27,7 +27,8 @@ class Note:
 
 @dataclasses.dataclass(frozen=True)
 class Diagnostic:
-    """One mistake. `code` is stable and explained by `flowc explain`; `hint` is the remedy."""
+    """One mistake; or, less than that, a warning or a note. `code` is stable and explained by
+    `flowc explain`; `hint` is the remedy."""
 
     code: str
     message: str
@@ -35,7 +36,7 @@ class Diagnostic:
     span: Span
     hint: str | None = None
     notes: tuple[Note, ...] = ()
-    severity: Literal["error", "warning"] = "error"
+    severity: Literal["error", "warning", "note"] = "error"
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -94,7 +95,7 @@ def _span(data: Mapping[str, Any]) -> Span:
 def as_text(diagnostic: Diagnostic, sources: Mapping[str, Source], *, color: bool = False) -> str:
     """As a person reads it: the sentence, the place, the line with a caret, the remedy."""
     paint = _PAINT if color else _PLAIN
-    shade = paint["error" if diagnostic.severity == "error" else "warning"]
+    shade = paint[diagnostic.severity]
     head = f"{shade}{diagnostic.severity}[{diagnostic.code}]{paint['off']}: "
     lines = [f"{head}{paint['bold']}{printable(diagnostic.message)}{paint['off']}"]
     lines += _frame(diagnostic.source, diagnostic.span, sources, shade, paint["off"])

@@ -98,6 +98,11 @@ def ways(flow: machine.Machine, state: machine.State) -> list[Way]:
         match at.next:
             case machine.Suspend(target=target):
                 found.setdefault(target, Way(target, told))
+            case machine.Choose(arms=arms, targets=targets):
+                chosen = [
+                    (target, (*told, _arm(arm))) for arm, target in zip(arms, targets, strict=True)
+                ]
+                todo += _unseen(flow, chosen, seen)
             case machine.Goto() | machine.Branch() | machine.End():
                 steps = [(target, told) for target in machine.targets(at.next)]
                 todo += _unseen(flow, steps, seen)
@@ -128,8 +133,14 @@ def _happens(flow: machine.Machine, actions: Iterable[machine.Action]) -> Iterat
                 yield f"open {_short(opened)}"
             case machine.Send(value=value):
                 yield f"send {_short(_type_of(flow, value))}"
+            case machine.Close(session=session):
+                yield f"close {_path(session)}"
             case machine.Progress(step=step):
                 yield f"step {step}"
+            case machine.Assign(value=machine.StartFlow(flow=started)):
+                yield f"start {_short(started)}"
+            case machine.Do(value=machine.StartFlow(flow=started)):
+                yield f"start {_short(started)}"
             case _:
                 pass  # The rest is the flow's own affair.
 
@@ -144,7 +155,8 @@ def _ends(
                 yield "return"
             case machine.Throw(error=error) | machine.Require(error=error):
                 thrown = _type_of(flow, error)
-                if thrown not in caught:
+                names = {thrown, "FlowError", *flow.families.get(thrown, ())}
+                if caught.isdisjoint(names):
                     yield f"throw {_short(thrown)}"
             case machine.Try(body=body, catches=catches):
                 inner = caught.union(*[catch.errors for catch in catches])
@@ -174,16 +186,56 @@ def _awaited(wait: machine.Wait) -> str:
     match wait:
         case machine.AwaitMessage(session=session, type=message):
             return f"{_short(message)} from {_path(session)}"
+        case machine.AwaitEach(sessions=sessions, type=message):
+            return f"{_short(message)} from each {_path(sessions)}"
+        case machine.AwaitChoice(arms=arms, timeout=timeout):
+            said = [_arm(arm) for arm in arms if not isinstance(arm, machine.Late)]
+            return " or ".join(said if timeout is None else [*said, _path(timeout)])
         case machine.AwaitSubflow(flow=flow, version=version):
             return f"subflow {_short(flow)}_v{version}"
+        case machine.AwaitResult(call=call) | machine.AwaitResults(calls=call):
+            return _begun(call)
+        case machine.AwaitAnswer(call=call):
+            return _begun(call)
         case machine.AwaitCheckpoint():
             return "nothing: a checkpoint"
         case machine.AwaitTime(duration=duration):
             return _path(duration)
+        case machine.AwaitMoment(time=time):
+            return f"the time {_path(time)}"
         case machine.AwaitOperator(reason=reason):
             return f"an operator: {_path(reason)}"
         case _:
             assert_never(wait)
+
+
+def _begun(call: machine.Expr) -> str:
+    """What is waited for, by what began it."""
+    match call:
+        case machine.Request(service=service, operation=operation):
+            return f"{_short(service)}.{operation}"
+        case machine.Follow(id=flow):
+            return f"the end of flow {_path(flow)}"
+        case machine.FollowEach(ids=flows):
+            return f"the end of each flow of {_path(flows)}"
+        case machine.AskFor(role=role, answer=answer):
+            return f"{_short(answer)} of {_path(role)}"
+        case _:
+            return _path(call)
+
+
+def _arm(arm: machine.Arm) -> str:
+    match arm:
+        case machine.Came(session=session, any=any_, type=message):
+            return f"{_short(message)} from {'any ' if any_ else ''}{_path(session)}"
+        case machine.Ended(session=session, any=any_):
+            return f"end of {'any ' if any_ else ''}{_path(session)}"
+        case machine.Done(call=call):
+            return _path(call)
+        case machine.Late():
+            return "timeout"
+        case _:
+            assert_never(arm)
 
 
 def _path(value: machine.Expr) -> str:

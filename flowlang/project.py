@@ -6,6 +6,7 @@ It reads and writes; it parses and compiles nothing, and imports no parser.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -15,7 +16,10 @@ import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flowlang.packages import Package
 
 GENERATED = "# flowc: contract "
 """A line of every generated file; a file without it is never overwritten."""
@@ -37,16 +41,28 @@ class FileTrouble(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a module's text is: a file below `root`; `package` is what brings it, if one does."""
+
+    file: Path
+    root: Path
+    package: Package | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Project:
-    """Where a project's modules are: `sources` holds the `.flow` files, `output` the Python."""
+    """Where a project's modules are: `sources` holds its own `.flow` files and `path` those of
+    libraries; installed packages may bring more. `output` gets the Python."""
 
     sources: Path
     output: Path
+    path: tuple[Path, ...] = ()
+    settings: Path | None = dataclasses.field(default=None, compare=False)
 
     @classmethod
     def around(cls, path: Path) -> Project:
         """The project that `path` belongs to: that of the nearest `pyproject.toml` with a table
-        `[tool.flowlang]` (keys `sources`, `output`), otherwise just the file's own folder.
+        `[tool.flowlang]` (keys `sources`, `output`, `path`), otherwise just the file's own folder.
 
         Raises:
             FileTrouble: the table is not what it should be.
@@ -57,8 +73,10 @@ class Project:
             if settings is None:
                 continue
             sources = _folder(parent, settings, "sources")
-            if folder.is_relative_to(sources):
-                return cls(sources, _folder(parent, settings, "output", sources))
+            libraries = _libraries(parent, settings)
+            if any(folder.is_relative_to(root) for root in (sources, *libraries)):
+                output = _folder(parent, settings, "output", sources)
+                return cls(sources, output, libraries, parent / "pyproject.toml")
         return cls(folder, folder)
 
     def module_of(self, path: Path) -> str:
@@ -67,7 +85,8 @@ class Project:
         Raises:
             FileTrouble: the name is not one that others could `use`.
         """
-        relative = path.resolve().relative_to(self.sources)
+        real = path.resolve()
+        relative = real.relative_to(self._root_of(real) or real.parent)
         module = _module_at(relative)
         if path.suffix != ".flow":
             raise FileTrouble(
@@ -82,38 +101,99 @@ class Project:
             )
         return module
 
-    def path_of(self, module: str) -> Path:
-        """Where the source of a module would be."""
-        return self.sources.joinpath(*module.split(".")).with_suffix(".flow")
+    @property
+    def _roots(self) -> Iterable[Path]:
+        """The project's own folder and those of libraries, each once."""
+        return dict.fromkeys((self.sources, *self.path))
 
-    def read(self, module: str) -> bytes | None:
-        """A module's bytes; None if there is no such file inside the project.
+    def _root_of(self, file: Path) -> Path | None:
+        """The folder that a file's module name is counted from: the innermost one."""
+        roots = [root for root in self._roots if file.is_relative_to(root)]
+        return max(roots, key=lambda root: len(root.parts), default=None)
+
+    def candidates(self, module: str) -> list[Place]:
+        """Where a module could be, whether or not there is a file."""
+        if not _MODULE.fullmatch(module):
+            return []
+        parts = module.split(".")
+        places = [Place(root.joinpath(*parts).with_suffix(".flow"), root) for root in self._roots]
+        # What lies in a library inside the sources has its name from there.
+        places = [place for place in places if self._root_of(place.file) == place.root]
+        package = _packages().get(parts[0])
+        if package is not None and len(parts) > 1 and package.folder is not None:
+            file = package.folder.joinpath(*parts[1:]).with_suffix(".flow")
+            places.append(Place(file, package.folder, package))
+        return places
+
+    def find(self, module: str) -> Place | None:
+        """Where a module is; None if there is no such file in the project, its path or a package.
 
         Raises:
-            FileTrouble: it is there but cannot be read, or a link leads out of the project.
+            FileTrouble: it is in two places, or a link leads out of its folder.
         """
-        if not _MODULE.fullmatch(module):
+        found = [place for place in self.candidates(module) if place.file.is_file()]
+        if not found:
+            self._refuse_lost_package(module)
             return None
-        path = self.path_of(module)
-        if not path.is_file():
-            return None
-        if not path.resolve().is_relative_to(self.sources):
+        first = found[0]
+        if len(found) > 1:
+            raise FileTrouble(
+                "F714",
+                shown(first.file),
+                f"module `{module}` is also in {shown(found[1].file)}",
+                "rename one of the two files, or its folder",
+            )
+        if not first.file.resolve().is_relative_to(first.root.resolve()):
+            whole = "the project" if first.root == self.sources else shown(first.root)
             raise FileTrouble(
                 "F704",
-                shown(path),
-                f"module `{module}` is a link that leads out of the project",
-                "copy the file into the project",
+                shown(first.file),
+                f"module `{module}` is a link that leads out of {whole}",
+                f"copy the file into {whole}",
             )
-        return read(path)
+        return first
+
+    def _refuse_lost_package(self, module: str) -> None:
+        package = _packages().get(module.partition(".")[0])
+        if package is not None and package.folder is None:
+            raise FileTrouble(
+                "F716",
+                module,
+                f"an installed package says that `{package.name}` is in `{package.imported}`,"
+                " but there is no such folder",
+                "install it again, or ask its maker",
+            )
+
+    def read(self, module: str) -> bytes | None:
+        """A module's bytes; None if there is no such file.
+
+        Raises:
+            FileTrouble: as `find`; or it is there but cannot be read.
+        """
+        place = self.find(module)
+        return None if place is None else read(place.file)
 
     def modules(self) -> list[str]:
-        """Every module of the project, by name: for "did you mean"."""
+        """Every module that the project can use, by name: for "did you mean"."""
         found = []
-        for path in sorted(self.sources.rglob("*.flow"))[:2000]:
-            module = _module_at(path.relative_to(self.sources))
-            if module is not None:
-                found.append(module)
-        return found
+        for root in self._roots:
+            for path in sorted(root.rglob("*.flow"))[:2000]:
+                if self._root_of(path) == root:
+                    found.append(_module_at(path.relative_to(root)))
+        for package in _packages().values():
+            if package.folder is not None:
+                for path in sorted(package.folder.rglob("*.flow"))[:2000]:
+                    module = _module_at(path.relative_to(package.folder))
+                    found.append(f"{package.name}.{module}" if module else None)
+        return [module for module in found if module is not None]
+
+
+@functools.cache
+def _packages() -> dict[str, Package]:
+    # Imported late: asking which packages are installed takes longer than an unchanged check.
+    from flowlang.packages import installed
+
+    return installed()
 
 
 def _module_at(path: Path) -> str | None:
@@ -154,6 +234,27 @@ def _folder(root: Path, settings: Mapping[str, Any], key: str, default: Path | N
             "name a folder inside it",
         )
     return found
+
+
+def _libraries(root: Path, settings: Mapping[str, Any]) -> tuple[Path, ...]:
+    """The folders of `tool.flowlang.path`; they may be anywhere, but must be there."""
+    values = settings.get("path", [])
+    place = shown(root / "pyproject.toml")
+    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+        hint = 'write `path = ["lib"]`'
+        raise FileTrouble(
+            "F705", place, "`tool.flowlang.path` must be a list of folders' names", hint
+        )
+    found = [(root / value).resolve() for value in values]
+    for value, folder in zip(values, found, strict=True):
+        if not folder.is_dir():
+            raise FileTrouble(
+                "F715",
+                place,
+                f"`tool.flowlang.path` names `{value}`, and there is no such folder",
+                "make the folder, or remove its name",
+            )
+    return tuple(dict.fromkeys(found))
 
 
 def shown(path: Path) -> str:
@@ -233,6 +334,7 @@ def file_digest(path: Path) -> str | None:
         return None
 
 
+@functools.cache
 def compiler_digest() -> str:
     """What tells one compiler from another: the names, sizes and times of its own files."""
     home = Path(__file__).parent
@@ -317,10 +419,27 @@ def _may_write(path: Path, below: Path | None) -> None:
         )
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace_text(path: Path, text: str) -> None:
+    """Write a file that an author owns anew, whole or not at all; it keeps its permissions, and a
+    link stays one.
+
+    Raises:
+        FileTrouble: it cannot be written.
+    """
+    target = path.resolve()
+    try:
+        mode = target.stat().st_mode
+        _replace(target, text.encode(), mode & 0o777)
+    except OSError as error:
+        message = f"cannot write here: {error.strerror or error}"
+        raise FileTrouble("F706", shown(path), message) from None
+
+
+def _replace(path: Path, data: bytes, mode: int = 0o600) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
+    os.chmod(name, mode)
     os.replace(name, path)
 
 

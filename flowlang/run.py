@@ -19,6 +19,7 @@ import msgspec
 from flowrt.core.flow import Flow, FlowError, Party
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import NotRegistrable
+from flowrt.core.values import plain
 from flowrt.node import Node, NotStartable
 from flowrt.services import ServiceMissing
 from flowrt.store import Store, StoreError
@@ -245,18 +246,3 @@ def _outcome(result: asyncio.Task[Any]) -> dict[str, Any]:
                 "peer": peer,
             }
         }
-
-
-def plain(value: Any) -> Any:
-    """A value of the language as JSON data: records as objects, bytes as hex, parties as names."""
-    if isinstance(value, Party):
-        return value.name
-    if isinstance(value, msgspec.Struct):
-        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    return msgspec.to_builtins(value)

@@ -25,10 +25,17 @@ class Builtin(msgspec.Struct, frozen=True, tag_field="of", tag="builtin"):
 
 
 class Named(msgspec.Struct, frozen=True, tag_field="of", tag="named"):
-    """A declared record, message or error. `name` is qualified: `shop.orders.Line`."""
+    """A declared record, message, enum, Python type or error. `name` is qualified:
+    `shop.orders.Line`."""
 
-    kind: Literal["record", "message", "error"]
+    kind: Literal["record", "message", "enum", "type", "error"]
     name: str
+
+
+class Caught(msgspec.Struct, frozen=True, tag_field="of", tag="caught"):
+    """What a `catch` of several errors takes: one of these."""
+
+    errors: tuple[str, ...]
 
 
 class ListType(msgspec.Struct, frozen=True, tag_field="of", tag="list"):
@@ -46,6 +53,27 @@ class OptionalType(msgspec.Struct, frozen=True, tag_field="of", tag="optional"):
     item: Type
 
 
+class FlowIdType(msgspec.Struct, frozen=True, tag_field="of", tag="flow_id"):
+    """`FlowId[T]`: the id of a flow started here that gives a T. Stands for a plain FlowId too."""
+
+    result: Type
+
+
+class AnswerType(msgspec.Struct, frozen=True, tag_field="of", tag="answer"):
+    """What somebody answered to `ask`: the answer itself, who gave it and when. Has no written
+    form."""
+
+    value: Type
+
+
+class PendingType(msgspec.Struct, frozen=True, tag_field="of", tag="pending"):
+    """What was begun and not waited for; `result` comes as a case of a `receive:`. Has no written
+    form and is no value."""
+
+    kind: Literal["answer", "result"]
+    result: Type
+
+
 class NoneType(msgspec.Struct, frozen=True, tag_field="of", tag="none"):
     """The type of `none` alone."""
 
@@ -55,7 +83,19 @@ class Unknown(msgspec.Struct, frozen=True, tag_field="of", tag="unknown"):
     Never reaches a `Machine`."""
 
 
-Type: TypeAlias = Builtin | Named | ListType | MapType | OptionalType | NoneType | Unknown
+Type: TypeAlias = (
+    Builtin
+    | Named
+    | Caught
+    | ListType
+    | MapType
+    | OptionalType
+    | FlowIdType
+    | AnswerType
+    | PendingType
+    | NoneType
+    | Unknown
+)
 
 INT = Builtin("Int")
 DECIMAL = Builtin("Decimal")
@@ -83,12 +123,22 @@ def shown(kind: Type) -> str:
             return name
         case Named(name=name):
             return name.rpartition(".")[2]
+        case Caught(errors=errors):
+            return " or ".join(name.rpartition(".")[2] for name in errors)
         case ListType(item=item):
             return f"List[{shown(item)}]"
         case MapType(key=key, value=value):
             return f"Map[{shown(key)}, {shown(value)}]"
         case OptionalType(item=item):
             return f"{shown(item)}?"
+        case FlowIdType(result=result):
+            return f"FlowId[{shown(result)}]"
+        case AnswerType(value=value):
+            return f"the answer {shown(value)}"
+        case PendingType(result=NoneType()):
+            return "pending"
+        case PendingType(result=result):
+            return f"pending {shown(result)}"
         case NoneType():
             return "none"
         case Unknown():
@@ -110,6 +160,7 @@ class ParameterInfo:
     name: str
     type: Type
     untrusted: bool
+    default: syntax.Expr | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -123,12 +174,48 @@ class RecordInfo:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class CaseInfo:
+    """One case of an enum; its fields are those of the values made by it."""
+
+    name: str  # short
+    enum: str  # qualified
+    fields: tuple[FieldInfo, ...]
+    declaration: syntax.EnumCase
+
+    @property
+    def qualified(self) -> str:
+        """`shop.orders.Decision.Approved`."""
+        return f"{self.enum}.{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EnumInfo:
+    """An enum; its cases by short name, in their order."""
+
+    name: str  # qualified
+    cases: Mapping[str, CaseInfo]
+    declaration: syntax.Enum
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OpaqueInfo:
+    """A Python type: `fields` are what flows may see of it."""
+
+    name: str  # qualified
+    fields: tuple[FieldInfo, ...]
+    ordered: bool
+    declaration: syntax.Opaque
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class ErrorInfo:
-    """A declared or built-in error; a built-in one has no declaration and the field `reason`."""
+    """A declared or built-in error; a built-in one has no declaration and the field `reason`.
+    `families` are the errors behind `is`, its own first, then that one's."""
 
     name: str  # qualified, or the bare name of a built-in one
     parameters: tuple[ParameterInfo, ...]
     declaration: syntax.Error | None
+    families: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -156,6 +243,15 @@ class ServiceInfo:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class StepInfo:
+    """A progress step: `parameters` are the values that a move to it shows."""
+
+    name: str
+    parameters: tuple[ParameterInfo, ...]
+    declaration: syntax.ProgressStep
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class FlowInfo:
     """A flow's face: all that others need to call, open or start it."""
 
@@ -163,16 +259,43 @@ class FlowInfo:
     version: int
     parameters: tuple[ParameterInfo, ...]
     result: Type | None
+    untrusted_result: bool
     responds_to: str | None  # qualified name of the initiator
+    steps: Mapping[str, StepInfo]
     declaration: syntax.Flow
 
 
-Info: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | ServiceInfo | FlowInfo
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScheduleInfo:
+    name: str
+    declaration: syntax.Schedule
+
+
+TypeInfo: TypeAlias = RecordInfo | EnumInfo | OpaqueInfo | ErrorInfo
+"""What a `Named` type can be."""
+
+Info: TypeAlias = TypeInfo | FunctionInfo | ServiceInfo | FlowInfo | ScheduleInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What every value of a type can be asked after a dot. `function` is what computes it;
+    `result` is what it gives; without `brackets` it is written like a field."""
+
+    function: str
+    parameters: tuple[tuple[str, Type], ...]
+    result: Type
+    brackets: bool
+
+
+Meaning: TypeAlias = Info | CaseInfo | OperationInfo
+"""What a name, or a name behind a name, stands for."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Variable:
-    """One variable of a flow: a parameter, a `let`, `var`, loop, session, received or caught one.
+    """One variable of a flow: a parameter, a `let`, `var`, loop, matched, session, received or
+    caught one.
 
     Two variables of one name in two blocks are two `Variable`s.
     """
@@ -190,12 +313,17 @@ class Checked:
     `type_of` has every expression of every flow (after narrowing, the narrowed type; for a call
     without a result, that of `none`) and every default and error text; `variable_of` has every
     `Name` that reads a variable and every statement or catch that binds or assigns one (`Let For
-    Open Receive Assign Catch Responds Parameter`; also an error's parameters, which its text
-    reads); `meaning_of` has every `Name` that names a declaration, and the `Call`s' callees that
-    are attributes (`Desk.propose`) as their `OperationInfo`. `calls` has, for each `Call` of a
-    record, error, function, operation or flow, its arguments in declared order (None: the default).
+    Open Receive Assign Catch Responds Parameter`, and the `Bound`s of a case; also the parameters
+    of an error and of a step, which its text reads); `meaning_of` has every `Name` that names a
+    declaration, and the `Call`s' callees that are attributes (`Desk.propose`) as their
+    `OperationInfo`, and every `Decision.Pending`, called or not, as its `CaseInfo`. `methods` has
+    the attributes and calls that ask a value something. `patterns` has, for each pattern, the case
+    that it means. `calls` has, for each `Call` of a record, error, function, operation or flow and
+    for each `StepTo`, its arguments in declared order (None: the default).
+    `checks_of` has, for each case that names a message and does not take it unchecked, how many of
+    its first statements are its block of checks.
     `infos` are this file's own declarations by short name, in order; `scope` adds the used ones;
-    `named` has, by qualified name, every record, message and error that a type here can lead to.
+    `named` has, by qualified name, every declared type and error that a type here can lead to.
     """
 
     source: Source
@@ -204,8 +332,11 @@ class Checked:
     scope: Mapping[str, Info]
     type_of: Mapping[syntax.Expr, Type]
     variable_of: Mapping[object, Variable]
-    meaning_of: Mapping[syntax.Expr, Info | OperationInfo]
-    calls: Mapping[syntax.Call, tuple[syntax.Expr | None, ...]]
+    meaning_of: Mapping[syntax.Expr, Meaning]
+    calls: Mapping[syntax.Call | syntax.StepTo, tuple[syntax.Expr | None, ...]]
     type_refs: Mapping[syntax.TypeRef, Type]
+    checks_of: Mapping[syntax.MessageCase, int]
     diagnostics: tuple[Diagnostic, ...]
-    named: Mapping[str, RecordInfo | ErrorInfo] = dataclasses.field(default_factory=dict)
+    named: Mapping[str, TypeInfo] = dataclasses.field(default_factory=dict)
+    methods: Mapping[syntax.Expr, Method] = dataclasses.field(default_factory=dict)
+    patterns: Mapping[syntax.CasePattern, CaseInfo] = dataclasses.field(default_factory=dict)

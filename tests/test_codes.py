@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from flowlang import cli
-from flowlang.compiler import Compilation, compile_modules
-from flowlang.diagnostics import as_text
+from flowlang import cli, packages, project
+from flowlang.compiler import Compilation, compile_modules, remarks
+from flowlang.diagnostics import Diagnostic, as_text
 from flowlang.source import Source
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +35,19 @@ def compiled(text: str, name: str = "shop.flow") -> Compilation:
     return compile_modules(["shop"], sources.get, lambda: sources)
 
 
+REMARKS = {"F220", "F221", "F415", "F416", "F417", "F418", "F435"}
+"""Codes of warnings and notes."""
+
+
+def said(made: Compilation, code: str) -> list[Diagnostic]:
+    """What is found; with remarks, if `code` is one."""
+    found = list(made.diagnostics)
+    if code in REMARKS:
+        shown = ("warning", "note") if code == "F418" else ("warning",)
+        found += [one for one in remarks(made) if one.severity in shown]
+    return found
+
+
 def expect(name: str, text: str) -> None:
     """`text` is what the file of that name holds."""
     path = PROGRAMS / f"{name}.txt"
@@ -50,8 +63,10 @@ def expect(name: str, text: str) -> None:
 def test_a_program_and_its_one_mistake(name: str) -> None:
     path = PROGRAMS / f"{name}.flow"
     made = compiled(path.read_text(), path.name)
-    expect(name, "\n".join(as_text(found, made.sources) for found in made.diagnostics))
-    assert [found.code for found in made.diagnostics] == [name[:4]]
+    all_found = said(made, name[:4])
+    expect(name, "\n".join(as_text(found, made.sources) for found in all_found))
+    assert [found.code for found in all_found] == [name[:4]]
+    assert (all_found[0].severity == "error") == (name[:4] not in REMARKS)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PROGRAMS.glob("three_*.flow")))
@@ -125,6 +140,31 @@ MADE: dict[str, tuple[Files, list[str]]] = {
             "bank.flow": "record Amount:\n    cents: Int\n\n"
             'function price() -> Amount = python "bank:price"\n',
         },
+        CHECK,
+    ),
+    "F222_private": (
+        {
+            "shop.flow": "use bank: Account\n\nflow Ship(account: Account):\n    pass\n",
+            "bank.flow": "private record Account:\n    units: Int\n\n"
+            "record Bank:\n    accounts: List[Account]\n",
+        },
+        CHECK,
+    ),
+    "F705_path": (
+        {"shop.flow": FINE, "pyproject.toml": '[tool.flowlang]\npath = "lib"\n'},
+        CHECK,
+    ),
+    "F714_project_and_path": (
+        {
+            "shop.flow": f"use bank: Account\n{FINE}",
+            "bank.flow": "record Account:\n    units: Int\n",
+            "lib/bank.flow": "record Account:\n    units: Int\n",
+            "pyproject.toml": '[tool.flowlang]\npath = ["lib"]\n',
+        },
+        CHECK,
+    ),
+    "F715_no_folder": (
+        {"shop.flow": FINE, "pyproject.toml": '[tool.flowlang]\npath = ["lib"]\n'},
         CHECK,
     ),
     "F701_no_such_file": ({}, CHECK),
@@ -236,6 +276,41 @@ def test_nothing_is_written_through_a_link(
     assert Path("../mine.py").read_text() == "by_hand = True\n"
 
 
+class Entry:
+    """What an installed package says of itself."""
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = name
+        self.value = value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "files"),
+    [
+        ("F716_no_package", "acme_ledger", {}),
+        ("F717_no_python", "ledger", {}),
+        ("F717_old_python", "ledger", {"core_flow.py": "# flowc: contract 1, module ledger.core"}),
+    ],
+)
+def test_a_package_that_is_not_as_it_should_be(
+    name: str,
+    value: str,
+    files: Files,
+    flowc: Callable[[list[str]], tuple[int, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(project, "_packages", packages.installed)
+    monkeypatch.setattr(packages, "entries", lambda: [Entry("ledger", value)])
+    monkeypatch.syspath_prepend("site")
+    core = {"__init__.py": "", "core.flow": "record Account:\n    units: Int\n"}
+    _write({f"site/ledger/{file}": text for file, text in {**core, **files}.items()})
+    _write({"shop.flow": "use ledger.core: Account\n\nflow Ship(a: Account):\n    pass\n"})
+    code, printed = flowc(COMPILE)
+    expect(name, printed)
+    assert code == 1
+    assert not list(Path().glob("*_flow.py"))
+
+
 def _contents() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 
@@ -253,7 +328,7 @@ def test_a_page_and_its_examples(page: Path) -> None:
     fences = FENCE.findall(text)
     assert len(fences) == text.count("```flow"), "every example is marked wrong or right"
     for mark, example in fences:
-        found = {one.code for one in compiled(example).diagnostics}
+        found = {one.code for one in said(compiled(example), page.stem)}
         assert found == ({page.stem} if mark == "wrong" else set())
     marks = [mark for mark, _ in fences]
     assert set(marks) <= {"wrong", "right"}
@@ -271,13 +346,16 @@ def test_every_code_has_a_program_and_a_page() -> None:
 def test_every_text_belongs_to_a_program() -> None:
     programs = {path.stem for path in PROGRAMS.glob("*.flow")}
     texts = {path.stem for path in PROGRAMS.glob("*.txt")}
-    assert texts == programs | set(MADE) | {"F704_link", "F707_link"}
+    elsewhere = {"F704_link", "F707_link", "F716_no_package", "F717_no_python", "F717_old_python"}
+    assert texts == programs | set(MADE) | elsewhere
 
 
 def test_sentences_have_one_form() -> None:
     """No full stop, no words that only the parser knows, and code in pairs of backticks."""
     for path in PROGRAMS.glob("*.txt"):
-        sentences = re.findall(r"^(?:error\[F\d+\]| note| help): (.*)$", path.read_text(), re.M)
+        sentences = re.findall(
+            r"^(?:(?:error|warning|note)\[F\d+\]| note| help): (.*)$", path.read_text(), re.M
+        )
         assert sentences
         for sentence in sentences:
             assert not sentence.endswith((".", "!")), sentence

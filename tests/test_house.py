@@ -29,6 +29,8 @@ HOMES = {
     "rich": "flowlang.demo",
     "sqlite3": "flowrt.store",
 }
+SIDES = {"cronsim": {"flowlang.checker.schedules", "flowrt.schedules"}}
+"""What the compiler and the runtime each have one home for."""
 CORE_MAY_IMPORT = {
     "__future__", "collections", "dataclasses", "datetime", "decimal", "enum", "functools",
     "hashlib", "hmac", "inspect", "math", "msgspec", "re", "sys", "types", "typing",
@@ -94,6 +96,9 @@ def test_imports_only_whom_it_may(name: str) -> None:
     for dependency, home in HOMES.items():
         if not _within(name, home):
             assert not [i for i in imported if _within(i, dependency)], f"only {home} knows it"
+    for dependency, homes in SIDES.items():
+        if name not in homes:
+            assert not [i for i in imported if _within(i, dependency)], f"only {homes} know it"
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if _within(n, "flowrt.core")])

@@ -111,7 +111,7 @@ def test_deep_expressions_do_what_the_reference_says(program: Program) -> None:
 def test_every_construct_is_generated() -> None:
     """Counted in programs: each construct, and each way to fail, is in several of them."""
     found: Count = collections.Counter()
-    for number in range(500):
+    for number in range(800):
         program = seeded(number)
         texts = [text for text in (program.library, program.text) if text is not None]
         files = [parse(Source("program.flow", "program", text)).file for text in texts]

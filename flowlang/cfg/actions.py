@@ -18,11 +18,13 @@ class Actions:
 
     def __init__(
         self,
+        flow: syntax.Flow,
         checked: types.Checked,
         expressions: Expressions,
         variables: Variables,
         shapes: Shapes,
     ) -> None:
+        self._steps = {step.name: step for step in flow.steps}
         self._checked = checked
         self._expressions = expressions
         self._variables = variables
@@ -66,9 +68,7 @@ class Actions:
         expression = self._expressions.of
         match statement:
             case syntax.Let(value=value) | syntax.Assign(value=value):
-                if isinstance(value, syntax.Subflow):
-                    raise ValueError("a subflow is waited for")
-                found = expression(value)
+                found = self._expressions.given(value)
                 return [machine.Assign(self._variables.bind(statement), found, at)]
             case syntax.If(branches=branches, otherwise=otherwise):
                 ways = tuple(
@@ -76,6 +76,8 @@ class Actions:
                     for condition, body in branches
                 )
                 return [machine.If(ways, self.block(otherwise or (), depth + 1), at)]
+            case syntax.Match():
+                return self._match(statement, depth, at)
             case syntax.While(condition=condition, body=body):
                 test = expression(condition)
                 return [machine.While(test, self._round(body, depth), at)]
@@ -90,26 +92,73 @@ class Actions:
             case _:
                 return self._simple(statement, depth, at)
 
+    # --- match ------------------------------------------------------------------------------
+
+    def _match(self, node: syntax.Match, depth: int, at: machine.Place) -> list[machine.Action]:
+        before, subject = self.matched(node, at)
+        *first, last = node.cases
+        ways = []
+        for case in first:
+            test = self._expressions.matches(case, subject, node.value)
+            body = (*self.parts(case, subject), *self.block(case.body, depth + 1))
+            ways.append((test, body))
+        rest = (*self.parts(last, subject), *self.block(last.body, depth + 1))
+        if not ways:
+            return [*before, *rest]
+        return [*before, machine.If(tuple(ways), rest, at)]
+
+    def matched(
+        self, node: syntax.Match, at: machine.Place
+    ) -> tuple[list[machine.Action], machine.Expr]:
+        """What is matched, in a variable of its own unless it can be asked for again and again."""
+        subject = self._expressions.of(node.value)
+        whole = subject
+        while isinstance(whole, machine.Get | machine.Some):
+            whole = whole.value
+        if isinstance(whole, machine.Var):
+            return [], subject
+        name = self._variables.hidden("matched", self._expressions.type_of(node.value))
+        return [machine.Assign(name, subject, at)], machine.Var(name)
+
+    def parts(self, case: syntax.MatchCase, subject: machine.Expr) -> list[machine.Action]:
+        """The parts of what is matched, under the names that the pattern gives them."""
+        at = place(self._checked.source, case.span)
+        found: list[machine.Action] = []
+        for pattern in case.patterns:
+            if not isinstance(pattern, syntax.CasePattern):
+                continue
+            info = self._checked.patterns[pattern]
+            known = self._expressions.cased(info, subject)
+            for binding, field in zip(pattern.bindings or (), info.fields, strict=False):
+                if binding is not None:
+                    name = self._variables.bind(binding)
+                    found.append(machine.Assign(name, machine.Get(known, field.name), at))
+        return found
+
     def _simple(
         self, statement: syntax.Statement, depth: int, at: machine.Place
     ) -> list[machine.Action]:
         expression = self._expressions.of
         match statement:
-            case syntax.Return(value=value) if not isinstance(value, syntax.Subflow):
-                return [machine.Return(None if value is None else expression(value), at)]
+            case syntax.Return(value=value):
+                given = None if value is None else self._expressions.given(value)
+                return [machine.Return(given, at)]
+            case syntax.EffectStatement(effect=effect):
+                return [machine.Do(self._expressions.given(effect), at)]
             case syntax.Pass():
                 return []
             case syntax.Open():
-                return [self._open(statement, depth, at)]
-            case syntax.Send(value=value, session=session):
-                return [machine.Send(expression(session), expression(value), at)]
+                return self._open(statement, depth, at)
+            case syntax.Send():
+                return self._send(statement, at)
+            case syntax.Close(session=session):
+                return [machine.Close(expression(session), at)]
             case syntax.Throw(error=error):
                 return [machine.Throw(expression(error), at)]
             case syntax.Require(condition=condition, error=error):
                 return [machine.Require(expression(condition), expression(error), at)]
-            case syntax.StepTo(name=name, label=label):
-                text = None if label is None else expression(label)
-                return [machine.Progress(name, text, at)]
+            case syntax.StepTo():
+                return self._step(statement, at)
             case syntax.Log(level=level, text=text):
                 return [machine.Log(level, expression(text), at)]
             case syntax.CallStatement(call=call):
@@ -117,11 +166,61 @@ class Actions:
             case _:
                 raise ValueError(f"{type(statement).__name__} is no action")
 
-    def _open(self, node: syntax.Open, depth: int, at: machine.Place) -> machine.Open:
+    def _step(self, node: syntax.StepTo, at: machine.Place) -> list[machine.Action]:
+        """A move to a step. What its declared label shows is computed first, and once."""
+        expression = self._expressions.of
+        label = None if node.label is None else expression(node.label)
+        step = self._steps[node.name]
+        given = [expression(value) for value in self._checked.calls[node] if value is not None]
+        names = [parameter.name for parameter in step.parameters]
+        if not isinstance(step.label, syntax.Interpolation):
+            values = tuple(zip(names, given, strict=True))
+            return [machine.Progress(node.name, label, values, at)]
+        found: list[machine.Action] = []
+        kept = []
+        for parameter, value in zip(step.parameters, given, strict=True):
+            variable = self._checked.variable_of[parameter]
+            own = isinstance(value, machine.Var) and self._variables.type_of(value.name)
+            name = value.name if isinstance(value, machine.Var) and own == variable.type else None
+            kept.append(self._variables.stand_in(variable, name))
+            if name is None:
+                found.append(machine.Assign(kept[-1], value, at))
+        values = tuple(zip(names, map(machine.Var, kept), strict=True))
+        return [*found, machine.Progress(node.name, expression(step.label), values, at)]
+
+    def _open(self, node: syntax.Open, depth: int, at: machine.Place) -> list[machine.Action]:
         party = self._expressions.of(node.party)
         flow = self._checked.meaning_of[node.flow].name
         self._opened[-1] = True
-        return machine.Open(self._variables.bind(node), flow, party, depth, at)
+        name = self._variables.bind(node)
+        if not node.each:
+            return [machine.Open(name, flow, party, depth, at)]
+        one = self._variables.hidden("party", types.PARTY)
+        session = self._variables.hidden("session", types.SESSION)
+        more = machine.Items((machine.Var(session),))
+        longer = machine.Arithmetic("+", "List", machine.Var(name), more)
+        body = (
+            machine.Open(session, flow, machine.Var(one), depth, at),
+            machine.Assign(name, longer, at),
+        )
+        return [
+            machine.Assign(name, machine.Items(()), at),
+            machine.For(one, party, False, body, at),
+        ]
+
+    def _send(self, node: syntax.Send, at: machine.Place) -> list[machine.Action]:
+        session, value = self._expressions.of(node.session), self._expressions.of(node.value)
+        if not node.each:
+            return [machine.Send(session, value, at)]
+        before: list[machine.Action] = []
+        if not isinstance(value, machine.Var):
+            # It is made once, however many get it.
+            name = self._variables.hidden("message", self._expressions.type_of(node.value))
+            before = [machine.Assign(name, value, at)]
+            value = machine.Var(name)
+        one = self._variables.hidden("session", types.SESSION)
+        sent = machine.Send(machine.Var(one), value, at)
+        return [*before, machine.For(one, session, False, (sent,), at)]
 
     def _round(self, body: syntax.Block, depth: int) -> tuple[machine.Action, ...]:
         self._loops.append(depth)

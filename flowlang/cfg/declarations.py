@@ -1,4 +1,4 @@
-"""A file's records, errors, functions and services, resolved. Knows nothing of flows."""
+"""All that a file declares but its flows, resolved. Knows nothing of what flows do."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ class Declarations:
     errors: tuple[machine.Error, ...]
     functions: tuple[machine.Function, ...]
     services: tuple[machine.Service, ...]
+    enums: tuple[machine.Enum, ...]
+    opaques: tuple[machine.Opaque, ...]
+    schedules: tuple[machine.Schedule, ...]
 
 
 def declarations(checked: types.Checked, project: Mapping[str, types.Checked]) -> Declarations:
@@ -44,10 +47,32 @@ def declarations(checked: types.Checked, project: Mapping[str, types.Checked]) -
             _error(info, expressions, source) for info in infos if isinstance(info, types.ErrorInfo)
         ),
         functions=tuple(
-            _function(info, source) for info in infos if isinstance(info, types.FunctionInfo)
+            _function(info, expressions, source)
+            for info in infos
+            if isinstance(info, types.FunctionInfo)
         ),
         services=tuple(
-            _service(info, source) for info in infos if isinstance(info, types.ServiceInfo)
+            _service(info, expressions, source)
+            for info in infos
+            if isinstance(info, types.ServiceInfo)
+        ),
+        enums=tuple(
+            _enum(info, expressions, source) for info in infos if isinstance(info, types.EnumInfo)
+        ),
+        opaques=tuple(
+            machine.Opaque(
+                info.name,
+                info.declaration.doc,
+                info.declaration.target,
+                place(source, info.declaration.span),
+            )
+            for info in infos
+            if isinstance(info, types.OpaqueInfo)
+        ),
+        schedules=tuple(
+            _schedule(info, expressions, source)
+            for info in infos
+            if isinstance(info, types.ScheduleInfo)
         ),
     )
 
@@ -58,16 +83,35 @@ def place(source: Source, span: Span) -> machine.Place:
 
 
 def _record(info: types.RecordInfo, expressions: Expressions, source: Source) -> machine.Record:
-    fields = tuple(
+    node = info.declaration
+    fields = _fields(info.fields, expressions)
+    return machine.Record(info.kind, info.name, node.doc, fields, place(source, node.span))
+
+
+def _fields(
+    fields: Iterable[types.FieldInfo | types.ParameterInfo], expressions: Expressions
+) -> tuple[machine.Field, ...]:
+    return tuple(
         machine.Field(
             field.name,
             field.type,
             None if field.default is None else expressions.of(field.default),
         )
-        for field in info.fields
+        for field in fields
+    )
+
+
+def _enum(info: types.EnumInfo, expressions: Expressions, source: Source) -> machine.Enum:
+    cases = tuple(
+        machine.Case(
+            case.qualified,
+            _fields(case.fields, expressions),
+            place(source, case.declaration.span),
+        )
+        for case in info.cases.values()
     )
     node = info.declaration
-    return machine.Record(info.kind, info.name, node.doc, fields, place(source, node.span))
+    return machine.Enum(info.name, node.doc, cases, place(source, node.span))
 
 
 def _error(info: types.ErrorInfo, expressions: Expressions, source: Source) -> machine.Error:
@@ -75,21 +119,31 @@ def _error(info: types.ErrorInfo, expressions: Expressions, source: Source) -> m
     if node is None:
         raise ValueError(f"{info.name} is declared by no file")
     text = None if node.text is None else expressions.of(node.text)
-    fields = tuple(machine.Field(field.name, field.type) for field in info.parameters)
-    return machine.Error(info.name, fields, text, place(source, node.span))
-
-
-def _function(info: types.FunctionInfo, source: Source) -> machine.Function:
-    node = info.declaration
-    return machine.Function(
-        info.name, parameters(info.parameters), info.result, node.target, place(source, node.span)
+    return machine.Error(
+        info.name,
+        _fields(info.parameters, expressions),
+        text,
+        place(source, node.span),
+        info.families[0] if info.families else None,
     )
 
 
-def _service(info: types.ServiceInfo, source: Source) -> machine.Service:
+def _function(
+    info: types.FunctionInfo, expressions: Expressions, source: Source
+) -> machine.Function:
+    node = info.declaration
+    taken = parameters(info.parameters, expressions)
+    at = place(source, node.span)
+    return machine.Function(info.name, taken, info.result, node.target, at)
+
+
+def _service(info: types.ServiceInfo, expressions: Expressions, source: Source) -> machine.Service:
     operations = tuple(
         machine.Operation(
-            operation.name, operation.kind, parameters(operation.parameters), operation.result
+            operation.name,
+            "once" if operation.declaration.once else operation.kind,
+            parameters(operation.parameters, expressions),
+            operation.result,
         )
         for operation in info.operations.values()
     )
@@ -97,6 +151,27 @@ def _service(info: types.ServiceInfo, source: Source) -> machine.Service:
     return machine.Service(info.name, node.doc, operations, place(source, node.span))
 
 
-def parameters(infos: Iterable[types.ParameterInfo]) -> tuple[machine.Variable, ...]:
+def _schedule(
+    info: types.ScheduleInfo, expressions: Expressions, source: Source
+) -> machine.Schedule:
+    node = info.declaration
+    flow = expressions.flow(node.call)
+    arguments = expressions.arguments(node.call)
+    where = place(source, node.span)
+    return machine.Schedule(
+        info.name, flow.name, flow.version, arguments, node.cron, node.zone, where
+    )
+
+
+def parameters(
+    infos: Iterable[types.ParameterInfo], expressions: Expressions
+) -> tuple[machine.Variable, ...]:
     """Parameters, without what only the checker wants to know."""
-    return tuple(machine.Variable(info.name, info.type) for info in infos)
+    return tuple(
+        machine.Variable(
+            info.name,
+            info.type,
+            None if info.default is None else expressions.of(info.default),
+        )
+        for info in infos
+    )

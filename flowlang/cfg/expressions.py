@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, assert_never
 
-from flowlang import machine, syntax, types
+from flowlang import formats, machine, syntax, types
 
 _INT_MAX = 2**63 - 1
 
@@ -42,6 +42,11 @@ class Expressions:
                 return constant(node)
             case syntax.Interpolation(parts=parts):
                 return machine.Text(tuple(self._part(part) for part in parts))
+            case syntax.Formatted():
+                return formatted(self.of(node.value), self.type_of(node.value), node.format)
+            case syntax.Update(value=value, changes=changes):
+                made = tuple((change.name or "", self.of(change.value)) for change in changes)
+                return machine.Update(self.of(value), made)
             case syntax.Name():
                 return self._name(node)
             case syntax.Attribute():
@@ -64,6 +69,55 @@ class Expressions:
             case _:
                 assert_never(node)
 
+    def given(self, node: syntax.Expr | syntax.Effect) -> machine.Expr:
+        """What a variable gets without waiting for it."""
+        match node:
+            case syntax.Start(call=call, at=at):
+                info = self.flow(call)
+                when = None if at is None else self.of(at)
+                return machine.StartFlow(info.name, info.version, self.arguments(call), when)
+            case syntax.Pending(effect=effect):
+                return self.begun(effect)
+            case syntax.Subflow() | syntax.Await() | syntax.Ask():
+                raise ValueError(f"{type(node).__name__} is waited for")
+            case _:
+                return self.of(node)
+
+    def begun(self, node: syntax.Await | syntax.Ask) -> machine.Expr:
+        """What is begun, to be waited for now or later."""
+        if isinstance(node, syntax.Ask):
+            return self.asked(node)
+        called = self.of(node.value)
+        if node.each:
+            return machine.FollowEach(called)
+        if isinstance(called, machine.CallOperation) and self.operation(node) is not None:
+            return machine.Request(called.service, called.operation, called.arguments)
+        return machine.Follow(called)
+
+    def asked(self, node: syntax.Ask) -> machine.AskFor:
+        """What people are asked."""
+        asked, answer = self.type_of(node.question), self._checked.type_refs[node.answer]
+        if not (isinstance(asked, types.Named) and isinstance(answer, types.Named)):
+            raise ValueError("people are asked with declared types, and answer with them")
+        role, question = self.of(node.role), self.of(node.question)
+        within = None if node.deadline is None else self.of(node.deadline)
+        return machine.AskFor(role, asked.name, question, answer.name, within)
+
+    def operation(self, node: syntax.Await) -> types.OperationInfo | None:
+        """The external operation that is waited for, if it is one."""
+        if isinstance(node.value, syntax.Call):
+            meaning = self._checked.meaning_of.get(node.value.callee)
+            if isinstance(meaning, types.OperationInfo) and meaning.kind == "external":
+                return meaning
+        return None
+
+    def flow(self, call: syntax.Call) -> types.FlowInfo:
+        """The flow that is called."""
+        info = self._checked.meaning_of[call.callee]
+        if not isinstance(info, types.FlowInfo):
+            raise ValueError(f"{info.name} is no flow")
+        return info
+
     def type_of(self, node: syntax.Expr) -> types.Type:
         """The type that the expression has where it stands."""
         return self._checked.type_of[node]
@@ -79,17 +133,76 @@ class Expressions:
         return _PREDEFINED[node.name]
 
     def _attribute(self, node: syntax.Attribute) -> machine.Expr:
+        case = self._checked.meaning_of.get(node)
+        if isinstance(case, types.CaseInfo):
+            return machine.New(case.qualified, ())
         value = self.of(node.value)
+        method = self._checked.methods.get(node)
+        if method is not None:
+            computed = machine.Compute(method.function, (value,))
+            return self._known(computed, method.result, self.type_of(node))
         match self.type_of(node.value):
             case types.SESSION:
-                return machine.Peer(value)
+                return machine.Peer(value) if node.name == "peer" else machine.Version(value)
             case types.ListType() | types.MapType() | types.TEXT | types.BYTES:
                 return machine.Size(value)
+            case types.AnswerType():
+                return self._of_answer(value, node)
             case types.Named(name=name):
-                declared = _field_type(self._checked.named, name, node.name)
-                return self._known(machine.Get(value, node.name), declared, self.type_of(node))
+                declared = self._field_type(name, node.name)
+                found = self._part_of(value, name, node.name)
+                return self._known(found, declared, self.type_of(node))
+            case types.Caught(errors=errors):
+                declared = self._field_type(errors[0], node.name)
+                found = self._part_of(value, errors[0], node.name)
+                if isinstance(found, machine.Get):
+                    found = machine.Shared(value, node.name)
+                return self._known(found, declared, self.type_of(node))
             case _:
                 return machine.Get(value, node.name)
+
+    def _of_answer(self, value: machine.Expr, node: syntax.Attribute) -> machine.Expr:
+        """A part of an answer, or a field of what was answered."""
+        kind = self.type_of(node.value)
+        match node.name:
+            case "value" | "by" | "at" as part:
+                return machine.Answered(value, part)
+            case name if isinstance(kind, types.AnswerType) and isinstance(kind.value, types.Named):
+                found = machine.Get(machine.Answered(value, "value"), name)
+                declared = self._field_type(kind.value.name, name)
+                return self._known(found, declared, self.type_of(node))
+            case name:
+                raise ValueError(f"no answer has {name}")
+
+    def _part_of(self, value: machine.Expr, owner: str, name: str) -> machine.Expr:
+        """A field; where an error has no field of that name, what it tells of itself."""
+        fields: Sequence[str] = ()
+        match self._checked.named.get(owner):
+            case types.RecordInfo() | types.OpaqueInfo() | types.EnumInfo():
+                return machine.Get(value, name)
+            case types.ErrorInfo(parameters=parameters):
+                fields = [parameter.name for parameter in parameters]
+            case None:  # One of the built-in errors, whose `reason` is not among the names below.
+                pass
+        match name:
+            case "text" | "peer" | "id" as what if name not in fields:
+                return machine.About(value, what)
+            case _:
+                return machine.Get(value, name)
+
+    def _field_type(self, owner: str, name: str) -> types.Type:
+        declared: types.Type | None = None
+        match self._checked.named.get(owner):
+            case types.RecordInfo(fields=fields) | types.OpaqueInfo(fields=fields):
+                return next(field.type for field in fields if field.name == name)
+            case types.EnumInfo():
+                raise ValueError(f"{owner} is an enum, and has no fields of its own")
+            case types.ErrorInfo(parameters=parameters):
+                declared = next((field.type for field in parameters if field.name == name), None)
+            case types.EnumInfo() | None:
+                pass  # An enum has no fields of its own; a built-in error has texts.
+        peer: types.Type = types.OptionalType(types.PARTY)
+        return declared or (peer if name == "peer" else types.TEXT)
 
     def _known(self, found: machine.Expr, declared: types.Type, here: types.Type) -> machine.Expr:
         """`found`, marked where tests have shown that an optional value is there."""
@@ -99,42 +212,101 @@ class Expressions:
         return found
 
     def _call(self, node: syntax.Call) -> machine.Expr:
+        method = self._checked.methods.get(node)
+        if method is not None and isinstance(node.callee, syntax.Attribute):
+            asked = self.of(node.callee.value)
+            return machine.Compute(method.function, (asked, *self.arguments(node)))
         meaning = self._checked.meaning_of.get(node.callee)
         match meaning:
             case types.RecordInfo():
-                return machine.New(meaning.name, self._record_arguments(node, meaning))
+                return machine.New(meaning.name, self.filled(node, meaning.name, meaning.fields))
+            case types.CaseInfo():
+                given = self.filled(node, meaning.enum, meaning.fields)
+                return machine.New(meaning.qualified, given)
             case types.ErrorInfo():
-                return machine.New(meaning.name, self.arguments(node))
+                return machine.New(
+                    meaning.name, self.filled(node, meaning.name, meaning.parameters)
+                )
             case types.FunctionInfo():
                 target = meaning.declaration.target
-                return machine.CallFunction(meaning.name, target, self.arguments(node))
+                given = self.filled(node, meaning.name, meaning.parameters)
+                return machine.CallFunction(meaning.name, target, given)
             case types.OperationInfo():
-                return machine.CallOperation(
-                    self._service(node.callee), meaning.name, self.arguments(node)
-                )
+                service = self._service(node.callee)
+                given = self.filled(node, service, meaning.parameters)
+                return machine.CallOperation(service, meaning.name, given)
             case None:
                 return self._builtin(node)
             case _:
                 raise ValueError(f"{type(meaning).__name__} is no expression")
 
     def arguments(self, node: syntax.Call) -> tuple[machine.Expr, ...]:
-        """The arguments of a call whose parameters have no defaults, in declared order."""
+        """The arguments of a call of a flow or of what has no defaults, in declared order."""
+        meaning = self._checked.meaning_of.get(node.callee)
+        if isinstance(meaning, types.FlowInfo):
+            return self.filled(node, meaning.name, meaning.parameters)
         return tuple(self.of(value) for value in self._checked.calls[node] if value is not None)
 
-    def _record_arguments(
-        self, node: syntax.Call, record: types.RecordInfo
+    def filled(
+        self,
+        node: syntax.Call,
+        owner: str,
+        slots: Sequence[types.FieldInfo | types.ParameterInfo],
     ) -> tuple[machine.Expr, ...]:
-        given = self._checked.calls[node]
+        """The arguments of a call of `owner` (qualified), in declared order, with the defaults of
+        those that are left out."""
         return tuple(
-            self._default(record, field) if value is None else self.of(value)
-            for field, value in zip(record.fields, given, strict=True)
+            self._default(owner, slot) if value is None else self.of(value)
+            for slot, value in zip(slots, self._checked.calls[node], strict=True)
         )
 
-    def _default(self, record: types.RecordInfo, field: types.FieldInfo) -> machine.Expr:
-        if field.default is None:
-            raise ValueError(f"{record.name}.{field.name} has no default")
-        owner = self._project[record.name.rpartition(".")[0]]
-        return Expressions(owner, self._project, self._name_of).of(field.default)
+    def _default(self, owner: str, slot: types.FieldInfo | types.ParameterInfo) -> machine.Expr:
+        if slot.default is None:
+            raise ValueError(f"{owner}.{slot.name} has no default")
+        # It stands in the file that declares the owner.
+        checked = self._project[owner.rpartition(".")[0]]
+        return Expressions(checked, self._project, self._name_of).of(slot.default)
+
+    # --- cases of enums ---------------------------------------------------------------------
+
+    def cased(self, case: types.CaseInfo, value: machine.Expr) -> machine.Expr:
+        """The value as one of that case, which it has been shown to be."""
+        return machine.Cased(value, case.qualified, self._others(case.enum, {case.name}))
+
+    def _others(self, enum: str, names: Collection[str]) -> tuple[str, ...]:
+        info = self._checked.named[enum]
+        if not isinstance(info, types.EnumInfo):
+            raise ValueError(f"{enum} is no enum")
+        return tuple(case.qualified for name, case in info.cases.items() if name not in names)
+
+    def matches(
+        self, case: syntax.MatchCase, subject: machine.Expr, node: syntax.Expr
+    ) -> machine.Expr:
+        """Whether one of the patterns of a case matches; `node` is what is matched, as written."""
+        named = [
+            self._checked.patterns[pattern]
+            for pattern in case.patterns
+            if isinstance(pattern, syntax.CasePattern)
+        ]
+        tests: list[machine.Expr] = []
+        if named:
+            cases = tuple(info.qualified for info in named)
+            others = self._others(named[0].enum, {info.name for info in named})
+            tests.append(machine.IsCase(subject, cases, others))
+        for pattern in case.patterns:
+            if isinstance(pattern, syntax.AnyPattern):
+                return machine.Const("Bool", True)
+            if isinstance(pattern, syntax.ValuePattern):
+                tests.append(self._is(subject, pattern.value, self.type_of(node)))
+        found = tests[0]
+        for test in tests[1:]:
+            found = machine.Logic("or", found, test)
+        return found
+
+    def _is(self, subject: machine.Expr, value: syntax.Constant, kind: types.Type) -> machine.Expr:
+        if kind == types.BOOL:
+            return subject if value.value is True else machine.Not(subject)
+        return machine.Compare("==", subject, constant(value))
 
     def _service(self, callee: syntax.Expr) -> str:
         if isinstance(callee, syntax.Attribute):
@@ -145,10 +317,27 @@ class Expressions:
 
     def _builtin(self, node: syntax.Call) -> machine.Expr:
         given = [value for value in self._checked.calls[node] if value is not None]
-        match given:
-            case [value]:
+        name = node.callee.name
+        kind = self.type_of(given[0])
+        match name, given:
+            case "timestamp", [syntax.Constant(value=str(text))]:
+                return machine.Const("Timestamp", moment_text(text))
+            case "text", [value]:
+                return machine.Compute("shown", (self.of(value),))
+            case "decimal", [value] if kind == types.INT:
                 return machine.ToDecimal(self.of(value))
-            case [left, right, places, syntax.Name(name=rounding)]:
+            case "decimal" | "int", [value]:
+                function = f"{name}_of_{name_of_type(kind).lower()}"
+                return machine.Compute(function, (self.of(value),))
+            case "abs", [value]:
+                return machine.Compute(f"abs_{name_of_type(kind).lower()}", (self.of(value),))
+            case "min" | "max", [left, right]:
+                function = "least" if name == "min" else "greatest"
+                return machine.Compute(function, (self.of(left), self.of(right)))
+            case "round", [value, places, syntax.Name(name=rounding)]:
+                way = machine.Const("Text", rounding)
+                return machine.Compute("rounded", (self.of(value), self.of(places), way))
+            case "divide", [left, right, places, syntax.Name(name=rounding)]:
                 return machine.Divide(self.of(left), self.of(right), self.of(places), rounding)
             case _:
                 raise ValueError("no built-in function takes these arguments")
@@ -197,6 +386,36 @@ def constant(node: syntax.Constant) -> machine.Const:
             assert_never(node.value)
 
 
+def moment_text(written: str) -> str:
+    """A timestamp in the one way to write it."""
+    found = formats.moment(written)
+    if found is None:
+        raise ValueError(f"{written!r} is no moment")
+    return found.isoformat()
+
+
+def formatted(value: machine.Expr, kind: types.Type, written: str) -> machine.Expr:
+    """A value as its format shows it."""
+    found = formats.read(written, kind)
+    if isinstance(found, formats.Unfit):
+        raise ValueError(found.message)
+    if found.style:
+        function = f"{name_of_type(kind).lower()}_shown"
+        return machine.Compute(function, (value, machine.Const("Text", found.style)))
+    number = kind in (types.INT, types.DECIMAL)
+    if number:
+        places = machine.Const("none" if found.places is None else "Int", found.places)
+        value = machine.Compute(
+            "number_shown", (value, places, machine.Const("Bool", found.grouped))
+        )
+    if not found.width:
+        return value
+    align = found.align or (">" if number else "<")
+    fill = "0" if found.zeros else " "
+    texts = (machine.Const("Text", align), machine.Const("Text", fill))
+    return machine.Compute("padded", (value, machine.Const("Int", found.width), *texts))
+
+
 def written(value: decimal.Decimal) -> str:
     """A Decimal in the one way to write it: no trailing zeros, no exponent, no minus zero."""
     text = format(value, "f")
@@ -214,18 +433,6 @@ def name_of_type(kind: types.Type) -> str:
             return "List"
         case _:
             raise ValueError(f"nothing is computed with {types.shown(kind)}")
-
-
-def _field_type(
-    named: Mapping[str, types.RecordInfo | types.ErrorInfo], owner: str, name: str
-) -> types.Type:
-    match named.get(owner):
-        case types.RecordInfo(fields=fields):
-            return next(field.type for field in fields if field.name == name)
-        case types.ErrorInfo(parameters=parameters):
-            return next(field.type for field in parameters if field.name == name)
-        case None:  # One of the built-in errors, whose fields are all there.
-            return types.TEXT
 
 
 def _compared(

@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import TypeAlias, assert_never
+
+import msgspec
 
 from flowlang import machine, syntax, types
 from flowlang.cfg.actions import Actions
+from flowlang.cfg.commands import commands
 from flowlang.cfg.declarations import parameters, place
 from flowlang.cfg.expressions import Expressions
 from flowlang.cfg.graph import Block, Cfg, Kind, tidied
 from flowlang.cfg.liveness import with_keeps
 from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, Shape, Shapes, always
 from flowlang.cfg.variables import Variables
+from flowlang.source import Span
+
+_Awaited: TypeAlias = (
+    machine.AwaitSubflow | machine.AwaitResult | machine.AwaitResults | machine.AwaitAnswer
+)
 
 BODY = 0
 """The nesting depth of a flow's own statements."""
@@ -30,12 +39,16 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
     if not isinstance(info, types.FlowInfo):
         raise ValueError(f"{flow.name} is no flow")
     variables = Variables(checked)
-    declared = parameters(info.parameters)
+    declared = parameters(info.parameters, Expressions(checked, project, variables.name_of))
     for node in flow.parameters:
         variables.bind(node)
     if flow.responds is not None:
         variables.bind(flow.responds)
         declared += (machine.Variable(flow.responds.name, types.SESSION),)
+    if flow.owner is not None:
+        variables.bind(flow.owner)
+        declared += (machine.Variable(flow.owner.name, types.SESSION),)
+    expressions = Expressions(checked, project, variables.name_of)
     blocks = tidied(_Lowering(flow, info, checked, project, variables).blocks())
     order = [variable.name for variable in variables.all()]
     return Cfg(
@@ -50,21 +63,52 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
         variables=variables.all(),
         blocks=with_keeps(blocks, order),
         place=place(checked.source, flow.span),
+        families={
+            name: one.families
+            for name, one in checked.named.items()
+            if isinstance(one, types.ErrorInfo) and one.families
+        },
+        owner=None if flow.owner is None else flow.owner.name,
+        commands=commands(flow, checked, project),
+        key=None if flow.key is None else expressions.of(flow.key),
     )
 
 
 def _step(step: syntax.ProgressStep, checked: types.Checked) -> machine.ProgressStep:
     tracked = None if step.tracks is None else checked.meaning_of[step.tracks].name
-    label = step.label.value if isinstance(step.label, syntax.Constant) else ""
-    return machine.ProgressStep(step.name, str(label), tracked)
+    values = tuple(
+        machine.Variable(parameter.name, checked.type_refs[parameter.type])
+        for parameter in step.parameters
+    )
+    return machine.ProgressStep(step.name, _label(step.label, checked), tracked, values)
+
+
+def _label(label: syntax.Expr, checked: types.Checked) -> str:
+    """A label with what it shows in braces."""
+    match label:
+        case syntax.Constant(value=str(text)):
+            return text
+        case syntax.Interpolation(parts=parts):
+            return "".join(
+                part if isinstance(part, str) else f"{{{_written(part.span, checked)}}}"
+                for part in parts
+            )
+        case _:
+            raise ValueError("a label is a text")
+
+
+def _written(span: Span, checked: types.Checked) -> str:
+    return checked.source.line(span.line)[span.column - 1 : span.end_column - 1]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Region:
-    """What holds for a stretch of source: who catches, and whether a fault is the peer's."""
+    """What holds for a stretch of source: who catches, whether a fault is the peer's, and when
+    what waits in it has to be over."""
 
     handlers: tuple[machine.Handler, ...] = ()
     checks: bool = False
+    until: machine.Expr | None = None
 
 
 @dataclasses.dataclass
@@ -107,7 +151,7 @@ class _Lowering:
         self._variables = variables
         self._expressions = Expressions(checked, project, variables.name_of)
         self._shapes = Shapes()
-        self._actions = Actions(checked, self._expressions, variables, self._shapes)
+        self._actions = Actions(flow, checked, self._expressions, variables, self._shapes)
         self._begun: list[_Draft] = []
         self._count = 0
         self._loops: list[_Loop] = []
@@ -188,23 +232,25 @@ class _Lowering:
 
     def _in_blocks(self, statement: syntax.Statement, depth: int) -> None:
         match statement:
-            case syntax.Let(value=syntax.Subflow() as subflow):
+            case syntax.Let(value=value) | syntax.Assign(value=value) if isinstance(
+                value, syntax.Waiting
+            ):
                 # The name is not yet known to the arguments.
-                wait = self._subflow(subflow)
+                wait = self._awaited(value)
                 name = self._variables.bind(statement)
-                self._suspend(machine.AwaitSubflow(wait.flow, wait.version, wait.arguments, name))
-            case syntax.Assign(value=syntax.Subflow() as subflow):
-                wait = self._subflow(subflow)
-                name = self._variables.bind(statement)
-                self._suspend(machine.AwaitSubflow(wait.flow, wait.version, wait.arguments, name))
-            case syntax.Return(value=syntax.Subflow() as subflow):
-                self._return_subflow(subflow)
-            case syntax.EffectStatement(effect=subflow):
-                self._suspend(self._subflow(subflow))
+                self._suspend(msgspec.structs.replace(wait, name=name))
+            case syntax.Return(value=value) if isinstance(value, syntax.Waiting):
+                self._return_awaited(value)
+            case syntax.EffectStatement(effect=effect) if isinstance(effect, syntax.Waiting):
+                self._suspend(self._awaited(effect))
             case syntax.Receive():
                 self._receive(statement, depth)
+            case syntax.Choice():
+                self._choice(statement, depth)
             case syntax.Sleep(duration=duration):
-                self._suspend(machine.AwaitTime(self._expressions.of(duration)))
+                self._suspend(machine.AwaitTime(self._expressions.of(duration), self._region.until))
+            case syntax.WaitUntil(time=time):
+                self._suspend(machine.AwaitMoment(self._expressions.of(time), self._region.until))
             case syntax.Checkpoint():
                 self._suspend(machine.AwaitCheckpoint())
             case syntax.Hold(reason=reason):
@@ -217,28 +263,57 @@ class _Lowering:
                 self._goto(self._loops[-1].head)
             case syntax.If():
                 self._if(statement, depth)
+            case syntax.Match():
+                self._match(statement, depth)
             case syntax.While():
                 self._while(statement, depth)
             case syntax.For():
                 self._for(statement, depth)
             case syntax.Try():
                 self._try(statement, depth)
+            case syntax.Within():
+                self._within(statement, depth)
             case _:
                 raise ValueError(f"{type(statement).__name__} never needs blocks of its own")
 
-    def _subflow(self, subflow: syntax.Subflow) -> machine.AwaitSubflow:
-        info = self._checked.meaning_of[subflow.call.callee]
-        if not isinstance(info, types.FlowInfo):
-            raise ValueError(f"{info.name} is no flow")
-        arguments = self._expressions.arguments(subflow.call)
-        return machine.AwaitSubflow(info.name, info.version, arguments, None)
+    def _awaited(self, effect: syntax.Waiting) -> _Awaited:
+        """The wait for what an effect gives, which nothing takes yet."""
+        until = self._region.until
+        match effect:
+            case syntax.Subflow(call=call):
+                info = self._expressions.flow(call)
+                arguments = self._expressions.arguments(call)
+                return machine.AwaitSubflow(info.name, info.version, arguments, None, until)
+            case syntax.Await():
+                return self._await(effect)
+            case syntax.Ask():
+                asked = self._expressions.asked(effect)
+                return machine.AwaitAnswer(asked, asked.answer, None, until)
+            case _:
+                assert_never(effect)
 
-    def _return_subflow(self, subflow: syntax.Subflow) -> None:
-        wait = self._subflow(subflow)
+    def _await(self, node: syntax.Await) -> machine.AwaitResult | machine.AwaitResults:
+        until = self._region.until
+        call = self._expressions.begun(node)
+        operation = self._expressions.operation(node)
+        if operation is not None:
+            return machine.AwaitResult(call, operation.result, None, until)
+        match self._expressions.type_of(node.value):
+            case types.ListType(item=types.FlowIdType(result=result)):
+                return machine.AwaitResults(call, result, None, until)
+            case types.ListType():
+                return machine.AwaitResults(call, None, None, until)
+            case types.FlowIdType(result=result):
+                return machine.AwaitResult(call, result, None, until)
+            case _:
+                return machine.AwaitResult(call, None, None, until)
+
+    def _return_awaited(self, effect: syntax.Waiting) -> None:
+        wait = self._awaited(effect)
         value: machine.Expr | None = None
         if self._info.result is not None:
             name = self._variables.hidden("result", self._info.result)
-            wait = machine.AwaitSubflow(wait.flow, wait.version, wait.arguments, name)
+            wait = msgspec.structs.replace(wait, name=name)
             value = machine.Var(name)
         self._suspend(wait)
         self._do([machine.Return(value, self._place)])
@@ -248,22 +323,143 @@ class _Lowering:
         if node.send is not None:
             self._do(self._actions.of(node.send, depth))
         session = self._expressions.of(node.session)
+        until, discard = self._region.until, False
+        if node.deadline is not None:
+            until, discard = self._until(node.deadline.duration), node.deadline.discard
+        name = self._variables.bind(node)
         kind = self._checked.type_refs[node.type]
+        message = self._message(node.type)
+        wait: machine.Wait = machine.AwaitMessage(session, message, name, until, discard)
+        if node.each:
+            optional = isinstance(kind, types.OptionalType)
+            wait = machine.AwaitEach(session, message, name, optional, until, discard)
+        self._suspend(wait, node.state)
+        self._actions.enter()
+        self._check(node.checks or (), depth + 1)
+        self._actions.exit()
+
+    def _check(self, checks: syntax.Block, depth: int) -> None:
+        """The statements of a block of checks, which is open already."""
+        if not checks:
+            return
+        if not _too_deep(self._shapes.of_checks(checks)):
+            found = [action for one in checks for action in self._actions.of(one, depth)]
+            self._do([machine.Check(tuple(found), self._place)])
+            return
+        after = self._draft("join")
+        draft = self._draft("check", None, dataclasses.replace(self._region, checks=True))
+        self._goto(draft)
+        self._begin(draft)
+        for statement in checks:
+            self._statement(statement, depth)
+        self._goto(after)
+        self._begin(after)
+
+    def _choice(self, node: syntax.Choice, depth: int) -> None:
+        """A wait whose end tells which way to go on."""
+        if node.send is not None:
+            self._do(self._actions.of(node.send, depth))
+        arms = tuple(self._arm(case, node) for case in node.cases)
+        late = [case for case in node.cases if isinstance(case, syntax.TimeoutCase)]
+        timeout = self._expressions.of(late[0].duration) if late else None
+        self._suspend(machine.AwaitChoice(arms, timeout, self._region.until), node.state)
+        places = [place(self._checked.source, case.span) for case in node.cases]
+        drafts = [self._draft("case", at) for at in places]
+        after = self._draft("join")
+        self._end(machine.Choose(arms, tuple(draft.id for draft in drafts), self._place))
+        for case, draft, at in zip(node.cases, drafts, places, strict=True):
+            self._begin(draft)
+            self._place = at
+            self._case(case, depth + 1)
+            self._goto(after)
+        self._begin(after)
+
+    def _arm(self, case: syntax.Case, node: syntax.Choice) -> machine.Arm:
+        match case:
+            case syntax.MessageCase(type=type_, session=session, any=any_):
+                return machine.Came(self._session(session, node), any_, self._message(type_))
+            case syntax.EndedCase(session=session, any=any_):
+                return machine.Ended(self._session(session, node), any_)
+            case syntax.TimeoutCase():
+                return machine.Late()
+            case syntax.DoneCase(pending=pending):
+                return machine.Done(self._pending(pending))
+            case syntax.BrokenCase():
+                raise ValueError("a file with this case is not correct")
+            case _:
+                assert_never(case)
+
+    def _pending(self, name: syntax.Name) -> machine.Var:
+        return machine.Var(self._variables.name_of(self._checked.variable_of[name]))
+
+    def _outcome(self, name: syntax.Name) -> machine.Outcome | machine.Reply:
+        match self._checked.variable_of[name].type:
+            case types.PendingType(result=types.AnswerType(value=types.Named(name=answer))):
+                return machine.Reply(answer)
+            case types.PendingType(result=types.NoneType()):
+                return machine.Outcome(None)
+            case types.PendingType(result=result):
+                return machine.Outcome(result)
+            case _:
+                raise ValueError(f"{name.name} is not pending")
+
+    def _give(self, taker: syntax.Bound | None, value: machine.Expr) -> None:
+        """What came, to its name if it has one."""
+        if taker is None:
+            self._do([machine.Do(value, self._place)])
+        else:
+            self._do([machine.Assign(self._variables.bind(taker), value, self._place)])
+
+    def _session(self, session: syntax.Expr | None, node: syntax.Choice) -> machine.Expr:
+        found = session or node.session
+        if found is None:
+            raise ValueError("a case is about a session")
+        return self._expressions.of(found)
+
+    def _message(self, type_: syntax.TypeRef) -> str:
+        kind = self._checked.type_refs[type_]
+        if isinstance(kind, types.OptionalType):
+            kind = kind.item
         if not isinstance(kind, types.Named):
             raise ValueError("only a message is received")
-        name = self._variables.bind(node)
-        self._suspend(machine.AwaitMessage(session, kind.name, name), node.state)
-        if node.checks is None:
-            return
-        if not _too_deep(self._shapes.of(node)):
-            self._do([machine.Check(self._actions.block(node.checks, depth + 1), self._place)])
-            return
-        region = dataclasses.replace(self._region, checks=True)
+        return kind.name
+
+    def _case(self, case: syntax.Case, depth: int) -> None:
+        """What came gets its names, then what is done about it."""
+        checks = 0
+        if isinstance(case, syntax.DoneCase):
+            self._give(case.value, self._outcome(case.pending))
+        if isinstance(case, syntax.MessageCase):
+            self._give(case.value, machine.Received(self._message(case.type)))
+            checks = self._checked.checks_of.get(case, 0)
+        if isinstance(case, syntax.MessageCase | syntax.EndedCase) and case.sender is not None:
+            name = self._variables.bind(case.sender)
+            self._do([machine.Assign(name, machine.Sender(), self._place)])
+        self._actions.enter()
+        self._check(case.body[:checks], depth)
+        for statement in case.body[checks:]:
+            self._statement(statement, depth)
+        self._do(self._actions.leave(depth - 1))
+        self._actions.exit()
+
+    def _until(self, duration: syntax.Expr) -> machine.Expr:
+        """When this much time will have passed, or what is around has to be over."""
+        now = machine.Builtin("now")
+        end = machine.Arithmetic("+", "Timestamp", now, self._expressions.of(duration))
+        outer = self._region.until
+        return end if outer is None else machine.Earlier(outer, end)
+
+    def _within(self, node: syntax.Within, depth: int) -> None:
+        """The moment at which the block has to be over is fixed when it is entered."""
+        until = self._until(node.duration)
+        name = self._variables.hidden("deadline", types.TIMESTAMP)
+        self._do([machine.Assign(name, until, self._place)])
         after = self._draft("join")
-        checks = self._draft("check", None, region)
-        self._goto(checks)
-        self._begin(checks)
-        self._block(node.checks, depth + 1)
+        inner = dataclasses.replace(self._region, until=machine.Var(name))
+        body = self._draft("within", None, inner)
+        self._goto(body)
+        self._begin(body)
+        self._block(node.body, depth + 1)
         self._goto(after)
         self._begin(after)
 
@@ -278,6 +474,27 @@ class _Lowering:
             self._goto(after)
             self._begin(otherwise)
         self._block(node.otherwise or (), depth + 1)
+        self._goto(after)
+        self._begin(after)
+
+    def _match(self, node: syntax.Match, depth: int) -> None:
+        """Like an `if`; the last case takes all that is left."""
+        after = self._draft("join")
+        before, subject = self._actions.matched(node, self._place)
+        self._do(before)
+        *first, last = node.cases
+        for case in first:
+            self._place = place(self._checked.source, case.span)
+            then, otherwise = self._draft("then"), self._draft("else")
+            self._branch(self._expressions.matches(case, subject, node.value), then, otherwise)
+            self._begin(then)
+            self._do(self._actions.parts(case, subject))
+            self._block(case.body, depth + 1)
+            self._goto(after)
+            self._begin(otherwise)
+        self._place = place(self._checked.source, last.span)
+        self._do(self._actions.parts(last, subject))
+        self._block(last.body, depth + 1)
         self._goto(after)
         self._begin(after)
 

@@ -11,7 +11,18 @@ import msgspec
 from flowlang import machine, types
 
 Kind: TypeAlias = Literal[
-    "start", "wait", "loop", "body", "join", "try", "catch", "then", "else", "check"
+    "start",
+    "wait",
+    "loop",
+    "body",
+    "join",
+    "try",
+    "catch",
+    "then",
+    "else",
+    "check",
+    "within",
+    "case",
 ]
 """What a block is for; those where ways meet are named after it."""
 
@@ -52,6 +63,10 @@ class Cfg:
     variables: tuple[machine.Variable, ...]
     blocks: tuple[Block, ...]
     place: machine.Place
+    families: dict[str, tuple[str, ...]]
+    owner: str | None
+    commands: tuple[str, ...]
+    key: machine.Expr | None
 
 
 def tidied(blocks: Iterable[Block]) -> tuple[Block, ...]:

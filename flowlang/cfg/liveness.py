@@ -60,6 +60,9 @@ def _next_needs(following: machine.Next, needs: Mapping[str, Names]) -> Names:
             return needs[target]
         case machine.Branch(condition=condition, then=then, otherwise=otherwise):
             return needs[then] | needs[otherwise] | walk.reads(condition)
+        case machine.Choose(arms=arms, targets=targets):
+            found = NOTHING.union(*[needs[target] for target in targets])
+            return found | _all_read(walk.arm_expressions(arms))
         case machine.Suspend(wait=wait, target=target):
             return needs[target] | _all_read(walk.wait_expressions(wait))
         case machine.End():
@@ -104,10 +107,12 @@ def _before_one(action: machine.Action, live: Names, around: _Around) -> Names:
             return (live - {name}) | walk.reads(party)
         case machine.Send(session=session, value=value):
             return live | walk.reads(session) | walk.reads(value)
+        case machine.Close(session=session):
+            return live | walk.reads(session)
         case machine.Leave():
             return live
-        case machine.Progress(label=label):
-            return live if label is None else live | walk.reads(label)
+        case machine.Progress():
+            return live | _all_read(walk.expressions(action))
         case machine.Log(text=text):
             return live | walk.reads(text)
         case machine.Do(value=value):

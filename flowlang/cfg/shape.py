@@ -49,17 +49,28 @@ class Shapes:
         """The shape of statements one after the other."""
         return _all([self.of(statement) for statement in block])
 
+    def of_checks(self, block: Iterable[syntax.Statement]) -> Shape:
+        """The shape of the same as a block of checks, in which a fault is caught."""
+        return _nested([self.of_block(block)], frames=1)
+
     def _shape(self, statement: syntax.Statement) -> Shape:
         match statement:
             case syntax.Let(value=value) | syntax.Assign(value=value):
-                return Shape(waits=isinstance(value, syntax.Subflow))
+                return Shape(waits=isinstance(value, syntax.Waiting))
             case syntax.Return(value=value):
-                return Shape(waits=isinstance(value, syntax.Subflow), goes_on=False)
+                return Shape(waits=isinstance(value, syntax.Waiting), goes_on=False)
+            case syntax.EffectStatement(effect=effect):
+                return Shape(waits=isinstance(effect, syntax.Waiting))
             case syntax.Receive(checks=checks):
-                inner = self.of_block(checks or ())
-                return dataclasses.replace(_nested([inner], frames=1), waits=True)
-            case syntax.EffectStatement() | syntax.Sleep() | syntax.Checkpoint() | syntax.Hold():
+                return dataclasses.replace(self.of_checks(checks or ()), waits=True)
+            case syntax.Sleep() | syntax.WaitUntil() | syntax.Checkpoint() | syntax.Hold():
                 return Shape(waits=True)
+            case syntax.Choice(cases=cases):
+                inner = _nested([self.of_block(case.body) for case in cases], frames=1)
+                return dataclasses.replace(inner, waits=True)
+            case syntax.Within(body=body):
+                # Its deadline belongs to the waits in it, so it is taken apart even if none is.
+                return dataclasses.replace(_nested([self.of_block(body)]), waits=True)
             case syntax.Open():
                 return Shape(opens=True)
             case syntax.Break() | syntax.Continue():
@@ -70,6 +81,8 @@ class Shapes:
                 return _nested(
                     [self.of_block(body) for _, body in branches] + [self.of_block(otherwise or ())]
                 )
+            case syntax.Match(cases=cases):
+                return _nested([self.of_block(case.body) for case in cases])
             case syntax.While() | syntax.For():
                 return self._loop(statement)
             case syntax.Try(body=body, catches=catches):
@@ -79,6 +92,7 @@ class Shapes:
             case (
                 syntax.Pass()
                 | syntax.Send()
+                | syntax.Close()
                 | syntax.Require()
                 | syntax.StepTo()
                 | syntax.Log()
@@ -109,8 +123,14 @@ def _has_break(block: syntax.Block) -> bool:
                 return True
             case syntax.If(branches=branches, otherwise=otherwise):
                 bodies = [body for _, body in branches] + [otherwise or ()]
+            case syntax.Match(cases=cases):
+                bodies = [case.body for case in cases]
             case syntax.Try(body=body, catches=catches):
                 bodies = [body] + [catch.body for catch in catches]
+            case syntax.Within(body=body):
+                bodies = [body]
+            case syntax.Choice(cases=cases):
+                bodies = [case.body for case in cases]
             case _:
                 bodies = []
         if any(_has_break(body) for body in bodies):

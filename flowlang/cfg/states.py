@@ -12,13 +12,24 @@ import msgspec
 
 from flowlang.cfg.graph import Block, Cfg
 from flowlang.machine import (
+    Arm,
+    AwaitAnswer,
     AwaitCheckpoint,
+    AwaitChoice,
+    AwaitEach,
     AwaitMessage,
+    AwaitMoment,
     AwaitOperator,
+    AwaitResult,
+    AwaitResults,
     AwaitSubflow,
     AwaitTime,
+    Came,
+    Done,
     Machine,
+    Request,
     State,
+    Var,
     Wait,
     retargeted,
 )
@@ -49,6 +60,10 @@ def machine_of(cfg: Cfg) -> Machine:
         variables=cfg.variables,
         states=tuple(states),
         place=cfg.place,
+        families=cfg.families,
+        owner=cfg.owner,
+        commands=cfg.commands,
+        key=cfg.key,
     )
 
 
@@ -77,7 +92,7 @@ def _names(cfg: Cfg) -> dict[str, str]:
     taken: set[str] = {"Start"}
     for block in cfg.blocks:
         if block.given is not None:
-            names[block.id] = _free("".join(map(str.capitalize, block.given.split("_"))), "", taken)
+            names[block.id] = _free(_camel(block.given), "", taken)
     for block in cfg.blocks:
         if block.kind == "start":
             names[block.id] = "Start"
@@ -98,17 +113,57 @@ def _free(name: str, joint: str, taken: set[str]) -> str:
     return free
 
 
+MAX_NAMED = 3
+"""Messages after which a choice between them is named; more of them are `Other`."""
+
+
+def _choice(arms: tuple[Arm, ...]) -> str:
+    named = list(dict.fromkeys(name for name in map(_arm, arms) if name)) or ["End"]
+    if len(named) > MAX_NAMED:
+        named = [*named[: MAX_NAMED - 1], "Other"]
+    return "Await" + "Or".join(named)
+
+
+def _arm(arm: Arm) -> str | None:
+    """What a state is named after, of the things that it waits for."""
+    match arm:
+        case Came(type=message):
+            return message.rpartition(".")[2]
+        case Done(call=Var(name=name)):
+            return _camel(name)
+        case _:
+            return None
+
+
 def _awaits(wait: Wait) -> str:
     match wait:
         case AwaitMessage(type=message):
             return "Await" + message.rpartition(".")[2]
+        case AwaitEach(type=message):
+            return "AwaitEach" + message.rpartition(".")[2]
+        case AwaitChoice(arms=arms):
+            return _choice(arms)
         case AwaitSubflow(flow=flow):
             return "In" + flow.rpartition(".")[2]
+        case AwaitResult(call=Request(operation=operation)):
+            return "Await" + _camel(operation)
+        case AwaitResult():
+            return "AwaitFlow"
+        case AwaitResults():
+            return "AwaitFlows"
+        case AwaitAnswer(type=answer):
+            return "Ask" + answer.rpartition(".")[2]
         case AwaitCheckpoint():
             return "Checkpoint"
         case AwaitTime():
             return "Asleep"
+        case AwaitMoment():
+            return "WaitUntil"
         case AwaitOperator():
             return "Held"
         case _:
             assert_never(wait)
+
+
+def _camel(name: str) -> str:
+    return "".join(map(str.capitalize, name.split("_")))

@@ -11,6 +11,7 @@ class Variables:
     def __init__(self, checked: types.Checked) -> None:
         self._checked = checked
         self._names: dict[types.Variable, str] = {}
+        self._hidden: dict[types.Variable, str] = {}
         self._all: dict[str, machine.Variable] = {}
         # A name that is made up must be none that the file uses anywhere, so that nothing hides it.
         self._written = {variable.name for variable in checked.variable_of.values()}
@@ -31,9 +32,23 @@ class Variables:
         free = stem not in self._all and stem not in self._written
         return self._add(stem if free else self._free(stem), kind)
 
+    def stand_in(self, variable: types.Variable, name: str | None) -> str:
+        """From here on `variable`, of a text outside of the flow, is `name`; without one, a hidden
+        variable, always the same."""
+        if name is None:
+            if variable not in self._hidden:
+                self._hidden[variable] = self.hidden(variable.name, variable.type)
+            name = self._hidden[variable]
+        self._names[variable] = name
+        return name
+
     def name_of(self, variable: types.Variable) -> str:
         """The name of a variable that is bound already."""
         return self._names[variable]
+
+    def type_of(self, name: str) -> types.Type:
+        """The type of a variable of the machine."""
+        return self._all[name].type
 
     def all(self) -> tuple[machine.Variable, ...]:
         """Every variable so far, in the order of declaration."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flowlang import syntax
-from flowlang.checker import conversations, values
+from flowlang.checker import conversations, schedules, values
+from flowlang.checker.closing import Closing
 from flowlang.checker.control import Control
 from flowlang.checker.declarations import Declarations
 from flowlang.checker.findings import Findings
@@ -19,7 +20,16 @@ from flowlang.checker.typerefs import TypeReader
 from flowlang.checker.untrusted import Trust
 from flowlang.diagnostics import in_order
 from flowlang.source import Source
-from flowlang.types import Checked, ErrorInfo, FlowInfo, RecordInfo
+from flowlang.types import (
+    Checked,
+    EnumInfo,
+    ErrorInfo,
+    FlowInfo,
+    FunctionInfo,
+    RecordInfo,
+    ScheduleInfo,
+    ServiceInfo,
+)
 
 __all__ = ["check"]
 
@@ -37,16 +47,25 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
     findings.named = names.named
     flows = []
     for info in infos:
-        if isinstance(info, RecordInfo):
+        if isinstance(info, RecordInfo | ErrorInfo):
+            conversations.check_crosses(findings, names, info)
+        if isinstance(
+            info, RecordInfo | EnumInfo | FunctionInfo | ServiceInfo | ErrorInfo | FlowInfo
+        ):
             values.check_defaults(findings, names, info)
-        elif isinstance(info, ErrorInfo) and info.declaration is not None:
+        if isinstance(info, ErrorInfo) and info.declaration is not None:
             values.check_text(findings, names, info, info.declaration)
         elif isinstance(info, FlowInfo):
+            for step in info.steps.values():
+                values.check_label(findings, names, step)
             body = Body(findings, names, types, info.declaration, info)
             body.check()
             Control(findings, info.declaration).check()
+            Closing(findings).check(info.declaration.body)
             Trust(findings, info.declaration, info).check()
-            flows.append((info, body.subflows))
+            flows.append((info, body.effects.subflows))
+        elif isinstance(info, ScheduleInfo):
+            schedules.check(findings, names, info.declaration)
     conversations.check_circles(findings, flows)
     return Checked(
         source=source,
@@ -58,6 +77,9 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
         meaning_of=findings.meaning_of,
         calls=findings.calls,
         type_refs=findings.type_refs,
+        checks_of=findings.checks_of,
         diagnostics=tuple(in_order(findings.diagnostics)),
         named=names.named,
+        methods=findings.methods,
+        patterns=findings.patterns,
     )

@@ -3,50 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Literal, TypeAlias, assert_never
 
 from flowlang import syntax
 from flowlang.checker import predefined, remedies, words
+from flowlang.checker.builtins import CALLS, Builtin
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import DECLARE, Names
 from flowlang.checker.variables import Blocks
 from flowlang.diagnostics import Note
 from flowlang.types import (
     BUILTINS,
-    DECIMAL,
-    INT,
+    CaseInfo,
+    EnumInfo,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
+    OpaqueInfo,
     OperationInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
+    StepInfo,
     Type,
     shown,
 )
 
-
-@dataclasses.dataclass(frozen=True)
-class Builtin:
-    """`divide` or `decimal`."""
-
-    name: Literal["divide", "decimal"]
-
-
-BUILTIN_CALLS: Mapping[str, Builtin] = {"divide": Builtin("divide"), "decimal": Builtin("decimal")}
-
-Meaning: TypeAlias = RecordInfo | ErrorInfo | FunctionInfo | OperationInfo | FlowInfo | Builtin
+Meaning: TypeAlias = (
+    RecordInfo | CaseInfo | ErrorInfo | FunctionInfo | OperationInfo | FlowInfo | Builtin
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Slot:
-    """A place for one argument. `type` is None where the name of a rounding stands; `default` says
-    that it may stay empty."""
+    """A place for one argument. `type` is "any" where several fit, "rounding" where the name of a
+    way of rounding stands; `default` says that it may stay empty."""
 
     name: str
-    type: Type | None
+    type: Type | Literal["any", "rounding"]
     default: bool = False
     declared: syntax.Field | syntax.Parameter | None = None
 
@@ -71,13 +67,28 @@ class Calls:
             return None
         if name in self._names.unknown:
             return None
-        if name in BUILTIN_CALLS:
-            return BUILTIN_CALLS[name]
+        if name in CALLS:
+            return CALLS[name]
         info = self._names.scope.get(name) or predefined.ERRORS.get(name)
+        if name == predefined.ANY_ERROR.name:
+            self._names.report_missing(name, callee.span, "error")
+            return None
         if info is None:
             self._report_missing(callee)
             return None
+        if isinstance(info, EnumInfo | OpaqueInfo):
+            self._refuse_type(callee, info)
+            return None
         self._findings.meaning_of[callee] = info
+        if isinstance(info, ScheduleInfo):
+            self._findings.report(
+                "F316",
+                callee.span,
+                f"`{name}` is a schedule, and cannot be called",
+                None,
+                self._names.place(name),
+            )
+            return None
         if isinstance(info, ServiceInfo):
             operation = next(iter(info.operations), "operation")
             self._findings.report(
@@ -88,6 +99,18 @@ class Calls:
             )
             return None
         return info
+
+    def _refuse_type(self, callee: syntax.Name, info: EnumInfo | OpaqueInfo) -> None:
+        name = callee.name
+        if isinstance(info, EnumInfo):
+            case = next(iter(info.cases.values()))
+            example = f"{name}.{case.name}{'(…)' if case.fields else ''}"
+            message = f"`{name}` is an enum; what is made is one of its cases"
+            hint = f"write `{example}`, for example"
+        else:
+            message = f"`{name}` is a type of Python, which makes its values"
+            hint = "declare a `function` that gives one"
+        self._findings.report("F316", callee.span, message, hint, self._names.place(name))
 
     def _refuse_variable(self, callee: syntax.Name) -> None:
         binding = self._blocks.living[callee.name]
@@ -108,6 +131,7 @@ class Calls:
         if name in BUILTINS:
             hint = {
                 "Decimal": "`decimal(n)` makes a Decimal of an Int",
+                "Int": "`int(x)` reads an Int from a Text",
                 "Text": 'write a value into a text: `"{x}"`',
             }.get(name)
             self._findings.report(
@@ -134,8 +158,36 @@ class Calls:
         self._findings.meaning_of[node] = info
         return info
 
-    def _operation(self, callee: syntax.Attribute) -> OperationInfo | None:
+    def enum(self, node: syntax.Expr) -> EnumInfo | None:
+        """The enum that an expression names, if it does."""
+        if not isinstance(node, syntax.Name) or node.name in self._blocks.living:
+            return None
+        info = self._names.scope.get(node.name)
+        return info if isinstance(info, EnumInfo) else None
+
+    def case(self, node: syntax.Attribute, enum: EnumInfo) -> CaseInfo | None:
+        """The case that `Decision.Approved` names; None if a mistake was (now) reported."""
+        found = enum.cases.get(node.name)
+        if found is not None:
+            self._findings.meaning_of[node] = found
+            return found
+        name = words.short(enum.name)
+        hint = self._findings.did_you_mean(node.name, enum.cases) or _has(enum.cases)
+        message = f"`{name}` has no case `{node.name}`"
+        self._findings.report("F216", node.name_span, message, hint, self._names.place(name))
+        return None
+
+    def is_value(self, node: syntax.Expr) -> bool:
+        """Whether what stands before a dot is a value, and not the name of a declaration."""
+        if not isinstance(node, syntax.Name):
+            return True
+        return node.name in self._blocks.living or node.name in predefined.VALUES
+
+    def _operation(self, callee: syntax.Attribute) -> OperationInfo | CaseInfo | None:
         report = self._findings.report
+        enum = self.enum(callee.value)
+        if enum is not None:
+            return self.case(callee, enum)
         service = self.service(callee.value)
         if service is not None:
             operation = service.operations.get(callee.name)
@@ -158,7 +210,7 @@ class Calls:
             "F316",
             callee.name_span,
             f"`.{callee.name}(…)` cannot be called: only services have operations",
-            _METHODS.get(callee.name) or remedies.ATTRIBUTES.get(callee.name),
+            METHODS.get(callee.name) or remedies.ATTRIBUTES.get(callee.name),
         )
         return None
 
@@ -173,7 +225,7 @@ class Calls:
 
     # --- which argument goes where ----------------------------------------------------------
 
-    def slots(self, meaning: Meaning) -> tuple[Slot, ...]:
+    def slots(self, meaning: Meaning | StepInfo) -> tuple[Slot, ...]:
         """The places for arguments, in declared order."""
         match meaning:
             case RecordInfo():
@@ -182,24 +234,28 @@ class Calls:
                     Slot(field.name, field.type, field.default is not None, node)
                     for field, node in zip(meaning.fields, declared, strict=True)
                 )
-            case Builtin(name=name):
-                if name == "decimal":
-                    return (Slot("value", INT),)
-                value, by = Slot("value", DECIMAL), Slot("by", DECIMAL)
-                return (value, by, Slot("places", INT), Slot("rounding", None))
-            case ErrorInfo() | FunctionInfo() | OperationInfo() | FlowInfo():
+            case CaseInfo():
+                return tuple(
+                    Slot(field.name, field.type, field.default is not None, parameter)
+                    for field, parameter in zip(
+                        meaning.fields, meaning.declaration.parameters, strict=True
+                    )
+                )
+            case Builtin(parameters=parameters):
+                return tuple(Slot(name, kind) for name, kind in parameters)
+            case ErrorInfo() | FunctionInfo() | OperationInfo() | FlowInfo() | StepInfo():
                 nodes: Sequence[syntax.Parameter | None] = (
                     meaning.declaration.parameters if meaning.declaration else [None]
                 )
                 return tuple(
-                    Slot(parameter.name, parameter.type, False, node)
+                    Slot(parameter.name, parameter.type, parameter.default is not None, node)
                     for parameter, node in zip(meaning.parameters, nodes, strict=True)
                 )
             case _:
                 assert_never(meaning)
 
     def arrange(
-        self, call: syntax.Call, called: str, slots: tuple[Slot, ...]
+        self, call: syntax.Call | syntax.StepTo, called: str, slots: tuple[Slot, ...]
     ) -> tuple[syntax.Expr | None, ...]:
         """The arguments in the order of the slots, None where there is none."""
         by_name = {slot.name: slot for slot in slots}
@@ -282,13 +338,12 @@ class Calls:
         return Note(message, declared.source, slot.declared.span) if declared else None
 
 
-_METHODS = {
-    "size": "`.size` is not called: leave the brackets out",
-    "peer": "`.peer` is not called: leave the brackets out",
-    "name": "`.name` is not called: leave the brackets out",
+METHODS = {
+    "close": "write `close s`",
     "send": "write `send x to s`",
     "receive": "write `receive x: T from s:`",
 }
+"""What other languages call like this."""
 
 
 def _has(names: Iterable[str]) -> str | None:
@@ -299,7 +354,7 @@ def _has(names: Iterable[str]) -> str | None:
 def _signature(slots: tuple[Slot, ...]) -> str:
     parts = []
     for slot in slots[:8]:
-        kind = f": {shown(slot.type)}" if slot.type is not None else ""
+        kind = "" if isinstance(slot.type, str) else f": {shown(slot.type)}"
         parts.append(f"{slot.name}{kind}{' = …' if slot.default else ''}")
     return ", ".join([*parts, "…"] if len(slots) > 8 else parts)
 

@@ -46,9 +46,15 @@ class Control:
                 if len(branches) > 1:
                     condition = "none of these conditions holds"
                 message = f"when {condition}, nothing is returned"
+            case syntax.Match(cases=cases) if cases:
+                return self._end(next(c.body for c in cases if not trees.leaves(c.body)))
             case syntax.Try(body=body, catches=catches):
                 bodies = (body, *[catch.body for catch in catches])
                 return self._end(next(body for body in bodies if not trees.leaves(body)))
+            case syntax.Within(body=body):
+                return self._end(body)
+            case syntax.Choice(cases=cases):
+                return self._end(next(case.body for case in cases if not trees.leaves(case.body)))
             case syntax.While() | syntax.For():
                 message = "after this loop, nothing is returned"
             case None:
@@ -115,6 +121,23 @@ def _why(statement: syntax.Statement) -> str:
             return "every way through this leaves"
 
 
+def checks_of(case: syntax.MessageCase) -> int:
+    """How many of a case's first statements are its block of checks: what only looks, up to the
+    last that may throw. What comes after that only works with what was checked."""
+    found = 0
+    for number, statement in enumerate(case.body):
+        if trees.leaves((statement,)):
+            break
+        if any(not_in_checks(one) for one in trees.statements((statement,))):
+            break
+        if any(isinstance(one, _THROWING) for one in trees.statements((statement,))):
+            found = number + 1
+    return found
+
+
+_THROWING = (syntax.Require, syntax.Throw)
+
+
 def not_in_checks(statement: syntax.Statement) -> str | None:
     """The keyword of a statement that does more than to look; None for one that may stand there."""
     match statement:
@@ -128,26 +151,35 @@ def not_in_checks(statement: syntax.Statement) -> str | None:
             return "open"
         case syntax.Send():
             return "send"
-        case syntax.Receive():
+        case syntax.Close():
+            return "close"
+        case syntax.Receive() | syntax.Choice():
             return "receive"
-        case syntax.EffectStatement():
-            return "subflow"
-        case syntax.Let(value=syntax.Subflow()) | syntax.Assign(value=syntax.Subflow()):
-            return "subflow"
+        case syntax.EffectStatement(effect=effect):
+            return keyword(effect)
+        case syntax.Let(value=value) | syntax.Assign(value=value) if isinstance(
+            value, syntax.Effect
+        ):
+            return keyword(value)
         case syntax.Try():
             return "try"
         case syntax.StepTo():
             return "step"
         case syntax.Sleep():
             return "sleep"
+        case syntax.WaitUntil():
+            return "wait until"
         case syntax.Checkpoint():
             return "checkpoint"
         case syntax.Hold():
             return "hold"
+        case syntax.Within():
+            return "within"
         case (
             syntax.Let()
             | syntax.Assign()
             | syntax.If()
+            | syntax.Match()
             | syntax.While()
             | syntax.For()
             | syntax.Pass()
@@ -160,3 +192,20 @@ def not_in_checks(statement: syntax.Statement) -> str | None:
             return None
         case _:
             assert_never(statement)
+
+
+def keyword(effect: syntax.Effect) -> str:
+    """The word with which an effect begins."""
+    match effect:
+        case syntax.Subflow():
+            return "subflow"
+        case syntax.Start():
+            return "start"
+        case syntax.Await():
+            return "await"
+        case syntax.Ask():
+            return "ask"
+        case syntax.Pending():
+            return "pending"
+        case _:
+            assert_never(effect)

@@ -15,7 +15,21 @@ from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names
 from flowlang.checker.relations import has_session
 from flowlang.diagnostics import Note
-from flowlang.types import UNKNOWN, FlowInfo, Named, Type, Unknown, shown
+from flowlang.types import (
+    FLOW_ID,
+    UNKNOWN,
+    ErrorInfo,
+    FlowIdType,
+    FlowInfo,
+    ListType,
+    MapType,
+    Named,
+    OptionalType,
+    RecordInfo,
+    Type,
+    Unknown,
+    shown,
+)
 
 
 def check_head(findings: Findings, names: Names, flow: syntax.Flow, info: FlowInfo) -> None:
@@ -23,6 +37,13 @@ def check_head(findings: Findings, names: Names, flow: syntax.Flow, info: FlowIn
     if flow.responds is not None:
         _check_responder(findings, names, flow, flow.responds)
         return
+    if flow.owner is not None and flow.startable != ("rpc",):
+        findings.report(
+            "F661",
+            flow.owner.span,
+            "only who starts a flow by rpc can be its owner: a schedule hears nothing",
+            f"write `startable by rpc as {flow.owner.name}`",
+        )
     takes = next((one for one in info.parameters if has_session(one.type)), None)
     if flow.startable and takes is not None:
         node = flow.parameters[info.parameters.index(takes)]
@@ -102,6 +123,41 @@ def check_sent(findings: Findings, names: Names, node: syntax.Expr, kind: Type) 
     )
 
 
+def check_crosses(findings: Findings, names: Names, info: RecordInfo | ErrorInfo) -> None:
+    """What messages and errors carry must mean something on another node."""
+    if info.declaration is None or (isinstance(info, RecordInfo) and info.kind == "record"):
+        return
+    what = info.kind if isinstance(info, RecordInfo) else "error"
+    nodes = (
+        info.declaration.fields
+        if isinstance(info.declaration, syntax.Record)
+        else info.declaration.parameters
+    )
+    for node in nodes:
+        if _has_id(findings.type_refs[node.type], names, set()):
+            findings.report(
+                "F642",
+                node.type.span,
+                f"`{node.name}` would carry the id of a flow to another node, where it means"
+                " nothing",
+                f"keep it out of the {what}; what may be shown to people is its text: `Text`",
+            )
+
+
+def _has_id(kind: Type, names: Names, seen: set[str]) -> bool:
+    """Whether a value of this type may hold the id of a flow."""
+    match kind:
+        case FlowIdType():
+            return True
+        case ListType(item=item) | OptionalType(item=item) | MapType(value=item):
+            return _has_id(item, names, seen)
+        case Named(name=name) if name not in seen:
+            seen.add(name)
+            return any(_has_id(part, names, seen) for part in names.parts(name).values())
+        case _:
+            return kind == FLOW_ID
+
+
 def received(findings: Findings, names: Names, ref: syntax.TypeRef, kind: Type) -> Type:
     """The type of what is received, which must be a message."""
     if isinstance(kind, Unknown) or (isinstance(kind, Named) and kind.kind == "message"):
@@ -129,11 +185,21 @@ def _place(names: Names, kind: Type) -> Note | None:
     return names.place(words.short(kind.name)) if isinstance(kind, Named) else None
 
 
-def refuse_responder(
-    findings: Findings, names: Names, callee: syntax.Name | syntax.Attribute
+def refuse_as_subflow(
+    findings: Findings, names: Names, callee: syntax.Name | syntax.Attribute, info: FlowInfo
 ) -> None:
-    """A flow that responds gets its session from its counterparty and from nobody else."""
+    """A flow that responds gets its session from its counterparty and from nobody else; so does one
+    with an owner, from whoever starts it from outside."""
     name = callee.name
+    if info.declaration.responds is None:
+        findings.report(
+            "F660",
+            callee.span,
+            f"`{name}` has an owner, who starts it from outside, so no flow can run it",
+            "move what both need into a flow that takes the session as a parameter",
+            names.place(name),
+        )
+        return
     findings.report(
         "F608",
         callee.span,
@@ -174,7 +240,7 @@ def check_circles(findings: Findings, flows: Sequence[tuple[FlowInfo, Sequence[C
                     node.span,
                     f"`{name}` leads back to this flow with a session,"
                     " so running it must be the last thing that is done",
-                    f"write `return subflow {name}(…)`, outside of any `try`",
+                    f"write `return subflow {name}(…)`, outside of any `try` or `within`",
                 )
 
 
@@ -185,13 +251,20 @@ def _last(block: syntax.Block, ends_flow: bool, inside_try: bool) -> Iterator[sy
         match statement:
             case syntax.Return(value=syntax.Subflow() as subflow) if not inside_try:
                 yield subflow
-            case syntax.EffectStatement(effect=subflow) if final and not inside_try:
+            case syntax.EffectStatement(effect=syntax.Subflow() as subflow) if (
+                final and not inside_try
+            ):
                 yield subflow
             case syntax.If(branches=branches, otherwise=otherwise):
                 for below in (*[body for _, body in branches], otherwise or ()):
                     yield from _last(below, final, inside_try)
             case syntax.While(body=body) | syntax.For(body=body):
                 yield from _last(body, False, inside_try)
+            case syntax.Within(body=body):
+                yield from _last(body, False, True)
+            case syntax.Choice(cases=cases):
+                for case in cases:
+                    yield from _last(case.body, final, inside_try)
             case syntax.Try(body=body, catches=catches):
                 yield from _last(body, False, True)
                 for catch in catches:

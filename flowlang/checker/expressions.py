@@ -6,13 +6,14 @@ its expression becomes Unknown, which fits everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import assert_never
 
 from flowlang import syntax
-from flowlang.checker import narrowing, predefined, relations, remedies, trees, words
-from flowlang.checker.calls import Builtin, Calls, Meaning, called
+from flowlang.checker import folding, methods, narrowing, predefined, relations, remedies, words
+from flowlang.checker.builtins import Builtin, Builtins
+from flowlang.checker.calls import METHODS, Calls, Meaning, Slot, called
 from flowlang.checker.facts import Facts
 from flowlang.checker.findings import Findings
 from flowlang.checker.literals import Literals
@@ -23,13 +24,17 @@ from flowlang.diagnostics import Note
 from flowlang.types import (
     BOOL,
     BYTES,
-    DECIMAL,
     INT,
     NONE,
     PARTY,
     SESSION,
     TEXT,
+    TIMESTAMP,
     UNKNOWN,
+    AnswerType,
+    CaseInfo,
+    Caught,
+    EnumInfo,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
@@ -37,15 +42,16 @@ from flowlang.types import (
     MapType,
     Named,
     NoneType,
+    OpaqueInfo,
     OperationInfo,
     OptionalType,
+    PendingType,
     RecordInfo,
+    StepInfo,
     Type,
     Unknown,
     shown,
 )
-
-MAX_PLACES = 37
 
 
 class Expressions:
@@ -59,6 +65,7 @@ class Expressions:
         self._names = names
         self._literals = Literals(findings, names.named, self)
         self._operators = Operators(findings, self)
+        self._builtins = Builtins(findings, self)
 
     # --- the three questions ----------------------------------------------------------------
 
@@ -70,6 +77,10 @@ class Expressions:
                 kind = self._literals.constant(node)
             case syntax.Interpolation():
                 kind = self._literals.interpolation(node)
+            case syntax.Formatted():
+                kind = self._literals.formatted(node)
+            case syntax.Update():
+                kind = self._update(node)
             case syntax.Name():
                 kind = self._name(node)
             case syntax.Attribute():
@@ -129,10 +140,14 @@ class Expressions:
         self.facts.learn(narrowing.present(condition, truth, self._findings.variable_of))
 
     def report_mismatch(
-        self, node: syntax.Expr, given: Type, wanted: Type, note: Note | None = None
+        self,
+        node: syntax.Expr | syntax.Effect,
+        given: Type,
+        wanted: Type,
+        note: Note | None = None,
     ) -> None:
         """Say that one type is there and another is wanted."""
-        text = self._findings.quoted(node.span)
+        text = None if isinstance(node, syntax.Effect) else self._findings.quoted(node.span)
         if isinstance(given, OptionalType) and relations.fits(given.item, wanted):
             self.report_absent(node, given, f", but {shown(wanted)} is wanted")
             return
@@ -145,9 +160,11 @@ class Expressions:
             note or self.origin(node),
         )
 
-    def report_absent(self, node: syntax.Expr, given: Type, rest: str = "") -> None:
+    def report_absent(self, node: syntax.Expr | syntax.Effect, given: Type, rest: str = "") -> None:
         """Say that a value may be none where it must not be."""
-        path = narrowing.path_of(node, self._findings.variable_of)
+        path = None
+        if not isinstance(node, syntax.Effect):
+            path = narrowing.path_of(node, self._findings.variable_of)
         text = self._findings.quoted(node.span) if path else None
         self._findings.report(
             "F305",
@@ -157,7 +174,7 @@ class Expressions:
             self.origin(node),
         )
 
-    def origin(self, node: syntax.Expr) -> Note | None:
+    def origin(self, node: syntax.Expr | syntax.Effect) -> Note | None:
         """Where the variable that an expression is was declared."""
         variable = self._findings.variable_of.get(node)
         if variable is None:
@@ -171,12 +188,24 @@ class Expressions:
         binding = self.blocks.living.get(node.name)
         if binding is not None:
             self._findings.variable_of[node] = binding.variable
+            if isinstance(binding.variable.type, PendingType):
+                self._report_pending(node, binding.variable.type)
+                return UNKNOWN
             return self._narrowed(node, binding.variable.type)
         if node.name in predefined.VALUES:
             return predefined.VALUES[node.name]
         if node.name not in self._names.unknown:
             self._report_no_value(node)
         return UNKNOWN
+
+    def _report_pending(self, node: syntax.Name, kind: PendingType) -> None:
+        self._findings.report(
+            "F377",
+            node.span,
+            f"`{node.name}` is pending: its {kind.kind} is not there yet",
+            f"wait for it in a `receive:`, with `case {kind.kind} {node.name} as x:`",
+            self.origin(node),
+        )
 
     def _report_no_value(self, node: syntax.Name) -> None:
         name, report = node.name, self._findings.report
@@ -186,9 +215,12 @@ class Expressions:
                 "function": f"call it: `{name}(…)`",
                 "service": f"call one of its operations: `{name}.…(…)`",
                 "flow": f"run it: `subflow {name}(…)`",
+                "enum": f"make one of its cases: `{name}.…`",
+                "type": "its values come from Python",
                 "record": f"make one: `{name}(…)`",
                 "message": f"make one: `{name}(…)`",
                 "error": f"make one: `{name}(…)`",
+                "schedule": "what it starts, it starts by itself",
             }[declared.kind]
             message = f"`{name}` is {words.a(declared.kind)}, but a value is wanted here"
             report("F205", node.span, message, hint, self._names.place(name))
@@ -227,6 +259,9 @@ class Expressions:
         return kind.item if path is not None and path in self.facts else kind
 
     def _attribute(self, node: syntax.Attribute) -> Type:
+        enum = self.calls.enum(node.value)
+        if enum is not None:
+            return self._case(node, enum)
         service = self.calls.service(node.value)
         if service is not None:
             written = f"{words.short(service.name)}.{node.name}"
@@ -246,6 +281,18 @@ class Expressions:
         parts = self._parts(whole)
         if node.name in parts:
             return self._narrowed(node, parts[node.name])
+        method = methods.of(whole).get(node.name)
+        if method is not None and method.brackets:
+            self._findings.report(
+                "F332",
+                node.name_span,
+                f"`.{node.name}` is asked with brackets",
+                f"write `.{node.name}({'…' if method.parameters else ''})`",
+            )
+            return UNKNOWN
+        if method is not None:
+            self._findings.methods[node] = method
+            return self._narrowed(node, method.result)
         self._report_no_part(node, whole, list(parts))
         return UNKNOWN
 
@@ -254,6 +301,10 @@ class Expressions:
         match whole:
             case Named(name=name):
                 return self._names.parts(name)
+            case AnswerType(value=value):
+                return {**self._parts(value), "value": value, "by": TEXT, "at": TIMESTAMP}
+            case Caught(errors=errors):
+                return self._shared(errors)
             case ListType() | MapType():
                 return {"size": INT}
             case _ if whole in (TEXT, BYTES):
@@ -261,15 +312,40 @@ class Expressions:
             case _ if whole == PARTY:
                 return {"name": TEXT}
             case _ if whole == SESSION:
-                return {"peer": PARTY}
+                return {"peer": PARTY, "version": INT}
             case _:
                 return {}
 
+    def _shared(self, errors: Sequence[str]) -> Mapping[str, Type]:
+        """What every one of several errors has, of the same type."""
+        first, *others = [self._names.parts(error) for error in errors]
+        return {
+            name: kind
+            for name, kind in first.items()
+            if all(name in other and other[name] == kind for other in others)
+        }
+
     def _report_no_part(self, node: syntax.Attribute, whole: Type, known: list[str]) -> None:
-        hint = self._findings.did_you_mean(node.name, known)
+        if isinstance(whole, Caught) and any(
+            node.name in self._names.parts(error) for error in whole.errors
+        ):
+            names = words.listed([words.short(error) for error in whole.errors], "or")
+            self._findings.report(
+                "F409",
+                node.name_span,
+                f"not each of the errors that are caught here has this `{node.name}`",
+                f"it is one of {names}; catch one alone to use its own fields",
+            )
+            return
+        asked = methods.of(whole)
+        hint = self._findings.did_you_mean(node.name, [*known, *asked])
         if not isinstance(whole, Named):
             hint = remedies.ATTRIBUTES.get(node.name) or hint
-        if hint is None and 0 < len(known) <= 5:
+        if isinstance(whole, ListType):
+            hint = methods.WHY_NOT.get(node.name) or hint
+        if isinstance(whole, Named) and whole.kind == "enum":
+            hint = "look at it with `match`, which gives names to its parts"
+        if hint is None and 0 < len(known) <= 5 and not asked:
             hint = f"it has {words.listed(known)}"
         declared = self._names.place(words.short(whole.name)) if isinstance(whole, Named) else None
         self._findings.report(
@@ -305,7 +381,19 @@ class Expressions:
                 return UNKNOWN
 
     def _refuse_negative(self, node: syntax.Index) -> None:
-        if (trees.number(node.index) or 0) < 0:
+        index = folding.value(node.index)
+        if not isinstance(index, int):
+            return
+        if isinstance(node.value, syntax.ListLiteral) and index >= len(node.value.items):
+            size = len(node.value.items)
+            self._findings.report(
+                "F328",
+                node.index.span,
+                f"this list has {words.counted(size, 'item')}, counted from 0,"
+                f" so there is no item {index}",
+                f"the last one is item {size - 1}" if size else None,
+            )
+        if index < 0:
             text = self._findings.quoted(node.value.span) or "xs"
             self._findings.report(
                 "F328",
@@ -316,7 +404,104 @@ class Expressions:
 
     # --- calls ------------------------------------------------------------------------------
 
+    def is_method(self, node: syntax.Call) -> bool:
+        """Whether the call asks a value something."""
+        callee = node.callee
+        return isinstance(callee, syntax.Attribute) and self.calls.is_value(callee.value)
+
+    def _method(self, node: syntax.Call, callee: syntax.Attribute) -> Type:
+        whole = self.infer(callee.value)
+        if isinstance(whole, Unknown | OptionalType | NoneType):
+            self.loose(node)
+            if not isinstance(whole, Unknown):
+                self.report_absent(callee.value, whole)
+            return UNKNOWN
+        method = methods.of(whole).get(callee.name)
+        if method is None or not method.brackets:
+            self.loose(node)
+            if method is not None or callee.name in self._parts(whole):
+                message = f"`.{callee.name}` is not called"
+                hint = "leave the brackets out"
+                self._findings.report("F316", callee.name_span, message, hint)
+            elif callee.name in METHODS:
+                message = f"{words.said(whole)} has no `{callee.name}`"
+                hint = METHODS[callee.name]
+                self._findings.report("F212", callee.name_span, message, hint)
+            else:
+                self._report_no_part(callee, whole, list(self._parts(whole)))
+            return UNKNOWN
+        slots = tuple(Slot(name, kind) for name, kind in method.parameters)
+        self._findings.methods[node] = method
+        self._given(node, callee.name, slots)
+        return method.result
+
+    def _case(self, node: syntax.Attribute, enum: EnumInfo) -> Type:
+        found = self.calls.case(node, enum)
+        if found is not None and found.fields:
+            fields = ", ".join(field.name for field in found.fields)
+            written = f"{words.short(enum.name)}.{found.name}"
+            message = f"`{written}` has fields, and is made with them"
+            self._findings.report("F348", node.span, message, f"write `{written}({fields})`")
+            return UNKNOWN
+        return Named("enum", enum.name) if found is not None else UNKNOWN
+
+    def _update(self, node: syntax.Update) -> Type:
+        whole = self.infer(node.value)
+        fields: Mapping[str, Type] = {}
+        if isinstance(whole, Named) and whole.kind in ("record", "message"):
+            fields = self._names.parts(whole.name)
+        elif isinstance(whole, OptionalType | NoneType):
+            self.report_absent(node.value, whole)
+        elif not isinstance(whole, Unknown):
+            self._findings.report(
+                "F349",
+                node.value.span,
+                f"this is {words.said(whole)}; `with` changes the fields of a record or a message",
+                None,
+                self.origin(node.value),
+            )
+        seen: dict[str, syntax.Argument] = {}
+        for change in node.changes:
+            self._change(change, whole, fields, seen)
+        return whole if fields else UNKNOWN
+
+    def _change(
+        self,
+        change: syntax.Argument,
+        whole: Type,
+        fields: Mapping[str, Type],
+        seen: dict[str, syntax.Argument],
+    ) -> None:
+        name = change.name or ""
+        if fields and name in fields:
+            self.expect(change.value, fields[name])
+        else:
+            self.infer(change.value, UNKNOWN)
+        if fields and name not in fields:
+            span = self._findings.name_span(name, change.span)
+            hint = self._findings.did_you_mean(name, fields)
+            message = f"{words.said(whole)} has no `{name}`"
+            self._findings.report("F212", span, message, hint)
+        if name in seen:
+            self._findings.report(
+                "F314",
+                change.span,
+                f"`{name}` is given twice",
+                "remove one of the two",
+                self._findings.note("it is first given here", seen[name].span),
+            )
+        seen.setdefault(name, change)
+
+    def is_ordered(self, kind: Type) -> bool:
+        """Whether `<` compares two values of it."""
+        if not isinstance(kind, Named):
+            return relations.ordered(kind)
+        info = self._names.named.get(kind.name)
+        return isinstance(info, OpaqueInfo) and info.ordered
+
     def _call(self, node: syntax.Call) -> Type:
+        if isinstance(node.callee, syntax.Attribute) and self.is_method(node):
+            return self._method(node, node.callee)
         meaning = self.calls.meaning(node.callee)
         match meaning:
             case None:
@@ -325,6 +510,8 @@ class Expressions:
             case RecordInfo():
                 self.arguments(node, meaning)
                 return Named(meaning.kind, meaning.name)
+            case CaseInfo():
+                return self._made(node, meaning)
             case ErrorInfo():
                 self.arguments(node, meaning)
                 return Named("error", meaning.name)
@@ -333,6 +520,9 @@ class Expressions:
                 return meaning.result
             case OperationInfo():
                 self.arguments(node, meaning)
+                if meaning.kind == "external":
+                    self.report_external(node)
+                    return meaning.result or UNKNOWN
                 if meaning.result is None:
                     self._findings.report(
                         "F317",
@@ -353,42 +543,72 @@ class Expressions:
                 )
                 return UNKNOWN
             case Builtin():
-                return self._builtin(node, meaning)
+                return self._builtins.call(node, meaning, self.arguments(node, meaning))
             case _:
                 assert_never(meaning)
 
-    def loose(self, node: syntax.Call) -> None:
+    def report_external(self, node: syntax.Call) -> None:
+        """Say that an operation is waited for."""
+        text = self._findings.quoted(node.span) or f"{called(node)}(…)"
+        self._findings.report(
+            "F370",
+            node.span,
+            f"`{called(node)}` leaves the node, and the flow waits for what comes of it",
+            f"write `await {text}` on a line of its own, or right of `let x =`",
+        )
+
+    def loose(self, node: syntax.Call | syntax.StepTo) -> None:
         """Look at the arguments of a call that cannot be understood."""
         for argument in node.arguments:
             self.infer(argument.value, UNKNOWN)
 
     def arguments(self, node: syntax.Call, meaning: Meaning) -> tuple[syntax.Expr | None, ...]:
         """Check the arguments of a call, and note them in declared order."""
-        slots = self.calls.slots(meaning)
-        arranged = self.calls.arrange(node, called(node), slots)
+        return self._given(node, called(node), self.calls.slots(meaning))
+
+    def _given(
+        self, node: syntax.Call, name: str, slots: tuple[Slot, ...]
+    ) -> tuple[syntax.Expr | None, ...]:
+        arranged = self.calls.arrange(node, name, slots)
         self._findings.calls[node] = arranged
         for slot, value in zip(slots, arranged, strict=True):
-            if value is not None and slot.type is not None:
-                self.expect(value, slot.type, self.calls.note(slot, node.callee))
-            elif value is not None:
+            if value is None:
+                continue
+            if slot.type == "rounding":
                 self._rounding(value)
+            elif slot.type == "any":
+                self.value(value)
+            elif not isinstance(slot.type, str):
+                self.expect(value, slot.type, self.calls.note(slot, node.callee))
+        self._rest(node)
+        return arranged
+
+    def step_values(self, node: syntax.StepTo, step: StepInfo) -> None:
+        """Check the values that a move to a step shows, and note them in declared order."""
+        slots = self.calls.slots(step)
+        arranged = self.calls.arrange(node, node.name, slots)
+        self._findings.calls[node] = arranged
+        for slot, value in zip(slots, arranged, strict=True):
+            if value is None or slot.declared is None:
+                continue
+            if not isinstance(slot.type, str):
+                note = self._findings.note(f"`{slot.name}` is declared here", slot.declared.span)
+                self.expect(value, slot.type, note)
+        self._rest(node)
+
+    def _rest(self, node: syntax.Call | syntax.StepTo) -> None:
+        """Look at the arguments for which there was no place."""
         for argument in node.arguments:
             if argument.value not in self._findings.type_of:
                 self.infer(argument.value, UNKNOWN)
-        return arranged
 
-    def _builtin(self, node: syntax.Call, meaning: Builtin) -> Type:
-        arranged = self.arguments(node, meaning)
-        if meaning.name == "divide":
-            _, by, places, _ = arranged
-            if isinstance(by, syntax.Constant) and by.kind == "Decimal" and not by.value:
-                self._findings.report("F324", by.span, "this divides by zero")
-            number = trees.number(places) if places is not None else None
-            if places is not None and number is not None and not 0 <= number <= MAX_PLACES:
-                self._findings.report(
-                    "F324", places.span, f"a Decimal has 0 to {MAX_PLACES} decimal places"
-                )
-        return DECIMAL
+    def _made(self, node: syntax.Call, case: CaseInfo) -> Type:
+        if not case.fields and not node.arguments:
+            written = f"{words.short(case.enum)}.{case.name}"
+            message = f"`{written}` has no fields, and is not called"
+            self._findings.report("F348", node.span, message, f"write `{written}`")
+        self.arguments(node, case)
+        return Named("enum", case.enum)
 
     def _rounding(self, node: syntax.Expr) -> None:
         self._findings.type_of[node] = TEXT

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from flowlang import syntax
 from flowlang.diagnostics import Diagnostic, Note, closest
 from flowlang.source import Source, Span
-from flowlang.types import ErrorInfo, Info, OperationInfo, RecordInfo, Type, Variable
+from flowlang.types import CaseInfo, Meaning, Method, Type, TypeInfo, Variable
 
 PATIENCE = 20_000
 """Names compared for a "did you mean" in one file. Comparing is slow, and a file with thousands of
@@ -27,10 +27,13 @@ class Findings:
         self.source = source
         self.type_of: dict[syntax.Expr, Type] = {}
         self.variable_of: dict[object, Variable] = {}
-        self.meaning_of: dict[syntax.Expr, Info | OperationInfo] = {}
-        self.calls: dict[syntax.Call, tuple[syntax.Expr | None, ...]] = {}
+        self.meaning_of: dict[syntax.Expr, Meaning] = {}
+        self.methods: dict[syntax.Expr, Method] = {}
+        self.patterns: dict[syntax.CasePattern, CaseInfo] = {}
+        self.calls: dict[syntax.Call | syntax.StepTo, tuple[syntax.Expr | None, ...]] = {}
         self.type_refs: dict[syntax.TypeRef, Type] = {}
-        self.named: Mapping[str, RecordInfo | ErrorInfo] = {}
+        self.checks_of: dict[syntax.MessageCase, int] = {}
+        self.named: Mapping[str, TypeInfo] = {}
         self.diagnostics: list[Diagnostic] = []
         self._mistaken: set[int] = set()
         self._lines = source.text.split("\n")
@@ -64,7 +67,8 @@ class Findings:
         """Where `name` stands in the first line of `span`, for nodes that know only their whole."""
         line = self._line(span.line)
         start = span.column - 1
-        while (start := line.find(name, start)) >= 0:
+        # A line that could not be read may have no name, which would be found everywhere.
+        while name and (start := line.find(name, start)) >= 0:
             end = start + len(name)
             alone = not (line[end : end + 1].isalnum() or line[end : end + 1] == "_")
             before = line[start - 1 : start] if start else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from flowlang import syntax
+from flowlang import formats, syntax
 from flowlang.checker import relations, words
 from flowlang.checker.findings import Findings
 from flowlang.types import (
@@ -15,12 +15,14 @@ from flowlang.types import (
     SESSION,
     TEXT,
     UNKNOWN,
-    ErrorInfo,
     ListType,
     MapType,
     Named,
-    RecordInfo,
+    NoneType,
+    OptionalType,
     Type,
+    TypeInfo,
+    Unknown,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Literals:
     def __init__(
         self,
         findings: Findings,
-        named: Mapping[str, RecordInfo | ErrorInfo],
+        named: Mapping[str, TypeInfo],
         expressions: Expressions,
     ) -> None:
         self._findings = findings
@@ -57,10 +59,24 @@ class Literals:
                 )
         return TEXT
 
+    def formatted(self, node: syntax.Formatted) -> Type:
+        kind = self._expressions.infer(node.value)
+        if isinstance(kind, OptionalType | NoneType):
+            self._expressions.report_absent(node.value, kind)
+            return TEXT
+        if isinstance(kind, Unknown):
+            return TEXT
+        found = formats.read(node.format, kind)
+        if isinstance(found, formats.Unfit):
+            self._findings.report("F351", node.format_span, found.message, found.hint)
+        return TEXT
+
     def _how_to_show(self, kind: Type, text: str) -> str | None:
         match kind:
             case ListType() | MapType():
                 return f"show its size, `{{{text}.size}}`, or its items one by one"
+            case Named(kind="enum"):
+                return "look at it with `match`, and show its parts"
             case Named(name=name):
                 info = self._named.get(name)
                 fields = info.declaration if info else None

@@ -16,21 +16,27 @@ from flowlang.diagnostics import Note
 from flowlang.source import Span
 from flowlang.types import (
     Checked,
+    EnumInfo,
     ErrorInfo,
     FieldInfo,
     FlowInfo,
     FunctionInfo,
     Info,
+    OpaqueInfo,
     ParameterInfo,
     RecordInfo,
+    ScheduleInfo,
     ServiceInfo,
     Type,
+    TypeInfo,
 )
 
 DECLARE = "declare it, or take it from another file with `use`"
 """The remedy for a name that is like none there is."""
 
-Kind: TypeAlias = Literal["record", "message", "error", "function", "service", "flow"]
+Kind: TypeAlias = Literal[
+    "record", "message", "enum", "type", "error", "function", "service", "flow", "schedule"
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Names:
         self.declared: dict[str, Declared] = {}
         self.infos: dict[str, Info] = {}
         self.scope: dict[str, Info] = {}
-        self.named: dict[str, RecordInfo | ErrorInfo] = {}
+        self.named: dict[str, TypeInfo] = {}
         self.unknown: set[str] = set()
         self._findings = findings
         self._imports = imports
@@ -72,6 +78,9 @@ class Names:
 
     def _take_one(self, used: syntax.Used, path: str, module: Checked) -> None:
         info = module.infos.get(used.name)
+        if used.name in module.file.private:
+            self._report_private(used, path, module, info)
+            return
         if info is not None:
             declaration = info.declaration
             assert declaration is not None  # Only built-in errors have none; no file declares them.
@@ -84,11 +93,27 @@ class Names:
             declaration.name == used.name for declaration in module.file.declarations
         ):
             return  # It is there, with a mistake that is reported in that file.
-        hint = self._findings.did_you_mean(used.name, module.infos.keys())
+        public = module.infos.keys() - module.file.private
+        hint = self._findings.did_you_mean(used.name, sorted(public))
         if used.name in module.scope:
             origin = module.scope[used.name].name.rpartition(".")[0]
             hint = f"`{path}` takes it from `{origin}` itself: write `use {origin}: {used.name}`"
         self._findings.report("F204", used.span, f"`{path}` declares no `{used.name}`", hint)
+
+    def _report_private(
+        self, used: syntax.Used, path: str, module: Checked, info: Info | None
+    ) -> None:
+        self.unknown.add(used.name)
+        declaration = info.declaration if info is not None else None
+        self._findings.report(
+            "F222",
+            used.span,
+            f"`{used.name}` is private: only `{path}` itself may use it",
+            f"remove `private` where it is declared, or let `{path}` offer something public",
+            None
+            if declaration is None
+            else Note("it is declared here", module.source.name, declaration.name_span),
+        )
 
     def declare(self, declaration: syntax.Declaration, module: str) -> bool:
         """Enter one declaration of this file; False when its name is not free."""
@@ -104,7 +129,7 @@ class Names:
 
     def _is_free(self, name: str, span: Span) -> bool:
         report = self._findings.report
-        if what := predefined.reserved(name):
+        if what := predefined.reserved(name) or predefined.function(name):
             report(
                 "F210",
                 span,
@@ -127,6 +152,14 @@ class Names:
 
     # --- asking -----------------------------------------------------------------------------
 
+    def caught(self, node: syntax.Name) -> ErrorInfo | None:
+        """The error that a `catch` names; None if a mistake was (now) reported."""
+        if node.name == predefined.ANY_ERROR.name:
+            self._findings.meaning_of[node] = predefined.ANY_ERROR
+            return predefined.ANY_ERROR
+        info = self.find(node, "error")
+        return info if isinstance(info, ErrorInfo) else None
+
     def find(self, node: syntax.Name, wanted: Literal["flow", "error"]) -> Info | None:
         """The flow or error that `node` names; None if a mistake was (now) reported."""
         info = self.scope.get(node.name)
@@ -147,15 +180,26 @@ class Names:
         return free and node.name not in self.declared and node.name not in self.unknown
 
     def parts(self, qualified: str) -> Mapping[str, Type]:
-        """The fields of a record, message or error."""
+        """The fields of a record, message, Python type or error; an enum has none of its own. Of an
+        error also what it tells of itself."""
         found = self._parts.get(qualified)
         if found is None:
             info = self.named.get(qualified) or predefined.ERRORS.get(qualified)
             fields: Sequence[FieldInfo | ParameterInfo] = ()
-            if info is not None:
-                fields = info.fields if isinstance(info, RecordInfo) else info.parameters
-            found = self._parts[qualified] = {field.name: field.type for field in fields}
+            if isinstance(info, ErrorInfo):
+                fields = info.parameters
+            elif isinstance(info, RecordInfo | OpaqueInfo):
+                fields = info.fields
+            found = {field.name: field.type for field in fields}
+            if info is None or isinstance(info, ErrorInfo):
+                found = {**predefined.ABOUT, **found}
+            self._parts[qualified] = found
         return found
+
+    def families(self, qualified: str) -> tuple[str, ...]:
+        """The families of an error, the nearest first."""
+        info = self.named.get(qualified)
+        return info.families if isinstance(info, ErrorInfo) else ()
 
     def report_missing(self, name: str, span: Span, wanted: str) -> None:
         """Say that `name` is not the kind of thing that is wanted here."""
@@ -163,8 +207,8 @@ class Names:
             self._findings.report(
                 "F205",
                 span,
-                "`FlowError` stands for all errors, and cannot be named itself",
-                "name the errors that are expected, one by one",
+                "`FlowError` stands for all errors, and can only be caught",
+                "name one error, or declare your own: `error Refused(reason: Text)`",
             )
             return
         hint = self._findings.did_you_mean(name, self.of_kind(wanted))
@@ -232,6 +276,10 @@ def kind_of(info: Info) -> Kind:
     match info:
         case RecordInfo(kind=kind):
             return kind
+        case EnumInfo():
+            return "enum"
+        case OpaqueInfo():
+            return "type"
         case ErrorInfo():
             return "error"
         case FunctionInfo():
@@ -240,6 +288,8 @@ def kind_of(info: Info) -> Kind:
             return "service"
         case FlowInfo():
             return "flow"
+        case ScheduleInfo():
+            return "schedule"
         case _:
             assert_never(info)
 
@@ -248,6 +298,10 @@ def _kind(declaration: syntax.Declaration) -> Kind:
     match declaration:
         case syntax.Record(kind=kind):
             return kind
+        case syntax.Enum():
+            return "enum"
+        case syntax.Opaque():
+            return "type"
         case syntax.Error():
             return "error"
         case syntax.Function():
@@ -256,5 +310,7 @@ def _kind(declaration: syntax.Declaration) -> Kind:
             return "service"
         case syntax.Flow():
             return "flow"
+        case syntax.Schedule():
+            return "schedule"
         case _:
             assert_never(declaration)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from flowlang import syntax
-from flowlang.checker import narrowing, relations, remedies, trees, words
+from flowlang.checker import folding, narrowing, relations, remedies, words
 from flowlang.checker.findings import Findings
 from flowlang.types import (
     BOOL,
@@ -24,8 +24,6 @@ from flowlang.types import (
 
 if TYPE_CHECKING:
     from flowlang.checker.expressions import Expressions
-
-INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
 
 class Operators:
@@ -92,6 +90,7 @@ class Operators:
             return
         if node.operator in ("==", "!="):
             if relations.same_sort(left, right) or self._was_optional(node):
+                self._refuse_fixed(node)
                 return
             if NONE in (left, right):
                 side, kind = (node.right, right) if left == NONE else (node.left, left)
@@ -110,7 +109,8 @@ class Operators:
                 if isinstance(kind, OptionalType | NoneType):
                     self._expressions.report_absent(side, kind)
                     return
-            if left == right and relations.ordered(left):
+            if left == right and self._expressions.is_ordered(left):
+                self._refuse_fixed(node)
                 return
             have, want = words.told_apart(left, right)
             message = f"{have} and {want} cannot be put in order"
@@ -119,6 +119,18 @@ class Operators:
         self._findings.report(
             "F304", node.span, message, remedies.for_operator(left, node.operator, right)
         )
+
+    def _refuse_fixed(self, node: syntax.Binary) -> None:
+        """A comparison of written values decides nothing."""
+        truth = folding.compared(node.operator, node.left, node.right)
+        if truth is not None:
+            word = "true" if truth else "false"
+            self._findings.report(
+                "F350",
+                node.span,
+                f"this comparison is always {word}",
+                f"compare with something that may change, or write `{word}`",
+            )
 
     def _was_optional(self, node: syntax.Binary) -> bool:
         """Whether a side could be none before a test, so that testing again is no mistake."""
@@ -181,15 +193,11 @@ class Operators:
         return kind_of_result
 
     def _refuse_impossible(self, node: syntax.Binary) -> None:
-        """What is written out in numbers and can never work."""
-        left, right = trees.number(node.left), trees.number(node.right)
-        if right == 0 and node.operator in ("//", "%"):
+        """What is made of written values and can never work."""
+        if node.operator in ("//", "%") and folding.value(node.right) == 0:
             self._findings.report("F324", node.right.span, "this divides by zero")
-        if left is None or right is None:
-            return
-        results = {"+": left + right, "-": left - right, "*": left * right}
-        if not INT_MIN <= results.get(node.operator, 0) <= INT_MAX:
-            message = "the result does not fit into an Int, which has 64 bits"
+        message = folding.overflows(node.operator, node.left, node.right)
+        if message is not None:
             self._findings.report("F325", node.span, message)
 
 

@@ -14,12 +14,20 @@ from flowlang import syntax
 from flowlang.checker import trees
 from flowlang.checker.facts import Path
 from flowlang.checker.findings import Findings
-from flowlang.types import FlowInfo, FunctionInfo, OperationInfo, Variable
+from flowlang.types import (
+    Caught,
+    ErrorInfo,
+    FlowInfo,
+    FunctionInfo,
+    Named,
+    OperationInfo,
+    Variable,
+)
 
 MAX_PARTS = 32
 """Longer paths, and lets made of more parts than this, are followed as a whole."""
 
-Origin: TypeAlias = Literal["received", "caught", "parameter"]
+Origin: TypeAlias = Literal["received", "case", "caught", "parameter", "result"]
 
 
 @dataclasses.dataclass
@@ -41,6 +49,15 @@ class Read(NamedTuple):
     whole: bool
 
 
+def bindings(pattern: syntax.Pattern) -> tuple[syntax.Binding | None, ...]:
+    """The names that a pattern gives."""
+    return pattern.bindings or () if isinstance(pattern, syntax.CasePattern) else ()
+
+
+def _case_name(pattern: syntax.Pattern) -> str:
+    return pattern.name if isinstance(pattern, syntax.CasePattern) else ""
+
+
 class Origins:
     """Where the variables of one flow have their values from, in whatever order things happen."""
 
@@ -48,8 +65,11 @@ class Origins:
         self.roots: dict[Variable, Origin] = {}
         self.born: dict[Variable, int] = {}
         self.suspicions: dict[Variable, Suspicion] = {}
+        self.unchecked = False
         self._variable_of = findings.variable_of
         self._meaning_of = findings.meaning_of
+        self._checks_of = findings.checks_of
+        self._named = findings.named
         self._aliases: dict[Variable, Path] = {}
         self._feeds: dict[Variable, list[Variable]] = {}
         for node, parameter in zip(flow.parameters, info.parameters, strict=True):
@@ -75,15 +95,21 @@ class Origins:
         return variable
 
     def _statement(self, statement: syntax.Statement) -> None:
+        if isinstance(statement, syntax.Assign | syntax.Return):
+            self.unchecked |= self.is_unchecked(statement.value)
         match statement:
             case syntax.Receive(checks=checks) if checks is not None:
                 self._root(statement, "received")
+            case syntax.Choice(cases=cases):
+                self._cases(cases)
             case syntax.Try(catches=catches):
                 for catch in catches:
                     self._root(catch, "caught")
             case syntax.Let(value=value) | syntax.For(values=value) | syntax.Assign(value=value):
                 target = self._birth(statement)
-                if target is None or isinstance(value, syntax.Subflow):
+                if target is None or isinstance(value, syntax.Effect):
+                    if isinstance(statement, syntax.Let) and self.is_unchecked(value):
+                        self._root(statement, "result")
                     return
                 for read in self.reads(value):
                     self._feeds.setdefault(read.path.root, []).append(target)
@@ -92,8 +118,30 @@ class Origins:
                 # What may get another value is no second name of anything, nor is what reads it.
                 if fixed and alias and not alias.root.mutable and len(alias.parts) < MAX_PARTS:
                     self._aliases[target] = alias
+            case syntax.Match(value=value, cases=cases):
+                for case in cases:
+                    for pattern in case.patterns:
+                        self._pattern(pattern, value)
             case _:
                 pass  # The other statements give no variable a value, or one to be trusted.
+
+    def _pattern(self, pattern: syntax.Pattern, value: syntax.Expr) -> None:
+        """What a pattern names is a part of what is matched."""
+        for at, binding in enumerate(bindings(pattern)):
+            target = self._birth(binding) if binding is not None else None
+            if target is None:
+                continue
+            for read in self.reads(value):
+                self._feeds.setdefault(read.path.root, []).append(target)
+            alias = self.path(value)
+            if alias and not alias.root.mutable and len(alias.parts) < MAX_PARTS:
+                parts = (*alias.parts, f"{_case_name(pattern)} {at}")
+                self._aliases[target] = Path(alias.root, parts)
+
+    def _cases(self, cases: Iterable[syntax.Case]) -> None:
+        for case in cases:
+            if isinstance(case, syntax.MessageCase) and case in self._checks_of:
+                self._root(case.value, "case")
 
     def _spread(self) -> None:
         """Whatever is made of foreign data is foreign; the latest root counts."""
@@ -117,7 +165,7 @@ class Origins:
 
     def _settle_lets(self, body: syntax.Block) -> None:
         for statement in trees.statements(body):
-            if not isinstance(statement, syntax.Let) or isinstance(statement.value, syntax.Subflow):
+            if not isinstance(statement, syntax.Let) or isinstance(statement.value, syntax.Effect):
                 continue
             target = self._variable_of.get(statement)
             suspicion = self.suspicions.get(target) if target is not None else None
@@ -131,6 +179,28 @@ class Origins:
             settled = not any(path.root.mutable for path in sources)
             if settled and len(sources) <= MAX_PARTS:
                 suspicion.sources = tuple(sorted(sources, key=self._order))
+
+    def is_unchecked(self, value: object) -> bool:
+        """Whether it runs a flow that gives back what nobody has checked."""
+        if not isinstance(value, syntax.Subflow):
+            return False
+        info = self._meaning_of.get(value.call.callee)
+        return isinstance(info, FlowInfo) and info.untrusted_result
+
+    def is_sender(self, path: Path) -> bool:
+        """Whether it is the party from whom a caught error came, which the transport knows."""
+        if path.parts[:1] != ("peer",) or self.roots.get(path.root) != "caught":
+            return False
+        kinds = path.root.type
+        names = kinds.errors if isinstance(kinds, Caught) else ()
+        names = (kinds.name,) if isinstance(kinds, Named) else names
+        return not any("peer" in self._fields(name) for name in names)
+
+    def _fields(self, error: str) -> frozenset[str]:
+        info = self._named.get(error)
+        if not isinstance(info, ErrorInfo):
+            return frozenset()
+        return frozenset(parameter.name for parameter in info.parameters)
 
     def _order(self, path: Path) -> tuple[int, tuple[str, ...]]:
         return self.born.get(path.root, -1), path.parts

@@ -11,13 +11,17 @@ from flowlang.types import (
     BYTES,
     DECIMAL,
     DURATION,
+    FLOW_ID,
     INT,
     NONE,
     SESSION,
     TEXT,
     TIMESTAMP,
     UNKNOWN,
+    AnswerType,
     Builtin,
+    Caught,
+    FlowIdType,
     ListType,
     MapType,
     Named,
@@ -50,6 +54,10 @@ def fits(given: Type, wanted: Type) -> bool:
             return fits(have, want)
         case MapType(key=key, value=have), MapType(key=wanted_key, value=want):
             return fits(key, wanted_key) and fits(have, want)
+        case FlowIdType(result=have), FlowIdType(result=want):
+            return fits(have, want)
+        case FlowIdType(), _ if wanted == FLOW_ID:
+            return True
         case _:
             return given == wanted
 
@@ -67,6 +75,8 @@ def join(left: Type, right: Type) -> Type | None:
     if isinstance(left, ListType) and isinstance(right, ListType):
         item = join(left.item, right.item)
         return None if item is None else ListType(item)
+    if isinstance(left, FlowIdType) and isinstance(right, FlowIdType):
+        return FLOW_ID
     return None
 
 
@@ -82,7 +92,10 @@ def has_session(kind: Type) -> bool:
 
 def has_error(kind: Type) -> bool:
     """Whether a value of this type is an error, or is made of some."""
-    return any(isinstance(part, Named) and part.kind == "error" for part in _parts(kind))
+    return any(
+        isinstance(part, Caught) or (isinstance(part, Named) and part.kind == "error")
+        for part in _parts(kind)
+    )
 
 
 def undecided(kind: Type) -> bool:
@@ -96,6 +109,8 @@ def _parts(kind: Type) -> list[Type]:
             return [kind, *_parts(item)]
         case MapType(key=key, value=value):
             return [kind, *_parts(key), *_parts(value)]
+        case FlowIdType(result=inner) | AnswerType(value=inner):
+            return [kind, *_parts(inner)]
         case _:
             return [kind]
 
@@ -103,7 +118,9 @@ def _parts(kind: Type) -> list[Type]:
 def printable(kind: Type) -> bool:
     """Whether a text can show it."""
     kind = bare(kind)
-    return isinstance(kind, Unknown) or (isinstance(kind, Builtin) and kind.name in PRINTABLE)
+    return isinstance(kind, Unknown | FlowIdType) or (
+        isinstance(kind, Builtin) and kind.name in PRINTABLE
+    )
 
 
 def ordered(kind: Type) -> bool:

@@ -14,6 +14,8 @@ from flowlang.types import (
     SESSION,
     TEXT,
     TIMESTAMP,
+    AnswerType,
+    FlowIdType,
     ListType,
     NoneType,
     OptionalType,
@@ -42,12 +44,20 @@ def for_mismatch(given: Type, wanted: Type, text: str | None) -> str | None:
             return f"convert it: `decimal({text or '…'})`"
         case _, target if (given, target) == (INT, DURATION):
             return f"give it a unit: `{text}s`" if text and text.isdecimal() else None
+        case _, target if (given, target) == (DURATION, TIMESTAMP):
+            return f"a moment that long from now is `now + {text or '…'}`"
         case _, target if (given, target) == (SESSION, PARTY):
             return f"the party at its other end is `{text or '…'}.peer`"
         case _, target if (given, target) == (PARTY, SESSION):
             return f"open a session first: `open F with {text or '…'} as s`"
         case _, target if (given, target) == (PARTY, TEXT):
             return f"its name is `{text or '…'}.name`"
+        case AnswerType(value=value), target if fits(value, target):
+            if text is None:
+                return "give the answer a name with `let`, and take its `.value`"
+            return f"what was answered is `{text}.value`"
+        case FlowIdType(result=result), target if fits(result, target):
+            return "this is the flow's id; what the flow gives is waited for: `await id`"
         case _, ListType(item=item) if fits(given, item):
             return f"put it into a list: `[{text or '…'}]`"
         case ListType(item=item), target if fits(item, target):
@@ -82,8 +92,7 @@ _TURNED = {(TIMESTAMP, "+", DURATION), (DURATION, "*", INT)}
 
 ATTRIBUTES: Mapping[str, str] = {
     **dict.fromkeys(("length", "len", "count"), "write `.size`"),
-    **dict.fromkeys(("append", "add", "push"), "values never change; a longer list is `xs + [x]`"),
-    **dict.fromkeys(("keys",), "a `for` over a Map goes through its keys"),
+    **dict.fromkeys(("add", "push"), "values never change; a longer list is `xs + [x]`"),
 }
 """What other languages write after a dot."""
 

@@ -9,23 +9,29 @@ from __future__ import annotations
 from typing import assert_never
 
 from flowlang import syntax
-from flowlang.checker import conversations, predefined, relations, trees, words
-from flowlang.checker.calls import Builtin, called
+from flowlang.checker import conversations, narrowing, predefined, relations, trees, words
+from flowlang.checker.builtins import Builtin
+from flowlang.checker.calls import called
+from flowlang.checker.effects import Effects
+from flowlang.checker.exchanges import Exchanges
 from flowlang.checker.expressions import Expressions
 from flowlang.checker.facts import Facts, Meeting, Path
 from flowlang.checker.findings import Findings
-from flowlang.checker.names import Names, check_casing
+from flowlang.checker.matching import Matching
+from flowlang.checker.names import Names
 from flowlang.checker.typerefs import TypeReader
+from flowlang.checker.values import check_key
 from flowlang.checker.variables import Binding, Blocks, Role
 from flowlang.diagnostics import Note
-from flowlang.source import Span
 from flowlang.types import (
     DURATION,
     NONE,
-    PARTY,
     SESSION,
     TEXT,
+    TIMESTAMP,
     UNKNOWN,
+    CaseInfo,
+    Caught,
     ErrorInfo,
     FlowInfo,
     FunctionInfo,
@@ -36,22 +42,19 @@ from flowlang.types import (
     OperationInfo,
     OptionalType,
     RecordInfo,
+    StepInfo,
     Type,
     Unknown,
     Variable,
 )
 
-# A state's class is named after it, beside the classes that every flow has.
-TAKEN_STATES = frozenset({"Start", "States", "Result"})
-
 
 class Body:
-    """Checks the body of one flow. `subflows` are the flows that it calls, and where."""
+    """Checks the body of one flow. `effects` knows the flows that it runs."""
 
     def __init__(
         self, findings: Findings, names: Names, types: TypeReader, flow: syntax.Flow, info: FlowInfo
     ) -> None:
-        self.subflows: list[tuple[syntax.Subflow, FlowInfo]] = []
         self._findings = findings
         self._names = names
         self._types = types
@@ -60,7 +63,17 @@ class Body:
         self._facts = Facts()
         self._blocks = Blocks(findings, names)
         self._expressions = Expressions(findings, names, self._blocks, self._facts)
-        self._states: dict[str, Span] = {}
+        self.effects = Effects(findings, names, types, self._expressions)
+        self._exchanges = Exchanges(
+            findings,
+            names,
+            types,
+            self._expressions,
+            self.effects,
+            info,
+            body=self._block,
+            lines=self._lines,
+        )
 
     def check(self) -> None:
         """Everything from the flow's parameters to its last statement."""
@@ -74,11 +87,18 @@ class Body:
             responds = flow.responds
             variable = self._blocks.declare(responds.name, responds.name_span, SESSION, "session")
             findings.variable_of[responds] = variable
+        if flow.key is not None:
+            check_key(findings, self._expressions, flow.key)
+        if flow.owner is not None:
+            variable = self._blocks.declare(flow.owner.name, flow.owner.span, SESSION, "session")
+            findings.variable_of[flow.owner] = variable
         self._block(flow.body)
         self._check_tracks()
+        if not flow.broken:
+            self.effects.check_taken()
 
     def _check_tracks(self) -> None:
-        run = {info.name for _, info in self.subflows}
+        run = {info.name for _, info in self.effects.subflows}
         for step in self._flow.steps:
             if step.tracks is None:
                 continue
@@ -93,9 +113,12 @@ class Body:
 
     def _block(self, block: syntax.Block) -> None:
         self._blocks.enter()
+        self._lines(block)
+        self._blocks.leave()
+
+    def _lines(self, block: syntax.Block) -> None:
         for statement in block:
             self._statement(statement)
-        self._blocks.leave()
 
     def _statement(self, statement: syntax.Statement) -> None:
         match statement:
@@ -105,6 +128,8 @@ class Body:
                 self._assign(statement)
             case syntax.If():
                 self._if(statement)
+            case syntax.Match():
+                self._match(statement)
             case syntax.While():
                 self._while(statement)
             case syntax.For():
@@ -114,13 +139,17 @@ class Body:
             case syntax.Return():
                 self._return(statement)
             case syntax.Open():
-                self._open(statement)
+                self._exchanges.open(statement)
             case syntax.Send():
-                self._send(statement)
+                self._exchanges.send(statement)
             case syntax.Receive():
-                self._receive(statement)
+                self._exchanges.receive(statement)
+            case syntax.Choice():
+                self._exchanges.choice(statement)
+            case syntax.Close():
+                self._exchanges.close(statement)
             case syntax.EffectStatement():
-                self._subflow(statement.effect)
+                self.effects.of(statement.effect)
             case syntax.Try():
                 self._try(statement)
             case syntax.Throw():
@@ -133,12 +162,16 @@ class Body:
                 self._step(statement)
             case syntax.Sleep():
                 self._expressions.expect(statement.duration, DURATION)
+            case syntax.WaitUntil():
+                self._expressions.expect(statement.time, TIMESTAMP)
             case syntax.Log():
                 self._expressions.expect(statement.text, TEXT)
             case syntax.Hold():
                 self._expressions.expect(statement.reason, TEXT)
             case syntax.CallStatement():
                 self._call(statement.call)
+            case syntax.Within():
+                self._within(statement)
             case syntax.Broken():
                 self._blocks.unclear(statement.names, statement.span)
                 self._block(statement.body)
@@ -149,6 +182,9 @@ class Body:
 
     def _let(self, node: syntax.Let) -> None:
         kind = self._types.read(node.type) if node.type is not None else None
+        if isinstance(node.value, syntax.Pending) and kind is None and not node.mutable:
+            self._begin(node, node.value)
+            return
         given = self._value(node.value, kind)
         if kind is None:
             kind = self._decided(node, given)
@@ -157,17 +193,24 @@ class Body:
         self._findings.variable_of[node] = variable
         self._now_has(variable.name, given)
 
+    def _begin(self, node: syntax.Let, pending: syntax.Pending) -> None:
+        kind = self.effects.begin(pending)
+        variable = self._blocks.declare(node.name, node.name_span, kind, "let")
+        self._findings.variable_of[node] = variable
+        self.effects.began(variable, pending)
+
     def _value(
-        self, node: syntax.Expr | syntax.Subflow, wanted: Type | None, note: Note | None = None
+        self, node: syntax.Expr | syntax.Effect, wanted: Type | None, note: Note | None = None
     ) -> Type:
         """The type of what a variable, or the caller of this flow, gets."""
-        if not isinstance(node, syntax.Subflow):
+        if not isinstance(node, syntax.Effect):
             if wanted is None:
                 return self._expressions.value(node)
             return self._expressions.expect(node, wanted, note)
-        given = self._result(node)
+        given = self.effects.value(node)
         if wanted is not None and not relations.fits(given, wanted):
-            self._expressions.report_mismatch(node.call, given, wanted, note)
+            whole = node.call if isinstance(node, syntax.Subflow) else node
+            self._expressions.report_mismatch(whole, given, wanted, note)
             return UNKNOWN
         return given
 
@@ -261,6 +304,31 @@ class Body:
             meeting.reach(start)
         meeting.meet()
 
+    def _match(self, node: syntax.Match) -> None:
+        kind = self._expressions.value(node.value)
+        path = narrowing.path_of(node.value, self._findings.variable_of)
+        matching = Matching(self._findings, self._names, node, kind)
+        meeting = Meeting(self._facts)
+        for case in node.cases:
+            found = matching.case(case)
+            start = self._facts.mark()
+            if found.present and path is not None:
+                self._facts.learn([path])
+            self._blocks.enter()
+            for binding, part in found.bindings:
+                variable = self._blocks.declare(binding.name, binding.span, part, "matched")
+                self._findings.variable_of[binding] = variable
+            for statement in case.body:
+                self._statement(statement)
+            self._blocks.leave()
+            if not trees.leaves(case.body):
+                meeting.reach(start)
+            self._facts.undo(start)
+            if matching.none_matched and path is not None:
+                self._facts.learn([path])
+        matching.finish()
+        meeting.meet()
+
     def _while(self, node: syntax.While) -> None:
         self._facts.forget(self._living(trees.assigned(node.body)))
         self._expressions.condition(node.condition)
@@ -324,132 +392,58 @@ class Body:
         meeting.meet()
 
     def _catch(self, node: syntax.Catch, seen: dict[str, syntax.Name]) -> None:
-        found = [self._names.find(error, "error") for error in node.errors]
+        found = [self._names.caught(error) for error in node.errors]
         for name, info in zip(node.errors, found, strict=True):
-            if info is not None and info.name in seen:
-                self._findings.report(
-                    "F408",
-                    name.span,
-                    f"`{name.name}` is caught already, so it never gets here",
-                    "remove one of the two",
-                    self._findings.note("it is caught here", seen[info.name].span),
-                )
             if info is not None:
+                self._refuse_caught(name, info, seen)
                 seen.setdefault(info.name, name)
         self._blocks.enter()
         if node.name is not None and node.name_span is not None:
-            kind: Type = UNKNOWN
-            if len(found) > 1:
-                self._findings.report(
-                    "F409",
-                    node.name_span,
-                    "`as` needs to know which error it names, and this catches several",
-                    "catch one error to use `as`, and give each its own `catch`",
-                )
-            elif found[0] is not None:
-                kind = Named("error", found[0].name)
+            known = [info.name for info in found if info is not None]
+            kind: Type = Named("error", known[0]) if known else UNKNOWN
+            if len(known) < len(found):
+                kind = UNKNOWN
+            elif len(known) > 1:
+                kind = Caught(tuple(dict.fromkeys(known)))
             variable = self._blocks.declare(node.name, node.name_span, kind, "caught")
             self._findings.variable_of[node] = variable
         self._block(node.body)
         self._blocks.leave()
 
-    # --- conversations ----------------------------------------------------------------------
-
-    def _open(self, node: syntax.Open) -> None:
-        info = self._names.find(node.flow, "flow")
-        if isinstance(info, FlowInfo):
-            conversations.check_open(self._findings, self._names, node.flow, info, self._info)
-        self._expressions.expect(node.party, PARTY)
-        variable = self._blocks.declare(node.name, node.name_span, SESSION, "session")
-        self._findings.variable_of[node] = variable
-
-    def _send(self, node: syntax.Send) -> None:
-        kind = self._expressions.infer(node.value)
-        conversations.check_sent(self._findings, self._names, node.value, kind)
-        self._expressions.expect(node.session, SESSION)
-
-    def _receive(self, node: syntax.Receive) -> None:
-        if node.send is not None:
-            self._send(node.send)
-        kind = conversations.received(
-            self._findings, self._names, node.type, self._types.read(node.type)
-        )
-        self._expressions.expect(node.session, SESSION)
-        if node.state is not None:
-            self._check_state(node.state, node.span)
-        variable = self._blocks.declare(node.name, node.name_span, kind, "received")
-        self._findings.variable_of[node] = variable
-        # What the checks learn still holds after them.
-        self._block(node.checks or ())
-
-    def _check_state(self, state: str, span: Span) -> None:
-        place = self._findings.name_span(state, span)
-        check_casing(self._findings, "a state", state, place, words.snake)
-        shown = "".join(part[:1].upper() + part[1:] for part in state.split("_"))
-        if shown in TAKEN_STATES:
-            self._findings.report(
-                "F210",
-                place,
-                f"`@{state}` would become the state `{shown}`, which every flow has already",
-                "choose another name",
-            )
-        elif shown in self._states:
-            self._findings.report(
-                "F207",
-                place,
-                f"`@{state}` is declared twice",
-                "rename one of the two",
-                self._findings.note("it is first declared here", self._states[shown]),
-            )
-        self._states.setdefault(shown, place)
-
-    def _subflow(self, node: syntax.Subflow) -> Type | None:
-        """Check the call of a subflow; its result, None if it has none."""
-        call = node.call
-        info = self._called_flow(call)
-        if info is None:
-            self._expressions.loose(call)
-            self._findings.type_of[call] = UNKNOWN
-            return UNKNOWN
-        self.subflows.append((node, info))
-        if info.declaration.responds is not None:
-            conversations.refuse_responder(self._findings, self._names, call.callee)
-            self._expressions.loose(call)
+    def _refuse_caught(
+        self, name: syntax.Name, info: ErrorInfo, seen: dict[str, syntax.Name]
+    ) -> None:
+        """Say that an error never gets to a `catch`, where that is so."""
+        takes = (info.name, *info.families, predefined.ANY_ERROR.name)
+        first = next((seen[one] for one in takes if one in seen), None)
+        if first is None:
+            return
+        if first.name == predefined.ANY_ERROR.name != name.name:
+            message, hint = "every error is caught already", f"move it above `{first.name}`"
+        elif first.name == name.name:
+            message, hint = f"`{name.name}` is caught already", "remove one of the two"
         else:
-            self._expressions.arguments(call, info)
-        self._findings.type_of[call] = info.result or NONE
-        return info.result
-
-    def _called_flow(self, call: syntax.Call) -> FlowInfo | None:
-        callee = call.callee
-        if isinstance(callee, syntax.Name) and not self._blocks.is_variable(callee.name):
-            declared = self._names.declared.get(callee.name)
-            if declared is None or declared.kind == "flow":
-                info = self._names.find(callee, "flow")
-                return info if isinstance(info, FlowInfo) else None
-        if self._expressions.calls.meaning(callee) is not None:
-            name = called(call)
-            what = self._names.declared[name].kind if name in self._names.declared else "operation"
-            self._findings.report(
-                "F330",
-                callee.span,
-                f"`{name}` is {words.a(what)}, but only a flow runs as a subflow",
-                f"leave `subflow` out: `{name}(…)`",
-            )
-        return None
-
-    def _result(self, node: syntax.Subflow) -> Type:
-        """What a subflow gives to a variable."""
-        kind = self._subflow(node)
-        if kind is not None:
-            return kind
+            message = f"`{name.name}` is one of `{first.name}`, and these are caught already"
+            hint = f"move it above `{first.name}`, or remove it"
         self._findings.report(
-            "F317",
-            node.span,
-            f"`{called(node.call)}` gives no result",
-            "let it stand alone on its line",
+            "F408",
+            name.span,
+            f"{message}, so {f'`{name.name}`' if message.startswith('every') else 'it'} never"
+            " gets here",
+            hint,
+            self._findings.note("it is caught here", first.span),
         )
-        return UNKNOWN
+
+    def _within(self, node: syntax.Within) -> None:
+        self._expressions.expect(node.duration, DURATION)
+        self._block(node.body)
+        if not trees.limited(node.body):
+            self._findings.report(
+                "F611",
+                node.span,
+                "nothing in this block waits, so there is nothing that could take too long",
+                "remove `within`, or move what waits into its block",
+            )
 
     def _return(self, node: syntax.Return) -> None:
         wanted, value = self._info.result, node.value
@@ -466,10 +460,11 @@ class Body:
         if wanted is not None:
             self._value(value, wanted, self._promise())
             return
-        if isinstance(value, syntax.Subflow):
-            given = self._subflow(value)
-            if given is None:
+        if isinstance(value, syntax.Effect):
+            told = self.effects.of(value)
+            if told is None:
                 return  # `return subflow F(…)` of a flow without a result: it comes last.
+            given = told
         else:
             given = self._expressions.infer(value)
         if not isinstance(given, Unknown):
@@ -491,6 +486,9 @@ class Body:
         """What is thrown."""
         if isinstance(node, syntax.Name) and node.name not in self._blocks.living:
             declared = self._names.declared.get(node.name)
+            if node.name == predefined.ANY_ERROR.name:
+                self._names.report_missing(node.name, node.span, "error")
+                return
             if node.name in predefined.ERRORS or (declared and declared.kind == "error"):
                 self._findings.report(
                     "F331",
@@ -505,7 +503,7 @@ class Body:
             self._expressions.loose(node)
             return
         kind = self._expressions.infer(node)
-        if isinstance(kind, Unknown) or (isinstance(kind, Named) and kind.kind == "error"):
+        if isinstance(kind, Unknown | Caught) or (isinstance(kind, Named) and kind.kind == "error"):
             return
         self._findings.report(
             "F331",
@@ -518,7 +516,12 @@ class Body:
         if node.label is not None:
             self._expressions.expect(node.label, TEXT)
         steps = [step.name for step in self._flow.steps]
-        if self._flow.broken or node.name in steps or node.name in map(words.upper, steps):
+        if node.name in self._info.steps:
+            self._values_of_step(node, self._info.steps[node.name])
+            return
+        for argument in node.arguments:
+            self._expressions.infer(argument.value, UNKNOWN)
+        if self._flow.broken or node.name in map(words.upper, steps):
             return
         hint = self._findings.did_you_mean(node.name, steps)
         self._findings.report(
@@ -528,8 +531,29 @@ class Body:
             hint or f'declare it at the top of the flow, under `steps:`: `{node.name} "…"`',
         )
 
+    def _values_of_step(self, node: syntax.StepTo, step: StepInfo) -> None:
+        broken = isinstance(step.declaration.label, syntax.Constant) and self._flow.broken
+        if node.label is None or not step.parameters:
+            if broken and not step.parameters:
+                self._expressions.loose(node)  # Its line could not be read.
+            else:
+                self._expressions.step_values(node, step)
+            return
+        names = ", ".join(parameter.name for parameter in step.parameters)
+        self._findings.report(
+            "F385",
+            node.label.span,
+            f"the label of `{node.name}` is made of its values",
+            f"give these: `step {node.name}({names})`",
+            self._findings.note(f"`{node.name}` is declared here", step.declaration.span),
+        )
+
     def _call(self, node: syntax.Call) -> None:
         """A call that stands alone on its line."""
+        if self._expressions.is_method(node):
+            if not isinstance(self._expressions.infer(node), Unknown):
+                self._refuse_result(node)
+            return
         meaning = self._expressions.calls.meaning(node.callee)
         name = called(node)
         match meaning:
@@ -538,6 +562,8 @@ class Body:
                 self._findings.type_of[node] = UNKNOWN
             case OperationInfo():
                 self._expressions.arguments(node, meaning)
+                if meaning.kind == "external":
+                    self._expressions.report_external(node)
                 self._findings.type_of[node] = meaning.result or NONE
             case FlowInfo():
                 self._expressions.loose(node)
@@ -552,16 +578,22 @@ class Body:
                 self._expressions.infer(node)
                 message = "this makes an error, but does not throw it"
                 self._findings.report("F318", node.span, message, f"write `throw {name}(…)`")
-            case RecordInfo() | FunctionInfo() | Builtin():
+            case RecordInfo() | CaseInfo() | FunctionInfo() | Builtin():
                 self._expressions.infer(node)
-                self._findings.report(
-                    "F318",
-                    node.span,
-                    f"`{name}(…)` only gives a result, and nothing takes it",
-                    f"keep it: `let x = {name}(…)`, or remove the line",
-                )
+                self._refuse_result(node)
             case _:
                 assert_never(meaning)
+
+    def _refuse_result(self, node: syntax.Call) -> None:
+        name = called(node)
+        self._findings.report(
+            "F318",
+            node.span,
+            f"`{name}(…)` only gives a result, and nothing takes it",
+            f"keep it: `let x = {name}(…)`, or remove the line"
+            if not self._expressions.is_method(node)
+            else "values never change: give the result to a variable, or remove the line",
+        )
 
 
 def _fixed(binding: Binding) -> str:

@@ -12,18 +12,21 @@ from flowlang import syntax
 
 
 def inside(node: syntax.Expr) -> tuple[syntax.Expr, ...]:
-    """The expressions directly inside; not the name that a call calls."""
+    """The expressions directly inside; of what a call calls, only what stands before its dot."""
     match node:
         case syntax.Constant() | syntax.Name():
             return ()
         case syntax.Interpolation(parts=parts):
             return tuple(part for part in parts if not isinstance(part, str))
-        case syntax.Attribute(value=value):
+        case syntax.Attribute(value=value) | syntax.Formatted(value=value):
             return (value,)
+        case syntax.Update(value=value, changes=changes):
+            return (value, *[change.value for change in changes])
         case syntax.Index(value=value, index=index):
             return (value, index)
-        case syntax.Call(arguments=arguments):
-            return tuple(argument.value for argument in arguments)
+        case syntax.Call(callee=callee, arguments=arguments):
+            values = tuple(argument.value for argument in arguments)
+            return (callee.value, *values) if isinstance(callee, syntax.Attribute) else values
         case syntax.Unary(operand=operand):
             return (operand,)
         case syntax.Binary(left=left, right=right):
@@ -61,10 +64,19 @@ def blocks(statement: syntax.Statement) -> tuple[syntax.Block, ...]:
     match statement:
         case syntax.If(branches=branches, otherwise=otherwise):
             return (*[body for _, body in branches], otherwise or ())
-        case syntax.While(body=body) | syntax.For(body=body) | syntax.Broken(body=body):
+        case syntax.Match(cases=cases):
+            return tuple(case.body for case in cases)
+        case (
+            syntax.While(body=body)
+            | syntax.For(body=body)
+            | syntax.Within(body=body)
+            | syntax.Broken(body=body)
+        ):
             return (body,)
         case syntax.Receive(checks=checks):
             return (checks or (),)
+        case syntax.Choice(cases=cases):
+            return tuple(case.body for case in cases)
         case syntax.Try(body=body, catches=catches):
             return (body, *[catch.body for catch in catches])
         case (
@@ -76,11 +88,13 @@ def blocks(statement: syntax.Statement) -> tuple[syntax.Block, ...]:
             | syntax.Pass()
             | syntax.Open()
             | syntax.Send()
+            | syntax.Close()
             | syntax.EffectStatement()
             | syntax.Throw()
             | syntax.Require()
             | syntax.StepTo()
             | syntax.Sleep()
+            | syntax.WaitUntil()
             | syntax.Checkpoint()
             | syntax.Log()
             | syntax.Hold()
@@ -134,10 +148,17 @@ def _leaves(statement: syntax.Statement) -> bool:
                 and leaves(otherwise)
                 and all(leaves(body) for _, body in branches)
             )
+        case syntax.Match(cases=cases):
+            # What is missing from it is reported; then it has a case for everything.
+            return bool(cases) and all(leaves(case.body) for case in cases)
         case syntax.While(condition=syntax.Constant(value=True), body=body):
             return not breaks(body)
         case syntax.Try(body=body, catches=catches):
             return leaves(body) and all(leaves(catch.body) for catch in catches)
+        case syntax.Within(body=body):
+            return leaves(body)
+        case syntax.Choice(cases=cases):
+            return bool(cases) and all(leaves(case.body) for case in cases)
         case syntax.Receive(checks=checks):
             return checks is not None and leaves(checks) and not _jumps(checks)
         case (
@@ -148,10 +169,12 @@ def _leaves(statement: syntax.Statement) -> bool:
             | syntax.Pass()
             | syntax.Open()
             | syntax.Send()
+            | syntax.Close()
             | syntax.EffectStatement()
             | syntax.Require()
             | syntax.StepTo()
             | syntax.Sleep()
+            | syntax.WaitUntil()
             | syntax.Checkpoint()
             | syntax.Log()
             | syntax.Hold()
@@ -161,6 +184,32 @@ def _leaves(statement: syntax.Statement) -> bool:
             return False
         case _:
             assert_never(statement)
+
+
+def limited(block: syntax.Block) -> bool:
+    """Whether something in a block waits in such a way that a deadline can end it (a gap in it may
+    hide what does)."""
+    for statement in statements(block):
+        match statement:
+            case (
+                syntax.Receive()
+                | syntax.Choice()
+                | syntax.Sleep()
+                | syntax.WaitUntil()
+                | syntax.Broken()
+            ):
+                return True
+            case (
+                syntax.Let(value=value)
+                | syntax.Assign(value=value)
+                | syntax.Return(value=value)
+                | syntax.EffectStatement(effect=value)
+            ):
+                if isinstance(value, syntax.Waiting):
+                    return True
+            case _:
+                pass  # The others do not wait, or only for this node.
+    return False
 
 
 def _jumps(checks: syntax.Block) -> bool:

@@ -16,6 +16,7 @@ from flowlang.types import (
     SESSION,
     TEXT,
     UNKNOWN,
+    FlowIdType,
     ListType,
     MapType,
     Named,
@@ -61,6 +62,8 @@ class TypeReader:
             return UNKNOWN
         if ref.name in ("List", "Map"):
             return self._collection(ref, sessions)
+        if ref.name == "FlowId" and ref.arguments:
+            return self._flow_id(ref)
         kind = BUILTINS.get(ref.name) or self._declared(ref)
         if ref.arguments and kind != UNKNOWN:
             for argument in ref.arguments:
@@ -69,7 +72,7 @@ class TypeReader:
                 "F308",
                 ref.span,
                 f"{ref.name} takes no types in brackets",
-                "only `List[T]` and `Map[K, V]` do",
+                "only `List[T]`, `Map[K, V]` and `FlowId[T]` do",
             )
             return UNKNOWN
         if kind == SESSION and sessions == "none":
@@ -110,10 +113,24 @@ class TypeReader:
             return UNKNOWN
         return MapType(kinds[0], kinds[1])
 
+    def _flow_id(self, ref: syntax.TypeRef) -> Type:
+        kinds = [self.read(argument) for argument in ref.arguments]
+        if len(kinds) == 1:
+            return UNKNOWN if kinds[0] == UNKNOWN else FlowIdType(kinds[0])
+        self._findings.report(
+            "F308",
+            ref.span,
+            "FlowId takes one type, that of the flow's result",
+            "write `FlowId[Text]`, for example",
+        )
+        return UNKNOWN
+
     def _declared(self, ref: syntax.TypeRef) -> Type:
         found = self._names.declared.get(ref.name)
-        if found is not None and (found.kind == "record" or found.kind == "message"):
-            return Named(found.kind, found.qualified)
+        if found is not None:
+            match found.kind:
+                case "record" | "message" | "enum" | "type" as kind:
+                    return Named(kind, found.qualified)
         if ref.name in predefined.ERRORS or (found is not None and found.kind == "error"):
             self._findings.report(
                 "F326",
@@ -133,7 +150,9 @@ class TypeReader:
         if ours := _ELSEWHERE.get(ref.name):
             hint: str | None = f"write `{ours}`"
         else:
-            known = chain(predefined.TYPES, self._names.of_kind("record", "message"))
+            known = chain(
+                predefined.TYPES, self._names.of_kind("record", "message", "enum", "type")
+            )
             hint = self._findings.did_you_mean(ref.name, known)
         self._findings.report("F202", ref.span, f"there is no type `{ref.name}`", hint or DECLARE)
         self._names.settle(ref.name, hint)

@@ -15,7 +15,17 @@ from flowlang.source import Span
 from flowlang.types import UNKNOWN, Type, Variable
 
 Role: TypeAlias = Literal[
-    "parameter", "let", "var", "loop", "session", "received", "caught", "field", "unclear"
+    "parameter",
+    "let",
+    "var",
+    "loop",
+    "matched",
+    "session",
+    "received",
+    "done",
+    "caught",
+    "field",
+    "unclear",
 ]
 """How a variable came about; "unclear" where the text around it could not be read."""
 
@@ -24,8 +34,10 @@ _NOUNS: dict[Role, str] = {
     "let": "a variable",
     "var": "a variable",
     "loop": "a loop variable",
+    "matched": "a part of what is matched",
     "session": "a session",
     "received": "a received message",
+    "done": "what came of something pending",
     "caught": "a caught error",
     "field": "a field",
     "unclear": "a variable",

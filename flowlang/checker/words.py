@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from flowlang.types import ListType, MapType, Named, OptionalType, Type, Unknown, shown
+from flowlang.types import (
+    AnswerType,
+    FlowIdType,
+    ListType,
+    MapType,
+    Named,
+    OptionalType,
+    Type,
+    Unknown,
+    shown,
+)
 
 LISTED = 8
 """Names that a sentence lists at most."""
@@ -67,6 +77,10 @@ def _in_full(kind: Type) -> str:
             return f"Map[{_in_full(key)}, {_in_full(value)}]"
         case OptionalType(item=item):
             return f"{_in_full(item)}?"
+        case FlowIdType(result=result):
+            return f"FlowId[{_in_full(result)}]"
+        case AnswerType(value=value):
+            return f"the answer {_in_full(value)}"
         case _:
             return shown(kind)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from flowlang import machine, types, walk
@@ -30,13 +30,17 @@ class Block:
 def blocks(module: machine.Module, scope: Scope) -> list[Block]:
     """All declarations, in an order in which Python can read them."""
     made = _Made(module, scope)
-    found = [made.record(record) for record in module.records]
-    found += [made.error(error) for error in module.errors]
+    found = [made.opaque(opaque) for opaque in module.opaques]
+    found += [block for enum in module.enums for block in made.enum(enum)]
+    found += [made.record(record) for record in module.records]
+    found += [made.error(error) for error in _families_first(module.errors)]
     found += [made.function(function) for function in module.functions]
     found += [made.service(service) for service in module.services]
     if module.machines:
         found += made.table()
         found += [made.flow(one) for one in module.machines]
+    if module.schedules:
+        found.append(made.schedules())
     return found
 
 
@@ -60,29 +64,83 @@ class _Made:
         }
         return Block("record", shown)
 
+    def enum(self, enum: machine.Enum) -> list[Block]:
+        """A class for each case, and the type that is one of them."""
+        self._scope.library("typing")
+        found = []
+        for case in enum.cases:
+            tag = (("tag", Atom(words.text(short(case.name)))),)
+            options = (*_FROZEN, *tag, ("forbid_unknown_fields", Atom("True")))
+            name = self._scope.named(case.name)
+            where = f"{self._module.source}:{case.place.line}  {case.place.text}"
+            shown = {
+                "header": _class_header(0, name, "rt.Value", options),
+                "doc": _doc(4, words.cut(where, 78)),
+                "wire": "",
+                "fields": self._fields(4, case.fields),
+                "finite": self._finite(8, case.fields),
+            }
+            found.append(Block("record", shown))
+        cases = union([Atom(self._scope.named(case.name)) for case in enum.cases])
+        page = Page(0)
+        page.constant(f"{self._scope.named(enum.name)}: typing.TypeAlias = ", cases)
+        return [*found, Block("lines", {"lines": _with_doc(page.lines, enum.doc)})]
+
+    def opaque(self, opaque: machine.Opaque) -> Block:
+        """A class of the author's, under its name in the language."""
+        self._scope.library("typing")
+        name = self._scope.named(opaque.name)
+        page = Page(0)
+        page.constant(f"{name}: typing.TypeAlias = ", Atom(_imported(opaque)))
+        return Block("lines", {"lines": _with_doc(page.lines, opaque.doc)})
+
     def _wire(self, qualified: str) -> str:
         self._scope.library("typing")
         page = Page(4)
         page.put("wire: typing.ClassVar[str] = ", Atom(words.text(qualified)))
         return "\n".join(page.lines)
 
-    def _fields(self, indent: int, fields: Sequence[machine.Field]) -> list[str]:
+    def _parameters(
+        self,
+        parameters: Sequence[machine.Field | machine.Variable],
+        name: Callable[[str], str],
+    ) -> list[tuple[str, Tree, Tree | None]]:
+        """Of a function that Python may call: name, type, default."""
+        last = self._last_given(parameters)
+        values = Values(self._scope, words.name)
+        return [
+            (
+                name(one.name),
+                self._scope.kind(one.type),
+                values.of(one.default) if number > last and one.default is not None else None,
+            )
+            for number, one in enumerate(parameters)
+        ]
+
+    def _last_given(self, fields: Sequence[machine.Field | machine.Variable]) -> int:
+        """Where one field has no default in Python, those before it cannot have one either."""
+        given = (n for n, field in enumerate(fields) if not self._has_default(field))
+        return max(given, default=-1)
+
+    def _fields(
+        self,
+        indent: int,
+        fields: Sequence[machine.Field | machine.Variable],
+        name: Callable[[str], str] = words.field,
+    ) -> list[str]:
         page = Page(indent)
-        # Where one field has no default in Python, those before it cannot have one either.
-        last = max(
-            (n for n, field in enumerate(fields) if not self._has_default(field)), default=-1
-        )
+        last = self._last_given(fields)
         values = Values(self._scope, words.name)
         for number, field in enumerate(fields):
             kind = self._scope.kind(field.type, field=True)
-            written = words.field(field.name)
+            written = name(field.name)
             if number > last and field.default is not None:
                 page.declare_once(written, kind, values.of(field.default))
             else:
                 page.annotate(written, kind)
         return page.lines
 
-    def _has_default(self, field: machine.Field) -> bool:
+    def _has_default(self, field: machine.Field | machine.Variable) -> bool:
         """Whether Python's class gets the default too, which must be a value that cannot change.
         A flow's own `New` has every argument in any case."""
         if field.default is None:
@@ -104,13 +162,13 @@ class _Made:
 
     def error(self, error: machine.Error) -> Block:
         name = self._scope.named(error.name)
-        parameters = [(words.field(f.name), self._scope.kind(f.type)) for f in error.fields]
+        parameters = self._parameters(error.fields, words.field)
         page = Page(8)
-        for written, _ in parameters:
+        for written, _, _ in parameters:
             page.line(f"self.{written} = {written}")
         self._say(page, error)
         shown = {
-            "header": _class_header(0, name, "rt.FlowError", ()),
+            "header": _class_header(0, name, self._base(error), ()),
             "doc": _doc(4, _said(error)),
             "wire": "\n".join(_assigned(4, "wire", Atom(words.text(error.name)))),
             "fields": self._fields(8, error.fields),
@@ -123,12 +181,16 @@ class _Made:
     def _say(self, page: Page, error: machine.Error) -> None:
         """The text for people; if it cannot be computed, the error is still the same error."""
         text: Tree = Atom(words.text(short(error.name)))
+        # Not by way of a family, which has a text of its own.
+        init, given = "super().__init__", []
+        if error.family is not None:
+            init, given = "rt.FlowError.__init__", [Atom("self")]
         if error.text is None:
-            page.put("", call("super().__init__", text))
+            page.put("", call(init, *given, text))
             return
         said = Values(self._scope, words.field).of(error.text)
         if not may_fault([error.text]):
-            page.put("", call("super().__init__", said))
+            page.put("", call(init, *given, said))
             return
         page.open("try:")
         page.put("_text = ", said)
@@ -136,7 +198,10 @@ class _Made:
         page.open("except rt.Fault:")
         page.put("_text = ", text)
         page.close()
-        page.put("", call("super().__init__", Atom("_text")))
+        page.put("", call(init, *given, Atom("_text")))
+
+    def _base(self, error: machine.Error) -> str:
+        return "rt.FlowError" if error.family is None else self._scope.named(error.family)
 
     def table(self) -> list[Block]:
         """The errors that flows of this module can name, for the engine to find them by."""
@@ -148,6 +213,19 @@ class _Made:
         page = Page(0)
         page.put("_ERRORS: rt.Mapping[str, type[rt.FlowError]] = ", Dict(entries))
         return [Block("lines", {"lines": page.lines})]
+
+    def schedules(self) -> Block:
+        """When which flows start by themselves, for a node to find them by."""
+        values = Values(self._scope, words.name)
+        listed = []
+        for one in self._module.schedules:
+            flow = self._scope.flow(one.flow, one.version)
+            start = call(f"{flow}.Start", *[values.of(argument) for argument in one.arguments])
+            texts = [Atom(words.text(text)) for text in (one.name, one.cron, one.zone)]
+            listed.append(call("rt.Schedule", texts[0], Atom(flow), start, *texts[1:]))
+        page = Page(0)
+        page.put("SCHEDULES: tuple[rt.Schedule, ...] = ", Tuple(tuple(listed)))
+        return Block("lines", {"lines": page.lines})
 
     # --- Python that authors write ----------------------------------------------------------
 
@@ -199,20 +277,32 @@ class _Made:
         return Block("service", shown)
 
     def _method(self, operation: machine.Operation) -> str:
-        parameters = [(words.name(p.name), self._scope.kind(p.type)) for p in operation.parameters]
+        parameters = [
+            (_parameter(operation, p.name), self._scope.kind(p.type)) for p in operation.parameters
+        ]
         result = self._scope.kind(operation.result or types.NONE)
         lent = ("tx", Atom("rt.Tx"))
+        if operation.kind in _OUTSIDE:
+            # It runs outside of any step, and may take its time.
+            lent = ("key", Atom("str"))
+            result = subscript("rt.Eventually", result)
         name = words.name(operation.name)
         return _signature(4, name, ["self"], [lent, *parameters], result, body=" ...")
 
     def _operation(self, operation: machine.Operation) -> Tree:
-        names = [Atom(words.text(words.name(one.name))) for one in operation.parameters]
+        names = [Atom(words.text(_parameter(operation, one.name))) for one in operation.parameters]
+        kinds: list[Tree] = []
+        if operation.kind in _OUTSIDE and operation.parameters:
+            # What it is given is kept, and read again when it is called.
+            listed = [self._scope.kind(one.type, field=True) for one in operation.parameters]
+            kinds = [Tuple(tuple(listed))]
         return call(
             "rt.Operation",
             Atom(words.text(words.name(operation.name))),
             Atom(words.text(operation.kind)),
             Tuple(tuple(names)) if names else Atom("()"),
             self._scope.kind(operation.result or types.NONE, field=True),
+            *kinds,
         )
 
     # --- flows ------------------------------------------------------------------------------
@@ -220,13 +310,17 @@ class _Made:
     def flow(self, flow: machine.Machine) -> Block:
         scope = self._scope
         name = class_name(short(flow.name), flow.version)
-        parameters = [(words.state_field(p.name), scope.kind(p.type)) for p in flow.parameters]
+        parameters = self._parameters(flow.parameters, words.state_field)
         result = flow.result or types.NONE
         resting = [state for state in flow.states if state.tag is not None]
         states = {state.name: self._state_class(state.name) for state in resting}
         steps = Steps(self._module.source, flow, scope, states, name).lines()
         page = Page(8)
-        given = tuple((written, Atom(written)) for written, _ in parameters)
+        names = [words.state_field(parameter.name) for parameter in flow.parameters]
+        if flow.owner is not None:
+            names.pop()  # Its node opens that session.
+            parameters.pop()
+        given = tuple((written, Atom(written)) for written in names)
         page.put("", Call("rt.refuse_call", (("", Atom(name)), *given)))
         anything = union([Atom(states[state.name]) for state in resting])
         arguments = [("at", anything), ("run", Atom("rt.Run"))]
@@ -244,10 +338,21 @@ class _Made:
                 *_assigned(4, "States", anything),
                 *_assigned(4, "Result", scope.kind(result, field=True)),
             ],
+            "key": self._key(flow),
             "step": _signature(4, "step", ["cls"], arguments, returns),
             "body": steps,
         }
         return Block("flow", shown)
+
+    def _key(self, flow: machine.Machine) -> list[str]:
+        """The method that makes the business key of a flow that is to start."""
+        if flow.key is None:
+            return []
+        page = Page(8)
+        values = Values(self._scope, lambda name: f"at.{words.state_field(name)}")
+        page.put("return ", values.of(flow.key))
+        head = _signature(4, "key", ["cls"], [("at", Atom("Start"))], Atom("str"))
+        return [head, *page.lines]
 
     def _state_class(self, name: str) -> str:
         """A state's class; a type of that name, in this module, is something else."""
@@ -257,8 +362,20 @@ class _Made:
         scope = self._scope
         expressions = [e for state in flow.states for e in walk.state_expressions(state)]
         nodes = [node for expression in expressions for node in walk.within(expression)]
-        services = {node.service: None for node in nodes if isinstance(node, machine.CallOperation)}
+        used = machine.CallOperation | machine.Request
+        services = {node.service: None for node in nodes if isinstance(node, used)}
+        starts = {
+            f"{node.flow}_v{node.version}": None
+            for node in nodes
+            if isinstance(node, machine.StartFlow)
+        }
         targets = {node.target: None for node in nodes if isinstance(node, machine.CallFunction)}
+        asked = {
+            name: Atom(scope.named(name))
+            for node in nodes
+            if isinstance(node, machine.AskFor)
+            for name in (node.asked, node.answer)
+        }
         waits = [state.awaits for state in flow.states]
         subflows = {
             f"{wait.flow}_v{wait.version}": None
@@ -276,6 +393,7 @@ class _Made:
             ("services", [Atom(scope.key(service)) for service in services]),
             ("functions", [Atom(words.text(target)) for target in targets]),
             ("subflows", [Atom(words.text(subflow)) for subflow in subflows]),
+            ("starts", [Atom(words.text(started)) for started in starts]),
         ]
         lines = [f"    contract = {CONTRACT}"]
         lines += _assigned(4, "name", Atom(words.text(flow.name)))
@@ -286,15 +404,26 @@ class _Made:
         for name, trees in lists:
             if trees:
                 lines += _assigned(4, name, Tuple(tuple(trees)))
+        if asked:
+            tasks = tuple((Atom(words.text(name)), kind) for name, kind in asked.items())
+            name = f"tasks: {scope.library('typing')}.ClassVar[rt.Mapping[str, object]]"
+            lines += _assigned(4, name, Dict(tasks))
         if self._errors:
             lines += _assigned(4, "errors", Atom("_ERRORS"))
+        if flow.owner is not None:
+            lines += _assigned(4, "owner", Atom("True"))
+        if flow.commands:
+            listed = [Atom(scope.named(message)) for message in flow.commands]
+            lines += _assigned(4, "commands", Tuple(tuple(listed)))
         return lines
 
     def _state(self, flow: machine.Machine, state: machine.State, name: str) -> dict[str, Any]:
         self._scope.library("typing")
         types_ = {variable.name: variable.type for variable in flow.variables}
         page = Page(8)
-        for kept in state.keeps:
+        if state.awaits is None:
+            page.lines += self._fields(8, flow.parameters, words.state_field)
+        for kept in state.keeps if state.awaits is not None else ():
             kind = self._scope.kind(types_[kept], field=True)
             page.annotate(words.state_field(kept), kind)
         place = f"{self._module.source}:{state.place.line}"
@@ -308,9 +437,48 @@ class _Made:
         }
 
 
+def _families_first(errors: Sequence[machine.Error]) -> list[machine.Error]:
+    """The errors in an order in which Python can make classes of them."""
+    by_name = {error.name: error for error in errors}
+    found: dict[str, machine.Error] = {}
+    for error in errors:
+        way: list[machine.Error] = []
+        at: machine.Error | None = error
+        while at is not None and at.name not in found:
+            way.append(at)
+            at = by_name.get(at.family or "")
+        found.update({one.name: one for one in reversed(way)})
+    return list(found.values())
+
+
 # --- forms --------------------------------------------------------------------------------------
 
+
+def _parameter(operation: machine.Operation, name: str) -> str:
+    """A parameter of a service's method, beside the one that every such method has."""
+    return "key_" if operation.kind in _OUTSIDE and name == "key" else words.name(name)
+
+
+_OUTSIDE = ("external", "once")
+"""The operations that run outside of a step."""
+
 _FROZEN = (("frozen", Atom("True")), ("array_like", Atom("True")), ("gc", Atom("False")))
+
+
+def opaque_imports(module: machine.Module) -> list[tuple[str, list[str]]]:
+    """The modules of the classes of Python that are types here, and what is taken from each."""
+    found: dict[str, list[str]] = {}
+    for opaque in module.opaques:
+        path, _, target = opaque.target.partition(":")
+        found.setdefault(words.module(path), []).append(
+            f"{words.module(target)} as {_imported(opaque)}"
+        )
+    return [(path, sorted(names)) for path, names in sorted(found.items())]
+
+
+def _imported(opaque: machine.Opaque) -> str:
+    """A name that no author can write, so that it hides nothing."""
+    return f"_{words.plain(short(opaque.name))}"
 
 
 def _class_header(
@@ -326,12 +494,15 @@ def _signature(
     indent: int,
     name: str,
     before: Sequence[str],
-    parameters: Sequence[tuple[str, Tree]],
+    parameters: Sequence[tuple[str, Tree] | tuple[str, Tree, Tree | None]],
     result: Tree,
     body: str = "",
 ) -> str:
     """The head of a function, as ruff lays it out."""
-    listed = [*before, *[f"{written}: {kind.text}" for written, kind in parameters]]
+    named = [(one[0], one[1], one[2] if len(one) == 3 else None) for one in parameters]
+    tails = ["" if default is None else f" = {default.text}" for _, _, default in named]
+    shown = zip(named, tails, strict=True)
+    listed = [*before, *[f"{written}: {kind.text}{tail}" for (written, kind, _), tail in shown]]
     margin = " " * indent
     opening, closing = f"{margin}def {name}(", f") -> {result.text}:{body}"
     line = f"{opening}{', '.join(listed)}{closing}"
@@ -344,8 +515,8 @@ def _signature(
         return "\n".join([opening, inner, margin + closing])
     lines = [f"{margin}    {one}," for one in before]
     try:
-        for written, kind in parameters:
-            lines += item(kind, indent + 4, f"{written}: ", ",", 0)
+        for (written, kind, _), tail in zip(named, tails, strict=True):
+            lines += item(kind, indent + 4, f"{written}: ", f"{tail},", 0)
     except Unfit:
         return line + SKIP
     return "\n".join([opening, *lines, margin + closing])
@@ -365,6 +536,11 @@ def _line(indent: int, text: str) -> str:
 
 def _doc(indent: int, said: str | None) -> str:
     return "\n".join(words.docstring(indent, said)) if said and said.strip() else ""
+
+
+def _with_doc(lines: list[str], said: str | None) -> list[str]:
+    doc = _doc(0, said)
+    return [*lines, doc] if doc else lines
 
 
 def _said(error: machine.Error) -> str:
@@ -388,7 +564,7 @@ def _path(node: machine.Expr) -> str:
             return name
         case machine.Get(value=value, name=name):
             return f"{_path(value)}.{name}"
-        case machine.Some(value=value):
+        case machine.Some(value=value) | machine.Compute(arguments=(value, *_)):
             return _path(value)
         case _:
             return "…"
@@ -430,5 +606,5 @@ def _has_decimal(kind: types.Type) -> bool:
 
 def may_fault(expressions: Iterable[machine.Expr]) -> bool:
     """Whether arithmetic or an index could go wrong in them."""
-    faulty = machine.Arithmetic | machine.Negate | machine.Item | machine.Divide
+    faulty = machine.Arithmetic | machine.Negate | machine.Item | machine.Divide | machine.Compute
     return any(isinstance(at, faulty) for one in expressions for at in walk.within(one))

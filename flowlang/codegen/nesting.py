@@ -46,11 +46,18 @@ class Fork:
 
 
 @dataclasses.dataclass(frozen=True)
+class Spread:
+    """A `match` with a way for each case."""
+
+    ways: tuple[Way, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Stretch:
     """A state's actions, how it goes on, and what is written below that."""
 
     state: machine.State
-    ending: Jump | Fall | Wait | Fork | Guarded | Stretch
+    ending: Jump | Fall | Wait | Fork | Spread | Guarded | Stretch
     below: Stretch | Guarded | None
 
 
@@ -173,7 +180,7 @@ class _Nesting:
         further = dataclasses.replace(inside, chained=inside.chained + 1)
         return Stretch(state, ending, self._enter(self._states[below], further))
 
-    def _ending(self, state: machine.State, inside: _Inside) -> Jump | Fall | Wait | Fork | Way:
+    def _ending(self, state: machine.State, inside: _Inside) -> Wait | Fork | Spread | Way:
         match state.next:
             case machine.Goto(target=target):
                 return self._way(target, inside)
@@ -184,6 +191,9 @@ class _Nesting:
                 beside = inside if not comes_back(one) else deeper
                 beside = dataclasses.replace(beside, chained=beside.chained + 1)
                 return Fork(one, self._way(otherwise, beside))
+            case machine.Choose(targets=targets):
+                deeper = dataclasses.replace(inside, nested=inside.nested + 1)
+                return Spread(tuple(self._way(target, deeper) for target in targets))
             case machine.Suspend() | machine.End():
                 return Wait()
             case _:
@@ -205,7 +215,7 @@ class _Nesting:
         return self._enter(state, dataclasses.replace(inside, chained=inside.chained + 1))
 
 
-def comes_back(way: Way | Wait | Fork) -> bool:
+def comes_back(way: Way | Wait | Fork | Spread) -> bool:
     """Whether what is written below is reached."""
     match way:
         case Fall():
@@ -214,6 +224,8 @@ def comes_back(way: Way | Wait | Fork) -> bool:
             return False
         case Fork(then=then, otherwise=otherwise):
             return comes_back(then) or comes_back(otherwise)
+        case Spread(ways=ways):
+            return any(map(comes_back, ways))
         case Guarded(catches=catches, body=body):
             return comes_back(body) or any(comes_back(caught) for _, caught in catches)
         case Stretch(ending=ending, below=below):

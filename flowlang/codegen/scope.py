@@ -34,7 +34,10 @@ class Scope:
         self._module = module.module
         self._imports: dict[str, dict[str, str]] = {}
         self._libraries: set[str] = set()
+        self.uses_library = False
         declared = [record.name for record in module.records]
+        declared += [enum.name for enum in module.enums]
+        declared += [opaque.name for opaque in module.opaques]
         declared += [error.name for error in module.errors]
         declared += [function.name for function in module.functions]
         declared += [service.name for service in module.services]
@@ -48,9 +51,17 @@ class Scope:
     # --- what is declared somewhere ---------------------------------------------------------
 
     def named(self, qualified: str) -> str:
-        """A record, message, error, function or service; a built-in error has no module."""
+        """A type, case, error, function or service; a built-in error has no module."""
         path, _, name = qualified.rpartition(".")
+        if is_case(qualified):
+            path, _, enum = path.rpartition(".")
+            return self._found(path, case_name(enum, name))
         return self._found(path, words.name(name)) if path else f"rt.{words.plain(name)}"
+
+    def computed(self, function: str) -> str:
+        """A function of the runtime's library."""
+        self.uses_library = True
+        return f"lib.{words.plain(function)}"
 
     def key(self, qualified: str) -> str:
         """The key by which a service is found."""
@@ -110,6 +121,8 @@ class Scope:
                 return Atom(written)
             case types.Named(name=name):
                 return Atom(self.named(name))
+            case types.Caught():
+                return Atom("rt.FlowError")
             case types.ListType(item=item):
                 return subscript("tuple", self.kind(item, field=field), Atom("..."))
             case types.MapType(key=key, value=value):
@@ -118,6 +131,12 @@ class Scope:
                 )
             case types.OptionalType(item=item):
                 return chain(UNION, "|", self.kind(item, field=field), Atom("None"))
+            case types.FlowIdType():
+                return self.kind(types.FLOW_ID, field=field)
+            case types.AnswerType(value=value):
+                return subscript("rt.Answer", self.kind(value, field=field))
+            case types.PendingType():
+                return Atom("rt.Pending")
             case types.NoneType():
                 return Atom("None")
             case types.Unknown():
@@ -154,6 +173,17 @@ def python_module(path: str) -> str:
 def class_name(name: str, version: int) -> str:
     """The class of a flow, by its short name."""
     return f"{words.plain(name)}_v{version}"
+
+
+def is_case(qualified: str) -> bool:
+    """Whether it names a case of an enum: only a type stands before that."""
+    path = qualified.rpartition(".")[0]
+    return path.rpartition(".")[2][:1].isupper()
+
+
+def case_name(enum: str, case: str) -> str:
+    """The class of a case, by short names. No author can write a type of that name."""
+    return f"{words.plain(enum)}_{words.plain(case)}"
 
 
 def key_name(name: str) -> str:

@@ -6,16 +6,17 @@ file that it comes from.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import assert_never
 
 from flowlang import machine, types, walk
-from flowlang.codegen import nesting, words
-from flowlang.codegen.nesting import Fall, Fork, Guarded, Jump, Stretch, Wait, comes_back
+from flowlang.codegen import nesting, waits, words
+from flowlang.codegen.nesting import Fall, Fork, Guarded, Jump, Spread, Stretch, Wait, comes_back
 from flowlang.codegen.page import Page
 from flowlang.codegen.scope import Scope
-from flowlang.codegen.trees import Atom, Call, Tree, call
+from flowlang.codegen.trees import Atom, Call, Dict, Tree, call
 from flowlang.codegen.values import NOTHING, Facts, Values, forget, is_quiet
 
 MAX_ELSES = 4
@@ -120,6 +121,10 @@ class Steps:
                     self._suspend(state.next)
             case Fork() as fork if isinstance(state.next, machine.Branch):
                 self._fork(state.next, fork)
+            case Spread() as spread if isinstance(state.next, machine.Choose):
+                self._spread(state.next, spread)
+            case Spread():
+                raise ValueError(f"{state.name} chooses between nothing")
             case Fork():
                 raise ValueError(f"{state.name} forks without a condition")
             case Jump() | Fall() | Guarded() | Stretch() as way:
@@ -156,6 +161,25 @@ class Steps:
             self._way(otherwise)
             self._page.close()
             self._known = NOTHING
+
+    def _spread(self, choose: machine.Choose, spread: Spread) -> None:
+        """A `match` on what happened; the last way is all that is left."""
+        given = functools.partial(self._values.of, known=self._known)
+        tree = waits.chosen(choose.arms, given, self._scope)
+        before = self._known
+        last = len(spread.ways) - 1
+        if last == 0:
+            self._page.put("", tree)
+            self._way(spread.ways[0])
+            return
+        self._page.test("match", tree)
+        for number, way in enumerate(spread.ways):
+            self._page.open(f"case {'_' if number == last else number}:")
+            self._way(way)
+            self._page.close()
+            self._known = before
+        self._page.close()
+        self._known = NOTHING
 
     def _test(self, keyword: str, condition: machine.Expr, truth: bool) -> bool:
         """Open `if condition:`; what it shows is known inside. Says whether it shows anything."""
@@ -222,23 +246,8 @@ class Steps:
         target = self._machine.state(suspend.target)
         kept = tuple((words.state_field(name), Atom(words.name(name))) for name in target.keeps)
         state = Call(self._state(target.name), kept)
-        of = self._values.of
-        match suspend.wait:
-            case machine.AwaitMessage(session=session):
-                step = call("rt.Receive", state, of(session, self._known))
-            case machine.AwaitSubflow(flow=flow, version=version, arguments=arguments):
-                called = self._scope.flow(flow, version)
-                given = [of(argument, self._known) for argument in arguments]
-                step = call("rt.Call", state, Atom(called), call(f"{called}.Start", *given))
-            case machine.AwaitCheckpoint():
-                step = call("rt.Checkpoint", state)
-            case machine.AwaitTime(duration=duration):
-                step = call("rt.Sleep", state, of(duration, self._known))
-            case machine.AwaitOperator(reason=reason):
-                step = call("rt.Hold", state, of(reason, self._known))
-            case _:
-                assert_never(suspend.wait)
-        self._page.put("return ", step)
+        given = functools.partial(self._values.of, known=self._known)
+        self._page.put("return ", waits.asked(suspend.wait, state, given, self._scope))
 
     def _delivered(
         self, wait: machine.Wait, actions: tuple[machine.Action, ...]
@@ -249,23 +258,54 @@ class Steps:
                 self._bind(name, call("run.received", Atom(self._scope.named(message))))
             case machine.AwaitSubflow(flow=flow, version=version, name=name):
                 result = call("run.result", Atom(self._scope.flow(flow, version)))
-                first = actions[0] if actions else None
-                if (
-                    isinstance(first, machine.Return)
-                    and name is not None
-                    and first.value == machine.Var(name)
-                ):
-                    self._page.put("return ", call("rt.Return", result))
-                    return ()
-                if name is None:
-                    self._page.put("", result)
-                else:
-                    self._bind(name, result)
-            case machine.AwaitCheckpoint() | machine.AwaitTime() | machine.AwaitOperator():
+                return self._result(name, result, actions)
+            case machine.AwaitResult(type=kind, name=name):
+                return self._result(
+                    name, call("run.outcome", self._told(kind)), actions, untyped=True
+                )
+            case machine.AwaitResults(type=kind, name=name):
+                return self._result(
+                    name, call("run.outcomes", self._told(kind)), actions, untyped=True
+                )
+            case machine.AwaitAnswer(type=answer, name=name):
+                said = call("run.answer", Atom(self._scope.named(answer)))
+                return self._result(name, said, actions)
+            case machine.AwaitEach(type=message, name=name, optional=optional):
+                asked = "run.received_some" if optional else "run.received_each"
+                self._bind(name, call(asked, Atom(self._scope.named(message))))
+            case machine.AwaitChoice():
+                pass  # The state's end tells what it brought.
+            case machine.AwaitTime() | machine.AwaitMoment():
+                # Whoever runs this flow inside its own may have set a deadline.
+                self._page.line("run.woken()")
+            case machine.AwaitCheckpoint() | machine.AwaitOperator():
                 pass
             case _:
                 assert_never(wait)
         return actions
+
+    def _result(
+        self,
+        name: str | None,
+        result: Tree,
+        actions: tuple[machine.Action, ...],
+        *,
+        untyped: bool = False,
+    ) -> tuple[machine.Action, ...]:
+        """What somebody else worked out, into its variable, or straight on to who called us."""
+        first = actions[0] if actions else None
+        returned = isinstance(first, machine.Return) and first.value == machine.Var(name or "")
+        if name is not None and returned:
+            self._page.put("return ", call("rt.Return", result))
+            return ()
+        if name is None:
+            self._page.put("", result)
+        else:
+            self._bind(name, result, untyped=untyped)
+        return actions
+
+    def _told(self, kind: types.Type | None) -> Tree:
+        return self._scope.kind(kind or types.NONE, field=True)
 
     # --- actions ----------------------------------------------------------------------------
 
@@ -290,11 +330,12 @@ class Steps:
             case machine.Send(session=session, value=value):
                 to = of(session, self._known)
                 page.put("", call("run.send", to, of(value, self._known)))
+            case machine.Close(session=session):
+                page.put("", call("run.close", of(session, self._known)))
             case machine.Leave(block=block):
                 page.line(f"run.leave({block})")
-            case machine.Progress(step=step, label=label):
-                shown = () if label is None else (of(label, self._known),)
-                page.put("", call("run.at", Atom(words.text(step)), *shown))
+            case machine.Progress():
+                self._progress(action)
             case machine.Log(level=level, text=text):
                 page.put("", call("run.log", Atom(words.text(level)), of(text, self._known)))
             case machine.Do(value=value):
@@ -328,6 +369,18 @@ class Steps:
                 assert_never(action)
         return True
 
+    def _progress(self, action: machine.Progress) -> None:
+        of = self._values.of
+        given: list[tuple[str, Tree]] = [("", Atom(words.text(action.step)))]
+        if action.label is not None:
+            given.append(("", of(action.label, self._known)))
+        if action.values:
+            entries = [
+                (Atom(words.text(name)), of(value, self._known)) for name, value in action.values
+            ]
+            given.append(("values" if action.label is None else "", Dict(tuple(entries))))
+        self._page.put("", Call("run.at", tuple(given)))
+
     def _place(self, place: machine.Place) -> None:
         """The line of the `.flow` file, once for all that comes from it."""
         if place.line != self._line:
@@ -345,7 +398,8 @@ class Steps:
         if name not in self._read:
             self._only_do(value)
             return
-        self._bind(name, self._values.of(value, self._known))
+        untyped = isinstance(value, machine.Outcome)
+        self._bind(name, self._values.of(value, self._known), untyped=untyped)
 
     def _only_do(self, value: machine.Expr) -> None:
         """Compute a value that nobody wants, if that could fail or does something."""
@@ -357,15 +411,16 @@ class Steps:
         else:
             self._page.value(tree)
 
-    def _bind(self, name: str, tree: Tree) -> None:
-        """Give a variable a value; the first time in the text, its type where Python needs it."""
+    def _bind(self, name: str, tree: Tree, *, untyped: bool = False) -> None:
+        """Give a variable a value; the first time in the text, its type where Python needs it. Of
+        what is `untyped` Python knows nothing by itself."""
         written = words.name(name)
         if name not in self._read:
             self._page.put("", tree)
             return
         kind = self._types[name]
         loose = isinstance(kind, types.OptionalType | types.ListType | types.MapType)
-        if name not in self._bound and (loose or self._bindings[name] > 1):
+        if name not in self._bound and (loose or untyped or self._bindings[name] > 1):
             self._page.declare(written, self._scope.kind(kind), tree)
         else:
             self._page.put(f"{written} = ", tree)
@@ -546,9 +601,7 @@ def _bindings(machine_: machine.Machine) -> Counter[str]:
 def _is_calm(stretch: Stretch) -> bool:
     """Whether nothing in it can fail, so that nobody need catch anything there."""
     state = stretch.state
-    delivers = state.awaits is not None and not isinstance(
-        state.awaits, machine.AwaitCheckpoint | machine.AwaitTime | machine.AwaitOperator
-    )
+    delivers = state.awaits is not None and waits.may_throw(state.awaits)
     goes_on = isinstance(stretch.ending, Wait | Jump | Fall)
     computed = walk.ending_expressions(state)
     nothing = not (delivers or state.actions or stretch.below)
@@ -557,7 +610,7 @@ def _is_calm(stretch: Stretch) -> bool:
 
 def _may_fault(body: Iterable[machine.Action]) -> bool:
     """Whether arithmetic or an index could go wrong in it."""
-    faulty = machine.Arithmetic | machine.Negate | machine.Item | machine.Divide
+    faulty = machine.Arithmetic | machine.Negate | machine.Item | machine.Divide | machine.Compute
     return any(
         isinstance(at, faulty)
         for action in walk.each(body)

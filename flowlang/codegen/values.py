@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from typing import TypeAlias, assert_never
 
-from flowlang import machine
+from flowlang import machine, types
 from flowlang.codegen import words
-from flowlang.codegen.scope import Scope
+from flowlang.codegen.scope import Scope, is_case
 from flowlang.codegen.trees import (
     AND,
     COMPARISON,
     OR,
     PRODUCT,
     SUM,
+    UNION,
     Atom,
     Attribute,
     Call,
@@ -29,7 +31,8 @@ from flowlang.codegen.trees import Dict as DictTree
 from flowlang.codegen.trees import Tuple as TupleTree
 
 Facts: TypeAlias = frozenset[str]
-"""Variables and parts of them, as Python writes them, that a test has shown not to be None."""
+"""Variables and parts of them, as Python writes them, that a test has shown not to be None; and of
+which case they are, or are not."""
 
 NOTHING: Facts = frozenset()
 
@@ -76,6 +79,15 @@ class Values:
             case machine.Some(value=value):
                 tree = self.of(value, known)
                 return Known(tree, _is_path(value) and tree.text in known)
+            case machine.IsCase(value=value, cases=cases):
+                return self._is_case(value, cases, known)
+            case machine.Cased(value=value, case=case, others=others):
+                return self._cased(value, case, others, known)
+            case machine.Update(value=value, changes=changes):
+                named = [(words.field(name), self.of(change, known)) for name, change in changes]
+                return Call(self._scope.computed("changed"), (("", self.of(value, known)), *named))
+            case machine.Compute(function=function, arguments=arguments):
+                return call(self._scope.computed(function), *self._all(arguments, known))
             case machine.New(type=kind, arguments=arguments):
                 return call(self._scope.named(kind), *self._all(arguments, known))
             case machine.Arithmetic():
@@ -93,6 +105,8 @@ class Values:
             case machine.Item(values=values, index=index, map=is_map):
                 head = "rt.entry" if is_map else "rt.item"
                 return call(head, self.of(values, known), self.of(index, known))
+            case machine.Earlier(left=left, right=right):
+                return call("rt.earlier", self.of(left, known), self.of(right, known))
             case machine.Keys(value=value):
                 return call("tuple", call("sorted", self.of(value, known)))
             case machine.Items(items=items):
@@ -107,8 +121,29 @@ class Values:
                 return call("rt.text", *self._all(parts, known))
             case machine.Builtin(name=name):
                 return Atom(f"run.{name}")
+            case machine.Received(type=kind):
+                return call("run.received", Atom(self._scope.named(kind)))
+            case machine.Outcome(type=told):
+                return call("run.outcome", self._scope.kind(told or types.NONE, field=True))
+            case machine.Reply(type=kind):
+                return call("run.answer", Atom(self._scope.named(kind)))
+            case machine.Sender():
+                return call("run.sender")
             case machine.Peer(session=session):
                 return call("run.peer", self.of(session, known))
+            case machine.Version(session=session):
+                return call("run.version", self.of(session, known))
+            case machine.About(value=value, what="text"):
+                return call("str", self.of(value, known))
+            case machine.About(value=value, what=what):
+                owner, attribute = self.of(value, known), "error_id" if what == "id" else "peer"
+                if isinstance(owner, Atom):
+                    return Atom(f"{owner.text}.{attribute}")
+                return Attribute(owner, attribute)
+            case machine.Shared(value=value, name=name):
+                return Method(
+                    self.of(value, known), "field", (Atom(words.text(words.field(name))),)
+                )
             case machine.Size(value=value):
                 return call("len", self.of(value, known))
             case machine.Divide(left=left, right=right, places=places, rounding=rounding):
@@ -118,6 +153,19 @@ class Values:
                 return call(f"{self._scope.library('decimal')}.Decimal", self.of(value, known))
             case machine.CallFunction(name=name, arguments=arguments):
                 return call(self._scope.named(name), *self._all(arguments, known))
+            case machine.Answered(value=value, part=part):
+                owner = self.of(value, known)
+                if isinstance(owner, Atom):
+                    return Atom(f"{owner.text}.{part}")
+                return Attribute(owner, part)
+            case (
+                machine.StartFlow()
+                | machine.Request()
+                | machine.Follow()
+                | machine.FollowEach()
+                | machine.AskFor()
+            ):
+                return self._begun(node, known)
             case machine.CallOperation(service=service, operation=operation, arguments=arguments):
                 bound = call("run.service", Atom(self._scope.key(service)))
                 given = (Atom("run.tx"), *self._all(arguments, known))
@@ -128,6 +176,29 @@ class Values:
     def _all(self, nodes: tuple[machine.Expr, ...], known: Facts) -> tuple[Tree, ...]:
         return tuple(self.of(node, known) for node in nodes)
 
+    def _begun(self, node: machine.Beginning, known: Facts) -> Tree:
+        match node:
+            case machine.StartFlow(flow=flow, version=version, arguments=arguments, at=at):
+                called = self._scope.flow(flow, version)
+                start = call(f"{called}.Start", *self._all(arguments, known))
+                return _with("run.start", (Atom(called), start), "at", self._maybe(at, known))
+            case machine.Request(service=service, operation=operation, arguments=arguments):
+                key, name = Atom(self._scope.key(service)), Atom(words.text(words.name(operation)))
+                return call("run.request", key, name, *self._all(arguments, known))
+            case machine.Follow(id=flow):
+                return call("run.follow", self.of(flow, known))
+            case machine.FollowEach(ids=flows):
+                return call("tuple", call("map", Atom("run.follow"), self.of(flows, known)))
+            case machine.AskFor(role=role, question=question, within=within):
+                asked, answer = Atom(words.text(node.asked)), Atom(words.text(node.answer))
+                given = (self.of(role, known), asked, self.of(question, known), answer)
+                return _with("run.ask", given, "within", self._maybe(within, known))
+            case _:
+                assert_never(node)
+
+    def _maybe(self, node: machine.Expr | None, known: Facts) -> Tree | None:
+        return None if node is None else self.of(node, known)
+
     # --- constants --------------------------------------------------------------------------
 
     def _constant(self, node: machine.Const) -> Tree:
@@ -135,6 +206,8 @@ class Values:
             case "Decimal", str() as value:
                 digits = value if value.lstrip("-").isdigit() else words.text(value)
                 return call(f"{self._scope.library('decimal')}.Decimal", Atom(digits))
+            case "Timestamp", str() as value:
+                return self._moment(value)
             case "Bytes", str() as value:
                 return Atom(words.octets(bytes.fromhex(value)))
             case "Duration", int() as value:
@@ -145,6 +218,34 @@ class Values:
                 return Atom(str(value))
             case _:
                 raise ValueError(f"no constant has the form {node}")
+
+    def _moment(self, value: str) -> Tree:
+        when = datetime.datetime.fromisoformat(value)
+        library = self._scope.library("datetime")
+        parts = [when.year, when.month, when.day, when.hour, when.minute, when.second]
+        if when.microsecond:
+            parts.append(when.microsecond)
+        given = [("", Atom(str(part))) for part in parts]
+        zone = ("tzinfo", Atom(f"{library}.UTC"))
+        return Call(f"{library}.datetime", (*given, zone))
+
+    # --- cases of enums ---------------------------------------------------------------------
+
+    def _is_case(self, value: machine.Expr, cases: tuple[str, ...], known: Facts) -> Tree:
+        tree = self.of(value, known)
+        kinds = [Atom(self._scope.named(case)) for case in cases]
+        wanted: Tree = kinds[0]
+        for kind in kinds[1:]:
+            wanted = chain(UNION, "|", wanted, kind)
+        return call("isinstance", tree, wanted)
+
+    def _cased(self, value: machine.Expr, case: str, others: tuple[str, ...], known: Facts) -> Tree:
+        tree = self.of(value, known)
+        is_it = _fact(tree, self._scope.named(case)) in known
+        is_no_other = all(_fact(tree, self._scope.named(one), is_=False) in known for one in others)
+        if _is_path(value) and (is_it or is_no_other):
+            return Known(tree, True)
+        return call(self._scope.computed("cased"), Atom(self._scope.named(case)), tree)
 
     # --- operators --------------------------------------------------------------------------
 
@@ -187,6 +288,11 @@ class Values:
                 return chain(
                     COMPARISON, operator, self._list(left, known), self._list(right, known)
                 )
+            elif _is_made_case(left) or _is_made_case(right):
+                # Two cases are, to a type checker, never equal, be it that a test has shown one.
+                function = self._scope.computed("equal")
+                same = call(function, self.of(left, known), self.of(right, known))
+                return same if operator == "==" else Prefix("not", same)
         return chain(COMPARISON, operator, self.of(left, known), self.of(right, known))
 
     def _list(self, node: machine.Items, known: Facts) -> Call:
@@ -216,6 +322,13 @@ class Values:
                     return NOTHING
                 tree = self.of(tested, known)
                 return frozenset((tree.text,)) if _is_path(tested) else NOTHING
+            case machine.IsCase(value=value, cases=cases) if _is_path(value):
+                tree = self.of(value, known)
+                names = [self._scope.named(case) for case in cases]
+                if not truth:
+                    return frozenset(_fact(tree, name, is_=False) for name in names)
+                there = frozenset((tree.text,))
+                return there | {_fact(tree, names[0])} if len(names) == 1 else there
             case machine.Not(value=value):
                 return self.shown(value, not truth, known)
             case machine.Logic(operator=operator, left=left, right=right):
@@ -227,16 +340,33 @@ class Values:
                 return NOTHING
 
 
+def _fact(tree: Tree, case: str, *, is_: bool = True) -> str:
+    """That a variable or a part of one is that case, or is not."""
+    return f"{tree.text} {'is' if is_ else 'is not'} {case}"
+
+
+def _is_made_case(node: machine.Expr) -> bool:
+    return isinstance(node, machine.New) and is_case(node.type)
+
+
+def _with(head: str, given: tuple[Tree, ...], name: str, value: Tree | None) -> Call:
+    """A call with one more argument, of that name, if there is a value for it."""
+    arguments = tuple(("", tree) for tree in given)
+    return Call(head, arguments if value is None else (*arguments, (name, value)))
+
+
 def _is_path(node: machine.Expr) -> bool:
     """Whether it is a variable or a part of one."""
-    while isinstance(node, machine.Get | machine.Some):
+    while isinstance(node, machine.Get | machine.Some | machine.About | machine.Answered):
+        if isinstance(node, machine.About) and node.what == "text":
+            return False
         node = node.value
     return isinstance(node, machine.Var)
 
 
 def forget(known: Facts, name: str) -> Facts:
     """What is still known when the variable has a new value."""
-    return frozenset(path for path in known if path.partition(".")[0] != name)
+    return frozenset(fact for fact in known if fact.split(" ")[0].partition(".")[0] != name)
 
 
 def _duration(milliseconds: int) -> tuple[str, Tree]:
@@ -258,6 +388,9 @@ def is_quiet(node: machine.Expr) -> bool:
             | machine.Not(value=value)
             | machine.Size(value=value)
             | machine.Keys(value=value)
+            | machine.Answered(value=value)
+            | machine.About(value=value)
+            | machine.Shared(value=value)
         ):
             return is_quiet(value)
         case machine.Compare(left=left, right=right) | machine.Logic(left=left, right=right):

@@ -38,10 +38,10 @@ BUILTINS = _words(
 )
 """Those of any version of Python, so that the same source gives the same text everywhere."""
 
-_OURS = _words("""at cls datetime decimal error fault function label rt run self tx typing""")
+_OURS = _words("""at cls datetime decimal error fault function label lib rt run self tx typing""")
 """What generated code itself calls things, beside names that no author can write (`_value`)."""
 
-_ON_VALUES = _words("""add_note args builtin error_id fields peer wire with_traceback""")
+_ON_VALUES = _words("""add_note args builtin error_id field fields peer wire with_traceback""")
 """What records and errors have already."""
 
 _ON_STATES = frozenset(("place",))
@@ -61,7 +61,7 @@ _TYPES = _words(
     RecursionError ReferenceError ResourceWarning RuntimeError RuntimeWarning StopAsyncIteration
     StopIteration SyntaxError SyntaxWarning SystemError SystemExit TabError TimeoutError TypeError
     UnboundLocalError UnicodeDecodeError UnicodeEncodeError UnicodeError UnicodeTranslateError
-    UnicodeWarning UserWarning ValueError Warning ZeroDivisionError"""
+    UnicodeWarning UserWarning ValueError Warning ZeroDivisionError SCHEDULES"""
 )
 _NEVER = _KEYWORDS | BUILTINS | _OURS | _HARD_TO_READ | _TYPES
 _FIELDS = _NEVER | _ON_VALUES

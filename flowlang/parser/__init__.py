@@ -133,7 +133,9 @@ def _place_after(text: str) -> Span:
 
 
 _DECLARATION = re.compile(
-    r"^(?:flow|record|message|error|service|function)[ \t]+([A-Za-z]\w{0,63})", re.M | re.A
+    r"^(?:private[ \t]+)?(?:flow|record|message|enum|type|error|service|function|schedule)[ \t]+"
+    r"([A-Za-z]\w{0,63})",
+    re.M | re.A,
 )
 
 

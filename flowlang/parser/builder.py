@@ -39,6 +39,12 @@ class BrokenItem(NamedTuple):
     span: Span
 
 
+class PrivateItem(NamedTuple):
+    """A declaration for this file alone."""
+
+    declaration: syntax.Declaration
+
+
 def _has_gap(lines: Parts) -> bool:
     """Whether a line could not be read. What uses the rest would be blamed for missing it."""
     return any(isinstance(line, syntax.Broken) for line in lines)
@@ -54,7 +60,11 @@ class Builder(Waits):
         uses: list[syntax.Use] = []
         declarations: list[syntax.Declaration] = []
         broken: list[str] = []
+        private: set[str] = set()
         for number, item in enumerate(parts[0]):
+            if isinstance(item, PrivateItem):
+                item = item.declaration
+                private.add(item.name)
             if isinstance(item, Doc):
                 if number == 0:
                     doc = item.text
@@ -76,7 +86,7 @@ class Builder(Waits):
         if not (declarations or broken or self._mistakes.found or self.broken_lines):
             self._nothing_here(uses)
         names = frozenset(self.unknown_names).union(broken)
-        return syntax.File(doc, tuple(uses), tuple(declarations), names)
+        return syntax.File(doc, tuple(uses), tuple(declarations), names, frozenset(private))
 
     def _too_many(self, item: syntax.Declaration) -> None:
         if "F033" not in {found.code for found in self._mistakes.found}:
@@ -112,6 +122,10 @@ class Builder(Waits):
         module_span = between(modules[0].span, modules[-1].span)
         return syntax.Use(module, module_span, used, between(start.span, used[-1].span))
 
+    def private(self, parts: Parts) -> PrivateItem | BrokenItem:
+        item: syntax.Declaration | BrokenItem = parts[1]
+        return item if isinstance(item, BrokenItem) else PrivateItem(item)
+
     def broken_item(self, parts: Parts) -> BrokenItem:
         broken: Token = parts[0] if parts[0].kind == "BROKEN" else parts[1]
         return BrokenItem(tuple(broken.text.split()), broken.span)
@@ -144,7 +158,6 @@ class Builder(Waits):
         family: syntax.Name | None = None
         if isinstance(parts[-2], Token) and parts[-2].kind == "IS":
             family = syntax.Name(parts[-1].text, parts[-1].span)
-            self._not_yet(family.span, "a family of errors")
         span = between(start.span, parts[-1].span)
         return syntax.Error(self._declared(name), name.span, parameters, family, None, span)
 
@@ -155,33 +168,37 @@ class Builder(Waits):
         text: syntax.Expr = parts[2]
         return dataclasses.replace(head, text=text, span=between(head.span, text.span))
 
-    def schedule(self, parts: Parts) -> BrokenItem:
+    def schedule(self, parts: Parts) -> syntax.Schedule:
         start, name, _, flow = parts[:4]
         cron, _, zone, _ = parts[-4:]
         last = parts[-6 if parts[-6].kind == "RPAR" else -5]
         arguments = tuple(parts[5]) if isinstance(parts[5], list) else ()
         callee = syntax.Name(flow.text, flow.span)
         call = syntax.Call(callee, arguments, between(flow.span, last.span))
-        span = between(start.span, zone.span)
-        node = syntax.Schedule(
+        self._nest(call, callee, *[argument.value for argument in arguments])
+        return syntax.Schedule(
             self._declared(name),
             name.span,
             call,
-            self._plain(cron),
+            self._plain(cron, "* * * * *"),
             cron.span,
-            self._plain(zone),
+            self._plain(zone, "UTC"),
             zone.span,
-            span,
+            between(start.span, zone.span),
         )
-        self._not_yet(span, "`schedule`")
-        return BrokenItem((node.name,), span)
 
-    def _plain(self, token: Token) -> str:
-        """A text that may not have holes; "" where it has."""
+    def _plain(self, token: Token, otherwise: str) -> str:
+        """A text that may not have holes; `otherwise`, of which nothing is said, where it has."""
         text = self.text([token])
         if isinstance(text, syntax.Constant) and isinstance(text.value, str):
             return text.value
-        return ""
+        self._mistakes.add(
+            "F175",
+            token.span,
+            "when a schedule starts its flow is fixed, so this text shows no values",
+            "write it out, without braces",
+        )
+        return otherwise
 
     def function(self, parts: Parts) -> syntax.Function:
         start, name, parameters, _, result, _, _, text, _ = parts
@@ -191,12 +208,18 @@ class Builder(Waits):
             name.span,
             parameters.found,
             result,
-            self._target(text, target),
+            self._target(text, target, "function", "shop.prices:total"),
             text.span,
             between(start.span, text.span),
         )
 
-    def _target(self, text: Token, parts: list[str | literals.Hole] | literals.Wrong) -> str:
+    def _target(
+        self,
+        text: Token,
+        parts: list[str | literals.Hole] | literals.Wrong,
+        what: str,
+        example: str,
+    ) -> str:
         if isinstance(parts, literals.Wrong):
             self._literal_is_wrong(parts, text.span)
             return ""
@@ -207,17 +230,80 @@ class Builder(Waits):
         fine = [name.isascii() and name.isidentifier() for name in names]
         if plain and colon and all(fine) and not any(map(keyword.iskeyword, names)):
             return target
-        message = f"{text.text} does not name a Python function"
+        message = f"{text.text} does not name a Python {what}"
         taken = next((name for name in names if keyword.iskeyword(name)), None)
         if plain and colon and all(fine) and taken:
-            message = f"{text.text} does not name a Python function: `{taken}` is a word of Python"
+            message = f"{message}: `{taken}` is a word of Python"
         self._mistakes.add(
             "F720",
             text.span,
-            message if len(text.text) < 80 else "this text does not name a Python function",
-            'write the module, a colon and the function, such as "shop.prices:total"',
+            message if len(text.text) < 80 else f"this text does not name a Python {what}",
+            f'write the module, a colon and the {what}, such as "{example}"',
         )
         return ""
+
+    def enum(self, parts: Parts) -> syntax.Enum | BrokenItem:
+        start, name, opening = parts[:3]
+        lines = self._lines(opening, parts[3:], "its cases")
+        span = between(start.span, self._end(opening, lines))
+        doc, cases = self._doc_and(lines)
+        declared = self._declared(name)
+        if not cases or _has_gap(lines):
+            if lines and not _has_gap(lines):
+                message = f"the enum `{declared}` has no case"
+                self._mistakes.add("F151", name.span, message, "write its cases, one on each line")
+            return BrokenItem((declared,), span)
+        return syntax.Enum(declared, name.span, doc, tuple(cases), span)
+
+    def enum_case(self, parts: Parts) -> syntax.EnumCase:
+        name, *rest = parts[:-1]
+        parameters: ParameterList | None = rest[0] if rest else None
+        if parameters is not None and not parameters.found:
+            self._mistakes.add(
+                "F152",
+                parameters.span,
+                "a case without fields has no brackets",
+                f"write `{name.text}` alone",
+            )
+        for one in parameters.found if parameters is not None else ():
+            if one.untrusted:
+                self._mistakes.add(
+                    "F153",
+                    one.span,
+                    "only a parameter is declared `untrusted`",
+                    f"write `{one.name}: {one.type.name}`",
+                )
+        found = parameters.found if parameters is not None else ()
+        span = between(name.span, parameters.span) if parameters is not None else name.span
+        return syntax.EnumCase(self._declared(name), name.span, found, span)
+
+    def opaque(self, parts: Parts) -> syntax.Opaque | BrokenItem:
+        start, name, _, _, text = parts[:5]
+        span = between(start.span, text.span)
+        lines: list[Any] = []
+        if isinstance(parts[5], Opening):
+            lines = self._lines(parts[5], parts[6:], "what flows may see of it")
+            span = between(start.span, self._end(parts[5], lines))
+        doc, seen = self._doc_and(lines)
+        declared = self._declared(name)
+        if _has_gap(lines) or (isinstance(parts[5], Opening) and not lines):
+            return BrokenItem((declared,), span)
+        fields = tuple(one for one in seen if isinstance(one, syntax.Field))
+        target = self._target(text, literals.parts_of(text.text), "class", "shop.invoices:Invoice")
+        ordered = len(seen) > len(fields)
+        return syntax.Opaque(declared, name.span, doc, target, text.span, fields, ordered, span)
+
+    def part_word(self, parts: Parts) -> Token | syntax.Broken:
+        word: Token = parts[0]
+        if word.text == "ordered":
+            return word
+        self._mistakes.add(
+            "F154",
+            word.span,
+            f"`{word.text}` says nothing of a Python class",
+            "write `name: Type` for what flows may see, or `ordered` if `<` compares it",
+        )
+        return self._broken(word, ())
 
     def service(self, parts: Parts) -> syntax.Service | BrokenItem:
         start, name, opening = parts[:3]
@@ -231,8 +317,6 @@ class Builder(Waits):
 
     def operation_head(self, parts: Parts) -> syntax.Operation:
         start, name, parameters = parts[0], parts[-2], parts[-1]
-        if start.kind == "EXTERNAL":
-            self._not_yet(start.span, "`external`")
         span = between(start.span, parameters.span)
         once = len(parts) == 4
         return syntax.Operation(start.text, once, name.text, parameters.found, None, span)
@@ -249,8 +333,12 @@ class Builder(Waits):
         return ParameterList(found, between(parts[0].span, parts[-1].span))
 
     def parameter(self, parts: Parts) -> syntax.Parameter:
-        name, type_ = parts[0], parts[-1]
-        return syntax.Parameter(name.text, type_, len(parts) == 4, between(name.span, type_.span))
+        name: Token = parts[0]
+        untrusted = isinstance(parts[2], Token)
+        type_: syntax.TypeRef = parts[3 if untrusted else 2]
+        default: syntax.Expr | None = parts[-1] if len(parts) > 4 else None
+        span = between(name.span, (default or type_).span)
+        return syntax.Parameter(name.text, type_, untrusted, default, span)
 
     def type_name(self, parts: Parts) -> syntax.TypeRef:
         name: Token = parts[0]
@@ -302,8 +390,6 @@ class Builder(Waits):
         )
 
     def result(self, parts: Parts) -> tuple[syntax.TypeRef, bool]:
-        if len(parts) == 2:
-            self._not_yet(parts[0].span, "an untrusted result")
         return parts[-1], len(parts) == 2
 
     def _variable(self, parameter: syntax.Parameter) -> None:
@@ -381,12 +467,10 @@ class Builder(Waits):
         span = between(parts[0].span, last.span)
         if len(parts) == 6:
             owner = syntax.Bound(self._declared(parts[4]), parts[4].span)
-            self._not_yet(span, "an owner's session")
         return Header("startable", (tuple(way.text for way in ways), owner), span)
 
     def business_key(self, parts: Parts) -> Header:
         span = between(parts[0].span, parts[1].span)
-        self._not_yet(span, "`key`")
         return Header("key", parts[1], span)
 
     def steps(self, parts: Parts) -> Header:
@@ -411,7 +495,6 @@ class Builder(Waits):
         parameters: tuple[syntax.Parameter, ...] = ()
         if isinstance(parts[1], ParameterList):
             parameters = parts[1].found
-            self._not_yet(parts[1].span, "a step with values")
         label: Token = next(part for part in parts[1:] if isinstance(part, Token))
         tracked = parts[-3].kind == "TRACKS" if isinstance(parts[-3], Token) else False
         tracks = syntax.Name(parts[-2].text, parts[-2].span) if tracked else None
@@ -420,8 +503,9 @@ class Builder(Waits):
             self._mistakes.add(
                 "F146",
                 label.span,
-                "the label of a step is fixed where the step is declared",
-                f'a label that changes is said when the step begins: `step {name.text}: "…"`',
+                "a label shows the values of its step, and this step has none",
+                f"declare them: `{name.text}(x: Int) …`; or say the label when the step begins:"
+                f' `step {name.text}: "…"`',
             )
         span = between(name.span, parts[-2].span)
         return syntax.ProgressStep(name.text, parameters, text, tracks, span)

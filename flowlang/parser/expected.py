@@ -15,9 +15,15 @@ _VALUES = {
     "ELSE": "an error",
     "SLEEP": "a duration",
     "HOLD": "a reason",
+    "WITHIN": "a duration",
+    "TIMEOUT": "a duration",
+    "CLOSE": "a session",
+    "EACH": "a list",
+    "ANY": "a list of sessions",
     "IF": "a condition",
     "ELIF": "a condition",
     "WHILE": "a condition",
+    "MATCH": "a value",
     "REQUIRE": "a condition",
     "DEBUG": "a text",
     "INFO": "a text",
@@ -32,6 +38,7 @@ _NAMES = {
     "TRACKS": "a flow",
     "SUBFLOW": "a flow",
     "CATCH": "an error",
+    "CASE": "a message",
     "STEP": "a step",
     "RECEIVE": "a name for the message",
 }
@@ -91,6 +98,8 @@ def phrases(scene: Scene) -> list[str]:
     kind = before.kind if before is not None else ""
     if scene.first.kind == "VERSION" and scene.at == 1:
         return ["a number"]
+    if kind == "PRIVATE" and scene.at == 1 and scene.room == "file":
+        return ["a declaration"]
     found = []
     if scene.wants_value:
         found.append(_VALUES.get(kind, "a value"))
@@ -109,6 +118,8 @@ def phrases(scene: Scene) -> list[str]:
         skipped.add("NEWLINE")
     if scene.first.kind == "USE":
         skipped.add("DOT")
+    if scene.first.kind != "OPEN":
+        skipped.add("WITH")  # a changed copy may come behind most values
     if scene.first.kind in ("LET", "VAR") and "EQUAL" in accepted:
         skipped.add("COLON")  # a type may be given, but nobody must
     words = _WORDS | {"COLON": _colon(scene)}
@@ -133,6 +144,8 @@ def _colon(scene: Scene) -> str:
 
 def _name_wanted(scene: Scene, kind: str) -> str:
     first = scene.first.kind
+    if first == "CASE":
+        return "a case or a value" if kind in ("CASE", "COMMA") else "a name"
     if kind == "COMMA" and first == "CATCH":
         return "an error"
     if kind == "COLON" and first == "USE":
@@ -158,6 +171,9 @@ _REMEDIES = {
     "SUBFLOW": "write `subflow SomeFlow(arguments)`",
     "RECEIVE": "write `receive x: SomeMessage from session:` and a block of checks, "
     "or end it with `unchecked`",
+    "CASE": "write `case SomeMessage as x:`, `case ended:` or `case timeout 30s:`",
+    "WITHIN": "write `within 2d:` and a block of what must be done by then",
+    "CLOSE": "write `close session`",
     "SEND": "write `send SomeMessage(…) to session`",
     "OPEN": "write `open SomeFlow with party as session`",
     "REQUIRE": "write `require condition else SomeError(…)`",
@@ -168,6 +184,9 @@ _REMEDIES = {
     "STARTABLE": "write `startable by rpc`, `startable by schedule` or both, with a comma",
     "RESPONDS": "write `responds to SomeFlow as session`",
     "CATCH": "write `catch SomeError:` or `catch SomeError as e:`",
+    "ENUM": "write `enum Name:` and its cases, indented below it",
+    "MATCH": "write `match value:` and, indented below it, lines such as `case A:`",
+    "TYPE": 'write `type Name = python "module:Class":` and, indented below it, `field: Type`',
     "FLOW": "write `flow Name(parameter: Type) -> Type:`",
     "ERROR": 'write `error Name(field: Type): "text"`',
     "FUNCTION": 'write `function name(parameter: Type) -> Type = python "module:function"`',
@@ -187,10 +206,12 @@ def _remedy(scene: Scene) -> str | None:
     if scene.value_complete and "NEWLINE" in scene.accepted:
         return None
     inside = scene.open_bracket
-    if scene.room in ("record", "steps"):
+    if scene.room in ("record", "steps", "enum"):
         return None if inside else _LINES[scene.room][1]
     if inside and scene.room == "flow":
         return None
+    if scene.room == "match":
+        return "write `case SomeCase(field):`, `case 5:`, `case none:` or `case _:`"
     return _REMEDIES.get(scene.first.kind)
 
 
@@ -205,13 +226,20 @@ def _unexpected_line(scene: Scene) -> Said:
 _LINES = {
     "file": (
         "a declaration",
-        "a file has `flow`, `message`, `record`, `error`, `service`, `function` and `use`",
+        "a file has `flow`, `message`, `record`, `enum`, `error`, `service`, `function` and `use`",
     ),
     "service": (
         "an operation",
         "write `read name(parameter: Type) -> Type` or `write name(parameter: Type)`",
     ),
     "flow": ("a statement", None),
+    "cases": (
+        "a case",
+        "write `case SomeMessage as x:`, `case ended:` or `case timeout 30s:`,"
+        " and below it what is done then",
+    ),
     "record": ("a field", "write `name: Type`"),
     "steps": ("a step", 'write `NAME "label"`'),
+    "enum": ("a case", "write `Name`, or `Name(field: Type)`"),
+    "match": ("a `case`", "write `case SomeCase:` and, indented below it, what happens then"),
 }

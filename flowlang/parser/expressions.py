@@ -158,6 +158,13 @@ class Expressions:
     def none(self, parts: Parts) -> syntax.Expr:
         return syntax.Constant("none", None, parts[0].span)
 
+    def update(self, parts: Parts) -> syntax.Expr:
+        value, _, changes = parts
+        found = tuple(changes)
+        node = syntax.Update(value, found, between(value.span, found[-1].span))
+        fits = self._nest(node, value, *[change.value for change in found])
+        return node if fits else cast(syntax.Expr, value)
+
     def parenthesised(self, parts: Parts) -> syntax.Expr:
         # The parentheses belong to the value's place, so that a caret is under all of it.
         value = parts[1]
@@ -223,12 +230,19 @@ class Expressions:
             start, end = token.start + part.start, token.start + part.end
             value = self._read_hole(start, end, token.line, column)
             if value is not None:
-                pieces.append(value)
+                pieces.append(self._formatted(token, part, value))
         node = syntax.Interpolation(tuple(pieces), token.span)
         inner = [piece for piece in pieces if not isinstance(piece, str)]
         if self._nest(node, *inner):
             return node
         return syntax.Constant("Text", "", token.span)
+
+    def _formatted(self, token: Token, hole: literals.Hole, value: syntax.Expr) -> syntax.Expr:
+        if hole.format is None:
+            return value
+        first = token.column + hole.end
+        place = Span(token.line, first, token.line, first + 1 + len(hole.format))
+        return syntax.Formatted(value, hole.format, place, between(value.span, place))
 
     def _literal_is_wrong(self, wrong: literals.Wrong, span: Span) -> None:
         place = span

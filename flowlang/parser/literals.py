@@ -41,10 +41,13 @@ class Wrong(NamedTuple):
 
 
 class Hole(NamedTuple):
-    """Where an expression stands in a text: offsets of what is between the braces."""
+    """Where an expression stands in a text: offsets of what is between the braces, up to the `:` of
+    its format if it has one. `after` is the offset behind the closing brace."""
 
     start: int
     end: int
+    after: int
+    format: str | None = None
 
 
 class Number(NamedTuple):
@@ -181,7 +184,7 @@ def parts_of(text: str) -> list[str | Hole] | Wrong:
                 parts.append("".join(plain))
                 plain = []
             parts.append(hole)
-            position = hole.end + 1
+            position = hole.after
         elif character == "}":
             return Wrong(
                 "F019",
@@ -238,14 +241,21 @@ def _bad_escape(text: str, position: int, known: str) -> Wrong:
 
 
 def _hole(text: str, position: int, end: int) -> Hole | Wrong:
-    depth = 0
+    depth = inner = 0
+    colon: int | None = None
     for index in range(position, end):
         if text[index] == "{":
             depth += 1
+        elif text[index] in "([":
+            inner += 1
+        elif text[index] in ")]":
+            inner -= 1
+        elif text[index] == ":" and depth == 1 and inner == 0 and colon is None:
+            colon = index
         elif text[index] == "}":
             depth -= 1
             if depth == 0:
-                if not text[position + 1 : index].strip():
+                if not text[position + 1 : colon or index].strip():
                     return Wrong(
                         "F019",
                         "there is no expression between these braces",
@@ -253,7 +263,9 @@ def _hole(text: str, position: int, end: int) -> Hole | Wrong:
                         position,
                         index + 1 - position,
                     )
-                return Hole(position + 1, index)
+                if colon is None:
+                    return Hole(position + 1, index, index + 1)
+                return Hole(position + 1, colon, index + 1, text[colon + 1 : index])
     return Wrong(
         "F019",
         "this `{` has no `}` in the text",

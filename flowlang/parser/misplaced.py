@@ -12,21 +12,17 @@ from flowlang.parser.tokens import Token
 
 # --- what the language does not have yet ------------------------------------------------------
 
-_LATER_AT_START = frozenset({"ENUM", "INCLUDE", "MATCH", "MIGRATE", "PLAYS", "PROTOCOL"})
+_LATER_AT_START = frozenset({"INCLUDE", "MIGRATE", "PLAYS", "PROTOCOL"})
 
 
 def later(scene: Scene) -> Said | None:
     """What is said about a construct that the language does not have yet."""
-    token, first = scene.token, scene.first
+    token = scene.token
     after_first = scene.line[1] if len(scene.line) > 1 else None
     if scene.at == 0 and token.kind in _LATER_AT_START:
         if after_first is not None and after_first.kind in ("EQUAL", "DOT"):
             return None
         return _not_yet(token, token.text)
-    if scene.room == "file" and first.text == "type" and scene.at <= 1:
-        return _not_yet(first, first.text)
-    if token.kind == "WITH" and scene.value_complete and first.kind != "OPEN":
-        return _not_yet(token, "with")
     return None
 
 
@@ -36,10 +32,7 @@ def _not_yet(token: Token, what: str) -> Said:
 
 
 _INSTEAD = {
-    "enum": "use a record with a field that says which it is",
     "include": "use a file's declarations with `use`",
-    "match": "use `if` and `elif`",
-    "with": "make a new value, with all its fields",
 }
 
 
@@ -61,7 +54,7 @@ _FOREIGN: dict[str, tuple[str, str | None]] = {
     "elseif": ("write `elif`", "ELIF"),
     "elsif": ("write `elif`", "ELIF"),
     "except": ("write `catch SomeError:`", "CATCH"),
-    "export": ("whatever is declared can be used elsewhere; leave the word out", _DROPPED),
+    "export": ("what is not `private` can be used elsewhere; leave the word out", _DROPPED),
     "finally": ("sessions end by themselves when their block is left", "CATCH"),
     "fn": ("write `flow Name():`", "FLOW"),
     "for_each": ("write `for x in xs:`", "FOR"),
@@ -74,13 +67,13 @@ _FOREIGN: dict[str, tuple[str, str | None]] = {
     "loop": ("write `while true:`", None),
     "print": ('write `log info "…"`', None),
     "private": ("leave the word out", _DROPPED),
-    "pub": ("whatever is declared can be used elsewhere; leave the word out", _DROPPED),
-    "public": ("whatever is declared can be used elsewhere; leave the word out", _DROPPED),
+    "pub": ("what is not `private` can be used elsewhere; leave the word out", _DROPPED),
+    "public": ("what is not `private` can be used elsewhere; leave the word out", _DROPPED),
     "raise": ("write `throw SomeError(…)`", "THROW"),
     "repeat": ("write `while …:`", None),
     "static": ("leave the word out", _DROPPED),
     "struct": ("write `record Name:`", "RECORD"),
-    "switch": ("use `if` and `elif`", None),
+    "switch": ("write `match …:` and `case …:`", None),
     "unless": ("write `if not …:`", None),
     "until": ("write `while not …:`", None),
     "val": ("write `let`", "LET"),
@@ -180,6 +173,9 @@ def _reserved_word(scene: Scene, index: int) -> Said:
 def _misplaced(scene: Scene) -> Said | None:
     """A line that would be right somewhere else."""
     first = scene.first
+    if first.kind == "ELSE" and scene.room == "match":
+        hint = "in a `match`, write `case _:`, last"
+        return Said("F125", first.span, "there is no `else` among cases", hint)
     if first.kind in ("ELIF", "ELSE") and scene.at == 0:
         message = f"this `{first.text}` has no `if` before it"
         hint = f"`{first.text}` comes right below the block of an `if`, indented like that `if`"
@@ -187,6 +183,10 @@ def _misplaced(scene: Scene) -> Said | None:
     if first.kind == "CATCH" and scene.at == 0:
         message = "this `catch` has no `try` before it"
         hint = "`catch` comes right below the block of a `try`, indented like that `try`"
+        return Said("F125", first.span, message, hint)
+    if first.kind == "CASE" and scene.at == 0 and scene.room != "file":
+        message = "this `case` has no `match` or `receive` above it"
+        hint = "`case` stands in the block of one, indented by four more than it"
         return Said("F125", first.span, message, hint)
     if scene.room == "file":
         return _misplaced_statement(scene)
@@ -230,14 +230,28 @@ def _misplaced_statement(scene: Scene) -> Said | None:
 
 
 _STATEMENTS = frozenset(
-    {"ASK", "AWAIT", "BREAK", "CHECKPOINT", "CLOSE", "CONTINUE", "FOR", "HOLD", "IF", "LET", "LOG"}
-    | {"OPEN", "PASS", "START", "WAIT", "WITHIN"}
+    {"ASK", "AWAIT", "BREAK", "CASE", "CHECKPOINT", "CLOSE", "CONTINUE", "FOR", "HOLD", "IF", "LET"}
+    | {"LOG", "MATCH", "OPEN", "PASS", "START", "WAIT", "WITHIN"}
     | {"RECEIVE", "REQUIRE", "RESPONDS", "RETURN", "SEND", "SLEEP", "STARTABLE", "STEP", "STEPS"}
     | {"SUBFLOW", "THROW", "TRY", "VAR", "WHILE"}
 )
 
 
+def _wildcard(scene: Scene) -> Said | None:
+    """`_` outside of a pattern."""
+    if scene.token.kind != "WILDCARD":
+        return None
+    return Said(
+        "F016",
+        scene.token.span,
+        "`_` is not a name: it stands only in the patterns of a `case`",
+        "give it a name",
+        scene.with_kind(scene.at, "NAME") if scene.wants_name or scene.wants_value else None,
+    )
+
+
 RULES: tuple[Callable[[Scene], Said | None], ...] = (
+    _wildcard,
     _misplaced,
     _foreign,
     _misspelt,

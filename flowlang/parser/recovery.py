@@ -25,12 +25,12 @@ _HAS_STATEMENTS = frozenset(
 # A line that stays part of the `if` or `try` above it.
 _TAILS = frozenset({"ELIF", "ELSE", "CATCH", "CASE"})
 # Lines whose first word says what is missing from the tree.
-_KEPT = _TAILS | {"RESPONDS", "STEPS"}
+_KEPT = _TAILS | {"RESPONDS", "STEPS", "CASE"}
 # Unreadable lines that are looked at, most of them in silence: one mistake may explain many.
 _PATIENCE = 2_000
 # A declaration whose body is read although its header is not.
-_HAS_BODY = frozenset({"FLOW", "SERVICE", "RECORD", "MESSAGE"})
-_DECLARES_NAME = _HAS_BODY | {"ERROR", "FUNCTION"}
+_HAS_BODY = frozenset({"FLOW", "SERVICE", "RECORD", "MESSAGE", "ENUM"})
+_DECLARES_NAME = _HAS_BODY | {"ERROR", "FUNCTION", "TYPE"}
 
 
 class Words(NamedTuple):
@@ -214,7 +214,7 @@ class Recovery:
         if scene is None:
             self._driver.feed_all(line)
             bodiless = self._tokens[self._position].kind != "INDENT"
-            self._stray = line[0].kind in _HAS_BODY and bodiless
+            self._stray = line[0].kind in _HAS_BODY | {"MATCH"} and bodiless
         else:
             self._unreadable(line, scene)
         self._last_line = line[-1].line
@@ -224,7 +224,7 @@ class Recovery:
         if self._patience < 0:
             raise TooMany
         said = explain(scene)
-        outside = said.code == OUTSIDE_OF_FLOW
+        outside = said.code == OUTSIDE_OF_FLOW or (said.code == "F125" and line[0].kind == "CASE")
         if not (outside and self._stray) and not self._is_damaged(line):
             self._mistakes.add(said.code, said.span, said.message, said.hint)
         self._stray = outside
@@ -241,7 +241,11 @@ class Recovery:
 
     def _break(self, line: list[Token], scene: Scene, said: Said) -> None:
         """Feeds BROKEN instead of the line; then what is below it is read, or passed over."""
-        first, room = line[0].kind, scene.room
+        room = "flow" if scene.room == "match" else scene.room
+        if room == "file" and line[0].kind == "PRIVATE" and len(line) > 2:
+            self._driver.feed(line[0])
+            line = line[1:]
+        first = line[0].kind
         indented = self._tokens[self._position].kind == "INDENT"
         if room == "file":
             keeps = indented and first in _HAS_BODY

@@ -16,11 +16,13 @@ OUTSIDE_OF_FLOW = "F127"
 NOT_YET = "F199"
 """The code of a construct that the language does not have yet."""
 
-DECLARES = frozenset({"FLOW", "USE", "RECORD", "MESSAGE", "ERROR", "SERVICE", "FUNCTION"})
+DECLARES = frozenset(
+    {"FLOW", "USE", "RECORD", "MESSAGE", "ENUM", "ERROR", "SERVICE", "FUNCTION", "SCHEDULE"}
+)
 NOT_WORDS = frozenset(
     {"NAME", "NUMBER", "TEXT", "BYTES", "DOC", "NEWLINE", "COMPARE", "MULTIPLY", "ARROW", "PLUS"}
     | {"MINUS", "COLON", "EQUAL", "DOT", "COMMA", "LPAR", "RPAR", "LSQB", "RSQB", "LBRACE"}
-    | {"RBRACE", "QMARK", "AT", "INDENT", "DEDENT", "BROKEN"}
+    | {"RBRACE", "QMARK", "AT", "INDENT", "DEDENT", "BROKEN", "WILDCARD"}
 )
 """Kinds of token that are no word of the language."""
 
@@ -67,15 +69,26 @@ class Scene:
         return self.line[self.at + 1] if self.at + 1 < len(self.line) else None
 
     @property
-    def room(self) -> Literal["file", "service", "flow", "record", "steps"]:
+    def room(
+        self,
+    ) -> Literal["file", "service", "flow", "record", "steps", "cases", "enum", "match"]:
         """What the line stands in, told by what could begin it."""
         if END in self.opening:
             return "file"
         if "LPAR" in self.opening:
             return "flow"
+        if "CASE" in self.opening and "NAME" not in self.opening:
+            # Only a `match` has `case _:`.
+            kinds = ("CASE", "WILDCARD", "COLON")
+            wild = [self.first._replace(kind=kind) for kind in kinds]
+            return "match" if self.reach(wild) == len(wild) else "cases"
         if "LET" not in self.opening:
             return "service"
-        return "record" if "DOC" in self.opening else "steps"
+        if "DOC" not in self.opening:
+            return "steps"
+        # Only a case of an enum may be a name alone.
+        alone = [self.first._replace(kind="CASE"), self.line[-1]._replace(kind="NEWLINE")]
+        return "enum" if self.reach(alone) == len(alone) else "record"
 
     @property
     def wants_value(self) -> bool:

@@ -181,6 +181,19 @@ def _brackets(scene: Scene) -> Said | None:
     return None
 
 
+def _update(scene: Scene) -> Said | None:
+    """`with` inside of another expression, or without its `=`."""
+    token = scene.token
+    if token.kind != "WITH" or not scene.value_complete:
+        return None
+    return Said(
+        "F150",
+        token.span,
+        "a changed copy cannot stand here without parentheses",
+        "write `(x with field = value)`",
+    )
+
+
 def _block_in_line(scene: Scene) -> Said | None:
     """Statements behind the `:` of a header."""
     before = scene.before
@@ -248,6 +261,7 @@ RULES: tuple[Callable[[Scene], Said | None], ...] = (
     _single_equal,
     _conditions,
     _brackets,
+    _update,
     _block_in_line,
     _subflow_inside,
     _function_with_body,

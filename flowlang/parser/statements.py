@@ -260,6 +260,92 @@ class Statements(Expressions):
         start, wreck = parts
         return syntax.Catch((), None, None, (wreck,), between(start.span, wreck.span))
 
+    # --- match --------------------------------------------------------------------------------
+
+    def match_statement(self, parts: Parts) -> syntax.Match:
+        start, value, opening = parts[:3]
+        lines = self._lines(opening, parts[3:], "its cases")
+        cases = tuple(line for line in lines if isinstance(line, syntax.MatchCase))
+        broken = len(cases) < len(lines) or not lines or any(not case.patterns for case in cases)
+        span = between(start.span, self._end(opening, lines))
+        return syntax.Match(value, cases, broken, span)
+
+    def match_case(self, parts: Parts) -> syntax.MatchCase:
+        start, patterns, body = parts
+        found = self._block(body)
+        span = between(start.span, self._body_end(body))
+        # A pattern that is wrong is a gap: nothing is said about what it would have matched.
+        known = () if None in patterns else tuple(patterns)
+        return syntax.MatchCase(known, found, span)
+
+    def match_case_broken(self, parts: Parts) -> syntax.MatchCase:
+        start, wreck = parts
+        return syntax.MatchCase((), (wreck,), between(start.span, wreck.span))
+
+    def pattern_any(self, parts: Parts) -> syntax.AnyPattern:
+        return syntax.AnyPattern(parts[0].span)
+
+    def pattern_case(self, parts: Parts) -> syntax.CasePattern:
+        name: Token = parts[0]
+        if len(parts) == 1:
+            return syntax.CasePattern(name.text, name.span, None, name.span)
+        slots = tuple(parts[2]) if len(parts) == 4 else ()
+        if not slots:
+            self._mistakes.add(
+                "F152",
+                between(parts[1].span, parts[-1].span),
+                "these brackets hold nothing",
+                f"write `case {name.text}:`, which looks at no field",
+            )
+        span = between(name.span, parts[-1].span)
+        return syntax.CasePattern(name.text, name.span, slots or None, span)
+
+    def slot(self, parts: Parts) -> syntax.Binding | None:
+        token: Token = parts[0]
+        if token.kind == "WILDCARD":
+            return None
+        return syntax.Binding(self._declared(token), token.span)
+
+    def _pattern(self, value: syntax.Expr) -> syntax.Pattern | None:
+        if isinstance(value, syntax.Constant):
+            return syntax.ValuePattern(value, value.span)
+        self._mistakes.add(
+            "F155",
+            value.span,
+            "a text in a `case` is fixed, and shows no values",
+            "compare with `if` instead",
+        )
+        return None
+
+    def pattern_value(self, parts: Parts) -> syntax.Pattern | None:
+        return self._pattern(parts[0])
+
+    def pattern_number(self, parts: Parts) -> syntax.Pattern | None:
+        number = self.number([parts[-1]])
+        if not isinstance(number, syntax.Constant):
+            return None
+        if len(parts) == 1:
+            return self._pattern(number)
+        self._smallest.pop(number, None)
+        span = between(parts[0].span, number.span)
+        if isinstance(number.value, bytes | str | bool | None):
+            message = "only a number has a `-` before it"
+            self._mistakes.add("F155", span, message, "remove the `-`")
+            return None
+        return self._pattern(syntax.Constant(number.kind, -number.value, span))
+
+    def pattern_bytes(self, parts: Parts) -> syntax.Pattern | None:
+        return self._pattern(self.bytes(parts))
+
+    def pattern_true(self, parts: Parts) -> syntax.Pattern | None:
+        return self._pattern(self.true(parts))
+
+    def pattern_false(self, parts: Parts) -> syntax.Pattern | None:
+        return self._pattern(self.false(parts))
+
+    def pattern_none(self, parts: Parts) -> syntax.Pattern | None:
+        return self._pattern(self.none(parts))
+
     def throw(self, parts: Parts) -> syntax.Throw:
         return syntax.Throw(parts[1], between(parts[0].span, parts[1].span))
 
@@ -277,7 +363,6 @@ class Statements(Expressions):
         start, name, last = parts[0], parts[1], parts[-2]
         arguments = tuple(parts[3]) if len(parts) > 5 else ()
         span = between(start.span, last.span)
-        self._not_yet(span, "`step` with values")
         return syntax.StepTo(name.text, name.span, None, arguments, span)
 
     def sleep(self, parts: Parts) -> syntax.Sleep:

@@ -41,11 +41,11 @@ class Token(NamedTuple):
 
 
 # A line inside brackets that begins so is a new statement: the bracket was left open.
-_STATEMENT = re.compile(
+STATEMENT = re.compile(
     r"(?:[ \t]*(?:let|var|if|elif|else|while|for|break|continue|return|pass|open|send|receive|try"
-    r"|catch|throw|require|step|sleep|checkpoint|hold|log|case|close|within|wait"
+    r"|catch|match|throw|require|step|sleep|checkpoint|hold|log|case|close|within|wait"
     r"|start|await|ask)\b(?![ \t]*=(?!=))"
-    r"|(?:flow|record|message|error|service|function|use)[ \t]+[A-Za-z])"
+    r"|(?:private[ \t]+)?(?:flow|record|message|enum|error|service|function|use)[ \t]+[A-Za-z])"
 )
 # A line inside brackets that is a field, below the field that opened them, is one as well.
 _FIELD = re.compile(r"([ \t]*)\w+[ \t]*:[ \t]*[A-Z]")
@@ -78,6 +78,7 @@ class Lexer:
         self._mistakes = mistakes
         self._pattern = table.pattern
         self._kinds = {word: word.upper() for word in table.names + table.reserved}
+        self._kinds["_"] = "WILDCARD"
         self._budget = FILE_TOKENS
         self._line = 1
         self._line_start = 0
@@ -239,7 +240,7 @@ class Lexer:
 
     def _begins_anew(self, position: int) -> bool:
         """Whether the line at `position` cannot go on with what the open bracket is in."""
-        if _STATEMENT.match(self._text, position):
+        if STATEMENT.match(self._text, position):
             return True
         opener = self._brackets[0]
         opening = _FIELD.match(self._text, opener.start - opener.column + 1)

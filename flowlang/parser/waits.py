@@ -42,9 +42,7 @@ class Waits(Statements):
         return self._open(parts, parts[3], each=False)
 
     def open_each(self, parts: Parts) -> syntax.Open:
-        opened = self._open(parts, parts[4], each=True)
-        self._not_yet(opened.span, "`with each`")
-        return opened
+        return self._open(parts, parts[4], each=True)
 
     def _open(self, parts: Parts, party: syntax.Expr, *, each: bool) -> syntax.Open:
         start, flow, name = parts[0], parts[1], parts[-2]
@@ -63,17 +61,14 @@ class Waits(Statements):
 
     def send_to_each(self, parts: Parts) -> syntax.Send:
         start, value, _, _, sessions = parts
-        span = between(start.span, sessions.span)
-        self._not_yet(span, "`to each`")
-        return syntax.Send(value, sessions, True, span)
+        return syntax.Send(value, sessions, True, between(start.span, sessions.span))
 
     def send(self, parts: Parts) -> syntax.Send:
         sent: syntax.Send = parts[0]
         return sent
 
-    def close(self, parts: Parts) -> syntax.Statement:
-        node = syntax.Close(parts[1], between(parts[0].span, parts[1].span))
-        return self._later(node, "`close`")
+    def close(self, parts: Parts) -> syntax.Close:
+        return syntax.Close(parts[1], between(parts[0].span, parts[1].span))
 
     # --- receiving ----------------------------------------------------------------------------
 
@@ -81,15 +76,11 @@ class Waits(Statements):
         return self._receive(parts, each=False)
 
     def receive_each(self, parts: Parts) -> syntax.Receive:
-        received = self._receive(parts, each=True)
-        self._not_yet(received.span, "`from each`")
-        return received
+        return self._receive(parts, each=True)
 
     def _receive(self, parts: Parts, *, each: bool) -> syntax.Receive:
         start, name, type_ = parts[0], parts[1], parts[3]
         session, state, deadline, end = parts[-4:]
-        if deadline is not None:
-            self._not_yet(deadline.span, "`within`")
         return syntax.Receive(
             self._declared(name),
             name.span,
@@ -104,10 +95,9 @@ class Waits(Statements):
         )
 
     def send_then_receive(self, parts: Parts) -> syntax.Statement:
-        sent, _, received = parts
+        sent: syntax.Send = parts[0]
+        received: syntax.Receive | syntax.Choice = parts[2]
         span = between(sent.span, received.span)
-        if not isinstance(received, syntax.Receive):
-            return syntax.Broken((), (), span)
         return dataclasses.replace(received, send=sent, span=span)
 
     def no_state(self, parts: Parts) -> None:
@@ -148,11 +138,11 @@ class Waits(Statements):
 
     # --- choices ------------------------------------------------------------------------------
 
-    def choice_from(self, parts: Parts) -> syntax.Statement:
+    def choice_from(self, parts: Parts) -> syntax.Choice:
         start, _, session, state, opening = parts[:5]
         return self._choice(start, session, state, opening, parts[5:])
 
-    def choice(self, parts: Parts) -> syntax.Statement:
+    def choice(self, parts: Parts) -> syntax.Choice:
         start, state, opening = parts[:3]
         return self._choice(start, None, state, opening, parts[3:])
 
@@ -163,10 +153,10 @@ class Waits(Statements):
         state: str | None,
         opening: Opening,
         rest: Parts,
-    ) -> syntax.Statement:
+    ) -> syntax.Choice:
         cases = tuple(self._lines(opening, rest, "its cases"))
         span = between(start.span, self._end(opening, list(cases)))
-        return self._later(syntax.Choice(session, cases, None, state, span), "a `receive` of cases")
+        return syntax.Choice(session, cases, None, state, span)
 
     def message_case(self, parts: Parts) -> syntax.MessageCase:
         start, kind, value, body = parts
@@ -227,8 +217,8 @@ class Waits(Statements):
         return syntax.TimeoutCase(duration, self._block(body), span)
 
     def case_broken(self, parts: Parts) -> syntax.BrokenCase:
-        start, wreck = parts
-        return syntax.BrokenCase((wreck,), between(start.span, wreck.span))
+        wreck: syntax.Broken = parts[-1]
+        return syntax.BrokenCase((wreck,), between(parts[0].span, wreck.span))
 
     def no_name(self, parts: Parts) -> None:
         return None
@@ -242,20 +232,17 @@ class Waits(Statements):
 
     # --- time ---------------------------------------------------------------------------------
 
-    def within(self, parts: Parts) -> syntax.Statement:
+    def within(self, parts: Parts) -> syntax.Within:
         start, duration, body = parts
         span = between(start.span, self._body_end(body))
-        return self._later(syntax.Within(duration, self._block(body), span), "`within`")
+        return syntax.Within(duration, self._block(body), span)
 
-    def wait_until(self, parts: Parts) -> syntax.Statement:
-        node = syntax.WaitUntil(parts[2], between(parts[0].span, parts[2].span))
-        return self._later(node, "`wait until`")
+    def wait_until(self, parts: Parts) -> syntax.WaitUntil:
+        return syntax.WaitUntil(parts[2], between(parts[0].span, parts[2].span))
 
     # --- effects ------------------------------------------------------------------------------
 
-    def effect_statement(self, parts: Parts) -> syntax.Statement:
-        if not isinstance(parts[0], syntax.Subflow):
-            return syntax.Broken((), (), parts[0].span)
+    def effect_statement(self, parts: Parts) -> syntax.EffectStatement:
         return syntax.EffectStatement(parts[0], parts[0].span)
 
     def flow_call(self, parts: Parts) -> FlowCall:
@@ -270,40 +257,24 @@ class Waits(Statements):
         start, called = parts
         return syntax.Subflow(called.call, between(start.span, called.end.span))
 
-    def start(self, parts: Parts) -> syntax.Expr:
+    def start(self, parts: Parts) -> syntax.Start:
         start, called = parts[:2]
         at: syntax.Expr | None = parts[3] if len(parts) == 4 else None
         span = between(start.span, at.span if at else called.end.span)
-        return self._effect_later(syntax.Start(called.call, at, span), "`start`")
+        return syntax.Start(called.call, at, span)
 
-    def await_one(self, parts: Parts) -> syntax.Expr:
-        node = syntax.Await(parts[1], False, between(parts[0].span, parts[1].span))
-        return self._effect_later(node, "`await`")
+    def await_one(self, parts: Parts) -> syntax.Await:
+        return syntax.Await(parts[1], False, between(parts[0].span, parts[1].span))
 
-    def await_each(self, parts: Parts) -> syntax.Expr:
-        node = syntax.Await(parts[2], True, between(parts[0].span, parts[2].span))
-        return self._effect_later(node, "`await`")
+    def await_each(self, parts: Parts) -> syntax.Await:
+        return syntax.Await(parts[2], True, between(parts[0].span, parts[2].span))
 
-    def ask(self, parts: Parts) -> syntax.Expr:
+    def ask(self, parts: Parts) -> syntax.Ask:
         start, role, _, question, _, answer = parts[:6]
         deadline: syntax.Expr | None = parts[7] if len(parts) == 8 else None
         span = between(start.span, (deadline or answer).span)
-        return self._effect_later(syntax.Ask(role, question, answer, deadline, span), "`ask`")
+        return syntax.Ask(role, question, answer, deadline, span)
 
-    def pending(self, parts: Parts) -> syntax.Expr:
-        expr: syntax.Expr = parts[1]
-        return expr
-
-    # --- what the language does not have yet ----------------------------------------------------
-
-    def _later(
-        self, node: syntax.Choice | syntax.Close | syntax.Within | syntax.WaitUntil, what: str
-    ) -> syntax.Broken:
-        self._not_yet(node.span, what)
-        return syntax.Broken((), (), node.span)
-
-    def _effect_later(
-        self, node: syntax.Start | syntax.Await | syntax.Ask | syntax.Pending, what: str
-    ) -> syntax.Constant:
-        self._not_yet(node.span, what)
-        return syntax.Constant("none", None, node.span)
+    def pending(self, parts: Parts) -> syntax.Pending:
+        start, effect = parts
+        return syntax.Pending(effect, between(start.span, effect.span))

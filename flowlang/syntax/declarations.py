@@ -50,6 +50,40 @@ class Parameter:
     name: str
     type: TypeRef
     untrusted: bool
+    default: Expr | None
+    span: Span
+
+
+@node
+class EnumCase:
+    """`Approved(by: Text)`; a case without fields has no brackets."""
+
+    name: str
+    name_span: Span
+    parameters: tuple[Parameter, ...]
+    span: Span
+
+
+@node
+class Enum:
+    name: str
+    name_span: Span
+    doc: str | None
+    cases: tuple[EnumCase, ...]
+    span: Span
+
+
+@node
+class Opaque:
+    """`type Invoice = python "shop.invoices:Invoice":`, with what flows may see of the class."""
+
+    name: str
+    name_span: Span
+    doc: str | None
+    target: str
+    target_span: Span
+    fields: tuple[Field, ...]
+    ordered: bool
     span: Span
 
 
@@ -160,14 +194,16 @@ class Schedule:
     span: Span
 
 
-Declaration: TypeAlias = Record | Error | Function | Service | Flow
+Declaration: TypeAlias = Record | Enum | Opaque | Error | Function | Service | Flow | Schedule
 
 
 @node
 class File:
-    """`broken_names` are the names of declarations that could not be read."""
+    """`broken_names` are the names of declarations that could not be read, `private` those of
+    declarations that only this file may use."""
 
     doc: str | None
     uses: tuple[Use, ...]
     declarations: tuple[Declaration, ...]
     broken_names: frozenset[str]
+    private: frozenset[str] = frozenset()

@@ -45,9 +45,20 @@ class Constant:
 
 @node
 class Interpolation:
-    """`"text {expression}"`; parts are texts and expressions in their order."""
+    """`"text {expression}"`; parts are texts and expressions in their order, `Formatted` ones
+    where a format is given."""
 
     parts: tuple[str | Expr, ...]
+    span: Span
+
+
+@node
+class Formatted:
+    """`{value:.2}` in a text, and nowhere else. `format` is as written, `format_span` its place."""
+
+    value: Expr
+    format: str
+    format_span: Span
     span: Span
 
 
@@ -124,9 +135,20 @@ class MapLiteral:
     span: Span
 
 
+@node
+class Update:
+    """`order with count = 3`: a copy with other values in some fields; every argument is named."""
+
+    value: Expr
+    changes: tuple[Argument, ...]
+    span: Span
+
+
 Expr: TypeAlias = (
     Constant
     | Interpolation
+    | Formatted
+    | Update
     | Name
     | Attribute
     | Index
@@ -186,4 +208,7 @@ class Pending:
     span: Span
 
 
-Effect: TypeAlias = Subflow
+Waiting: TypeAlias = Subflow | Await | Ask
+"""Effects that wait; the others begin something and go on."""
+
+Effect: TypeAlias = Waiting | Start | Pending

@@ -8,6 +8,7 @@ from flowlang.source import Span
 from flowlang.syntax.expressions import (
     Argument,
     Call,
+    Constant,
     Effect,
     Expr,
     Name,
@@ -46,6 +47,62 @@ class If:
 
     branches: tuple[tuple[Expr, Block], ...]
     otherwise: Block | None
+    span: Span
+
+
+@node
+class Binding:
+    """A name that a pattern gives to a part of what it matches."""
+
+    name: str
+    span: Span
+
+
+@node
+class AnyPattern:
+    """`_`: whatever was not matched before."""
+
+    span: Span
+
+
+@node
+class ValuePattern:
+    """A value written out; `none` too."""
+
+    value: Constant
+    span: Span
+
+
+@node
+class CasePattern:
+    """`Approved(by)`: a case of an enum, by its short name. `bindings` are None for `Approved`
+    alone, which looks at no field; one of them is None where `_` stands."""
+
+    name: str
+    name_span: Span
+    bindings: tuple[Binding | None, ...] | None
+    span: Span
+
+
+Pattern: TypeAlias = AnyPattern | ValuePattern | CasePattern
+
+
+@node
+class MatchCase:
+    """`case A, B:` and its block."""
+
+    patterns: tuple[Pattern, ...]
+    body: Block
+    span: Span
+
+
+@node
+class Match:
+    """`broken` says that a case could not be read."""
+
+    value: Expr
+    cases: tuple[MatchCase, ...]
+    broken: bool
     span: Span
 
 
@@ -340,6 +397,7 @@ Statement: TypeAlias = (
     Let
     | Assign
     | If
+    | Match
     | While
     | For
     | Break
@@ -355,9 +413,13 @@ Statement: TypeAlias = (
     | Require
     | StepTo
     | Sleep
+    | WaitUntil
     | Checkpoint
     | Log
     | Hold
     | CallStatement
+    | Within
+    | Choice
+    | Close
     | Broken
 )

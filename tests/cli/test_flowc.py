@@ -283,7 +283,7 @@ def test_a_bug_of_ours_is_70(flowc: Flowc, monkeypatch: pytest.MonkeyPatch) -> N
         raise RuntimeError("out of paper")
 
     Path("a.flow").write_text(GOOD)
-    monkeypatch.setattr("flowlang.cli._compile", broken)
+    monkeypatch.setattr("flowlang.cli.checking.build", broken)
     code, _, err = flowc("check", "a.flow")
     assert code == 70
     assert "this is a bug of flowc" in err

@@ -120,6 +120,65 @@ def test_each_wait_is_a_state_named_after_it() -> None:
     ]
 
 
+def test_a_choice_keeps_its_sessions_and_goes_one_way_for_each_case() -> None:
+    made = flow("""
+        flow All(s: Session, ss: List[Session]) -> Int:
+            var best = 0
+            receive:
+                case Ask from s as asked unchecked:
+                    best = asked.n
+                    sleep 5m
+                case Answer from any ss as answer by who:
+                    let double = answer.n * 2
+                    require double > 3 else Busy()
+                    send Ask(double) to who
+                case ended from s:
+                    return 0
+                case timeout 5m:
+                    throw Busy()
+            return best
+        """)
+    assert keeps(made) == {"AwaitAskOrAnswer": ["s", "ss", "best"], "Asleep": ["best"]}
+    chosen = made.state("AwaitAskOrAnswer").next
+    assert isinstance(chosen, machine.Choose)
+    ways = [made.state(name) for name in chosen.targets]
+    assert [actions(way) for way in ways] == [
+        ["Assign", "Assign"],
+        ["Assign", "Assign", "Check", "Send"],
+        ["Return"],
+        ["Throw"],
+    ]
+
+
+def test_a_deadline_is_kept_for_later_waits_and_the_inner_one_is_no_later() -> None:
+    made = flow("""
+        flow All(s: Session, ss: List[Session]):
+            within 2d:
+                try:
+                    within 1h:
+                        receive a: Ask from s unchecked
+                    receive b: Ask? from each ss within 5s then discard unchecked
+                catch Timeout:
+                    checkpoint
+            sleep 1s
+        """)
+    assert keeps(made) == {
+        "AwaitAsk": ["ss", "deadline"],
+        "AwaitEachAsk": [],
+        "Checkpoint": [],
+        "Asleep": [],
+    }
+    waits = {state.name: state.awaits for state in made.states}
+    each, asleep = waits["AwaitEachAsk"], waits["Asleep"]
+    assert isinstance(each, machine.AwaitEach)
+    assert isinstance(each.until, machine.Earlier)
+    assert each.until.left == machine.Var("deadline")
+    assert each.optional
+    assert each.discard
+    assert isinstance(asleep, machine.AwaitTime)
+    assert asleep.until is None
+
+
 def test_a_name_that_an_author_gave_stays_as_it_is() -> None:
     made = flow("""
         flow All(s: Session):
@@ -532,7 +591,7 @@ def test_constants_have_one_form() -> None:
             let c = 1500ms
             let d = b"\\x00a"
             let e = -3
-            return 1 == 2
+            return b"a" == b"b"
         """)
     values = [a.value for a in made.states[0].actions if isinstance(a, machine.Assign)]
     assert values == [

@@ -163,7 +163,7 @@ def test_the_same_machine_gives_the_same_text() -> None:
 
 def test_the_contract_is_the_runtimes() -> None:
     assert codegen.CONTRACT == rt.CONTRACT
-    assert "\n# flowc: contract 1, module t, sha256 " in generated(DESK + "flow F():\n    pass\n")
+    assert "\n# flowc: contract 2, module t, sha256 " in generated(DESK + "flow F():\n    pass\n")
 
 
 # --- tools find nothing ---------------------------------------------------------------------------

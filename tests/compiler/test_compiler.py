@@ -117,6 +117,21 @@ def test_a_chain_of_files_ends_somewhere() -> None:
     assert said(made) == [f"m{MAX_MODULES - 1}.flow:1 more than 200 files use each other"]
 
 
+def test_a_project_may_have_more_files_than_one_file_may_use() -> None:
+    """All are looked at; what is limited is how many a file depends on."""
+    texts = {f"m{n}": FINE for n in range(300)}
+    made = compiled(*texts, **texts)
+    assert len(made.modules) == 300
+    assert not made.diagnostics
+    texts = {
+        f"m{n}": f"use m{n + 1}: A{n + 1}\n\nmessage A{n}:\n    n: Int\n" for n in range(400)
+    } | {"m400": "message A400:\n    n: Int\n"}
+    made = compiled(*texts, **texts)
+    assert len(made.sources) == 401
+    assert said(made) == ["m200.flow:1 more than 200 files use each other"]
+    assert len(made.modules) == 200
+
+
 def test_a_word_of_python_is_no_folder() -> None:
     made = compiled("import.shop", import__shop=FINE)
     assert said(made) == [

@@ -186,18 +186,19 @@ record Q(a: Int):
     assert read(text).file.broken_names == {"F", "S", "R", "Q"}
 
 
-def test_a_construct_that_is_not_known_hides_what_is_below_it() -> None:
+def test_a_case_that_cannot_be_read_hides_nothing_else() -> None:
     text = """\
 enum Decision:
     Approved(by: Text)
-    Refused
+    Refused No
 
 flow F(a: Int):
     match a:
         case 1:
             let b = 2
         case 2 3:
-            pass
+            let b = 3
+        elephant
     b = 3
 
 class X:
@@ -206,16 +207,18 @@ class X:
 """
     parsed = read(text)
     assert [(d.code, d.span.line) for d in parsed.diagnostics] == [
-        ("F199", 1),
-        ("F199", 6),
-        ("F115", 13),
+        ("F100", 3),
+        ("F100", 9),
+        ("F100", 11),
+        ("F115", 14),
     ]
     assert "Decision" in parsed.file.broken_names
     (flow,) = parsed.file.declarations
     assert isinstance(flow, syntax.Flow)
     match = flow.body[0]
-    assert isinstance(match, syntax.Broken)
-    assert "b" in match.names
+    assert isinstance(match, syntax.Match)
+    assert match.broken
+    assert [len(case.patterns) for case in match.cases] == [1, 0]
 
 
 # --- what stays in the tree -------------------------------------------------------------------
@@ -377,7 +380,7 @@ flow H():
 
 
 def test_a_construct_that_is_not_known_yet_hides_its_cases() -> None:
-    text = "flow F(s: Session):\n    receive from s:\n        case Order as o:\n            g(o)\n"
+    text = "flow F(a: Int):\n    include a:\n        case Order as o:\n            g(o)\n"
     assert codes(text) == ["F199"]
 
 
@@ -536,7 +539,7 @@ def check_words(node: Any) -> None:
         case syntax.Record(kind=kind):
             assert kind in ("record", "message")
         case syntax.Operation(kind=kind):
-            assert kind in ("read", "write")
+            assert kind in ("read", "write", "external")
         case syntax.Flow(startable=ways):
             assert set(ways) <= {"rpc", "schedule"}
 

@@ -20,6 +20,8 @@ from tests.programs.expressions import (
 )
 from tests.programs.kinds import (
     BOOL,
+    CASES,
+    DECISION,
     INT,
     PAIR,
     SHOWN,
@@ -28,6 +30,7 @@ from tests.programs.kinds import (
     Kind,
     list_of,
     map_of,
+    optional,
 )
 from tests.programs.language.waits import pause
 from tests.programs.names import POOL, Names, Readable, Variable
@@ -169,6 +172,7 @@ class Blocks:
         if self.indent < 7:
             options += [
                 (10, self.if_),
+                (9, self.match),
                 (13, self.try_),
             ]
             if len(self.loops) < 2:
@@ -333,7 +337,7 @@ class Blocks:
             return
         condition = self.make.condition(1)
         if not chance(self.choices, 30):
-            number = self.make.of(INT, 1, Where(literal=False))
+            number = self.make.moving(INT, Where())
             condition = join(OR, "or", compare("<", number, Expr("90")), condition)
         self.line(f"require {condition.text} else {self.error(name)}")
 
@@ -399,6 +403,95 @@ class Blocks:
         if chance(self.choices, 60):
             self.line("else:")
             self.block(1 + self.choices.below(3))
+
+    # --- match ---
+
+    def match(self) -> None:
+        """Over the enum, an optional, a Bool, or numbers and texts that are written out."""
+        kinds = (DECISION, optional(DECISION), INT, TEXT, BOOL, optional(INT))
+        kind = pick(self.choices, kinds)
+        found = [
+            r
+            for r in self.make.readable(kind, Where())
+            if r.kind == kind and (kind.name != "Optional" or self.narrowable(r))
+        ]
+        if found:
+            subject = pick(self.choices, found).text
+        else:
+            kind, subject = DECISION, self.make.of(DECISION, 2).text
+        self.line(f"match {subject}:")
+        self.indent += 1
+        patterns = self.patterns(kind)
+        ends = self.leaves()
+        for at, (written, parts) in enumerate(patterns):
+            self.line(f"case {written}:")
+            last = at == len(patterns) - 1
+            leave = None
+            if ends and not last and chance(self.choices, 35):
+                leave = lambda: weighted(self.choices, self.leaves())()  # noqa: E731
+            self.block(
+                self.choices.below(3),
+                first=lambda p=parts: self.matched(p),
+                leave=leave,  # type: ignore[misc]
+            )
+        self.indent -= 1
+
+    def matched(self, parts: list[tuple[str, Kind]]) -> None:
+        """What a pattern gives names to, and sometimes what it held after a wait."""
+        for name, kind in parts:
+            self.names.declare(Variable(name, kind))
+        if parts and chance(self.choices, 50):
+            if chance(self.choices, 50):
+                self.line("checkpoint")
+            self.line(f'Desk.note("{{{parts[-1][0]}}}")')
+
+    def patterns(self, kind: Kind) -> list[tuple[str, list[tuple[str, Kind]]]]:
+        """Patterns that leave nothing out, with what each gives names to."""
+        match kind:
+            case Kind("Optional", (item,)):
+                rest = self.patterns(item) if chance(self.choices, 60) else [("_", [])]
+                none: tuple[str, list[tuple[str, Kind]]] = ("none", [])
+                return (
+                    [none, *rest]
+                    if rest[-1][0] == "_" or chance(self.choices, 50)
+                    else [
+                        *rest,
+                        none,
+                    ]
+                )
+            case Kind("Bool"):
+                return [("true", []), ("false", [])]
+            case Kind("Int"):
+                return [("1", []), ("2, -3", []), ("_", [])][self.choices.below(2) :]
+            case Kind("Text"):
+                return [('"a"', []), ('"", "é☃"', []), ("_", [])][self.choices.below(2) :]
+        found = [self.case_of(name) for name in CASES]
+        start = self.choices.below(len(found))
+        found = found[start:] + found[:start]
+        if chance(self.choices, 25):
+            found[-1] = ("_", [])
+        elif chance(self.choices, 20):
+            names = [name.partition("(")[0] for name, _ in found[1:]]
+            found[1:] = [(", ".join(names), [])]
+        return found
+
+    def case_of(self, case: str) -> tuple[str, list[tuple[str, Kind]]]:
+        """A pattern of one case, with names for its parts or without."""
+        fields = CASES[case]
+        if not fields or chance(self.choices, 25):
+            return case, []
+        slots: list[str] = []
+        parts: list[tuple[str, Kind]] = []
+        other = {field.name for field in fields}
+        for field in fields:
+            name = self.name()
+            taken = {one for one, _ in parts} | (other - {field.name})
+            if chance(self.choices, 20) or name in taken:
+                slots.append("_")
+            else:
+                slots.append(name)
+                parts.append((name, field.kind))
+        return f"{case}({', '.join(slots)})", parts
 
     def both(self, talk: Talk, count: int) -> None:
         """Two branches that say the same things in a session from outside."""
@@ -593,7 +686,7 @@ class Blocks:
                     self.remember(variable)
 
         def leave() -> None:
-            if variable is not None and chance(self.choices, 60) and self.can_throw_any():
+            if variable is not None and chance(self.choices, 85) and self.can_throw_any():
                 self.line(f"throw {variable.name}")
             else:
                 self.throw(pick(self.choices, self.book.errors))

@@ -18,7 +18,16 @@ Count = collections.Counter[str]
 
 OPERATORS = ("+", "-", "*", "//", "%", "==", "!=", "<", "<=", ">", ">=", "in", "and", "or")
 CONSTANTS = ("Int", "Decimal", "Bool", "Text", "Bytes", "Duration", "none")
-CALLED = ("record", "message", "error", "function", "read", "write")
+CALLED = (
+    "record", "message", "error", "function", "read", "write", "case", "abs", "min", "max", "int",
+    "text", "round", "timestamp",
+)  # fmt: skip
+ASKED = (
+    "upper", "lower", "trim", "starts_with", "ends_with", "contains", "replace", "split", "slice",
+    "first", "last", "reversed", "sorted", "sum", "min", "max", "index_of", "append", "join",
+    "keys", "values", "get", "put", "remove", "days", "hours", "minutes", "seconds",
+    "milliseconds", "year", "month", "day", "hour", "minute", "second", "weekday",
+)  # fmt: skip
 
 STATEMENTS = (
     "let", "let typed", "var", "let = subflow", "assign", "assign = subflow",
@@ -26,7 +35,8 @@ STATEMENTS = (
     "return", "return value", "return subflow",
     "open", "send", "receive checked", "receive unchecked", "send then receive", "receive @state",
     "subflow", "try", "catch as", "catch", "catch several", "throw", "throw again", "require",
-    "operation",
+    "operation", "match", "case of an enum", "case with names", "case without names", "case none",
+    "case true", "case Int", "case Text", "case _", "case of several",
 )  # fmt: skip
 
 PLACES = (
@@ -39,6 +49,8 @@ PLACES = (
     "recursion", "session parameter", "sessions parameter", "for over a map", "for over sessions",
     "narrowed in if", "narrowed by require", "field default left out", "named argument",
     "tracks", "responder that speaks first", "use", "checks with while",
+    "wait in match", "checks with match", "parameter default left out", "error default left out",
+    "case default left out", "part used after a wait", "loop left in match",
     "error used after a wait", "variable used only in a catch", "set in a block, used after a wait",
 )  # fmt: skip
 
@@ -66,8 +78,20 @@ WANTED = (
     *[f"binary {operator}" for operator in OPERATORS],
     *[f"constant {kind}" for kind in CONSTANTS],
     *[f"call of {kind}" for kind in CALLED],
-    *[f".{name}" for name in ("size", "name", "peer", "field")],
-    *["me", "now", "flow_id", "interpolation", "index", "list", "map", "unary -", "unary not"],
+    *[f".{name}" for name in ("size", "name", "peer", "field", *ASKED)],
+    *[f"format of {kind}" for kind in ("number", "text", "time")],
+    *[
+        "me",
+        "now",
+        "flow_id",
+        "interpolation",
+        "index",
+        "list",
+        "map",
+        "unary -",
+        "unary not",
+        "with",
+    ],
 )
 
 
@@ -77,7 +101,7 @@ def sorts() -> set[str]:
     return {kind.__name__ for kind in typing.get_args(whole)} - {"Broken"}
 
 
-NOT_GENERATED: frozenset[str] = frozenset()
+NOT_GENERATED = frozenset({"Ask", "Choice", "Close", "Pending", "Start", "Within"})
 """Nodes that the checker accepts and that no program has yet: a debt, to be paid soon."""
 
 
@@ -178,6 +202,8 @@ class Counter:
                 self.note(f"return{sort}")
             case syntax.If():
                 self.if_(node, around)
+            case syntax.Match():
+                self.match(node, around)
             case syntax.While(condition=condition, body=body):
                 endless = isinstance(condition, syntax.Constant)
                 self.note("while true" if endless else "while")
@@ -218,6 +244,33 @@ class Counter:
         if node.otherwise is not None:
             self.note("else")
             self.block(node.otherwise, (*around, "if"))
+
+    def match(self, node: syntax.Match, around: tuple[str, ...]) -> None:
+        self.note("match")
+        for case in node.cases:
+            if len(case.patterns) > 1:
+                self.note("case of several")
+            for pattern in case.patterns:
+                self.pattern(pattern, case)
+            if any(isinstance(one, syntax.Break | syntax.Continue) for one in case.body):
+                self.note("loop left in match")
+            self.block(case.body, (*around, "match"))
+
+    def pattern(self, pattern: syntax.Pattern, case: syntax.MatchCase) -> None:
+        match pattern:
+            case syntax.AnyPattern():
+                self.note("case _")
+            case syntax.ValuePattern(value=constant):
+                kind = constant.kind if constant.kind != "Bool" else str(constant.value).lower()
+                self.note(f"case {kind}")
+            case syntax.CasePattern(bindings=bindings):
+                names_ = "without" if bindings is None else "with"
+                self.note("case of an enum", f"case {names_} names")
+                names = {binding.name for binding in bindings or () if binding is not None}
+                inside = list(tree.inside(case.body))
+                waits = next((at for at, n in enumerate(inside) if tree.waits(n)), len(inside))
+                if names & tree.read(inside[waits + 1 :]):
+                    self.note("part used after a wait")
 
     def for_(self, values: syntax.Expr) -> None:
         self.note("for")
@@ -271,7 +324,14 @@ class Counter:
                 case syntax.Name(name=name) if name in ("me", "now", "flow_id"):
                     self.note(name)
                 case syntax.Attribute(name=name):
-                    self.note(f".{name}" if name in ("size", "name", "peer") else ".field")
+                    plain = (*ASKED, "size", "name", "peer")
+                    self.note(f".{name}" if name in plain else ".field")
+                case syntax.Formatted(format=written):
+                    sort = "time" if written[-1].isalpha() else "number"
+                    texts = ("6", ">6", "^5")
+                    self.note(f"format of {'text' if written in texts else sort}")
+                case syntax.Update():
+                    self.note("with")
                 case syntax.Binary(operator=operator):
                     self.note(f"binary {operator}")
                 case syntax.Unary(operator=operator):
@@ -287,6 +347,15 @@ class Counter:
         if any(argument.name is not None for argument in node.arguments):
             self.note("named argument")
         if isinstance(node.callee, syntax.Attribute):
+            before = node.callee.value
+            if isinstance(before, syntax.Name) and before.name == "Decision":
+                self.note("call of case")
+                if node.callee.name == "Approved" and len(node.arguments) < 2:
+                    self.note("case default left out")
+                return
+            if not (isinstance(before, syntax.Name) and before.name == "Desk"):
+                self.note(f".{node.callee.name}")
+                return
             service = self.declared["Desk"]
             assert isinstance(service, syntax.Service)
             kinds = {operation.name: operation.kind for operation in service.operations}
@@ -297,10 +366,14 @@ class Counter:
                 self.note(f"call of {kind}")
                 if len(fields) > len(node.arguments):
                     self.note("field default left out")
-            case syntax.Error():
+            case syntax.Error(parameters=parameters):
                 self.note("call of error")
-            case syntax.Function():
+                if len(parameters) > len(node.arguments):
+                    self.note("error default left out")
+            case syntax.Function(parameters=parameters):
                 self.note("call of function")
+                if len(parameters) > len(node.arguments):
+                    self.note("parameter default left out")
             case None:
                 self.note(f"call of {node.callee.name}")
 
@@ -310,6 +383,7 @@ _CHECKS = (
     (syntax.For, "for"),
     (syntax.Let, "let"),
     (syntax.While, "while"),
+    (syntax.Match, "match"),
 )
 
 _SIMPLE: dict[type, str] = {

@@ -45,6 +45,16 @@ class Functions(ModuleType):
             raise self.generated["Picky"](n)
         return n
 
+    def plus(self, n: int, by: int) -> int:
+        return n % 1000 + by % 1000
+
+    def decide(self, n: int) -> Any:
+        if n % 3 == 0:
+            return self.generated["Decision_Approved"]("desk", n)
+        if n % 3 == 1:
+            return self.generated["Decision_Counted"](n)
+        return self.generated["Decision_Pending"]()
+
     def swap(self, pair: Any) -> Any:
         return type(pair)(pair.right, pair.left)
 

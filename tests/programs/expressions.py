@@ -7,7 +7,7 @@ Divisors and indexes are safe in most cases: a fault ends a program early and hi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tests.programs import language
@@ -26,6 +26,7 @@ from tests.programs.kinds import (
     TIMESTAMP,
     Kind,
     list_of,
+    map_of,
     optional,
 )
 from tests.programs.names import Names, Readable
@@ -95,6 +96,10 @@ class Expressions:
             inner = dataclasses.replace(where, literal=True)
             composites = self._composites(kind, depth - 1, inner)
             composites += language.ways(self, kind, depth - 1, inner)
+            shape = self.names.shapes.get(kind.name)
+            if shape is not None and shape.sort != "error" and where.quotes:
+                if self.readable(kind, inner):
+                    composites.append((2, lambda: self._changed(kind, depth - 1, inner)))
             if composites:
                 options.append((5, lambda: weighted(self.choices, composites)()))
         return weighted(self.choices, options)()
@@ -130,7 +135,14 @@ class Expressions:
             case Kind("Timestamp"):
                 return self._time(depth, where)
             case Kind("List") if where.quotes:
-                return [(1, lambda: self._joined(kind, depth, where))]
+                return self._list(kind, depth, where)
+            case Kind("Map") if where.quotes:
+                return self._map(kind, depth, where)
+            case Kind("Decision") if where.quotes:
+                return [
+                    (2, lambda: self.decision(depth, where)),
+                    (1, lambda: self.call("decide", INT, depth, where)),
+                ]
             case Kind("Optional", (item,)):
                 return self._optional(item, depth, where)
             case Kind("Pair") if where.quotes:
@@ -164,8 +176,12 @@ class Expressions:
                 return Expr(pick(choices, ("1s", "250ms", "30s", "5m", "2h", "3d")))
             case "Party":
                 return Expr("me")
+            case "Timestamp" if where.quotes and chance(choices, 30):
+                return Expr(pick(choices, _MOMENTS))
             case "Timestamp":
                 return Expr("now")
+            case "Decision":
+                return self.decision(depth, where)
             case "FlowId":
                 return Expr("flow_id")
             case "Optional" if depth == 0 or chance(choices, 50):
@@ -224,9 +240,16 @@ class Expressions:
             (2, lambda: join(PRODUCT, "//", number(), self._divisor(where))),
             (2, lambda: join(PRODUCT, "%", number(), self._divisor(where))),
             (1, lambda: self._negative(number())),
+            (1, lambda: Expr(f"abs({self._small().text} - 2)")),
+            (1, lambda: self._two("min", INT, depth, where)),
+            (1, lambda: self._two("max", INT, depth, where)),
+            (2, lambda: self._asked(DURATION, DURATION_PARTS, depth, where)),
+            (1, lambda: self._asked(TIMESTAMP, TIMESTAMP_PARTS, depth, where)),
         ]
         if where.quotes:
             options += [
+                (2, lambda: self._asked(list_of(INT), ("sum()",), depth, where)),
+                (1, lambda: self._plus(depth, where)),
                 (2, lambda: self._item(depth, where)),
                 (1, lambda: self._entry(depth, where)),
             ]
@@ -254,6 +277,24 @@ class Expressions:
         if sort == 1:
             return join(PRODUCT, "//", Expr("100"), number)
         return join(SUM, "+", Expr("9_223_372_036_854_775_800"), number)
+
+    def _two(self, function: str, kind: Kind, depth: int, where: Where) -> Expr:
+        """`min(a, b)` or `max(a, b)`."""
+        left, right = self.of(kind, depth, where), self.of(kind, min(depth, 1), where)
+        text = f"{function}({left.text}, {right.text})"
+        return Expr(text, ATOM, left.untrusted or right.untrusted)
+
+    def _asked(self, kind: Kind, ways: Sequence[str], depth: int, where: Where) -> Expr:
+        """What a value of that kind gives when it is asked something."""
+        value = self.of(kind, min(depth, 1), where)
+        return Expr(f"{atom(value)}.{pick(self.choices, ways)}", ATOM, value.untrusted)
+
+    def _plus(self, depth: int, where: Where) -> Expr:
+        """A Python function whose second parameter has a default."""
+        inner = dataclasses.replace(where, untrusted=False)
+        value = self.of(INT, depth, inner)
+        more = pick(self.choices, ("", ", 5", ", by=7"))
+        return Expr(f"plus({value.text}{more})", ATOM)
 
     def _small(self) -> Expr:
         return Expr(pick(self.choices, ("2", "3", "1", "0", "10")))
@@ -300,10 +341,19 @@ class Expressions:
                 ),
             ),
             (1, lambda: self._negative(number())),
+            (1, lambda: self._rounded(depth, where)),
+            (1, lambda: self._two("min", DECIMAL, depth, where)),
+            (1, lambda: self.call("abs", DECIMAL, depth, where, any_=True)),
         ]
         if where.risk:
             options.append((1, lambda: self._large(depth, where)))
         return options
+
+    def _rounded(self, depth: int, where: Where) -> Expr:
+        value = self.of(DECIMAL, depth, where)
+        places = pick(self.choices, ("2", "0", "1", "4"))
+        way = pick(self.choices, ("HALF_EVEN", "UP", "DOWN", "HALF_UP", "CEILING", "FLOOR"))
+        return Expr(f"round({value.text}, {places}, {way})", ATOM, value.untrusted)
 
     def _large(self, depth: int, where: Where) -> Expr:
         readable = self.readable(DECIMAL, where)
@@ -321,6 +371,7 @@ class Expressions:
             (2, lambda: join(SUM, "-", span(), span())),
             (2, lambda: join(PRODUCT, "*", span(), self._small())),
             (1, lambda: self._negative(span())),
+            (1, lambda: self.call("abs", DURATION, depth, where, any_=True)),
         ]
         times = self.readable(TIMESTAMP, where)
         if times:
@@ -344,6 +395,9 @@ class Expressions:
             (4, lambda: self.interpolation(where, texts=1)),
             (2, lambda: join(SUM, "+", Expr('"+"'), self.of(TEXT, depth, where))),
             (1, lambda: self.call("shout", TEXT, depth, where)),
+            (3, lambda: self._asked(TEXT, TEXT_WAYS, depth, where)),
+            (1, lambda: self._asked(list_of(TEXT), ('join("-")',), depth, where)),
+            (1, lambda: self.call("text", INT, depth, where, any_=True)),
         ]
         if where.calls >= 1:
             options.append((1, lambda: self.call("Desk.label_of", INT, depth, short, any_=True)))
@@ -369,6 +423,9 @@ class Expressions:
                 if texts == 0:
                     continue
                 texts -= 1
+            formats = FORMATS.get(kind)
+            if formats is not None and chance(self.choices, 30):
+                part = part._replace(text=f"{part.text}:{pick(self.choices, formats)}")
             parts.append(part)
         words = pick(self.choices, ("", "is ", "«", "\\{", "\\n"))
         text = words + " ".join(f"{{{part.text}}}" for part in parts)
@@ -384,13 +441,96 @@ class Expressions:
         value = self.of(item, 0, where)
         return Expr(f"[{value.text}]", ATOM, value.untrusted)
 
+    def _list(self, kind: Kind, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
+        item = kind.items[0]
+        ways = ["reversed()", "slice(0, 3)", "slice(1, 9)", "slice(-1, 2)"]
+        if item in (INT, TEXT):
+            ways.append("sorted()")
+        options: list[tuple[int, Callable[[], Expr]]] = [
+            (3, lambda: self._joined(kind, depth, where)),
+            (2, lambda: self._asked(kind, ways, depth, where)),
+            (1, lambda: self._append(kind, depth, where)),
+        ]
+        if kind == list_of(TEXT):
+            split = ('split(" ")', 'split("a")', "split(me.name)")
+            options.append((1, lambda: self._asked(TEXT, split, depth, where)))
+            options.append((1, lambda: self._asked(map_of(TEXT, INT), ("keys",), depth, where)))
+        if kind == list_of(INT):
+            options.append((1, lambda: self._asked(map_of(TEXT, INT), ("values",), depth, where)))
+        return options
+
+    def _append(self, kind: Kind, depth: int, where: Where) -> Expr:
+        values = self.of(kind, min(depth, 1), where)
+        item = self.of(kind.items[0], 0, where)
+        text = f"{atom(values)}.append({item.text})"
+        return Expr(text, ATOM, values.untrusted or item.untrusted)
+
+    def _map(self, kind: Kind, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
+        key = pick(self.choices, _KEYS[kind.items[0]])
+
+        def put() -> Expr:
+            values = self.of(kind, min(depth, 1), where)
+            value = self.of(kind.items[1], 0, where)
+            text = f"{atom(values)}.put({key}, {value.text})"
+            return Expr(text, ATOM, values.untrusted or value.untrusted)
+
+        return [(2, put), (1, lambda: self._asked(kind, (f"remove({key})",), depth, where))]
+
+    def _changed(self, kind: Kind, depth: int, where: Where) -> Expr:
+        """A copy with other values in one or two fields."""
+        value = self.read(pick(self.choices, self.readable(kind, where)))
+        fields = list(self.names.shapes[kind.name].fields)
+        changes = []
+        for _ in range(min(len(fields), 1 + self.choices.below(2))):
+            field = fields.pop(self.choices.below(len(fields)))
+            new = self.of(field.kind, min(depth, 1), where)
+            changes.append(f"{field.name} = {new.text}")
+            value = value._replace(untrusted=value.untrusted or new.untrusted)
+        return value._replace(text=f"({value.text} with {', '.join(changes)})")
+
+    def decision(self, depth: int, where: Where) -> Expr:
+        """A case of the enum."""
+        inner = dataclasses.replace(where, literal=True)
+        sort = self.choices.below(4)
+        if sort == 1:
+            number = self.of(INT, depth, inner)
+            return Expr(f"Decision.Counted({number.text})", ATOM, number.untrusted)
+        if sort >= 2 and where.quotes:
+            by = self.of(TEXT, 0, inner)
+            level = ("", ", 7", f", level={self._small().text}")[self.choices.below(3)]
+            return Expr(f"Decision.Approved({by.text}{level})", ATOM, by.untrusted)
+        return Expr("Decision.Pending")
+
     def _optional(
         self, item: Kind, depth: int, where: Where
     ) -> list[tuple[int, Callable[[], Expr]]]:
-        return [(2, lambda: self.of(item, depth, where))]
+        options: list[tuple[int, Callable[[], Expr]]] = [
+            (2, lambda: self.of(item, depth, where)),
+        ]
+        if item == INT and where.quotes:
+            ways = ("first", "max()", "last", "min()", "max()", "index_of(3)")
+            numbers = ('"12"', '"-7"', '"x"', '"1_0"', '"99999999999999999999"', "1.5", "2.0")
+            options += [
+                (2, lambda: self._asked(list_of(INT), ways, depth, where)),
+                (1, lambda: self._asked(map_of(TEXT, INT), ('get("k")',), depth, where)),
+                (1, lambda: Expr(f"int({pick(self.choices, numbers)})")),
+            ]
+        return options
 
     def _pair(self, depth: int, where: Where) -> list[tuple[int, Callable[[], Expr]]]:
         return [(1, lambda: self.call("swap", PAIR, depth, where))]
+
+    def _membership_asked(self, depth: int, where: Where) -> Expr:
+        """Whether something holds of a text, a list or a map."""
+        kind, ways = pick(
+            self.choices,
+            (
+                (TEXT, ('starts_with("a")', 'ends_with("é")', 'contains("o")')),
+                (list_of(INT), ("contains(3)",)),
+                (map_of(TEXT, INT), ('contains("k")',)),
+            ),
+        )
+        return self._asked(kind, ways, depth, where)
 
     # --- conditions ---
 
@@ -409,19 +549,26 @@ class Expressions:
             ]
         if where.quotes:
             options.append((1, lambda: self._membership(depth, where)))
+            options.append((1, lambda: self._membership_asked(depth, where)))
             options.append((1, lambda: self.call("fits", INT, depth, where, any_=True)))
         if where.calls >= 1:
             options.append((2, lambda: self.call("Desk.coin", INT, depth, where)))
         return weighted(self.choices, options)()
 
+    def moving(self, kind: Kind, where: Where) -> Expr:
+        """Something that the compiler cannot work out: comparing two written values is refused."""
+        readable = self.readable(kind, where)
+        if readable:
+            return self.read(pick(self.choices, readable))
+        return Expr("now.second") if kind == INT else self.of(kind, 0, where)
+
     def _comparison(self, depth: int, where: Where) -> Expr:
-        reading = dataclasses.replace(where, literal=False)
         present = [kind for kind in COMPARED if self.readable(kind, where)] or [INT]
         kind = pick(self.choices, present)
         if kind == TEXT and not where.quotes:
             kind = INT
         operator = pick(self.choices, ("<", "<=", ">", ">="))
-        return compare(operator, self.of(kind, depth, reading), self.of(kind, depth, where))
+        return compare(operator, self.moving(kind, where), self.of(kind, depth, where))
 
     def _equality(self, depth: int, where: Where) -> Expr:
         operator = pick(self.choices, ("==", "!="))
@@ -456,6 +603,24 @@ class Expressions:
         return kind.name == "Optional" or kind in (BOOL, FLOW_ID, PARTY)
 
 
+DURATION_PARTS = ("seconds", "days", "hours", "minutes", "milliseconds")
+TIMESTAMP_PARTS = ("year", "month", "day", "hour", "minute", "second", "weekday")
+TEXT_WAYS = (
+    "upper()", "lower()", "trim()", "slice(0, 2)", "slice(1, 5)", 'replace("a", "bc")',
+    'replace("é", "")',
+)  # fmt: skip
+FORMATS: dict[Kind, tuple[str, ...]] = {
+    INT: (",", "5", "05", "<4", "^7", ">12,"),
+    DECIMAL: (".2", ",", ">12,.1", ".0", "010.3", "<9"),
+    TEXT: ("6", ">6", "^5"),
+    DURATION: ("s", "ms", "clock", "h", "m", "d"),
+    TIMESTAMP: ("date", "time", "minute"),
+}
+_MOMENTS = (
+    'timestamp("2026-01-31T12:00:00Z")',
+    'timestamp("2024-02-29T23:59:59.25+01:00")',
+    'timestamp("1999-12-31T23:30-05:30")',
+)
 _TEXTS = ('""', '"a"', '"é☃"', '"two words"', '"\\"quoted\\" \\{brace\\}"', '"it\'s"', '"\\n"')
 _BYTES = ('b"raw"', 'b"\\x00\\xff"', 'b"\\""')
 _KEYS: dict[Kind, tuple[str, ...]] = {TEXT: ('"k"', '"é"', '""'), INT: ("1", "2", "30")}

@@ -10,6 +10,7 @@ from tests.programs.choices import chance, pick, weighted
 from tests.programs.entries import Maker
 from tests.programs.expressions import OR, Expr, Where, join
 from tests.programs.kinds import INT, PARTY, SESSION, TEXT, Kind, list_of
+from tests.programs.language import choosing, groups
 from tests.programs.language.telling import log
 from tests.programs.names import SESSIONS, Variable
 from tests.programs.plans import STRANGER, Plan, Responder, Talk
@@ -33,7 +34,7 @@ class Flows(Blocks):
             if self.indent < 7:
                 options.append((6, lambda: self.try_(converse=True)))
             if not self.loops and self.can_throw_any():
-                options.append((2, self.crowd))
+                options.append((4, self.crowd))
         stranger = next((v.name for v in self.names.variables() if v.kind == STRANGER), None)
         if stranger is not None and self.can_throw_any():
             options.append((3, lambda: self.reject(stranger)))
@@ -101,6 +102,8 @@ class Flows(Blocks):
             case Say():
                 if item.sender == talk.role:
                     self.say(talk, item)
+                elif self.indent < 6 and chance(self.choices, 25):
+                    choosing.hear(self, talk, item)
                 else:
                     self.hear(talk, item)
             case Repeat():
@@ -212,8 +215,16 @@ class Flows(Blocks):
         condition = self.make.condition(1, where)
         error = self.error(pick(self.choices, self.book.errors))
         sort = weighted(
-            self.choices, [(3, "require"), (2, "if"), (2, "for"), (1, "let"), (1, "while")]
+            self.choices,
+            [(3, "require"), (2, "if"), (2, "for"), (1, "let"), (1, "while"), (2, "match")],
         )
+        if sort == "match":
+            self.line(f"match {condition.text}:")
+            self.line("    case true:")
+            self.line("        pass")
+            self.line("    case false:")
+            self.line(f"        throw {error}")
+            return
         if sort == "require":
             self.line(f"require {condition.text} else {error}")
         elif sort == "if":
@@ -364,6 +375,9 @@ class Flows(Blocks):
             return
         found = pick(self.choices, fitting)
         count = self._crowd_items(found)
+        if chance(self.choices, 60):
+            groups.gather(self, found)
+            return
         talks = [self.open_to(found, self.party()) for _ in range(2)]
         listed = ", ".join(talk.name for talk in talks)
         if chance(self.choices, 50) and self.room_for_flow():
@@ -504,8 +518,10 @@ class Flows(Blocks):
     def arguments(self, plan: Plan) -> str:
         values = []
         for name, kind in plan.parameters:
+            if name in plan.defaults and chance(self.choices, 50):
+                continue
             value = self.party() if kind == PARTY else self.make.of(kind, 1, Where(calls=1)).text
-            values.append(f"{name}={value}" if name == "party" else value)
+            values.append(f"{name}={value}" if name in ("party", *plan.defaults) else value)
         if plan.counter is not None:
             values.append(f"{plan.counter}={pick(self.choices, ('1', '2', '0'))}")
         return ", ".join(values)

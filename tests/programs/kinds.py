@@ -34,6 +34,7 @@ PARTY = Kind("Party")
 SESSION = Kind("Session")
 FLOW_ID = Kind("FlowId")
 PAIR = Kind("Pair")
+DECISION = Kind("Decision")
 
 
 def list_of(kind: Kind) -> Kind:
@@ -68,6 +69,8 @@ PLAIN = (
     PARTY,
     map_of(TEXT, PAIR),
     list_of(list_of(INT)),
+    DECISION,
+    optional(DECISION),
 )
 """What fields, parameters and variables may be, the simplest first; a program's records besides."""
 
@@ -98,7 +101,10 @@ class Shape:
     def text(self) -> str:
         """The declaration as an author writes it."""
         if self.sort == "error":
-            fields = ", ".join(f"{f.name}: {f.kind}" for f in self.fields)
+            fields = ", ".join(
+                f"{f.name}: {f.kind}" + ("" if f.default is None else f" = {f.default}")
+                for f in self.fields
+            )
             shown = "".join(f" {{{f.name}}}" for f in self.fields if f.kind in SHOWN)
             return f'error {self.name}({fields}): "{self.name.lower()}{shown}"\n'
         lines = [f"{self.sort} {self.name}:"]
@@ -109,6 +115,20 @@ class Shape:
 
 
 PAIR_SHAPE = Shape("record", "Pair", (Field("left", INT), Field("right", INT)))
+
+CASES: dict[str, tuple[Field, ...]] = {
+    "Approved": (Field("by", TEXT), Field("level", INT, "1")),
+    "Counted": (Field("n", INT),),
+    "Pending": (),
+}
+"""The cases of the enum that programs use."""
+
+ENUM = """\
+enum Decision:
+    Approved(by: Text, level: Int = 1)
+    Counted(n: Int)
+    Pending
+"""
 
 PYTHON_ERRORS = (
     Shape("error", "Picky", (Field("given", INT),)),
@@ -122,6 +142,8 @@ function shout(words: Text) -> Text = python "program_functions:shout"
 function fits(n: untrusted Int) -> Bool = python "program_functions:fits"
 function picky(n: Int) -> Int = python "program_functions:picky"
 function swap(pair: Pair) -> Pair = python "program_functions:swap"
+function plus(n: Int, by: Int = 3) -> Int = python "program_functions:plus"
+function decide(n: Int) -> Decision = python "program_functions:decide"
 """
 
 SERVICE = """\

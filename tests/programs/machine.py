@@ -316,7 +316,7 @@ def plain(value: object) -> object:
         case datetime.datetime():
             return ("Timestamp", (value - _EPOCH) // _MICROSECOND)
         case msgspec.Struct():
-            return _fields(type(value).__name__, value)
+            return _fields(type(value).__name__.replace("_", "."), value)
         case Mapping():
             return ("Map", tuple(sorted((plain(k), plain(v)) for k, v in value.items())))
         case tuple() | list():

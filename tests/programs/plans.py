@@ -17,6 +17,7 @@ from tests.programs.kinds import (
     BYTES,
     DECIMAL,
     DURATION,
+    ENUM,
     INT,
     PAIR_SHAPE,
     PARTY,
@@ -89,6 +90,7 @@ class Plan:
     responds_to: str | None = None
     counter: str | None = None
     serves: scripts.Repeat | None = None
+    defaults: dict[str, str] = dataclasses.field(default_factory=dict)
     crowd: int = 0
     size: int = 3
     headers: list[str] = dataclasses.field(default_factory=list)
@@ -112,7 +114,7 @@ class Book:
         self.waiting: list[Plan] = []
         self.responders: dict[str, list[Responder]] = {}
         self.shapes: dict[str, Shape] = {}
-        self.declared: dict[str, str] = {}
+        self.declared: dict[str, str] = {"Decision": ENUM}
         self.plain: list[Kind] = [*PLAIN]
         for entry in language.declarations():
             entry.prepare(self)
@@ -135,7 +137,7 @@ class Book:
         pool = _FIELD_NAMES[:3] if sort == "error" else _FIELD_NAMES
         for _ in range(1 + self.choices.below(most)):
             kind = pick(self.choices, kinds)
-            default = _DEFAULTS.get(kind) if sort != "error" else None
+            default = _DEFAULTS.get(kind)
             if default is not None and not chance(self.choices, 30):
                 default = None
             if default is None:
@@ -175,6 +177,9 @@ class Book:
             plan.parameters.append((f"p{len(plan.parameters) + 1}", kind))
         if chance(self.choices, 70):
             plan.parameters.append(("party", PARTY))
+        if chance(self.choices, 30):
+            plan.defaults["extra"] = "4"
+            plan.parameters.append(("extra", INT))
         if self.choices.below(3):
             plan.result = pick(self.choices, self.kinds)
         return plan

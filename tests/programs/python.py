@@ -10,7 +10,7 @@ from pathlib import Path
 import flowrt
 
 FUNCTIONS = """\
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -37,6 +37,14 @@ def first(numbers: tuple[int, ...]) -> int | None:
 
 def swap(pair: T) -> T:
     return pair
+
+
+def plus(n: int, by: int) -> int:
+    return n + by
+
+
+def decide(n: int) -> NoReturn:
+    raise ValueError(n)
 """
 
 

@@ -12,6 +12,7 @@ from flowlang import syntax
 from tests.programs import language
 from tests.programs.arithmetic import Faulted, Made, Map, Party, Value, plain
 from tests.programs.evaluate import Evaluator
+from tests.programs.language import groups
 from tests.programs.seen import Ending, Seen
 from tests.programs.world import (
     COMMITTED,
@@ -132,6 +133,8 @@ class Interpreter(Evaluator):
         match statement:
             case syntax.If():
                 return (yield from self.if_(frame, statement))
+            case syntax.Match():
+                return (yield from self.match(frame, statement))
             case syntax.While():
                 return (yield from self.while_(frame, statement))
             case syntax.For():
@@ -166,8 +169,7 @@ class Interpreter(Evaluator):
         assert isinstance(value.call.callee, syntax.Name)
         flow = self.world.declared[value.call.callee.name]
         assert isinstance(flow, syntax.Flow)
-        names = [parameter.name for parameter in flow.parameters]
-        arguments = self.arguments(frame, value.call, names)
+        arguments = self.given(frame, value.call, flow.parameters)
         if flow is frame.flow:
             self.world.counts["subflow called itself"] += 1
         return (yield from self.call(flow, arguments, None))
@@ -196,6 +198,28 @@ class Interpreter(Evaluator):
         if statement.otherwise is not None:
             return (yield from self.inner(frame, "if", statement.otherwise))
         return None
+
+    def match(self, frame: Frame, statement: syntax.Match) -> Steps:
+        value = self.value(frame, statement.value)
+        for case in statement.cases:
+            if any(self.matches(frame, pattern, value) for pattern in case.patterns):
+                return (yield from self.inner(frame, "match", case.body))
+        raise AssertionError((statement, value))
+
+    def matches(self, frame: Frame, pattern: syntax.Pattern, value: Value) -> bool:
+        """Whether it does; then what it names has its values."""
+        match pattern:
+            case syntax.AnyPattern():
+                return True
+            case syntax.ValuePattern(value=constant):
+                wanted = self.value(frame, constant)
+                return type(wanted) is type(value) and wanted == value
+        if not isinstance(value, Made) or value.name != f"Decision.{pattern.name}":
+            return False
+        for binding, (_, part) in zip(pattern.bindings or (), value.fields, strict=False):
+            if binding is not None:
+                frame.values[binding.name] = part
+        return True
 
     def while_(self, frame: Frame, statement: syntax.While) -> Steps:
         while self.value(frame, statement.condition) is True:
@@ -243,6 +267,9 @@ class Interpreter(Evaluator):
     # --- sessions ---
 
     def open(self, frame: Frame, statement: syntax.Open) -> None:
+        if statement.each:
+            groups.open_each(self, frame, statement)
+            return
         party = self.value(frame, statement.party)
         assert isinstance(party, Party)
         session = Session(self.run, party.name, statement.flow.name)
@@ -253,17 +280,21 @@ class Interpreter(Evaluator):
 
     def send(self, frame: Frame, statement: syntax.Send) -> None:
         message = self.value(frame, statement.value)
-        session = self.value(frame, statement.session)
-        assert isinstance(session, Session)
+        told = self.value(frame, statement.session)
         assert isinstance(message, Made)
-        if session.closed or session.inbox:
-            # What has arrived, or will, would decide whether this send throws.
-            raise Race(f"line {statement.span.line} sends while the peer may have ended")
-        self.run.pending.append(Effect("message", session, Letter("message", message)))
+        for session in told if isinstance(told, tuple) else (told,):
+            assert isinstance(session, Session)
+            if session.closed or session.inbox:
+                # What has arrived, or will, would decide whether this send throws.
+                raise Race(f"line {statement.span.line} sends while the peer may have ended")
+            self.run.pending.append(Effect("message", session, Letter("message", message)))
 
     def receive(self, frame: Frame, statement: syntax.Receive) -> Generator[Wait, None, None]:
         if statement.send is not None:
             self.send(frame, statement.send)
+        if statement.each:
+            yield from groups.receive_each(self, frame, statement)
+            return
         session = self.value(frame, statement.session)
         assert isinstance(session, Session)
         yield Wait(session=session)

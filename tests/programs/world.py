@@ -16,7 +16,14 @@ from tests.programs.arithmetic import Faulted, Made, Value, plain
 from tests.programs.seen import Conversation, Ending, Flown, Seen, seen
 
 BUILT_IN = frozenset(
-    ("SessionRejected", "SessionEnded", "UnexpectedFlowEnd", "UnexpectedMessage", "Malformed")
+    (
+        "SessionRejected",
+        "SessionEnded",
+        "UnexpectedFlowEnd",
+        "UnexpectedMessage",
+        "Malformed",
+        "Timeout",
+    )
 )
 START = 1_700_000_000_000_000
 """The time at which every world begins, in microseconds."""
@@ -84,12 +91,14 @@ class Session:
 
 class Wait(NamedTuple):
     """What a flow waits for: a letter of a session, a time, a person, anything that `ready` can
-    tell, whichever is first; or (nothing of these) its commit."""
+    tell, whichever is first; or (nothing of these) its commit. A `deadline` may end it sooner, but
+    is no reason to let time pass while anybody else has something to do."""
 
     session: Session | None = None
     due: int | None = None
     person: bool = False
     ready: Callable[[], bool] | None = None
+    deadline: int | None = None
 
 
 COMMITTED = Wait()
@@ -115,6 +124,7 @@ class Frame:
     open: list[Session] = dataclasses.field(default_factory=list)
     invited: list[Session] = dataclasses.field(default_factory=list)
     step: str | None = None
+    shown: dict[str, Value] = dataclasses.field(default_factory=dict)
     around: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -196,7 +206,8 @@ class World:
             if run is not None:
                 self._step(run)
             elif not self._advance_clock() and not self._call_operators():
-                return
+                if not self._advance_clock(deadlines=True):
+                    return
 
     def _next(self) -> Run | None:
         runs = reversed(self.runs) if self.newest_first else self.runs
@@ -206,6 +217,10 @@ class World:
         return None
 
     def _ready(self, wait: Wait) -> bool:
+        return self.is_ready(wait) or (wait.deadline is not None and wait.deadline <= self.now)
+
+    def is_ready(self, wait: Wait) -> bool:
+        """Whether what is waited for is there, whatever the deadline."""
         if wait.session is not None and wait.session.inbox:
             return True
         if wait.ready is not None and wait.ready():
@@ -214,14 +229,13 @@ class World:
             return wait.due <= self.now
         return wait == COMMITTED
 
-    def _advance_clock(self) -> bool:
-        due = [
-            run.waiting.due
-            for run in self.runs
-            if run.ending is None and run.waiting.due is not None
-        ]
+    def _advance_clock(self, *, deadlines: bool = False) -> bool:
+        waits = [run.waiting for run in self.runs if run.ending is None]
+        due = [wait.due for wait in waits if wait.due is not None]
+        if due or deadlines:
+            due += [wait.deadline for wait in waits if wait.deadline is not None]
         if due:
-            self.now = min(due)
+            self.now = max(self.now, min(due))
         return bool(due)
 
     def _call_operators(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from tests.programs.choices import chance, pick
 from tests.programs.flows import Flows
 from tests.programs.kinds import INT, SESSION
+from tests.programs.language.telling import DECLARED
 from tests.programs.names import SESSIONS, Variable
 from tests.programs.plans import STRANGER, Book, Plan, Talk
 from tests.programs.scripts import INITIATOR, Repeat, Say
@@ -18,11 +19,17 @@ def write(book: Book, plan: Plan) -> None:
     flow = Flows(book, plan)
     parameters = list(plan.parameters)
     if plan.counter is not None:
-        parameters.append((plan.counter, INT))
+        # What has a default comes last.
+        at = len(parameters) - len(plan.defaults)
+        parameters.insert(at, (plan.counter, INT))
     for name, kind in parameters:
         flow.names.declare(Variable(name, kind, fixed=True))
     _body(flow, plan)
-    shown = [f"{name}: {'Party' if kind == STRANGER else kind}" for name, kind in parameters]
+    defaults = {name: f" = {value}" for name, value in plan.defaults.items()}
+    shown = [
+        f"{name}: {'Party' if kind == STRANGER else kind}{defaults.get(name, '')}"
+        for name, kind in parameters
+    ]
     if plan.crowd:
         shown.append("sessions: List[Session]")
     result = f" -> {plan.result}" if plan.result is not None else ""
@@ -38,7 +45,7 @@ def write(book: Book, plan: Plan) -> None:
         tracks = f" tracks {pick(flow.choices, flow.calls)}"
     if flow.steps:
         head.append("    steps:")
-        head += [f'        {name} "{name.lower()}"{tracks}' for name in flow.steps]
+        head += [f"        {DECLARED[name]}{tracks}" for name in flow.steps]
     plan.text = "\n".join(head + flow.lines) + "\n"
 
 

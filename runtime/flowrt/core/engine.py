@@ -22,7 +22,6 @@ from flowrt.core.flow import BUILTIN_ERRORS, FlowError, UnexpectedFlowEnd
 from flowrt.core.incoming import built_in
 from flowrt.core.registry import AnyFlow
 from flowrt.core.step import StepRun, ending_of
-from flowrt.core.step import writable as writable
 from flowrt.core.values import (
     CHECKPOINT_FORMAT,
     FLOW,
@@ -41,6 +40,7 @@ from flowrt.core.values import (
     decode,
     error_of,
 )
+from flowrt.core.values import writable as writable
 from flowrt.core.waiting import can_go_on, is_expired, is_settled
 from flowrt.core.waiting import due as due
 from flowrt.core.waiting import find as find

@@ -11,12 +11,13 @@ import decimal
 import functools
 import types
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from collections.abc import Mapping as Mapping
 from typing import Annotated, Any, ClassVar, Generic, NewType, TypeAlias, TypeVar
 
 import msgspec
 
+from flowrt.core import opaque
 from flowrt.core.waits import Answer as Answer
 from flowrt.core.waits import Arm as Arm
 from flowrt.core.waits import Await as Await
@@ -59,6 +60,9 @@ when it is decoded."""
 
 Session = NewType("Session", int)
 """A conversation, as a flow holds it: a small number that means nothing outside its own flow."""
+
+Eventually: TypeAlias = T | Awaitable[T]
+"""What an external operation gives: a value, or the promise of one."""
 
 Pending = NewType("Pending", int)
 """Something begun and not awaited yet, as a flow holds it: a number within its own flow."""
@@ -118,6 +122,10 @@ class FlowError(Exception):
         """The declared fields, as the value that travels or is kept."""
         names = self.Fields.__struct_fields__
         return self.Fields(*[getattr(self, name) for name in names])
+
+    def field(self, name: str) -> Any:
+        """A field that each of the errors that were caught together has."""
+        return getattr(self, name)
 
 
 class _Reason(Value, frozen=True, array_like=True, gc=False):
@@ -184,17 +192,7 @@ class FlowFailed(BuiltinError):
 
 
 BUILTIN_ERRORS: Mapping[str, type[BuiltinError]] = {
-    error.wire: error
-    for error in (
-        SessionRejected,
-        SessionEnded,
-        UnexpectedFlowEnd,
-        UnexpectedMessage,
-        Malformed,
-        Timeout,
-        TaskExpired,
-        FlowFailed,
-    )
+    error.wire: error for error in BuiltinError.__subclasses__()
 }
 
 
@@ -376,8 +374,8 @@ class Run(typing.Protocol):
         """The party at the other end."""
         ...
 
-    def at(self, step: str, label: str | None = None) -> None:
-        """Move the progress tracker to `step`."""
+    def at(self, step: str, label: str | None = None, values: Any = None) -> None:
+        """Move the progress tracker to `step`; `values`, by name, are what it declares."""
         ...
 
     def log(self, level: str, text: str) -> None:
@@ -684,12 +682,12 @@ def typed(what: str, kind: Any, value: T) -> T:
     return again
 
 
-_WRITER = msgspec.msgpack.Encoder()
+_WRITER = msgspec.msgpack.Encoder(enc_hook=opaque.to_plain)
 
 
 @functools.cache
 def _reader(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind)
+    return msgspec.msgpack.Decoder(kind, dec_hook=opaque.from_plain)
 
 
 def frozen(values: Iterable[T]) -> tuple[T, ...]:

@@ -20,6 +20,7 @@ from flowrt.core.flow import (
     Came,
     Done,
     Ended,
+    Fault,
     FlowError,
     FlowFailed,
     Late,
@@ -168,14 +169,18 @@ class Incoming:
             return built_in(SessionRejected(content.reason[:MAX_TEXT]), content.error_id, session)
         if type(content) is not Failure:
             return built_in(SessionEnded(), "", session)
+        peer = session.peer if session is not None else None
         kind = self._kind_of(content.name)
         if kind is not None:
             try:
                 fields = decode(kind.Fields, content.fields)
             except BadBytes:
                 return built_in(UnexpectedFlowEnd(), content.error_id, session)
-            peer = session.peer if session is not None else None
             return error_of(kind, fields, content.error_id, peer)
+        for name in content.families:
+            kind = self._kind_of(name)
+            if kind is not None and not kind.Fields.__struct_fields__:
+                return error_of(kind, None, content.error_id, peer)
         return built_in(UnexpectedFlowEnd(), content.error_id, session)
 
     def _kind_of(self, name: str) -> type[FlowError] | None:
@@ -277,6 +282,8 @@ class Incoming:
         if 0 < waited.until_us <= now_us:
             self._give_up(waited)
         invariant(is_hopeless(self._checkpoint, waited), "nothing came")
+        if waited.calls and not waited.sessions:
+            raise Fault("all that this waits for was taken before")
         if len(waited.sessions) == 1:
             only = waited.sessions[0]
             self._sender = Session(only)

@@ -6,6 +6,8 @@ Decides nothing about when a flow runs, and writes nothing: all of it goes into 
 from __future__ import annotations
 
 import datetime
+import hashlib
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -69,9 +71,13 @@ from flowrt.core.values import (
     Reject,
     SessionState,
     StackFrame,
+    StepWithValues,
     Waiting,
     decode,
     encode,
+    families_of,
+    plain,
+    writable,
 )
 from flowrt.core.waiting import ORPHAN, find, is_settled, undecided
 
@@ -436,18 +442,33 @@ class StepRun(Incoming):
 
     # --- what people see ---
 
-    def at(self, step: str, label: str | None = None) -> None:
+    def at(
+        self, step: str, label: str | None = None, values: Mapping[str, Any] | None = None
+    ) -> None:
         frames = self._checkpoint.frames
         frame = frames[-1]
         registry = self._world.registry
         index = registry.step_names[frame.flow].index(step)
-        if frame.step == index and label is None:
+        position: int | StepWithValues = index
+        shown: dict[str, Any] | None = None
+        if values is not None:
+            shown = plain(values)
+            digest = hashlib.blake2b(encode(shown), digest_size=8).digest()
+            position = StepWithValues(index, digest)
+        if frame.step == position and (label is None or values is not None):
             return
-        frame.step = index
+        frame.step = position
         text = registry.classes[frame.flow].steps[index].label if label is None else label
-        self._moved(frame.flow, len(frames) - 1, text, None)
+        self._moved(frame.flow, len(frames) - 1, text, None, shown)
 
-    def _moved(self, name: str, depth: int, label: str, outcome: str | None) -> None:
+    def _moved(
+        self,
+        name: str,
+        depth: int,
+        label: str,
+        outcome: str | None,
+        values: dict[str, Any] | None = None,
+    ) -> None:
         checkpoint = self._checkpoint
         registry = self._world.registry
         event = ProgressEvent(
@@ -457,6 +478,7 @@ class StepRun(Incoming):
             path_of(checkpoint.frames, registry.step_names),
             writable(label),
             outcome,
+            values or {},
         )
         checkpoint.moves += 1
         self._commit.moves.append(event)
@@ -475,12 +497,6 @@ class StepRun(Incoming):
 
 
 _ON_COMMIT = OnCommit()
-
-
-def writable(text: str) -> str:
-    """`text` with lone surrogates, which an author's Python can make, written out: no encoder takes
-    them, and a text that people read is not worth a flow."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def ending_of(outcome: Outcome) -> Ending:
@@ -510,4 +526,4 @@ def _disclosed(error: FlowError) -> Failure:
     """What a counterparty learns: details travel one hop, and only of declared errors."""
     if error.builtin or error.peer is not None:
         return Failure(UnexpectedFlowEnd.wire, b"", error.error_id)
-    return Failure(error.wire, encode(error.fields()), error.error_id)
+    return Failure(error.wire, encode(error.fields()), error.error_id, families_of(error))

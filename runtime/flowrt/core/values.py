@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import datetime
 import functools
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
+from flowrt.core import opaque
 from flowrt.core.flow import INT_MAX, FlowError, Malformed, Message, Party, State
 
 MAX_FRAME_BYTES = 1 << 20
@@ -60,12 +62,14 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
     """The sender's flow, or the part that owned the session, ended with an error.
 
     `name` and `fields` are those of a declared error thrown there; all other failures are named
-    `UnexpectedFlowEnd` and disclose only their id.
+    `UnexpectedFlowEnd` and disclose only their id. `families` are what the error is one of, the
+    nearest first, for a receiver that does not know it.
     """
 
     name: Name
     fields: bytes
     error_id: ErrorId
+    families: tuple[Name, ...] = ()
 
 
 class Reject(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
@@ -256,12 +260,20 @@ class Extra(msgspec.Struct, array_like=True, gc=False):
     followers: list[int] = []
 
 
+class StepWithValues(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A progress step that shows values: a digest tells whether they are still the same."""
+
+    number: int
+    digest: bytes
+
+
 class StackFrame(msgspec.Struct, array_like=True, gc=False):
-    """A flow or subflow under way: its versioned name, its state, its current progress step."""
+    """A flow or subflow under way: its versioned name, its state, its current progress step (-1
+    before the first)."""
 
     flow: str
     state: State
-    step: int = -1
+    step: int | StepWithValues = -1
 
 
 class Checkpoint(msgspec.Struct, array_like=True, gc=False):
@@ -281,7 +293,7 @@ class Checkpoint(msgspec.Struct, array_like=True, gc=False):
 class _RawFrame(msgspec.Struct, array_like=True, gc=False):
     flow: str
     state: msgspec.Raw
-    step: int = -1
+    step: int | StepWithValues = -1
 
 
 class _RawCheckpoint(msgspec.Struct, array_like=True, gc=False):
@@ -310,22 +322,46 @@ _DECODING = (msgspec.MsgspecError, RecursionError, ValueError)
 def _unknown_to_msgspec(value: object) -> object:
     if isinstance(value, FlowError):
         peer = value.peer.name if value.peer is not None else None
-        return (value.fields(), value.error_id, peer)
-    raise TypeError(f"{type(value).__name__} is not a value of the flow language")
+        return (value.fields(), value.error_id, peer, value.wire)
+    return opaque.to_plain(value)
 
 
 class _KeptError(msgspec.Struct, array_like=True):
     fields: msgspec.Raw | list[Any]
     error_id: str
     peer: str | None
+    wire: str = ""
 
 
 def _known_to_us(kind: type, plain: Any) -> object:
     if issubclass(kind, FlowError):
         kept = msgspec.convert(plain, _KeptError)
-        fields = msgspec.convert(kept.fields, kind.Fields)
-        return error_of(kind, fields, kept.error_id, kept.peer)
-    raise TypeError(f"{kind.__name__} is not a type of the flow language")
+        precise = _one_of(kind, kept.wire)
+        fields = msgspec.convert(kept.fields, precise.Fields, dec_hook=_known_to_us)
+        return error_of(precise, fields, kept.error_id, kept.peer)
+    return opaque.from_plain(kind, plain)
+
+
+def _one_of(kind: type[FlowError], wire: str) -> type[FlowError]:
+    """The error of that name which `kind` is or is a family of. These are declared classes, those
+    of modules that were imported; of two alike the latest."""
+    if kind.wire == wire or not wire:
+        return kind
+    waiting = [kind]
+    while waiting:
+        at = waiting.pop()
+        if at.wire == wire:
+            return at
+        waiting += at.__subclasses__()
+    raise ValueError(f"no error {wire} is known here that is a {kind.wire}")
+
+
+def families_of(error: FlowError) -> tuple[str, ...]:
+    """The declared errors that an error is one of, the nearest first."""
+    above = type(error).__mro__[1:]
+    return tuple(
+        [kind.wire for kind in above if issubclass(kind, FlowError) and kind is not FlowError]
+    )
 
 
 def error_of(kind: type[FlowError], fields: object, error_id: str, peer: str | None) -> FlowError:
@@ -334,6 +370,30 @@ def error_of(kind: type[FlowError], fields: object, error_id: str, peer: str | N
     error.error_id = error_id
     error.peer = Party(peer) if peer is not None else None
     return error
+
+
+def writable(text: str) -> str:
+    """`text` with lone surrogates, which an author's Python can make, written out: no encoder takes
+    them, and a text that people read is not worth a flow."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def plain(value: Any) -> Any:
+    """A value of the language as JSON data: records as objects, bytes as hex, parties as names,
+    decimals, times and durations as text."""
+    if isinstance(value, str):
+        return writable(value)
+    if isinstance(value, Party):
+        return value.name
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    return msgspec.to_builtins(value)
 
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic", enc_hook=_unknown_to_msgspec)

@@ -109,6 +109,7 @@ def _has_any(checkpoint: Checkpoint, waiting: OnAny, now_us: int) -> bool:
     if waiting.kind == ANY:
         if any(is_ready(one) and not is_over(one) for one in found):
             return True
+        # What an earlier choice has taken is over, and happens no second time.
         if any(call is not None and is_done(call, now_us) for call in calls):
             return True
         return is_hopeless(checkpoint, waiting)

@@ -1,0 +1,261 @@
+"""flowc, the author's command: arguments, files, exit codes, printing. Works nothing out itself.
+
+Everything slow is imported by the command that needs it, so that `--help` and an unchanged `check`
+answer at once. Exit codes: 0 fine, 1 a problem was found or a flow failed, 2 wrong usage, 70 our
+bug.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flowlang import __version__
+from flowlang.cli.checking import check
+from flowlang.cli.compiling import compile_command, compile_or_exit, generate
+from flowlang.cli.formatting import fmt
+from flowlang.cli.measuring import size, stats
+from flowlang.cli.printing import JSON, print_json, print_trouble
+from flowlang.diagnostics import closest
+from flowlang.project import FileTrouble, Project, shown, sources_below
+
+
+class _Suggesting(click.Group):
+    """A group that knows what a misspelt command meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = closest(args[0], self.list_commands(ctx))
+            if near and "Did you mean" not in error.message:
+                raise click.UsageError(f"{error.message} Did you mean `{near}`?", ctx) from None
+            raise
+
+
+@click.group(cls=_Suggesting, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="flowc")
+def commands() -> None:
+    """Check, compile and try out flows: business conversations written as sequential text."""
+
+
+commands.add_command(check)
+commands.add_command(compile_command)
+commands.add_command(fmt)
+commands.add_command(size)
+commands.add_command(stats)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point of `flowc`. Never shows a traceback for a user's mistake."""
+    try:
+        commands.main(args=list(arguments) if arguments is not None else None, prog_name="flowc")
+    except FileTrouble as trouble:
+        print_trouble(trouble)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception:
+        click.echo(traceback.format_exc(), err=True)
+        click.echo("flowc: this is a bug of flowc, not of your file; please report it", err=True)
+        sys.exit(70)
+
+
+# --- graph, explain ---------------------------------------------------------------------------
+
+
+@commands.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("flow", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "mermaid"]),
+    default="text",
+    show_default=True,
+    help="text for a terminal, mermaid for documents.",
+)
+def graph(file: Path, flow: str | None, form: str) -> None:
+    """Draw the state machine of each flow in FILE, or of FLOW alone."""
+    from flowlang import diagram
+
+    files = sources_below([file])
+    compilation = compile_or_exit(files)
+    module = compilation.modules[Project.around(files[0]).module_of(files[0])]
+    machines = {machine.name.rpartition(".")[2]: machine for machine in module.machines}
+    if flow is not None and flow not in machines:
+        near = closest(flow, machines)
+        hint = f" Did you mean `{near}`?" if near else ""
+        raise click.UsageError(f"There is no flow `{flow}` in {shown(file)}.{hint}")
+    draw = diagram.mermaid if form == "mermaid" else diagram.text
+    chosen = [machines[flow]] if flow is not None else list(machines.values())
+    click.echo("\n".join(draw(machine) for machine in chosen), nl=False)
+
+
+@commands.command()
+@click.argument("code")
+@JSON
+def explain(code: str, as_json: bool) -> None:
+    """Say more about the diagnostic CODE, such as F301, with examples."""
+    from importlib.resources import files
+
+    pages = {
+        page.name.removesuffix(".md"): page
+        for page in files("flowlang").joinpath("codes").iterdir()
+        if page.name.endswith(".md")
+    }
+    page = pages.get(code.upper())
+    if page is None:
+        near = closest(code.upper(), pages)
+        hint = f" Did you mean {near}?" if near else ""
+        raise click.UsageError(f"There is no diagnostic {code}.{hint}")
+    text = page.read_text("utf-8")
+    if as_json:
+        title = text.splitlines()[0].removeprefix(f"# {code.upper()}").strip(" :")
+        print_json({"code": code.upper(), "title": title, "text": text})
+    else:
+        click.echo(text, nl=not text.endswith("\n"))
+
+
+# --- run, new, demo ---------------------------------------------------------------------------
+
+
+@commands.command("run")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("flow")
+@click.argument("arguments", nargs=-1)
+@click.option("--as", "own", required=True, help="The party that starts the flow.")
+@click.option("--party", "parties", multiple=True, help="A further party that takes part.")
+@click.option("--services", help="MODULE:FUNCTION that gives a party's services from its name.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the parties' databases. Default: in memory only.",
+)
+@JSON
+def run_command(
+    file: Path,
+    flow: str,
+    arguments: tuple[str, ...],
+    own: str,
+    parties: tuple[str, ...],
+    services: str | None,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Run FLOW of FILE to its end, with all its parties in this process.
+
+    ARGUMENTS are key=value: flowc run trade.flow Seller --as alice buyer=bob price=100
+    """
+    import asyncio
+    import tempfile
+
+    files = sources_below([file])
+    compilation = compile_or_exit(files, as_json)
+    project = Project.around(files[0])
+    names = [project.module_of(files[0])]
+    names += [name for name in compilation.modules if name not in names]
+
+    def tell(flow_id: int, party: str, event: Any) -> None:
+        if as_json:
+            said = {name: getattr(event, name) for name in event.__struct_fields__}
+            click.echo(json.dumps({"party": party, "id": flow_id} | said), err=True)
+        else:
+            mark = event.outcome or ("  " * event.depth + (event.path[-1] if event.path else ""))
+            click.echo(f"{party} #{flow_id} {mark} {event.label}".rstrip(), err=True)
+
+    from flowlang import run
+
+    with tempfile.TemporaryDirectory() as work:
+        generate(compilation, Path(work))
+        with run.importable(Path(work), project.sources, Path.cwd()):
+            try:
+                modules = run.import_generated(names)
+                kind = run.find_flow(modules, flow)
+                outcome = asyncio.run(
+                    run.run(
+                        modules,
+                        kind,
+                        own=own,
+                        written=arguments,
+                        extra_parties=parties,
+                        services=run.find_services(services) if services else None,
+                        folder=_made(store),
+                        tell=tell,
+                    )
+                )
+            except run.CannotRun as trouble:
+                _fail(str(trouble), as_json)
+    if as_json:
+        print_json(outcome)
+    elif "error" in outcome:
+        click.echo(f"{outcome['flow']} failed: {outcome['error']['text']}")
+    else:
+        click.echo(f"{outcome['flow']} returned {json.dumps(outcome['result'])}")
+    sys.exit(1 if "error" in outcome else 0)
+
+
+def _made(folder: Path | None) -> Path | None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _fail(message: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"ok": False, "message": message})
+    else:
+        click.echo(f"error: {message}", err=True)
+    sys.exit(1)
+
+
+@commands.command()
+@click.argument("name")
+def new(name: str) -> None:
+    """Make a project NAME that checks, compiles and passes its own test."""
+    from flowlang.scaffold import create
+
+    folder = create(Path(name))
+    click.echo(f"Created {shown(folder)}")
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        click.echo(f"  {path.relative_to(folder)}")
+    click.echo(
+        f"Next: cd {shown(folder)} && flowc check . && flowc run greeting.flow Greet "
+        "--as alice whom=bob name=World && python -m pytest"
+    )
+
+
+@commands.command()
+@click.option("--trades", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--kills",
+    default=5,
+    show_default=True,
+    type=click.IntRange(0, 1000),
+    help="How often the worker process is killed with SIGKILL.",
+)
+@click.option("--seed", type=int, help="Repeat a run's choices. Default: a random one, printed.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the databases and the compiled example. Default: a temporary one.",
+)
+@JSON
+def demo(trades: int, kills: int, seed: int | None, keep: Path | None, as_json: bool) -> None:
+    """Trade between three parties, while their process is killed again and again.
+
+    At the end it opens the databases and proves that every trade settled exactly once.
+    """
+    from flowlang.demo import run_demo
+
+    sys.exit(run_demo(trades, kills, seed, keep, as_json))

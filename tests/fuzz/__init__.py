@@ -1,0 +1,1 @@
+"""Spoiled programs, and what the compiler must not do with them."""

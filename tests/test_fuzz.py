@@ -1,0 +1,67 @@
+"""Spoiled programs: the compiler answers each with diagnostics, and soon. Never a traceback.
+
+`make fuzz` tries `FLOW_FUZZ` of them (500,000 unless that says otherwise); the default suite tries
+the same few each time.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import pytest
+
+from tests.fuzz import trial
+from tests.fuzz.mutations import Spoiler, corpus
+
+CHUNKS = 4
+IN_CHUNK = 300
+CAMPAIGN = int(os.environ.get("FLOW_FUZZ", "500000"))
+CAMPAIGN_CHUNKS = 40
+START = int(os.environ.get("FLOW_FUZZ_START", "1000000"))
+"""The number of a campaign's first program, so that another campaign can try others."""
+
+
+@functools.cache
+def spoiler() -> Spoiler:
+    return Spoiler(corpus())
+
+
+def hold(start: int, count: int) -> None:
+    troubles: dict[str, str] = {}
+    for number in range(start, start + count):
+        data = spoiler().spoiled(number)
+        found = trial.judge(data)
+        if found is not None and len(troubles) < 5:
+            small = trial.smallest(data, found)
+            troubles.setdefault(found[:60], f"--- number {number}: {found}\n{small!r}")
+    assert not troubles, "\n".join(troubles.values())
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_spoiled_programs_are_answered(chunk: int) -> None:
+    hold(chunk * IN_CHUNK, IN_CHUNK)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("chunk", range(CAMPAIGN_CHUNKS))
+def test_many_spoiled_programs_are_answered(chunk: int) -> None:
+    size = max(1, CAMPAIGN // CAMPAIGN_CHUNKS)
+    hold(START + chunk * size, size)
+
+
+def test_a_step_without_a_name_is_answered() -> None:
+    """Found by a campaign: an empty name was looked for without end."""
+    text = 'flow F():\n    steps:\n      100:\n        log info "x"\n    else if a:\n        pass\n'
+    assert trial.judge(text.encode()) is None
+
+
+def test_what_breaks_the_compiler_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a name")
+
+    monkeypatch.setattr(trial, "compile_modules", broken)
+    with pytest.raises(AssertionError, match="KeyError: 'a name'"):
+        hold(0, 1)
+    monkeypatch.setattr(trial, "SECONDS", -1.0)
+    assert "takes" in (trial.judge(b"\xff") or "")
