@@ -100,8 +100,8 @@ class Stepping:
         checkpoint = self._checkpoint(job, turn)
         if job.waiter is not None:
             turn.waiters.append(job.waiter)
-        if type(event) is CallEnded or type(event) is Lost:
-            turn.settled.append((flow_id, event.number))
+        if type(event) in _ENDS:
+            turn.settled.append((flow_id, event.number))  # type: ignore[union-attr]  # as just looked at
         if checkpoint is None:
             if type(event) is Followed:
                 self._follow_the_dead(flow_id, event.follower, turn)
@@ -131,7 +131,6 @@ class Stepping:
         if type(event) is Lost:
             self._lose(job, event, checkpoint, turn)
             return
-        self._world.lookup = lambda ended: self._outcome_of(ended, turn)
         commit = None
         try:
             commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
@@ -217,7 +216,7 @@ class Stepping:
             rows.append((one.flow_id, (encode(child), one.due_us)))
         return rows
 
-    def _outcome_of(self, flow_id: int, turn: Turn) -> Outcome | None:
+    def _outcome_of(self, turn: Turn, flow_id: int) -> Outcome | None:
         """How a flow ended, in this batch or before."""
         for ended, outcome in turn.ended:
             if ended == flow_id:
@@ -234,7 +233,7 @@ class Stepping:
         """Who wants to hear of a flow's end that is not there must not wait for ever."""
         if flow_id in self._unloadable:
             return
-        outcome = self._outcome_of(flow_id, turn)
+        outcome = self._outcome_of(turn, flow_id)
         if outcome is None:
             nothing = (None, "", None, f"there is no flow {flow_id} here")
             outcome = Outcome("", encode(nothing), FlowFailed.wire)
@@ -399,8 +398,10 @@ class Stepping:
             batch.tasks[flow_id, number] = encode(task) if task is not None else None
         if commit.requested:
             turn.allowed.append((flow_id, commit.requested))
-        turn.settled += [(flow_id, number) for number in commit.dropped]
-        turn.endings += [Job(other, Followed(flow_id)) for other in commit.follows]
+        if commit.dropped:
+            turn.settled += [(flow_id, number) for number in commit.dropped]
+        if commit.follows:
+            turn.endings += [Job(other, Followed(flow_id)) for other in commit.follows]
         if commit.logs:
             turn.logs += [(flow_id, level, text) for level, text in commit.logs]
             turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)], commit.logs))
@@ -412,6 +413,9 @@ class Stepping:
         self._next_outbox = outbox_id + 1
         turn.batch.outbox.append((outbox_id, peer, frame))
 
+
+_ENDS = frozenset({CallEnded, Lost})
+"""Events that say what came of an operation."""
 
 _CODE: dict[type, int] = {
     engine.Begin: 0,
