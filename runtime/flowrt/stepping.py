@@ -109,10 +109,11 @@ class Stepping:
                 turn.acknowledge(peer, job.outbox_id)
             self._refuse(job, f"flow {flow_id} has ended", turn)
             return
-        refusal = self._refusal(checkpoint, event)
-        if refusal is not None:
-            self._refuse(job, refusal, turn)
-            return
+        if type(event) is Command:
+            refusal = self._refusal(checkpoint, event)
+            if refusal is not None:
+                self._refuse(job, refusal, turn)
+                return
         # One step a commit: what a flow did in this batch is not committed yet.
         run = flow_id not in turn.batch.flows and type(event) is not Followed
         if not run and event is RESUME:
@@ -162,7 +163,7 @@ class Stepping:
             return
         if commit.held is not None:
             self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn)
-        elif self._is_cured(flow_id, checkpoint):
+        elif flow_id in self._patients and self._is_cured(checkpoint):
             self._patients.discard(flow_id)
             turn.batch.patients[flow_id] = None
         for receiver, frame in frames:
@@ -175,16 +176,12 @@ class Stepping:
                 turn.resumed[child] = None
         self._write(flow_id, checkpoint, commit, data, event, turn)
 
-    def _is_cured(self, flow_id: int, checkpoint: Checkpoint) -> bool:
+    def _is_cured(self, checkpoint: Checkpoint) -> bool:
         """Whether a patient has passed what it was admitted for."""
-        return (
-            flow_id in self._patients and not checkpoint.admitted and not runs_outside(checkpoint)
-        )
+        return not checkpoint.admitted and not runs_outside(checkpoint)
 
-    def _refusal(self, checkpoint: Checkpoint, event: engine.Event) -> str | None:
-        """Why the flow cannot take this from its owner; None if it can, or if it is from others."""
-        if type(event) is not Command:
-            return None
+    def _refusal(self, checkpoint: Checkpoint, event: Command) -> str | None:
+        """Why the flow cannot take this from its owner; None if it can."""
         if not checkpoint.frames:
             return "the flow has ended"
         flow = self.registry.classes[checkpoint.frames[0].flow]
