@@ -125,6 +125,7 @@ class Loop(Stepping):
         self._tx.now_us = now_us
         turn = self._taking = Turn(Batch(now_us, 0, 0))
         self._world.lookup = functools.partial(self._outcome_of, turn)
+        self._world.holder = functools.partial(self._holder, turn)
         try:
             self._take_all(turn, self._limit if limit is None else limit)
             self._commit(turn)
@@ -311,6 +312,10 @@ class Loop(Stepping):
         for waiter, reason in turn.refused:
             if not waiter.done():
                 waiter.set_exception(reason)
+        for flow_id, reason in turn.unstarted:
+            handle = self._handles.pop(flow_id, None)
+            if handle is not None:
+                handle.refused(reason)
         for name, due_us in turn.fired:
             self._schedules.fired(name, due_us)
         for flow_id, move in turn.moves:

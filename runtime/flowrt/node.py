@@ -44,6 +44,7 @@ from flowrt.handle import (
     Letter,
     NodeStopped,
     NotAccepted,
+    NotStartable,
     StillRunning,
     TaskView,
     view,
@@ -64,10 +65,6 @@ CLOSING_S = 10.0
 """How long `close` waits for external operations that are cancelled to clean up."""
 
 _LOG = logging.getLogger("flowrt.node")
-
-
-class NotStartable(Exception):
-    """A flow cannot be started so; the message says why and what is possible."""
 
 
 class Node(Loop):
@@ -211,6 +208,12 @@ class Node(Loop):
         handle: Handle[Any] = Handle(self, flow_id, outcome)
         self._handles[flow_id] = handle
         return handle
+
+    def find(self, flow: type[Flow[R]], key: str) -> Handle[R] | None:
+        """The living flow of that kind, of whatever version, with that business key."""
+        self.refuse_if_stopped()
+        found = self._store.holder(flow.name, key)
+        return self.handle(found) if found is not None else None
 
     def flows(self) -> list[FlowView]:
         """Every living flow, by id. Those whose class is not installed are in the hospital."""

@@ -9,6 +9,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
+from typing import TypeAlias
 
 from flowrt.core import engine
 from flowrt.core.engine import (
@@ -38,7 +39,7 @@ from flowrt.core.values import (
     encode,
 )
 from flowrt.core.waiting import call_of, is_outside, runs_outside
-from flowrt.handle import NotAccepted
+from flowrt.handle import NotAccepted, NotStartable
 from flowrt.operations import wanted_of
 from flowrt.services import StepTx, bind, find_functions
 from flowrt.store import Store, StoreError, Unwritable
@@ -49,6 +50,10 @@ MAX_TRACE = 20_000
 """How much of an error's text and of its traceback (its end) the hospital keeps."""
 
 _LOG = logging.getLogger("flowrt.node")
+
+
+_Child: TypeAlias = tuple[int, tuple[bytes, int | None], tuple[str, str]]
+"""A flow that a step starts: its id, its row, its name and business key."""
 
 
 class Stepping:
@@ -129,6 +134,8 @@ class Stepping:
         if self._refused is not None:
             self._fail(job, self._refused, turn)
             return
+        if job.make is not None and not self._claim(job, checkpoint, turn):
+            return
         if type(event) is Lost:
             self._lose(job, event, checkpoint, turn)
             return
@@ -168,13 +175,40 @@ class Stepping:
             turn.batch.patients[flow_id] = None
         for receiver, frame in frames:
             self._enqueue(turn, receiver, frame)
-        for child, row in started:
+        for child, row, key in started:
             turn.batch.flows[child] = row
+            if key[1]:
+                turn.batch.keys[key] = child
             if row[1]:
                 turn.timers.append((row[1], child))
             else:
                 turn.resumed[child] = None
         self._write(flow_id, checkpoint, commit, data, event, turn)
+
+    def _claim(self, job: Job, checkpoint: Checkpoint, turn: Turn) -> bool:
+        """Take the business key of a new flow; if another lives under it, refuse to start."""
+        key = checkpoint.extra.key if checkpoint.extra is not None else ""
+        if not key:
+            return True
+        name = self.registry.classes[checkpoint.frames[0].flow].name
+        living = self._holder(turn, name, key)
+        if living is None or living == job.flow_id:
+            turn.batch.keys[name, key] = job.flow_id
+            return True
+        self._live.pop(job.flow_id, None)
+        reason = NotStartable(f"{name} {key} lives already: it is flow {living}")
+        turn.unstarted.append((job.flow_id, reason))
+        _LOG.warning("%s: %s", self.party.name, one_line(str(reason)))
+        if job.waiter is not None:
+            turn.waiters.remove(job.waiter)
+            turn.refused.append((job.waiter, reason))
+        return False
+
+    def _holder(self, turn: Turn, name: str, key: str) -> int | None:
+        """The living flow of that name and business key, in this batch or before."""
+        if (name, key) in turn.batch.keys:
+            return turn.batch.keys[name, key]
+        return self._store.holder(name, key)
 
     def _is_cured(self, checkpoint: Checkpoint) -> bool:
         """Whether a patient has passed what it was admitted for."""
@@ -204,13 +238,14 @@ class Stepping:
             turn.waiters.remove(job.waiter)
             turn.refused.append((job.waiter, NotAccepted(reason)))
 
-    def _started(self, flow_id: int, commit: Commit) -> list[tuple[int, tuple[bytes, int | None]]]:
+    def _started(self, flow_id: int, commit: Commit) -> list[_Child]:
         """The rows of the flows that a step starts."""
-        rows: list[tuple[int, tuple[bytes, int | None]]] = []
+        rows: list[_Child] = []
         for one in commit.starts:
             kind = self.registry.classes[one.flow]
             child = engine.begin(one.flow, kind, one.start, flow_id, one.due_us)
-            rows.append((one.flow_id, (encode(child), one.due_us)))
+            key = (kind.name, kind.key(one.start))
+            rows.append((one.flow_id, (encode(child), one.due_us), key))
         return rows
 
     def _outcome_of(self, turn: Turn, flow_id: int) -> Outcome | None:
@@ -382,6 +417,9 @@ class Stepping:
         if outcome is not None:
             batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
             turn.ended.append((flow_id, outcome))
+            if checkpoint.extra is not None and checkpoint.extra.key:
+                name = self.registry.classes[outcome.flow].name
+                batch.keys[name, checkpoint.extra.key] = None
             extra = checkpoint.extra
             for follower in (extra.parent, *extra.followers) if extra is not None else ():
                 if follower:

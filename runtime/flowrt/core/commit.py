@@ -22,10 +22,21 @@ class World:
 
     `key` is 32 random bytes that no one else knows: ids of sessions and errors are derived from it.
     `tx` is the running transaction, made when a service first asks for it. `new_flow` gives the id
-    of a flow to be started, `lookup` the outcome of one that has ended.
+    of a flow to be started, `lookup` the outcome of one that has ended, `holder` the living flow of
+    a name and a business key.
     """
 
-    __slots__ = ("key", "lookup", "me", "new_flow", "now_us", "registry", "services", "tx")
+    __slots__ = (
+        "holder",
+        "key",
+        "lookup",
+        "me",
+        "new_flow",
+        "now_us",
+        "registry",
+        "services",
+        "tx",
+    )
 
     def __init__(
         self, me: Party, registry: Registry, key: bytes, services: Mapping[str, Any], tx: Tx
@@ -38,6 +49,7 @@ class World:
         self.now_us = 0
         self.new_flow: Callable[[], int] = _no_flow
         self.lookup: Callable[[int], Outcome | None] = _no_outcome
+        self.holder: Callable[[str, str], int | None] = _no_holder
 
     def secret(self, flow_id: int, number: int, purpose: bytes = b"session") -> bytes:
         """16 bytes that nobody can guess and that no other flow and number gets."""
@@ -155,4 +167,8 @@ def _no_flow() -> int:
 
 
 def _no_outcome(flow_id: int) -> Outcome | None:
+    return None
+
+
+def _no_holder(name: str, key: str) -> int | None:
     return None

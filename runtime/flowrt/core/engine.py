@@ -116,13 +116,14 @@ RETRY = Retry()
 def begin(name: str, flow: AnyFlow, start: Any, parent: int = 0, due_us: int = 0) -> Checkpoint:
     """The checkpoint of a flow that nobody has run yet. `parent` is the flow that starts it, if one
     does; it begins at once, or at `due_us`. `start` has 0 for the owner's session."""
+    key = flow.key(start)
     return Checkpoint(
         CHECKPOINT_FORMAT,
         [StackFrame(name, start)],
         OnTime(due_us) if due_us else OnCommit(),
         [sessions.owned(0)] if flow.owner else [],
         next_session=1 if flow.owner else 0,
-        extra=Extra([], 0, [], {}, parent) if parent else None,
+        extra=Extra([], 0, [], {}, parent, [], key) if parent or key else None,
     )
 
 

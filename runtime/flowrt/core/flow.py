@@ -427,6 +427,11 @@ class Flow(Generic[R_co]):
         raise InvariantBroken(f"{cls.__name__} has no steps: it was not generated")
 
     @classmethod
+    def key(cls, at: Any) -> str:
+        """The business key of a flow that starts at `at`; "" if it has none."""
+        return ""
+
+    @classmethod
     def versioned(cls) -> str:
         """The name under which checkpoints know this class, such as `trade.Seller_v1`."""
         return f"{cls.name}_v{cls.version}"

@@ -387,12 +387,24 @@ class StepRun(Incoming):
         name = self._world.registry.names.get(flow)
         if name is None:
             raise Fault(f"{flow.__name__} is not registered on this node")
+        self._refuse_second(flow, flow.key(start))
         flow_id = self._world.new_flow()
         due_us = 0 if at is None else max(0, _micros(at))
         if due_us <= self._world.now_us:
             due_us = 0
         self._commit.starts.append(Started(flow_id, name, start, due_us))
         return flow_id
+
+    def _refuse_second(self, flow: type[Flow[Any]], key: str) -> None:
+        """Of the flows of one name only one lives under a business key."""
+        classes = self._world.registry.classes
+        living = self._world.holder(flow.name, key) if key else None
+        for other in self._commit.starts if key else ():
+            kind = classes[other.flow]
+            if (kind.name, kind.key(other.start)) == (flow.name, key):
+                living = other.flow_id
+        if living is not None:
+            raise FlowFailed(f"{flow.name} {key} lives already: it is flow {living}")
 
     def request(self, key: ServiceKey[Any], operation: str, *arguments: object) -> Pending:
         kinds = {found.name: found.kind for found in key.operations}

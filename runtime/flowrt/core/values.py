@@ -250,7 +250,7 @@ class Question(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Extra(msgspec.Struct, array_like=True, gc=False):
     """What few flows have. `deadlines` are those of frames: (depth, microseconds). `owed` counts
     the messages to be dropped, by session. `parent` is the flow that started this one, or 0;
-    `followers` are the others that wait for its end."""
+    `followers` are the others that wait for its end; `key` is its business key, or ""."""
 
     calls: list[CallState] = []
     next_call: int = 0
@@ -258,6 +258,7 @@ class Extra(msgspec.Struct, array_like=True, gc=False):
     owed: dict[int, int] = {}
     parent: int = 0
     followers: list[int] = []
+    key: str = ""
 
 
 class StepWithValues(msgspec.Struct, frozen=True, array_like=True, gc=False):
