@@ -105,8 +105,8 @@ class Stepping:
         checkpoint = self._checkpoint(job, turn)
         if job.waiter is not None:
             turn.waiters.append(job.waiter)
-        if type(event) is CallEnded or type(event) is Lost:
-            turn.settled.append((flow_id, event.number))
+        if type(event) in _ENDS:
+            turn.settled.append((flow_id, event.number))  # type: ignore[union-attr]  # as just looked at
         if checkpoint is None:
             if type(event) is Followed:
                 self._follow_the_dead(flow_id, event.follower, turn)
@@ -114,10 +114,11 @@ class Stepping:
                 turn.acknowledge(peer, job.outbox_id)
             self._refuse(job, f"flow {flow_id} has ended", turn)
             return
-        refusal = self._refusal(checkpoint, event)
-        if refusal is not None:
-            self._refuse(job, refusal, turn)
-            return
+        if type(event) is Command:
+            refusal = self._refusal(checkpoint, event)
+            if refusal is not None:
+                self._refuse(job, refusal, turn)
+                return
         # One step a commit: what a flow did in this batch is not committed yet.
         run = flow_id not in turn.batch.flows and type(event) is not Followed
         if not run and event is RESUME:
@@ -138,8 +139,6 @@ class Stepping:
         if type(event) is Lost:
             self._lose(job, event, checkpoint, turn)
             return
-        self._world.lookup = lambda ended: self._outcome_of(ended, turn)
-        self._world.holder = lambda name, key: self._holder(name, key, turn)
         commit = None
         try:
             commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
@@ -171,7 +170,7 @@ class Stepping:
             return
         if commit.held is not None:
             self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn)
-        elif self._is_cured(flow_id, checkpoint):
+        elif flow_id in self._patients and self._is_cured(checkpoint):
             self._patients.discard(flow_id)
             turn.batch.patients[flow_id] = None
         for receiver, frame in frames:
@@ -192,7 +191,7 @@ class Stepping:
         if not key:
             return True
         name = self.registry.classes[checkpoint.frames[0].flow].name
-        living = self._holder(name, key, turn)
+        living = self._holder(turn, name, key)
         if living is None or living == job.flow_id:
             turn.batch.keys[name, key] = job.flow_id
             return True
@@ -205,22 +204,18 @@ class Stepping:
             turn.refused.append((job.waiter, reason))
         return False
 
-    def _holder(self, name: str, key: str, turn: Turn) -> int | None:
+    def _holder(self, turn: Turn, name: str, key: str) -> int | None:
         """The living flow of that name and business key, in this batch or before."""
         if (name, key) in turn.batch.keys:
             return turn.batch.keys[name, key]
         return self._store.holder(name, key)
 
-    def _is_cured(self, flow_id: int, checkpoint: Checkpoint) -> bool:
+    def _is_cured(self, checkpoint: Checkpoint) -> bool:
         """Whether a patient has passed what it was admitted for."""
-        return (
-            flow_id in self._patients and not checkpoint.admitted and not runs_outside(checkpoint)
-        )
+        return not checkpoint.admitted and not runs_outside(checkpoint)
 
-    def _refusal(self, checkpoint: Checkpoint, event: engine.Event) -> str | None:
-        """Why the flow cannot take this from its owner; None if it can, or if it is from others."""
-        if type(event) is not Command:
-            return None
+    def _refusal(self, checkpoint: Checkpoint, event: Command) -> str | None:
+        """Why the flow cannot take this from its owner; None if it can."""
         if not checkpoint.frames:
             return "the flow has ended"
         flow = self.registry.classes[checkpoint.frames[0].flow]
@@ -253,7 +248,7 @@ class Stepping:
             rows.append((one.flow_id, (encode(child), one.due_us), key))
         return rows
 
-    def _outcome_of(self, flow_id: int, turn: Turn) -> Outcome | None:
+    def _outcome_of(self, turn: Turn, flow_id: int) -> Outcome | None:
         """How a flow ended, in this batch or before."""
         for ended, outcome in turn.ended:
             if ended == flow_id:
@@ -270,7 +265,7 @@ class Stepping:
         """Who wants to hear of a flow's end that is not there must not wait for ever."""
         if flow_id in self._unloadable:
             return
-        outcome = self._outcome_of(flow_id, turn)
+        outcome = self._outcome_of(turn, flow_id)
         if outcome is None:
             nothing = (None, "", None, f"there is no flow {flow_id} here")
             outcome = Outcome("", encode(nothing), FlowFailed.wire)
@@ -438,8 +433,10 @@ class Stepping:
             batch.tasks[flow_id, number] = encode(task) if task is not None else None
         if commit.requested:
             turn.allowed.append((flow_id, commit.requested))
-        turn.settled += [(flow_id, number) for number in commit.dropped]
-        turn.endings += [Job(other, Followed(flow_id)) for other in commit.follows]
+        if commit.dropped:
+            turn.settled += [(flow_id, number) for number in commit.dropped]
+        if commit.follows:
+            turn.endings += [Job(other, Followed(flow_id)) for other in commit.follows]
         if commit.logs:
             turn.logs += [(flow_id, level, text) for level, text in commit.logs]
             turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)], commit.logs))
@@ -451,6 +448,9 @@ class Stepping:
         self._next_outbox = outbox_id + 1
         turn.batch.outbox.append((outbox_id, peer, frame))
 
+
+_ENDS = frozenset({CallEnded, Lost})
+"""Events that say what came of an operation."""
 
 _CODE: dict[type, int] = {
     engine.Begin: 0,

@@ -150,7 +150,12 @@ def advance(
         Exception: the step failed, by the author's Python or by our fault; nothing of it counts.
     """
     commit = Commit()
-    if type(event) is Arrival:
+    ready = False
+    if type(event) is Resume:
+        if checkpoint.admitted or not can_go_on(checkpoint, world.now_us):
+            return None
+        ready = True
+    elif type(event) is Arrival:
         if not _arrive(checkpoint, event, commit):
             return None
     elif type(event) in _TAKEN:
@@ -161,9 +166,8 @@ def advance(
         commit.requested += _found_again(checkpoint)
         if type(checkpoint.waiting) is OnOperator:
             checkpoint.waiting = _ON_COMMIT
-    elif due(checkpoint, world.now_us) != 0:
-        return None
-    if run and not checkpoint.admitted and can_go_on(checkpoint, world.now_us):
+    ready = ready or (not checkpoint.admitted and can_go_on(checkpoint, world.now_us))
+    if run and ready:
         commit.ran = True
         StepRun(checkpoint, flow_id, world, commit).go()
     _finish(checkpoint, world, commit)
