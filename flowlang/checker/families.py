@@ -73,7 +73,7 @@ class Families:
         if len(way) == 1:
             message, hint = "an error cannot be its own family", "leave this `is` out"
         else:
-            message = f"these families are in each other: {words.listed([*way, way[0]])}"
+            message = f"these families lead in a circle: {' is '.join([f'`{one}`' for one in (*way, way[0])])}"
             hint = "leave one `is` out"
         self._findings.report("F388", node.span, message, hint)
 
