@@ -23,11 +23,19 @@ _ODD = [
 
 _SORTS = [
     re.compile(pattern)
-    for pattern in (r'"', r"[A-Z][A-Z_0-9]+$", r"[A-Z]", r"[a-z_]", r"\d", r"[-+*/%<>=!]", r"[(\[{]")
+    for pattern in (
+        r'"',
+        r"[A-Z][A-Z_0-9]+$",
+        r"[A-Z]",
+        r"[a-z_]",
+        r"\d",
+        r"[-+*/%<>=!]",
+        r"[(\[{]",
+    )
 ]
 """Words of one sort are often taken for each other without the text becoming unreadable."""
 _FENCE = re.compile(r"^```flow(?: right)?\n(.*?)^```$", re.M | re.S)
-_LARGEST = 6_000
+_LARGEST = 5_000
 """Characters; of larger programs a spoiled one costs more than it teaches."""
 
 
@@ -42,8 +50,8 @@ def corpus() -> list[str]:
     for folder in ("docs", "flowlang/codes"):
         for path in sorted((ROOT / folder).glob("*.md")):
             right += _FENCE.findall(path.read_text(encoding="utf-8"))
-    right += [seeded(number).text for number in range(80)]
-    return [text for text in wrong + 4 * right if len(text) < _LARGEST]
+    random_ones = [seeded(number).text for number in range(60)]
+    return [text for text in wrong + random_ones + 4 * right if len(text) < _LARGEST]
 
 
 class Spoiler:

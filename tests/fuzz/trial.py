@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import signal
 import time
 from collections import Counter
@@ -43,8 +42,8 @@ def judge(data: bytes, reached: Counter[str] | None = None) -> str | None:
 
 
 def _through(data: bytes) -> str:
-    """How far these bytes come: what is written for them is known to be allowed, and to be
-    Python, for `generate` looks at it once more."""
+    """How far these bytes come. What is written for them is Python, and allowed: `generate`
+    parses its own text and looks at all of it. Every third text is formatted, too."""
     source = decode("shop.flow", "shop", data)
     if isinstance(source, Diagnostic):
         as_text(source, {})
@@ -58,14 +57,19 @@ def _through(data: bytes) -> str:
         assert (found.span.line, found.span.column) <= (found.span.end_line, found.span.end_column)
     for module in made.modules.values():
         if module.module != "money":
-            ast.parse(codegen.generate(module))
+            codegen.generate(module)
     if any(found.code < "F2" for found in made.diagnostics):
         return "text"  # The formatter reads it by the same parser, and refuses it.
+    if len(data) % 3 == 0:
+        _written(source)
+    return "program" if "shop" in made.modules else "tree"
+
+
+def _written(source: Source) -> None:
     done = formatted(source)
     if done.text is not None:
         again = formatted(Source("shop.flow", "shop", done.text))
         assert again.text == done.text, "formatted twice, it is another text"
-    return "program" if "shop" in made.modules else "tree"
 
 
 @contextmanager
