@@ -7,6 +7,7 @@ by a name that it was sent.
 from __future__ import annotations
 
 import datetime
+import decimal
 import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -14,7 +15,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import msgspec
 
 from flowrt.core import opaque
-from flowrt.core.flow import INT_MAX, FlowError, Malformed, Message, Party, State
+from flowrt.core.flow import INT_MAX, FlowError, Malformed, Message, Party, State, written
 
 MAX_FRAME_BYTES = 1 << 20
 """The largest frame that is sent or read."""
@@ -390,6 +391,8 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, decimal.Decimal):
+        return written(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
