@@ -134,6 +134,10 @@ class Builder(Waits):
 
     def record(self, parts: Parts) -> syntax.Record | BrokenItem:
         start, name, opening = parts[:3]
+        if start.kind == "MESSAGE" and opening.colon is None and len(parts) == 3:
+            # One that says nothing but its name needs no block.
+            span = between(start.span, name.span)
+            return syntax.Record(start.text, self._declared(name), name.span, None, (), span)
         lines = self._lines(opening, parts[3:], "its fields")
         span = between(start.span, self._end(opening, lines))
         doc, fields = self._doc_and(lines)

@@ -88,11 +88,12 @@ class Field(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """A record, message or error."""
+    """A record, message or error; `family` is the one that an error is in."""
 
     sort: str
     name: str
     fields: tuple[Field, ...]
+    family: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -106,7 +107,9 @@ class Shape:
                 for f in self.fields
             )
             shown = "".join(f" {{{f.name}}}" for f in self.fields if f.kind in SHOWN)
-            return f'error {self.name}({fields}): "{self.name.lower()}{shown}"\n'
+            brackets = f"({fields})" if self.fields else ""
+            family = "" if self.family is None else f" is {self.family}"
+            return f'error {self.name}{brackets}{family}: "{self.name.lower()}{shown}"\n'
         lines = [f"{self.sort} {self.name}:"]
         for field in self.fields:
             default = "" if field.default is None else f" = {field.default}"

@@ -22,6 +22,7 @@ from flowrt.store import Batch
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.transport.memory import MemoryNetwork
 from tests.programs.desk import Desk, Functions
+from tests.programs.language import people
 from tests.programs.reference import HOSTS
 from tests.programs.seen import Conversation, Ending, Flown, Seen, seen
 from tests.programs.world import START
@@ -170,12 +171,21 @@ class Nodes:
             return True
 
     def wait(self) -> bool:
-        """Nothing goes on by itself: let time pass for flows that sleep, then call operators. What
-        else has a time are frames that would be sent again; nobody sees that."""
-        views = [view for node in self.nodes.values() for view in node.flows()]
-        if any(view.waits == "time" for view in views):
-            return self.advance_clock()
-        return self.release() or self.advance_clock()
+        """Nothing goes on by itself: call people, then operators, then let time pass. What else has
+        a time are frames that would be sent again; nobody sees that."""
+        return self.answer() or self.release() or self.advance_clock()
+
+    def answer(self) -> bool:
+        """What people do with questions. What they were told is lost if the node crashes then, so
+        they are asked again."""
+        found = False
+        for node in self.nodes.values():
+            for task in node.tasks():
+                given = people.answer(task)
+                if given is not None:
+                    node.submit_answer(task.flow_id, task.number, given, by=people.CLERK)
+                    found = True
+        return found
 
     def advance_clock(self) -> bool:
         due = [time for node in self.nodes.values() if (time := node.next_due()) is not None]

@@ -103,6 +103,9 @@ def _end(flow: Flows, plan: Plan) -> None:
                 flow.play(talk)
     if chance(flow.choices, 50):
         flow.account([*flow.names.variables()])
+    if plan.name.startswith("Child") and plan.may_throw and chance(flow.choices, 50):
+        error = flow.error(pick(flow.choices, flow.book.errors))
+        flow.line(f"require {flow.make.condition(1).text} else {error}")
     if plan.result is not None:
         flow.return_()
     elif chance(flow.choices, 20):
