@@ -123,11 +123,9 @@ class Matching:
             return unknown
         if self._enum is None:
             hint = "to match anything, write `case _:`" if node.bindings is None else None
-            self._misfit(
-                node.span,
-                f"only the cases of an enum are matched by name, and this is {words.said(self._kind)}",
-                hint,
-            )
+            said = words.said(self._kind)
+            message = f"only the cases of an enum are matched by name, and this is {said}"
+            self._misfit(node.span, message, hint)
             return unknown
         case = self._enum.cases.get(node.name)
         if case is None:
@@ -175,7 +173,7 @@ class Matching:
                 self._findings.report(
                     "F346",
                     binding.span,
-                    f"here stands the field `{fields[at].name}`, and `{binding.name}` is another one",
+                    f"here stands the field `{fields[at].name}`, and `{binding.name}` is another",
                     "name the fields in the order in which they are declared",
                 )
 
