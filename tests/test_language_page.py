@@ -117,7 +117,7 @@ def answered(flow: str, answer: str, **arguments: Any) -> Does:
 
 def gather(module: ModuleType, stage: Stage) -> Any:
     flow_id = stage.start(module.Gather_v1, name="x", goal=Decimal(30))
-    for command in (module.PayMore(Decimal(20)), module.Stop("enough")):
+    for command in (module.PayMore(Decimal(20)), module.Stop()):
         stage.nodes[ALICE.name].submit_command(flow_id, command)
         stage.turn(ALICE.name)
     result = stage.result(flow_id)
