@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TypeAlias
 
 from flowrt.core import engine
+from flowrt.core.commit import More, Started
 from flowrt.core.engine import (
     RESUME,
     RETRY,
@@ -144,7 +145,8 @@ class Stepping:
             commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
             if commit is not None:
                 frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
-                started = self._started(flow_id, commit) if commit.starts else ()
+                rest = commit.rest
+                started = self._started(flow_id, rest.starts) if rest is not None else ()
                 data = b"" if commit.gone else encode(checkpoint)
         except NotTaken:
             return
@@ -238,10 +240,10 @@ class Stepping:
             turn.waiters.remove(job.waiter)
             turn.refused.append((job.waiter, NotAccepted(reason)))
 
-    def _started(self, flow_id: int, commit: Commit) -> list[_Child]:
+    def _started(self, flow_id: int, starts: list[Started]) -> list[_Child]:
         """The rows of the flows that a step starts."""
         rows: list[_Child] = []
-        for one in commit.starts:
+        for one in starts:
             kind = self.registry.classes[one.flow]
             child = engine.begin(one.flow, kind, one.start, flow_id, one.due_us)
             key = (kind.name, kind.key(one.start))
@@ -427,16 +429,8 @@ class Stepping:
         for move in commit.moves:
             batch.moves.append((flow_id, move.number, encode(move)))
             turn.moves.append((flow_id, move))
-        for number, mail in commit.mail:
-            batch.mail.append((flow_id, number, encode(mail)))
-        for number, task in commit.tasks.items():
-            batch.tasks[flow_id, number] = encode(task) if task is not None else None
-        if commit.requested:
-            turn.allowed.append((flow_id, commit.requested))
-        if commit.dropped:
-            turn.settled += [(flow_id, number) for number in commit.dropped]
-        if commit.follows:
-            turn.endings += [Job(other, Followed(flow_id)) for other in commit.follows]
+        if commit.rest is not None:
+            _write_rest(flow_id, commit.rest, turn)
         if commit.logs:
             turn.logs += [(flow_id, level, text) for level, text in commit.logs]
             turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)], commit.logs))
@@ -447,6 +441,17 @@ class Stepping:
         outbox_id = self._next_outbox
         self._next_outbox = outbox_id + 1
         turn.batch.outbox.append((outbox_id, peer, frame))
+
+
+def _write_rest(flow_id: int, rest: More, turn: Turn) -> None:
+    batch = turn.batch
+    batch.mail += [(flow_id, number, encode(mail)) for number, mail in rest.mail]
+    for number, task in rest.tasks.items():
+        batch.tasks[flow_id, number] = encode(task) if task is not None else None
+    if rest.requested:
+        turn.allowed.append((flow_id, rest.requested))
+    turn.settled += [(flow_id, number) for number in rest.dropped]
+    turn.endings += [Job(other, Followed(flow_id)) for other in rest.follows]
 
 
 _ENDS = frozenset({CallEnded, Lost})

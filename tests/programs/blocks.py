@@ -763,5 +763,5 @@ class Blocks:
         if call is not None:
             self.line(f"return {call}")
             return
-        value = self.make.of(self.plan.result, 2)
+        value = self.make.of(self.plan.result, 2, Where(untrusted=self.plan.untrusted))
         self.line(f"return {value.text}")

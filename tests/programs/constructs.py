@@ -51,6 +51,7 @@ PLACES = (
     "recursion", "session parameter", "sessions parameter", "for over a map", "for over sessions",
     "narrowed in if", "narrowed by require", "field default left out", "named argument",
     "tracks", "responder that speaks first", "use", "checks with while",
+    "owner", "untrusted result", "key",
     "wait in match", "checks with match", "parameter default left out", "error default left out",
     "case default left out", "part used after a wait", "loop left in match",
     "error used after a wait", "variable used only in a catch", "set in a block, used after a wait",
@@ -64,7 +65,7 @@ EVENTS = (
     "failed: SessionRejected", "failed: UnexpectedFlowEnd", "failed: UnexpectedMessage",
     "failed: Malformed",
     "caught after waiting", "caught at once", "caught: by its family", "text of an error",
-    "peer of an error", "a message was late", "a late message was dropped",
+    "peer of an error", "the owner spoke", "a message was late", "a late message was dropped",
     "one of a group was late", "chose that it was late", "was too late",
     "waited in if", "waited in for", "waited in while", "waited in try", "waited in catch",
     "waited in subflow", "waited in responder",
@@ -147,6 +148,12 @@ class Counter:
                 self.note("session parameter")
             if parameter.type.name == "List" and parameter.type.arguments[0].name == "Session":
                 self.note("sessions parameter")
+        if flow.owner is not None:
+            self.note("owner")
+        if flow.untrusted_result:
+            self.note("untrusted result")
+        if flow.key is not None:
+            self.note("key")
         if any(step.tracks is not None for step in flow.steps):
             self.note("tracks")
         if flow.responds is not None and isinstance(flow.body[0], syntax.Send):

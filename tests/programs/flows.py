@@ -10,7 +10,7 @@ from tests.programs.choices import chance, pick, weighted
 from tests.programs.entries import Maker
 from tests.programs.expressions import OR, Expr, Where, join
 from tests.programs.kinds import INT, PARTY, SESSION, TEXT, Kind, list_of
-from tests.programs.language import choosing, groups, late
+from tests.programs.language import choosing, groups, late, owner
 from tests.programs.language.telling import log
 from tests.programs.names import SESSIONS, Readable, Variable
 from tests.programs.plans import STRANGER, Plan, Responder, Talk
@@ -25,7 +25,7 @@ class Flows(Blocks):
     # --- which statements there are ---
 
     def options(self) -> list[tuple[int, Maker]]:
-        return super().options() + language.offers(self)
+        return super().options() + language.offers(self) + [*owner.offers(self)]
 
     def conversations(self) -> list[tuple[int, Maker]]:
         options: list[tuple[int, Maker]] = [(8 if self.loops else 14, self.call)]
@@ -492,12 +492,15 @@ class Flows(Blocks):
 
     # --- subflows ---
 
-    def bind(self, value: str, kind: Kind | None) -> None:
-        """What may be done with a right side that waits, such as `subflow F()`."""
+    def bind(self, value: str, kind: Kind | None, *, untrusted: bool = False) -> None:
+        """What may be done with a right side that waits, such as `subflow F()`. What is untrusted
+        is not kept in anything that outlives its checks."""
         variables = [v for v in self.names.assignable() if v.kind == kind]
         if value.startswith("subflow "):
             self.calls.append(value.removeprefix("subflow ").partition("(")[0])
         sort = pick(self.choices, ("alone", "let", "var", "=", "=")) if kind else "alone"
+        if untrusted and sort != "alone":
+            sort = "let"
         if sort == "=" and not variables:
             sort = "let"
         if sort == "alone":
@@ -508,7 +511,8 @@ class Flows(Blocks):
             assert kind is not None
             name = self.name()
             self.line(f"{sort} {name} = {value}")
-            self.names.declare(Variable(name, kind, mutable=sort == "var"))
+            mutable = sort == "var"
+            self.names.declare(Variable(name, kind, mutable=mutable, untrusted=untrusted))
 
     def call(self) -> None:
         """A subflow of its own, or one that goes on with a session."""
@@ -534,10 +538,12 @@ class Flows(Blocks):
                 plan.result = pick(self.choices, assignable).kind
             if chance(self.choices, 30):
                 plan.counter = "depth"
+            plan.untrusted = plan.result is not None and chance(self.choices, 25)
         else:
             self.note()
             return
-        self.bind(f"subflow {plan.name}({self.arguments(plan)})", plan.result)
+        call = f"subflow {plan.name}({self.arguments(plan)})"
+        self.bind(call, plan.result, untrusted=plan.untrusted)
 
     def returned_call(self, kind: Kind) -> str | None:
         """A subflow whose result is this flow's, if there is room for one."""
@@ -613,4 +619,5 @@ class Flows(Blocks):
             value = self.party() if kind == PARTY else self.make.of(kind, 1, Where(calls=1)).text
             values.append(f"{name}={value}" if name == "party" else value)
         values.append(f"{self.plan.counter}={self.plan.counter} - 1")
-        self.bind(f"subflow {self.plan.name}({', '.join(values)})", self.plan.result)
+        call = f"subflow {self.plan.name}({', '.join(values)})"
+        self.bind(call, self.plan.result, untrusted=self.plan.untrusted)

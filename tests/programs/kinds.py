@@ -80,6 +80,10 @@ SHOWN = frozenset(
 """What an interpolated text may hold."""
 
 
+TYPES = "program_types"
+"""The module in which generated programs look for Python's types."""
+
+
 class Field(NamedTuple):
     name: str
     kind: Kind
@@ -88,7 +92,7 @@ class Field(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """A record, message or error; `family` is the one that an error is in."""
+    """A record, message, error or type of Python; `family` is the one that an error is in."""
 
     sort: str
     name: str
@@ -110,11 +114,14 @@ class Shape:
             brackets = f"({fields})" if self.fields else ""
             family = "" if self.family is None else f" is {self.family}"
             return f'error {self.name}{brackets}{family}: "{self.name.lower()}{shown}"\n'
-        lines = [f"{self.sort} {self.name}:"]
+        head, tail = f"{self.sort} {self.name}", ""
+        if self.sort == "python":
+            head, tail = f'type {self.name} = python "{TYPES}:{self.name}"', "    ordered\n"
+        lines = [f"{head}:"]
         for field in self.fields:
             default = "" if field.default is None else f" = {field.default}"
             lines.append(f"    {field.name}: {field.kind}{default}")
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + tail
 
 
 PAIR_SHAPE = Shape("record", "Pair", (Field("left", INT), Field("right", INT)))

@@ -79,7 +79,8 @@ class Talk:
 class Plan:
     """One flow to be written. `may_throw` allows errors to leave it; `counter` is the parameter
     with which it may call itself; `serves` is the loop that it plays by calling itself; `headers`
-    are further lines of its head. What is `untrusted` is the result."""
+    are further lines of its head. What is `untrusted` is the result; one that is
+    `owned` has a session with who started it."""
 
     name: str
     index: int
@@ -94,6 +95,7 @@ class Plan:
     crowd: int = 0
     size: int = 3
     untrusted: bool = False
+    owned: bool = False
     headers: list[str] = dataclasses.field(default_factory=list)
     text: str = ""
 

@@ -12,7 +12,7 @@ from flowlang import syntax
 from tests.programs import language
 from tests.programs.arithmetic import Faulted, Made, Map, Party, Span, Value, plain
 from tests.programs.evaluate import Evaluator
-from tests.programs.language import groups
+from tests.programs.language import groups, owner
 from tests.programs.seen import Ending, Seen
 from tests.programs.world import (
     COMMITTED,
@@ -309,7 +309,9 @@ class Interpreter(Evaluator):
             return
         session = self.value(frame, statement.session)
         assert isinstance(session, Session)
+        session.wanted = frozenset((statement.type.name,))
         yield Wait(session=session, deadline=self.deadline(frame, statement.deadline))
+        session.wanted = frozenset()
         if not session.inbox:
             self.late(session, statement.deadline)
             raise built_in("Timeout")
@@ -390,6 +392,9 @@ def run(
 ) -> tuple[Seen, World]:
     """What is seen when alice runs `Main` with these arguments. Raises TooLong and Race."""
     world = World(files, HOSTS, _begin, newest_first=newest_first)
-    world.start("alice", "Main", arguments)
+    main = world.start("alice", "Main", dict(arguments))
+    if main.flow.owner is not None:
+        main.owner = owner.attend(world, main)
+        main.steps = _begin(world, main, {**arguments, main.flow.owner.name: main.owner}, None)
     world.go()
     return world.seen(), world

@@ -73,7 +73,7 @@ class Letter(NamedTuple):
 @dataclasses.dataclass(eq=False)
 class Session:
     """One end of a session. `sent` are the messages that were really sent; `rejected` says that a
-    rejection came which nobody has read. So many messages are `unwanted` when they come."""
+    rejection came which nobody has read. So many messages are `unwanted` when they come; of these names some are `wanted` now."""
 
     owner: Run
     peer: str
@@ -87,6 +87,7 @@ class Session:
     closed: bool = False
     rejected: bool = False
     unwanted: int = 0
+    wanted: frozenset[str] = frozenset()
 
 
 # --- flows under way --------------------------------------------------------------------------
@@ -170,6 +171,7 @@ class Run:
     waiting: Wait = COMMITTED
     ending: Ending | None = None
     result: Value = None
+    owner: Session | None = None
     waits: int = 0
     unsure: bool = False
     """Whether an acceptance may or may not have ended a step since the last certain commit."""
@@ -346,6 +348,9 @@ class World:
             )
             for session in run.sessions
         ]
+        if run.owner is not None:
+            told = tuple(plain(message) for message in run.owner.sent)
+            talks.append(Conversation(run.party, "owner", (), told))
         return Flown(
             run.party,
             run.flow.name,

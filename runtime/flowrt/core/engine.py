@@ -163,7 +163,7 @@ def advance(
             return None
     elif type(event) is Retry:
         checkpoint.admitted = False
-        commit.requested += _found_again(checkpoint)
+        commit.more.requested += _found_again(checkpoint)
         if type(checkpoint.waiting) is OnOperator:
             checkpoint.waiting = _ON_COMMIT
     ready = ready or (not checkpoint.admitted and can_go_on(checkpoint, world.now_us))
@@ -268,7 +268,7 @@ def _take_in(checkpoint: Checkpoint, event: Taken, world: World, commit: Commit)
         call.done = ending
         call.came = checkpoint.steps
         if call.kind == TASK:
-            commit.tasks[call.number] = None
+            commit.more.tasks[call.number] = None
     return bool(calls)
 
 

@@ -386,9 +386,9 @@ class Incoming:
             return
         extra.calls.remove(call)
         if call.kind == TASK:
-            self._commit.tasks[call.number] = None
+            self._commit.more.tasks[call.number] = None
         elif call.kind < FLOW:
-            self._commit.dropped.append(call.number)
+            self._commit.more.dropped.append(call.number)
 
 
 def _fits(content: Data, kind: type[Message]) -> bool:

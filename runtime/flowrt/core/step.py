@@ -392,14 +392,14 @@ class StepRun(Incoming):
         due_us = 0 if at is None else max(0, _micros(at))
         if due_us <= self._world.now_us:
             due_us = 0
-        self._commit.starts.append(Started(flow_id, name, start, due_us))
+        self._commit.more.starts.append(Started(flow_id, name, start, due_us))
         return flow_id
 
     def _refuse_second(self, flow: type[Flow[Any]], key: str) -> None:
         """Of the flows of one name only one lives under a business key."""
         classes = self._world.registry.classes
         living = self._world.holder(flow.name, key) if key else None
-        for other in self._commit.starts if key else ():
+        for other in self._commit.more.starts if key else ():
             kind = classes[other.flow]
             if (kind.name, kind.key(other.start)) == (flow.name, key):
                 living = other.flow_id
@@ -410,7 +410,7 @@ class StepRun(Incoming):
         kinds = {found.name: found.kind for found in key.operations}
         kind = ONCE if kinds[operation] == "once" else OPERATION
         pending = self._new_call(kind, f"{key.name}.{operation}", encode(arguments))
-        self._commit.requested.append(pending)
+        self._commit.more.requested.append(pending)
         return pending
 
     def follow(self, flow_id: int) -> Pending:
@@ -421,8 +421,8 @@ class StepRun(Incoming):
         if outcome is not None:
             call.done = ending_of(outcome)
             call.came = self._checkpoint.steps
-        elif all(one.flow_id != flow_id for one in self._commit.starts):
-            self._commit.follows.append(flow_id)  # Perhaps another flow started it.
+        elif all(one.flow_id != flow_id for one in self._commit.more.starts):
+            self._commit.more.follows.append(flow_id)  # Perhaps another flow started it.
         return pending
 
     def ask(
@@ -439,7 +439,7 @@ class StepRun(Incoming):
         pending = self._new_call(TASK, role, encode(Question(asked, value, answer)))
         self._extra().calls[-1].due_us = due_us
         flow = self._checkpoint.frames[-1].flow
-        self._commit.tasks[pending] = Task(
+        self._commit.more.tasks[pending] = Task(
             self.flow_id, pending, writable(role), flow, asked, value, answer, now_us, due_us
         )
         return pending

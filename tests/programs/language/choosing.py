@@ -78,6 +78,8 @@ def hear(flow: Flows, talk: Talk, item: Say) -> None:
 def _quiet(flow: Flows, talk: Talk) -> str:
     """A session that is silent now: this one, or one whose peer waits for us and never fails."""
     silent = [t for t in flow.talks if t is not talk and t.calm and t.held() and t.remaining]
+    # What left together with the message before may be there already.
+    silent = [t for t in silent if not getattr(t.remaining[0], "joined", False)]
     if silent and not any(t.dropped for t in silent) and chance(flow.choices, 50):
         return f" from {pick(flow.choices, silent).name}"
     return f" from {talk.name}"
@@ -145,11 +147,16 @@ def _choose(interpreter: Interpreter, frame: Frame, node: syntax.Choice) -> Step
         assert isinstance(span, Span)
         limit = interpreter.world.now + span.microseconds
     calls = _calls(interpreter, frame, node)
+    for session in everyone:
+        wanted = [case.type.name for case in sessions if isinstance(case, syntax.MessageCase)]
+        session.wanted = frozenset(wanted)
     yield Wait(
         ready=lambda: any(s.inbox for s in everyone) or any(begun.done() for _, begun in calls),
         due=min((begun.due for _, begun in calls if begun.due is not None), default=None),
         deadline=limit,
     )
+    for session in everyone:
+        session.wanted = frozenset()
     come = next((session for session in everyone if session.inbox), None)
     now = interpreter.world.now
     for done, begun in calls:

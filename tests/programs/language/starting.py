@@ -109,7 +109,9 @@ def _gather(flow: Flows, ids: str, plan: Plan) -> None:
             return
         found = flow.name()
         flow.line(f"let {found} = await each {ids}")
-        flow.names.declare(Variable(found, list_of(result)))
+        # A list of optionals written out has no type of its own, so nothing is compared with this.
+        kind = Kind(STARTED) if result.name == "Optional" else list_of(result)
+        flow.names.declare(Variable(found, kind))
         flow.line(f'Desk.note("{{{found}.size}}")')
         if result in SHOWN and chance(flow.choices, 70):
             one = flow.name()
