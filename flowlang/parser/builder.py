@@ -293,6 +293,9 @@ class Builder(Waits):
         ordered = len(seen) > len(fields)
         return syntax.Opaque(declared, name.span, doc, target, text.span, fields, ordered, span)
 
+    def opaque_alone(self, parts: Parts) -> syntax.Opaque | BrokenItem:
+        return self.opaque([*parts[:5], self.opening(parts[5:])])
+
     def part_word(self, parts: Parts) -> Token | syntax.Broken:
         word: Token = parts[0]
         if word.text == "ordered":
@@ -467,7 +470,14 @@ class Builder(Waits):
         span = between(parts[0].span, last.span)
         if len(parts) == 6:
             owner = syntax.Bound(self._declared(parts[4]), parts[4].span)
-        return Header("startable", (tuple(way.text for way in ways), owner), span)
+        first: dict[str, Span] = {}
+        for way in ways:
+            if way.text in first:
+                message = f"`{way.text}` is said twice in this line"
+                note = ("it is said here first", first[way.text])
+                self._mistakes.add("F144", way.span, message, "keep one of the two", note=note)
+            first.setdefault(way.text, way.span)
+        return Header("startable", (tuple(first), owner), span)
 
     def business_key(self, parts: Parts) -> Header:
         span = between(parts[0].span, parts[1].span)
