@@ -290,7 +290,12 @@ class Builder(Waits):
             return BrokenItem((declared,), span)
         fields = tuple(one for one in seen if isinstance(one, syntax.Field))
         target = self._target(text, literals.parts_of(text.text), "class", "shop.invoices:Invoice")
-        ordered = len(seen) > len(fields)
+        said = [one for one in seen if not isinstance(one, syntax.Field)]
+        for again in said[1:]:
+            message = f"`{again.text}` is declared twice"
+            note = ("it is declared here first", said[0].span)
+            self._mistakes.add("F207", again.span, message, "remove one of them", note=note)
+        ordered = bool(said)
         return syntax.Opaque(declared, name.span, doc, target, text.span, fields, ordered, span)
 
     def opaque_alone(self, parts: Parts) -> syntax.Opaque | BrokenItem:

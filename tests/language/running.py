@@ -255,7 +255,7 @@ def _end(play: Play, party: str, flow_id: int, handle: Any) -> tuple[str, str]:
         fields = error.fields()
         text = shown(fields) if not error.builtin else f"({shown(_reason(error))})"
         peer = "" if error.peer is None else f", from {error.peer.name}"
-        return name, f"{type(error).__name__}{text[text.index('('):]}{peer}"
+        return name, f"{type(error).__name__}{text[text.index('(') :]}{peer}"
 
 
 def _reason(error: FlowError) -> str:

@@ -4,5 +4,11 @@ ARGUMENTS = {"goal": 50}
 
 
 def commands(program):
-    return [program.Pay(20), program.Pay(25), program.Stop("enough"), program.Stop("more"),
-            program.Pay(1), program.Pay(2)]
+    return [
+        program.Pay(20),
+        program.Pay(25),
+        program.Stop("enough"),
+        program.Stop("more"),
+        program.Pay(1),
+        program.Pay(2),
+    ]
