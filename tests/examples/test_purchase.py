@@ -146,7 +146,9 @@ def test_the_delivery_is_looked_at_when_it_is_due(app: SimpleNamespace) -> None:
     with Trade(app, budget=1_000, complete=False) as world:
         world.run(13 * DAYS_US)
         assert world.ended() == 1_000
-        assert [flow.flow for flow in world.node("builder").flows()] == ["purchase.CheckDelivery_v1"]
+        assert [flow.flow for flow in world.node("builder").flows()] == [
+            "purchase.CheckDelivery_v1"
+        ]
         assert world.node("builder").tasks() == []
         world.now_us += 13 * DAYS_US
         world.run(2 * DAYS_US)

@@ -158,8 +158,7 @@ class StepRun(Incoming):
     def _accepted(self, waiting: OnAcceptance) -> bool:
         """The invitations are accepted, or it is too late. True if a caller goes on."""
         checkpoint = self._checkpoint
-        depth = len(checkpoint.frames) - 1
-        if any(undecided(session, depth) for session in checkpoint.sessions):
+        if is_unheard(checkpoint):
             return self._thrown(Timeout())
         kind = self._world.registry.classes[checkpoint.frames[-1].flow].Result
         return self._returned(decode(kind, waiting.result))
