@@ -22,7 +22,7 @@ DECLARES = frozenset(
 NOT_WORDS = frozenset(
     {"NAME", "NUMBER", "TEXT", "BYTES", "DOC", "NEWLINE", "COMPARE", "MULTIPLY", "ARROW", "PLUS"}
     | {"MINUS", "COLON", "EQUAL", "DOT", "COMMA", "LPAR", "RPAR", "LSQB", "RSQB", "LBRACE"}
-    | {"RBRACE", "QMARK", "AT", "INDENT", "DEDENT", "BROKEN", "WILDCARD"}
+    | {"RBRACE", "QMARK", "STATE_MARK", "INDENT", "DEDENT", "BROKEN", "WILDCARD"}
 )
 """Kinds of token that are no word of the language."""
 
@@ -89,6 +89,11 @@ class Scene:
         # Only a case of an enum may be a name alone.
         alone = [self.first._replace(kind="CASE"), self.line[-1]._replace(kind="NEWLINE")]
         return "enum" if self.reach(alone) == len(alone) else "record"
+
+    @property
+    def in_a_text(self) -> bool:
+        """Whether the line is the expression in a text's braces."""
+        return "LPAR" in self.opening and "LET" not in self.opening
 
     @property
     def wants_value(self) -> bool:
