@@ -50,10 +50,21 @@ def test_many_spoiled_programs_are_answered(chunk: int) -> None:
     hold(START + chunk * size, size)
 
 
-def test_a_step_without_a_name_is_answered() -> None:
-    """Found by a campaign: an empty name was looked for without end."""
-    text = 'flow F():\n    steps:\n      100:\n        log info "x"\n    else if a:\n        pass\n'
-    assert trial.judge(text.encode()) is None
+FOUND = {
+    "an empty name was looked for without end": (
+        'flow F():\n    steps:\n      100:\n        log info "x"\n    else if a:\n        pass\n'
+    ),
+    "a colon and nothing below it": 'type Invoice = python "shop.invoices:Invoice":\n',
+    "a colon, nothing below it, and more": (
+        'type A = python "a:A":\ntype B = python "b:B":\n\nmessage M:\n    x: Int\n'
+    ),
+}
+"""Found by campaigns."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_stays_right(name: str) -> None:
+    assert trial.judge(FOUND[name].encode()) is None
 
 
 def test_what_breaks_the_compiler_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -260,7 +260,10 @@ class Calls:
         """The arguments in the order of the slots, None where there is none."""
         by_name = {slot.name: slot for slot in slots}
         places: dict[str, syntax.Argument] = {}
-        signature = f"its form is `{called}({_signature(slots)})`"
+        bare = isinstance(call, syntax.StepTo) and not slots
+        signature = (
+            f"write `step {called}`" if bare else f"its form is `{called}({_signature(slots)})`"
+        )
         complete = True
         named = False
         for number, argument in enumerate(call.arguments):

@@ -199,7 +199,7 @@ class Builder(Waits):
         self._mistakes.add(
             "F175",
             token.span,
-            "when a schedule starts its flow is fixed, so this text shows no values",
+            "the times of a schedule are fixed, so this text shows no values",
             "write it out, without braces",
         )
         return otherwise
@@ -304,7 +304,7 @@ class Builder(Waits):
         self._mistakes.add(
             "F154",
             word.span,
-            f"`{word.text}` says nothing of a Python class",
+            f"`{word.text}` is no word about a Python class",
             "write `name: Type` for what flows may see, or `ordered` if `<` compares it",
         )
         return self._broken(word, ())

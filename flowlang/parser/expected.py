@@ -219,7 +219,7 @@ _OPERATORS = frozenset({"PLUS", "MINUS", "MULTIPLY", "COMPARE", "AND", "OR", "NO
 
 
 def _unexpected_line(scene: Scene) -> Said:
-    what, hint = _LINES[scene.room]
+    what, hint = ("a value", None) if scene.in_a_text else _LINES[scene.room]
     return Said("F100", scene.token.span, f"expected {what}{scene.found}", hint)
 
 

@@ -8,6 +8,7 @@ from flowlang.diagnostics import closest
 from flowlang.parser.expected import either, phrases
 from flowlang.parser.mistakes import NAME_LENGTH
 from flowlang.parser.scene import DECLARES, NOT_WORDS, NOT_YET, OUTSIDE_OF_FLOW, Said, Scene
+from flowlang.parser.table import END
 from flowlang.parser.tokens import Token
 
 # --- what the language does not have yet ------------------------------------------------------
@@ -151,8 +152,11 @@ def _reserved(scene: Scene) -> Said | None:
     if scene.at == 1 and token.kind == "EQUAL" and first.kind in scene.reserved - {"LET", "VAR"}:
         return _reserved_word(scene, 0)
     assigned = scene.at == 0 and after is not None and after.kind == "EQUAL"
-    if token.kind in scene.reserved and (assigned or scene.wants_name):
-        return _reserved_word(scene, scene.at)
+    shown = scene.in_a_text and after is not None and after.kind in (END, "DOT", "LSQB")
+    if token.kind in scene.reserved and (assigned or shown or scene.wants_name):
+        said = _reserved_word(scene, scene.at)
+        # Where nothing is declared, one would be told twice.
+        return said._replace(mended=None) if shown else said
     return None
 
 

@@ -91,6 +91,11 @@ class Scene:
         return "enum" if self.reach(alone) == len(alone) else "record"
 
     @property
+    def in_a_text(self) -> bool:
+        """Whether the line is the expression in a text's braces."""
+        return "LPAR" in self.opening and "LET" not in self.opening
+
+    @property
     def wants_value(self) -> bool:
         return {"NUMBER", "LPAR"} <= self.accepted
 

@@ -59,6 +59,10 @@ Letter: TypeAlias = "Message | Exception"
 """What an owner hears: a message, or what is raised instead."""
 
 
+class NotStartable(Exception):
+    """A flow cannot be started so; the message says why and what is possible."""
+
+
 class StillRunning(Exception):
     """A result was asked for at once, and the flow has not ended."""
 
@@ -82,12 +86,23 @@ class Home(typing.Protocol):
 class Handle(Generic[R]):
     """A flow that was started, or found again by its id."""
 
-    __slots__ = ("__weakref__", "_node", "_outcome", "_post", "_read", "_streams", "_waiters", "id")
+    __slots__ = (
+        "__weakref__",
+        "_node",
+        "_outcome",
+        "_post",
+        "_read",
+        "_refused",
+        "_streams",
+        "_waiters",
+        "id",
+    )
 
     def __init__(self, node: Home, flow_id: int, outcome: Outcome | None = None) -> None:
         self.id = flow_id
         self._node = node
         self._outcome = outcome
+        self._refused: Exception | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._streams: list[asyncio.Queue[ProgressEvent | None]] = []
         self._post: list[asyncio.Future[None]] = []
@@ -104,6 +119,8 @@ class Handle(Generic[R]):
     def result_now(self) -> R:
         """The flow's result, if it has one. Raises the error that ended it, or StillRunning."""
         outcome = self.outcome
+        if self._refused is not None:
+            raise self._refused
         if outcome is None:
             raise StillRunning(f"flow {self.id} has not ended")
         return self._node.unpack(outcome)  # type: ignore[no-any-return]
@@ -111,7 +128,7 @@ class Handle(Generic[R]):
     async def result(self) -> R:
         """Wait for the flow's result. Raises the error that ended it; NodeStopped if its node stops
         first (the flow then goes on when the node is opened again)."""
-        while self._outcome is None:
+        while self._outcome is None and self._refused is None:
             self._node.refuse_if_stopped()
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
@@ -124,7 +141,9 @@ class Handle(Generic[R]):
         """Send to a flow that is `startable by rpc as owner`; returns when that is committed.
 
         Raises:
-            NotAccepted: the flow has ended, or never takes such a message from its owner.
+            NotAccepted: the flow has ended, never takes such a message from its owner, or has left
+                too much unread.
+            TypeError: a field of the message is not as it is declared.
             NodeStopped: the node stops first; send again when it is open.
         """
         await self._node.command(self.id, message)
@@ -135,18 +154,15 @@ class Handle(Generic[R]):
 
         Raises:
             Bounced: the flow could not take what was sent to it when it came to it.
-            SessionEnded: the flow has closed the session, or ended; a declared error that ended
-                it is raised itself.
+            SessionEnded: the flow has closed the session, or ended. A declared error that ended it
+                is raised itself, any other as UnexpectedFlowEnd.
             NodeStopped: the node stops first.
         """
         while True:
             self._node.refuse_if_stopped()
             number, letter = self._node.mail(self.id, self._read)
             if letter is not None:
-                self._read = number + 1
-                if isinstance(letter, Exception):
-                    raise letter
-                return letter
+                return self._next(number, letter)
             waiter = asyncio.get_running_loop().create_future()
             self._post.append(waiter)
             await waiter
@@ -154,9 +170,12 @@ class Handle(Generic[R]):
     def receive_now(self) -> Message | None:
         """Like `receive`, but None if nothing is there."""
         number, letter = self._node.mail(self.id, self._read)
-        if letter is None:
-            return None
-        self._read = number + 1
+        return None if letter is None else self._next(number, letter)
+
+    def _next(self, number: int, letter: Letter) -> Message:
+        """Hand out what was read. The last word is said again whenever somebody asks."""
+        if not isinstance(letter, Exception) or isinstance(letter, Bounced):
+            self._read = number + 1
         if isinstance(letter, Exception):
             raise letter
         return letter
@@ -200,6 +219,11 @@ class Handle(Generic[R]):
     def ended(self, outcome: Outcome) -> None:
         """The flow ended: told by the node after the commit."""
         self._outcome = outcome
+        self.wake()
+
+    def refused(self, reason: Exception) -> None:
+        """The flow was not started after all: told by the node."""
+        self._refused = reason
         self.wake()
 
     def wake(self, error: Exception | None = None) -> None:

@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import collections
 import functools
-import heapq
+import inspect
 import itertools
 import logging
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
 from flowrt.core import engine
 from flowrt.core.engine import BEGIN, RESUME, Arrival, CallEnded, Lost
 from flowrt.core.flow import Schedule
-from flowrt.core.hospital import Patient
+from flowrt.core.hospital import Patient, one_line
 from flowrt.core.session import Peer
 from flowrt.core.values import (
     Ack,
@@ -39,8 +39,9 @@ from flowrt.operations import Operations
 from flowrt.outbox import Outbox, packed_ack, unpack
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
-from flowrt.stepping import Stepping, one_line
+from flowrt.stepping import Stepping
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
+from flowrt.timers import Timers
 from flowrt.transport import Network
 from flowrt.turn import Firing, Job, Packet, Turn
 
@@ -84,16 +85,18 @@ class Loop(Stepping):
         self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
         self._outbox = Outbox()
-        self._timers: list[tuple[int, int]] = []
+        self._timers = Timers()
         self._schedules = Schedules(self.registry.schedules)
         self._operations = Operations(
             self._world.services, self._operation_ended, self._lost, self._perform, clock
         )
         # What refused batches took, each part to be taken again by itself; what was refused alone,
-        # and why; how often in a row something was refused.
+        # and why, and whether those who heard of an end are suspected first; how often in a row
+        # something was refused.
         self._again: collections.deque[list[Item]] = collections.deque()
-        self._suspect: tuple[Item, StoreError] | None = None
+        self._suspect: tuple[Item, StoreError, bool] | None = None
         self._refusals = 0
+        self._refused_after: StoreError | None = None
         self._taking: Turn | None = None
         self._stopped: Exception | None = None
         try:
@@ -121,6 +124,8 @@ class Loop(Stepping):
         self._world.now_us = now_us
         self._tx.now_us = now_us
         turn = self._taking = Turn(Batch(now_us, 0, 0))
+        self._world.lookup = functools.partial(self._outcome_of, turn)
+        self._world.holder = functools.partial(self._holder, turn)
         try:
             self._take_all(turn, self._limit if limit is None else limit)
             self._commit(turn)
@@ -143,10 +148,12 @@ class Loop(Stepping):
         """Step whatever is ready, up to `limit` events; while a refused batch is searched, only a
         part of that."""
         if self._suspect is not None:
-            item, self._refused = self._suspect
+            item, error, followers = self._suspect
             turn.taken.append(item)
+            self._refused = None if followers else error
+            self._refused_after = error
             self._take(item, turn)
-            self._refused = None
+            self._refused = self._refused_after = None
             return
         if self._again:
             turn.taken += self._again.popleft()
@@ -166,7 +173,7 @@ class Loop(Stepping):
         if self._has_work():
             return 0
         times = [
-            self._timers[0][0] if self._timers else None,
+            self._timers.next_due(),
             self._outbox.next_due(),
             self._schedules.next_due(),
             self._operations.next_due(),
@@ -174,14 +181,15 @@ class Loop(Stepping):
         return min((time for time in times if time is not None), default=None)
 
     def _due(self, now_us: int) -> None:
-        while self._timers and self._timers[0][0] <= now_us:
-            _, flow_id = heapq.heappop(self._timers)
+        for flow_id in self._timers.take_due(now_us):
             self._ready.append(Job(flow_id, RESUME))
         self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
         self._operations.try_again(now_us)
         self._outbox.send_again(self._transport, now_us)
 
     def _take(self, item: Item, turn: Turn) -> None:
+        """One event, and those that follow from it in the same transaction. What the store refused
+        before is not tried again, but fails: the event itself, or what follows."""
         if type(item) is Job:
             self._step(item, turn)
         elif type(item) is Firing:
@@ -190,11 +198,19 @@ class Loop(Stepping):
             assert isinstance(item, tuple)
             self._read(*item, turn)
         # Who started a flow that has ended hears of it in the same transaction.
-        while turn.endings:
-            self._step(turn.endings.popleft(), turn)
+        if turn.endings:
+            turn.had_endings = True
+            self._refused = self._refused_after
+            while turn.endings:
+                self._step(turn.endings.popleft(), turn)
+            self._refused = None
 
     def _fire(self, schedule: Schedule, turn: Turn) -> None:
         """Start a schedule's flow, and remember when the next one is due."""
+        if schedule.name in turn.batch.schedules or not self._schedules.is_due(
+            schedule, self._world.now_us
+        ):
+            return  # The node went back to its store in between, and found it due there too.
         due_us, row = self._schedules.following(schedule, self._world.now_us)
         turn.batch.schedules[schedule.name] = row
         turn.fired.append((schedule.name, due_us))
@@ -286,7 +302,9 @@ class Loop(Stepping):
         for flow_id in turn.resumed:
             self._ready.append(Job(flow_id, RESUME))
         for timer in turn.timers:
-            heapq.heappush(self._timers, timer)
+            self._timers.set(*timer)
+        for flow_id in turn.gone:
+            self._timers.forget(flow_id)
         self._ready.extend(turn.later)
         for waiter in turn.waiters:
             if not waiter.done():
@@ -294,12 +312,12 @@ class Loop(Stepping):
         for waiter, reason in turn.refused:
             if not waiter.done():
                 waiter.set_exception(reason)
+        for flow_id, reason in turn.unstarted:
+            handle = self._handles.pop(flow_id, None)
+            if handle is not None:
+                handle.refused(reason)
         for name, due_us in turn.fired:
             self._schedules.fired(name, due_us)
-        for flow_id, numbers in turn.allowed:
-            self._operations.allow(flow_id, numbers)
-        for wanted in turn.wanted:
-            self._operations.see_to(wanted)
         for flow_id, move in turn.moves:
             handle = self._handles.get(flow_id)
             if handle is not None:
@@ -323,6 +341,22 @@ class Loop(Stepping):
             self._live.clear()
         while len(self._live) > LIVE:
             del self._live[next(iter(self._live))]
+        self._run_operations(turn)
+
+    def _run_operations(self, turn: Turn) -> None:
+        """Begin what was recorded; last of all, because an operation may take its time."""
+        operations = self._operations
+        for flow_id, number in turn.settled:
+            operations.settled(flow_id, number)
+        for flow_id, numbers in turn.allowed:
+            operations.allow(flow_id, numbers)
+        if turn.paused:
+            operations.pause(turn.paused)
+        over = set(turn.settled)
+        for wanted in turn.wanted:
+            # A later event of this batch may have ended it, or brought its flow to the hospital.
+            if wanted[:2] not in over and wanted.flow_id not in turn.paused:
+                operations.see_to(wanted)
 
     # --- the store: opening, and when it refuses ---
 
@@ -336,7 +370,6 @@ class Loop(Stepping):
         self._patients = {decode(Patient, patient).flow_id for patient in self._store.patients()}
         self._outbox.load(opened.outbox)
         self._operations.incarnation = opened.incarnation
-        self._operations.forget()
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:
             now_us = self._clock()
@@ -348,8 +381,7 @@ class Loop(Stepping):
             if due_us == 0:
                 self._ready.append(Job(flow_id, RESUME))
             else:
-                self._timers.append((due_us, flow_id))
-        heapq.heapify(self._timers)
+                self._timers.set(due_us, flow_id)
 
     def _set_up(self, services: Mapping[str, object]) -> None:
         """Let the services make their tables, in a transaction of their own."""
@@ -381,7 +413,8 @@ class Loop(Stepping):
         try:
             self._open_store()
             written = self._commits != commits
-            hopeless = self._refusals >= ATTEMPTS if blameless else self._suspect is not None
+            alone = self._suspect is not None and not self._suspect[2]
+            hopeless = self._refusals >= ATTEMPTS if blameless else alone
             if hopeless and not written:
                 raise error
         except StoreError as worse:
@@ -398,7 +431,8 @@ class Loop(Stepping):
         elif len(taken) > 1:
             self._again.extendleft((taken[len(taken) // 2 :], taken[: len(taken) // 2]))
         else:
-            self._suspect = (taken[0], error)
+            # First who heard of a flow's end, then the flow that ended.
+            self._suspect = (taken[0], error, turn.had_endings and self._suspect is None)
 
     # --- what runs outside ---
 
@@ -406,8 +440,8 @@ class Loop(Stepping):
         self._ready.append(Job(flow_id, CallEnded(number, ending)))
         self._wake()
 
-    def _lost(self, flow_id: int, cause: str) -> None:
-        self._ready.append(Job(flow_id, Lost(cause)))
+    def _lost(self, flow_id: int, number: int, cause: str) -> None:
+        self._ready.append(Job(flow_id, Lost(number, cause)))
         self._wake()
 
     def _perform(
@@ -419,8 +453,8 @@ class Loop(Stepping):
         """Run an external operation. Without an event loop: here and now."""
         try:
             value = work.method(*arguments)
-            if work.is_async:
-                value = asyncio.run(value)
+            if inspect.isawaitable(value):
+                value = asyncio.run(_awaited(value))
         except Exception as error:
             done(None, error)
         else:
@@ -453,3 +487,7 @@ class Loop(Stepping):
                 job.waiter.set_exception(reason)
         for handle in list(self._handles.values()):
             handle.wake(reason)
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import datetime
+import functools
+import inspect
 import logging
 import os
 import re
@@ -21,7 +23,16 @@ import msgspec
 from flowrt.core import engine
 from flowrt.core.commit import Mail, Task
 from flowrt.core.engine import BEGIN, RETRY, CallEnded, Command, Outcome
-from flowrt.core.flow import Flow, Message, SessionEnded, all_finite, typed
+from flowrt.core.flow import (
+    Flow,
+    Malformed,
+    Message,
+    SessionEnded,
+    State,
+    UnexpectedFlowEnd,
+    all_finite,
+    has_decimal,
+)
 from flowrt.core.hospital import Patient
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.values import (
@@ -43,6 +54,7 @@ from flowrt.handle import (
     Letter,
     NodeStopped,
     NotAccepted,
+    NotStartable,
     StillRunning,
     TaskView,
     view,
@@ -59,11 +71,10 @@ R = TypeVar("R")
 NAP_S = 60.0
 """The longest that a node sleeps: the event loop does not notice when the clock is set."""
 
+CLOSING_S = 10.0
+"""How long `close` waits for external operations that are cancelled to clean up."""
+
 _LOG = logging.getLogger("flowrt.node")
-
-
-class NotStartable(Exception):
-    """A flow cannot be started so; the message says why and what is possible."""
 
 
 class Node(Loop):
@@ -146,6 +157,8 @@ class Node(Loop):
     async def close(self) -> None:
         """Stop; flows rest in the store. Whoever still awaits a result gets NodeStopped."""
         self._stop(NodeStopped(f"the node of {self.party.name} was closed"))
+        if self._asyncio is not None and self._outside:
+            await asyncio.wait(self._outside, timeout=CLOSING_S)
 
     # --- starting and asking ---
 
@@ -206,6 +219,12 @@ class Node(Loop):
         self._handles[flow_id] = handle
         return handle
 
+    def find(self, flow: type[Flow[R]], key: str) -> Handle[R] | None:
+        """The living flow of that kind, of whatever version, with that business key."""
+        self.refuse_if_stopped()
+        found = self._store.holder(flow.name, key)
+        return self.handle(found) if found is not None else None
+
     def flows(self) -> list[FlowView]:
         """Every living flow, by id. Those whose class is not installed are in the hospital."""
         self.refuse_if_stopped()
@@ -252,6 +271,9 @@ class Node(Loop):
 
     def _command(self, flow_id: int, message: Message, waiter: Waiter) -> None:
         self.refuse_if_stopped()
+        if not isinstance(message, Message):
+            raise TypeError(f"{message!r} is not a message")
+        message = _as_declared(type(message).__name__, type(message), message)
         body = encode(message)
         if len(body) > MAX_FRAME_BYTES - 1024:
             raise NotAccepted(f"a message of {len(body)} bytes is larger than one may be")
@@ -271,13 +293,24 @@ class Node(Loop):
         if type(content) is Data:
             return number, decode_message(self._message(content.name), content.body)
         if type(content) is Bounce:
-            message = decode_message(self._message(content.name), content.body)
-            return number, Bounced(message, content.reason)
-        error = self.registry.errors.get(content.name) if type(content) is Failure else None
+            return number, Bounced(self._own(content), content.reason)
+        if type(content) is not Failure:
+            return number, SessionEnded()
+        error = self.registry.errors.get(content.name)
         if error is not None:
             fields = decode(error.Fields, content.fields)
             return number, error_of(error, fields, content.error_id, None)
-        return number, SessionEnded()
+        failed = UnexpectedFlowEnd()
+        failed.error_id = content.error_id
+        return number, failed
+
+    def _own(self, content: Bounce) -> Message | None:
+        """What an owner sent; None if nobody can read it any more."""
+        kind = self.registry.messages.get(content.name)
+        try:
+            return decode_message(kind, content.body) if kind is not None else None
+        except Malformed:
+            return None
 
     def _message(self, name: str) -> type[Message]:
         found = self.registry.messages.get(name)
@@ -337,7 +370,7 @@ class Node(Loop):
         asked = [t for t in self.tasks() if (t.flow_id, t.number) == (flow_id, number)]
         if not asked:
             raise NotAccepted(f"there is no open question {number} of flow {flow_id}")
-        data = encode(typed(f"the answer to {asked[0].flow}", asked[0].answer, answer))
+        data = encode(_as_declared(f"the answer to {asked[0].flow}", asked[0].answer, answer))
         ending = Ending(data, by=engine.writable(by), at_us=self._clock())
         self._ready.append(Job(flow_id, CallEnded(number, ending), None, waiter))
         self._wake()
@@ -375,9 +408,15 @@ class Node(Loop):
     ) -> None:
         try:
             if work.is_async:
-                value = await work.method(*arguments)
+                value = work.method(*arguments)
             else:
                 value = await asyncio.to_thread(work.method, *arguments)
+            if inspect.isawaitable(value):
+                value = await value
+        except asyncio.CancelledError as error:
+            if self._stopped is not None:
+                raise
+            done(None, RuntimeError(f"it was cancelled: {error}"))
         except Exception as error:
             done(None, error)
         else:
@@ -428,6 +467,16 @@ def _time_of(time_us: int) -> datetime.datetime:
     )
 
 
+def _as_declared(what: str, kind: Any, value: Any) -> Any:
+    """A value from outside, if it has the type that it says it has."""
+    try:
+        all_finite(kind, value)
+        return decode(kind, encode(value))
+    except (TypeError, ValueError, OverflowError, RecursionError, BadBytes) as error:
+        text = f"{what} is not what the .flow file declares: {error}"
+        raise TypeError(text) from None
+
+
 def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """The Start state of a flow, its arguments checked against their declared types."""
     if arguments:
@@ -438,15 +487,23 @@ def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[
             raise NotStartable(f"{flow.__name__}: `{owner}` is not given: its node opens it")
         named = {**named, owner: 0}
     try:
-        for field in msgspec.structs.fields(flow.Start):
+        for name, kind in _decimals(flow.Start):
             # A number of another kind would pass for a Decimal on its way through the encoder.
-            if field.name in named:
-                all_finite(field.type, named[field.name])
+            if name in named:
+                all_finite(kind, named[name])
         start = flow.Start(**named)
         return decode(flow.Start, encode(start))
     except (TypeError, ValueError, OverflowError, RecursionError, BadBytes) as error:
         text = _PLACE.sub(lambda found: _named(flow, found), str(error))
         raise NotStartable(f"{flow.__name__}: {text}") from None
+
+
+@functools.cache
+def _decimals(start: type[State]) -> tuple[tuple[str, Any], ...]:
+    """The arguments that have Decimals in them, outside of records. (Kept, because looking at a
+    class's types takes longer than starting a flow.)"""
+    fields = msgspec.structs.fields(start)
+    return tuple([(one.name, one.type) for one in fields if has_decimal(one.type)])
 
 
 _PLACE = re.compile(r"`\$\[(\d+)\]")

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Set
+from typing import Any, NamedTuple, TypeAlias
 
+from flowrt.core.engine import writable
 from flowrt.core.flow import FlowError
-from flowrt.core.values import BadBytes, CallState, Ending, encode
+from flowrt.core.hospital import one_line, text_of
+from flowrt.core.values import BadBytes, CallState, Ending, decode, encode
 from flowrt.services import External
 
 RETRY_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60, 60, 60))
 """How long after each failure an operation is tried again; after the last its flow needs help."""
 
 _LOG = logging.getLogger("flowrt.operations")
+
+
+Key: TypeAlias = tuple[int, int]
+"""A call: its flow and its number there."""
 
 
 class Wanted(NamedTuple):
@@ -33,13 +39,17 @@ class Wanted(NamedTuple):
 class Operations:
     """The external operations of one node. `ended` and `lost` are told how a call ended, and that
     one needs a person; `perform` runs a function outside of everything and tells what came of it.
+
+    A call is known from `see_to` until its end is committed (`settled`), so that nothing is begun
+    again that this process has begun: neither while it runs, nor while its end is on its way to the
+    store, nor when the node went back to its store in between.
     """
 
     def __init__(
         self,
         services: Mapping[str, Any],
         ended: Callable[[int, int, Ending], None],
-        lost: Callable[[int, str], None],
+        lost: Callable[[int, int, str], None],
         perform: Callable[
             [External, tuple[Any, ...], Callable[[Any, Exception | None], None]], None
         ],
@@ -50,16 +60,16 @@ class Operations:
         self._lost = lost
         self._perform = perform
         self._clock = clock
-        self._failures: dict[tuple[int, int], int] = {}
-        self._running: dict[tuple[int, int], None] = {}
-        self._again: list[tuple[int, Wanted]] = []
-        self._allowed: set[tuple[int, int]] = set()
+        self._known: dict[Key, int] = {}
+        self._begun = 0
+        self._failures: dict[Key, int] = {}
+        self._again: list[tuple[int, int, Wanted]] = []
+        self._allowed: set[Key] = set()
         self.incarnation = b""
 
-    def forget(self) -> None:
-        """What was begun is begun again from the store."""
-        self._running.clear()
-        self._again.clear()
+    def __len__(self) -> int:
+        """How many calls are under way."""
+        return len(self._known)
 
     def allow(self, flow_id: int, numbers: Iterable[int]) -> None:
         """These calls have surely not run yet, or a person wants them run again."""
@@ -67,24 +77,41 @@ class Operations:
             self._allowed.add((flow_id, number))
             self._failures.pop((flow_id, number), None)
 
+    def settled(self, flow_id: int, number: int) -> None:
+        """The call's end is committed, or nobody waits for it any more."""
+        key = (flow_id, number)
+        self._known.pop(key, None)
+        self._failures.pop(key, None)
+        self._allowed.discard(key)
+
+    def pause(self, flow_ids: Set[int]) -> None:
+        """These flows are in the hospital: what failed is not tried again until they are out."""
+        for _, begun, wanted in self._again:
+            key = (wanted.flow_id, wanted.number)
+            if wanted.flow_id in flow_ids and self._known.get(key) == begun:
+                del self._known[key]
+        self._again = [one for one in self._again if one[2].flow_id not in flow_ids]
+        heapq.heapify(self._again)
+
     def see_to(self, wanted: Wanted) -> None:
-        """Run it, unless it runs already or waits to be run again."""
+        """Run it, unless that is under way."""
         key = (wanted.flow_id, wanted.number)
-        if key in self._running:
+        if key in self._known:
             return
+        self._begun += 1
+        self._known[key] = self._begun
         found = self._external(wanted.what)
         if found is None:
-            self._lost(wanted.flow_id, f"{wanted.what} is not an operation of this node")
+            self._lost(*key, f"{wanted.what} is not an operation of this node")
         elif found.once and key not in self._allowed:
             self._lost(
-                wanted.flow_id,
+                *key,
                 f"it is not known whether {wanted.what} has run, and it may run only once; "
                 "a retry runs it again",
             )
         else:
-            self._running[key] = None
             self._allowed.discard(key)
-            self._begin(found, wanted)
+            self._begin(found, wanted, self._begun)
 
     def next_due(self) -> int | None:
         """When an operation is to be tried again (microseconds)."""
@@ -93,61 +120,68 @@ class Operations:
     def try_again(self, now_us: int) -> None:
         """Run what failed and is due."""
         while self._again and self._again[0][0] <= now_us:
-            _, wanted = heapq.heappop(self._again)
+            _, begun, wanted = heapq.heappop(self._again)
             found = self._external(wanted.what)
-            if found is not None:
-                self._begin(found, wanted)
+            if found is not None and self._is_known(wanted, begun):
+                self._begin(found, wanted, begun)
+
+    def _is_known(self, wanted: Wanted, begun: int) -> bool:
+        """Whether somebody waits for what was begun as number `begun`."""
+        return self._known.get((wanted.flow_id, wanted.number)) == begun
 
     def _external(self, what: str) -> External | None:
         service, _, operation = what.rpartition(".")
         found = getattr(self._services.get(service), operation, None)
         return found if isinstance(found, External) else None
 
-    def _begin(self, found: External, wanted: Wanted) -> None:
+    def _begin(self, found: External, wanted: Wanted, begun: int) -> None:
         # The same over retries and restarts, and no other call of any flow of this store has it.
         key = f"{self.incarnation.hex()}-{wanted.flow_id}-{wanted.number}"
         try:
             arguments = (key, *found.arguments(wanted.detail))
         except BadBytes as error:
-            del self._running[wanted.flow_id, wanted.number]
-            self._lost(wanted.flow_id, f"{wanted.what} takes other arguments now: {error}")
+            text = f"{wanted.what} takes other arguments now: {error}"
+            self._lost(wanted.flow_id, wanted.number, text)
             return
 
         def done(value: Any, error: Exception | None) -> None:
-            self._done(found, wanted, value, error)
+            if self._is_known(wanted, begun):
+                self._done(found, wanted, begun, value, error)
 
         self._perform(found, arguments, done)
 
-    def _done(self, found: External, wanted: Wanted, value: Any, error: Exception | None) -> None:
-        key = (wanted.flow_id, wanted.number)
-        if key not in self._running:
-            return  # The node went back to its store in between: it is begun again from there.
-        if error is None:
-            try:
-                ending = Ending(found.result(value))
-            except Exception as wrong:
-                error = wrong
-        if isinstance(error, FlowError) and not error.builtin:
-            ending = Ending(encode(error.fields()), error.wire, str(error))
-        elif error is not None:
-            self._failed(found, wanted, error)
-            return
-        del self._running[key]
-        self._failures.pop(key, None)
-        self._ended(wanted.flow_id, wanted.number, ending)
+    def _done(
+        self, found: External, wanted: Wanted, begun: int, value: Any, error: Exception | None
+    ) -> None:
+        try:
+            ending = _ending_of(found, value, error)
+        except Exception as wrong:
+            self._failed(found, wanted, begun, wrong)
+        else:
+            self._ended(wanted.flow_id, wanted.number, ending)
 
-    def _failed(self, found: External, wanted: Wanted, error: Exception) -> None:
+    def _failed(self, found: External, wanted: Wanted, begun: int, error: Exception) -> None:
         key = (wanted.flow_id, wanted.number)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        cause = f"{wanted.what} failed: {type(error).__name__}: {error}"
-        _LOG.warning("flow %d: %s", wanted.flow_id, cause)
+        cause = f"{wanted.what} failed: {text_of(error)}"
+        _LOG.warning("flow %d: %s", wanted.flow_id, one_line(cause))
         if found.once or failures > len(RETRY_US):
-            del self._running[key]
             times = "" if found.once else f" ({failures} times)"
-            self._lost(wanted.flow_id, cause + times)
+            self._lost(*key, cause + times)
         else:
             due_us = self._clock() + RETRY_US[failures - 1]
-            heapq.heappush(self._again, (due_us, wanted))
+            heapq.heappush(self._again, (due_us, begun, wanted))
+
+
+def _ending_of(found: External, value: Any, error: Exception | None) -> Ending:
+    """What came of an operation: its result or a declared error. Raises what is neither."""
+    if error is None:
+        return Ending(found.result(value))
+    if not isinstance(error, FlowError) or error.builtin:
+        raise error
+    fields = encode(error.fields())
+    decode(error.Fields, fields)  # What cannot be read again is no declared error.
+    return Ending(fields, error.wire, writable(str(error)))
 
 
 def wanted_of(flow_id: int, calls: Iterable[CallState]) -> list[Wanted]:

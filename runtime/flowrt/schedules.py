@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import datetime
 import heapq
-import zoneinfo
 from collections.abc import Iterable, Mapping
 
-import cronsim
 import msgspec
 
 from flowrt.core.flow import Schedule
@@ -37,11 +35,15 @@ def next_us(cron: str, zone: str, after_us: int) -> int:
     Raises:
         ScheduleWrong: the text is no cron text, never comes true, or the zone is not known.
     """
+    import zoneinfo  # Slow, and few nodes have schedules.
+
+    import cronsim
+
     try:
         where = zoneinfo.ZoneInfo(zone)
         moment = datetime.datetime.fromtimestamp(after_us // 1_000_000, where)
         found = next(cronsim.CronSim(cron, moment))
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ScheduleWrong(f"there is no time zone {zone}: {error}") from None
     except cronsim.CronSimError as error:
         raise ScheduleWrong(f"`{cron}` is no cron text: {error}") from None
@@ -56,13 +58,14 @@ class Schedules:
     def __init__(self, schedules: Iterable[Schedule]) -> None:
         self.known = {schedule.name: schedule for schedule in schedules}
         self._due: list[tuple[int, str]] = []
+        self._next: dict[str, int] = {}
         for schedule in self.known.values():
             next_us(schedule.cron, schedule.zone, 0)
 
-    def load(self, rows: Mapping[str, bytes], now_us: int) -> dict[str, bytes]:
-        """Begin from what the store remembers; the rows that are new or changed. What came due
-        while nobody was there is due once, now."""
-        changed: dict[str, bytes] = {}
+    def load(self, rows: Mapping[str, bytes], now_us: int) -> dict[str, bytes | None]:
+        """Begin from what the store remembers; the rows that are new or changed, None for those
+        that nobody knows any more. What came due while nobody was there is due once, now."""
+        changed: dict[str, bytes | None] = dict.fromkeys(rows.keys() - self.known.keys())
         self._due.clear()
         for name, schedule in self.known.items():
             row = _read(rows.get(name))
@@ -72,6 +75,7 @@ class Schedules:
                 )
                 changed[name] = encode(row)
             self._due.append((row.due_us, name))
+            self._next[name] = row.due_us
         heapq.heapify(self._due)
         return changed
 
@@ -86,6 +90,10 @@ class Schedules:
             taken.append(self.known[heapq.heappop(self._due)[1]])
         return taken
 
+    def is_due(self, schedule: Schedule, now_us: int) -> bool:
+        """Whether it is due and its flow is not started yet."""
+        return self._next[schedule.name] <= now_us
+
     def following(self, schedule: Schedule, now_us: int) -> tuple[int, bytes]:
         """When it comes next, and the row that remembers it."""
         due_us = next_us(schedule.cron, schedule.zone, now_us)
@@ -93,6 +101,7 @@ class Schedules:
 
     def fired(self, name: str, due_us: int) -> None:
         """Its flow is started, and that is committed."""
+        self._next[name] = due_us
         heapq.heappush(self._due, (due_us, name))
 
 

@@ -9,8 +9,10 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
+from typing import TypeAlias
 
 from flowrt.core import engine
+from flowrt.core.commit import More, Started
 from flowrt.core.engine import (
     RESUME,
     RETRY,
@@ -19,18 +21,17 @@ from flowrt.core.engine import (
     Command,
     Commit,
     FlowEnded,
+    Followed,
     Lost,
     NotTaken,
     Opened,
     Outcome,
 )
-from flowrt.core.flow import Party
-from flowrt.core.hospital import Patient
+from flowrt.core.flow import FlowFailed, Party
+from flowrt.core.hospital import Patient, one_line, text_of
 from flowrt.core.registry import Registry
-from flowrt.core.session import NEW, Peer, invite
+from flowrt.core.session import NEW, Peer, invite, is_full
 from flowrt.core.values import (
-    FLOW,
-    ONCE,
     BadBytes,
     Checkpoint,
     Invite,
@@ -38,8 +39,8 @@ from flowrt.core.values import (
     decode_checkpoint,
     encode,
 )
-from flowrt.core.waiting import runs_outside
-from flowrt.handle import NotAccepted
+from flowrt.core.waiting import call_of, is_outside, runs_outside
+from flowrt.handle import NotAccepted, NotStartable
 from flowrt.operations import wanted_of
 from flowrt.services import StepTx, bind, find_functions
 from flowrt.store import Store, StoreError, Unwritable
@@ -50,6 +51,10 @@ MAX_TRACE = 20_000
 """How much of an error's text and of its traceback (its end) the hospital keeps."""
 
 _LOG = logging.getLogger("flowrt.node")
+
+
+_Child: TypeAlias = tuple[int, tuple[bytes, int | None], tuple[str, str]]
+"""A flow that a step starts: its id, its row, its name and business key."""
 
 
 class Stepping:
@@ -101,17 +106,22 @@ class Stepping:
         checkpoint = self._checkpoint(job, turn)
         if job.waiter is not None:
             turn.waiters.append(job.waiter)
+        if type(event) in _ENDS:
+            turn.settled.append((flow_id, event.number))  # type: ignore[union-attr]  # as just looked at
         if checkpoint is None:
+            if type(event) is Followed:
+                self._follow_the_dead(flow_id, event.follower, turn)
             if peer and flow_id not in self._unloadable:
                 turn.acknowledge(peer, job.outbox_id)
             self._refuse(job, f"flow {flow_id} has ended", turn)
             return
-        refusal = self._refusal(checkpoint, event)
-        if refusal is not None:
-            self._refuse(job, refusal, turn)
-            return
+        if type(event) is Command:
+            refusal = self._refusal(checkpoint, event)
+            if refusal is not None:
+                self._refuse(job, refusal, turn)
+                return
         # One step a commit: what a flow did in this batch is not committed yet.
-        run = flow_id not in turn.batch.flows
+        run = flow_id not in turn.batch.flows and type(event) is not Followed
         if not run and event is RESUME:
             turn.resumed[flow_id] = None
             return
@@ -125,16 +135,18 @@ class Stepping:
         if self._refused is not None:
             self._fail(job, self._refused, turn)
             return
+        if job.make is not None and not self._claim(job, checkpoint, turn):
+            return
         if type(event) is Lost:
             self._lose(job, event, checkpoint, turn)
             return
-        self._world.lookup = lambda ended: self._outcome_of(ended, turn)
         commit = None
         try:
             commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
             if commit is not None:
                 frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
-                started = self._started(flow_id, commit) if commit.starts else ()
+                rest = commit.rest
+                started = self._started(flow_id, rest.starts) if rest is not None else ()
                 data = b"" if commit.gone else encode(checkpoint)
         except NotTaken:
             return
@@ -158,33 +170,54 @@ class Stepping:
             if type(event) is CallEnded:
                 self._refuse(job, "this question is answered already, or its time is over", turn)
             return
-        if event is RETRY:
-            turn.allowed.append((flow_id, _numbers(checkpoint)))
         if commit.held is not None:
             self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn)
-        elif self._is_cured(flow_id, checkpoint):
+        elif flow_id in self._patients and self._is_cured(checkpoint):
             self._patients.discard(flow_id)
             turn.batch.patients[flow_id] = None
         for receiver, frame in frames:
             self._enqueue(turn, receiver, frame)
-        for child, row in started:
+        for child, row, key in started:
             turn.batch.flows[child] = row
+            if key[1]:
+                turn.batch.keys[key] = child
             if row[1]:
                 turn.timers.append((row[1], child))
             else:
                 turn.resumed[child] = None
         self._write(flow_id, checkpoint, commit, data, event, turn)
 
-    def _is_cured(self, flow_id: int, checkpoint: Checkpoint) -> bool:
-        """Whether a patient has passed what it was admitted for."""
-        return (
-            flow_id in self._patients and not checkpoint.admitted and not runs_outside(checkpoint)
-        )
+    def _claim(self, job: Job, checkpoint: Checkpoint, turn: Turn) -> bool:
+        """Take the business key of a new flow; if another lives under it, refuse to start."""
+        key = checkpoint.extra.key if checkpoint.extra is not None else ""
+        if not key:
+            return True
+        name = self.registry.classes[checkpoint.frames[0].flow].name
+        living = self._holder(turn, name, key)
+        if living is None or living == job.flow_id:
+            turn.batch.keys[name, key] = job.flow_id
+            return True
+        self._live.pop(job.flow_id, None)
+        reason = NotStartable(f"{name} {key} lives already: it is flow {living}")
+        turn.unstarted.append((job.flow_id, reason))
+        _LOG.warning("%s: %s", self.party.name, one_line(str(reason)))
+        if job.waiter is not None:
+            turn.waiters.remove(job.waiter)
+            turn.refused.append((job.waiter, reason))
+        return False
 
-    def _refusal(self, checkpoint: Checkpoint, event: engine.Event) -> str | None:
-        """Why the flow cannot take this from its owner; None if it can, or if it is from others."""
-        if type(event) is not Command:
-            return None
+    def _holder(self, turn: Turn, name: str, key: str) -> int | None:
+        """The living flow of that name and business key, in this batch or before."""
+        if (name, key) in turn.batch.keys:
+            return turn.batch.keys[name, key]
+        return self._store.holder(name, key)
+
+    def _is_cured(self, checkpoint: Checkpoint) -> bool:
+        """Whether a patient has passed what it was admitted for."""
+        return not checkpoint.admitted and not runs_outside(checkpoint)
+
+    def _refusal(self, checkpoint: Checkpoint, event: Command) -> str | None:
+        """Why the flow cannot take this from its owner; None if it can."""
         if not checkpoint.frames:
             return "the flow has ended"
         flow = self.registry.classes[checkpoint.frames[0].flow]
@@ -193,8 +226,11 @@ class Stepping:
         if all(kind.wire != event.content.name for kind in flow.commands):
             known = ", ".join(kind.__name__ for kind in flow.commands) or "nothing"
             return f"{flow.__name__} never takes {event.content.name} from its owner, but {known}"
-        if all(session.secret or session.closed for session in checkpoint.sessions):
+        session = next((s for s in checkpoint.sessions if not s.secret and not s.closed), None)
+        if session is None:
             return "the flow has closed its owner's session"
+        if is_full(session, event.content):
+            return "the flow has not read what it was sent before; send again later"
         return None
 
     def _refuse(self, job: Job, reason: str, turn: Turn) -> None:
@@ -204,16 +240,17 @@ class Stepping:
             turn.waiters.remove(job.waiter)
             turn.refused.append((job.waiter, NotAccepted(reason)))
 
-    def _started(self, flow_id: int, commit: Commit) -> list[tuple[int, tuple[bytes, int | None]]]:
+    def _started(self, flow_id: int, starts: list[Started]) -> list[_Child]:
         """The rows of the flows that a step starts."""
-        rows: list[tuple[int, tuple[bytes, int | None]]] = []
-        for one in commit.starts:
+        rows: list[_Child] = []
+        for one in starts:
             kind = self.registry.classes[one.flow]
             child = engine.begin(one.flow, kind, one.start, flow_id, one.due_us)
-            rows.append((one.flow_id, (encode(child), one.due_us)))
+            key = (kind.name, kind.key(one.start))
+            rows.append((one.flow_id, (encode(child), one.due_us), key))
         return rows
 
-    def _outcome_of(self, flow_id: int, turn: Turn) -> Outcome | None:
+    def _outcome_of(self, turn: Turn, flow_id: int) -> Outcome | None:
         """How a flow ended, in this batch or before."""
         for ended, outcome in turn.ended:
             if ended == flow_id:
@@ -223,14 +260,27 @@ class Stepping:
 
     def _want(self, flow_id: int, checkpoint: Checkpoint, turn: Turn) -> None:
         """Have the operations run that the flow waits for."""
-        if runs_outside(checkpoint) and checkpoint.extra is not None:
-            calls = [c for c in checkpoint.extra.calls if c.kind < FLOW and c.done is None]
-            turn.wanted += wanted_of(flow_id, calls)
+        if checkpoint.extra is not None:
+            turn.wanted += wanted_of(flow_id, filter(is_outside, checkpoint.extra.calls))
+
+    def _follow_the_dead(self, flow_id: int, follower: int, turn: Turn) -> None:
+        """Who wants to hear of a flow's end that is not there must not wait for ever."""
+        if flow_id in self._unloadable:
+            return
+        outcome = self._outcome_of(turn, flow_id)
+        if outcome is None:
+            nothing = (None, "", None, f"there is no flow {flow_id} here")
+            outcome = Outcome("", encode(nothing), FlowFailed.wire)
+        turn.endings.append(Job(follower, FlowEnded(flow_id, outcome)))
 
     def _lose(self, job: Job, event: Lost, checkpoint: Checkpoint, turn: Turn) -> None:
-        """Something that the flow began needs a person."""
-        commit = engine.admit(checkpoint, RESUME, self._world)
-        self._admitted(job.flow_id, checkpoint, event.cause[:MAX_CAUSE], "", turn)
+        """Something that the flow began needs a person; unless it waits for that no more."""
+        call = call_of(checkpoint, event.number)
+        if call is None or call.done is not None:
+            return
+        commit = engine.admit(checkpoint, event, self._world)
+        cause = engine.writable(event.cause)[:MAX_CAUSE]
+        self._admitted(job.flow_id, checkpoint, cause, "", turn)
         self._write(job.flow_id, checkpoint, commit, encode(checkpoint), event, turn)
 
     def _checkpoint(self, job: Job, turn: Turn) -> Checkpoint | None:
@@ -280,7 +330,7 @@ class Stepping:
         if checkpoint is None:
             return
         commit = engine.admit(checkpoint, job.event, self._world)
-        cause = engine.writable(_text_of(error))[:MAX_CAUSE]
+        cause = engine.writable(text_of(error))[:MAX_CAUSE]
         trace = engine.writable("".join(traceback.format_exception(error)))[-MAX_TRACE:]
         self._admitted(flow_id, checkpoint, cause, trace, turn)
         if type(job.event) is Arrival:
@@ -299,6 +349,7 @@ class Stepping:
             flow_id, frame.flow, state.__name__, state.place, cause, self._world.now_us, trace
         )
         self._patients.add(flow_id)
+        turn.paused.add(flow_id)
         turn.batch.patients[flow_id] = encode(patient)
         _LOG.error(
             "%s: flow %d (%s at %s) is in the hospital: %s",
@@ -352,6 +403,7 @@ class Stepping:
         if commit.gone:
             batch.flows[flow_id] = None
             self._live.pop(flow_id, None)
+            turn.gone.append(flow_id)
         else:
             due_us = commit.due_us
             # Somebody must see to its operations after a restart: then it is ready at once.
@@ -361,24 +413,24 @@ class Stepping:
                 self._want(flow_id, checkpoint, turn)
             if due_us == 0:
                 turn.resumed[flow_id] = None
-            elif due_us is not None and (commit.ran or type(event) is not Arrival):
+            elif due_us is not None:
                 turn.timers.append((due_us, flow_id))
         outcome = commit.outcome
         if outcome is not None:
             batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
             turn.ended.append((flow_id, outcome))
-            parent = checkpoint.extra.parent if checkpoint.extra is not None else 0
-            if parent:
-                turn.endings.append(Job(parent, FlowEnded(flow_id, outcome)))
+            if checkpoint.extra is not None and checkpoint.extra.key:
+                name = self.registry.classes[outcome.flow].name
+                batch.keys[name, checkpoint.extra.key] = None
+            extra = checkpoint.extra
+            for follower in (extra.parent, *extra.followers) if extra is not None else ():
+                if follower:
+                    turn.endings.append(Job(follower, FlowEnded(flow_id, outcome)))
         for move in commit.moves:
             batch.moves.append((flow_id, move.number, encode(move)))
             turn.moves.append((flow_id, move))
-        for number, mail in commit.mail:
-            batch.mail.append((flow_id, number, encode(mail)))
-        for number, task in commit.tasks.items():
-            batch.tasks[flow_id, number] = encode(task) if task is not None else None
-        if commit.requested:
-            turn.allowed.append((flow_id, commit.requested))
+        if commit.rest is not None:
+            _write_rest(flow_id, commit.rest, turn)
         if commit.logs:
             turn.logs += [(flow_id, level, text) for level, text in commit.logs]
             turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)], commit.logs))
@@ -391,6 +443,20 @@ class Stepping:
         turn.batch.outbox.append((outbox_id, peer, frame))
 
 
+def _write_rest(flow_id: int, rest: More, turn: Turn) -> None:
+    batch = turn.batch
+    batch.mail += [(flow_id, number, encode(mail)) for number, mail in rest.mail]
+    for number, task in rest.tasks.items():
+        batch.tasks[flow_id, number] = encode(task) if task is not None else None
+    if rest.requested:
+        turn.allowed.append((flow_id, rest.requested))
+    turn.settled += [(flow_id, number) for number in rest.dropped]
+    turn.endings += [Job(other, Followed(flow_id)) for other in rest.follows]
+
+
+_ENDS = frozenset({CallEnded, Lost})
+"""Events that say what came of an operation."""
+
 _CODE: dict[type, int] = {
     engine.Begin: 0,
     engine.Resume: 1,
@@ -400,24 +466,6 @@ _CODE: dict[type, int] = {
     CallEnded: 5,
     FlowEnded: 6,
     Lost: 7,
+    Followed: 8,
 }
 """Events as the audit trail writes them."""
-
-
-def _numbers(checkpoint: Checkpoint) -> list[int]:
-    """The calls that run outside at most once and have not ended."""
-    calls = checkpoint.extra.calls if checkpoint.extra is not None else []
-    return [call.number for call in calls if call.kind == ONCE and call.done is None]
-
-
-def _text_of(error: Exception) -> str:
-    """An error's type and text, though the text is made by an author's Python too."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:
-        return type(error).__name__
-
-
-def one_line(text: str) -> str:
-    """A text that cannot forge a second log line."""
-    return "".join([c if c.isprintable() else f"\\x{ord(c):02x}" for c in text])

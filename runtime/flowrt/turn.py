@@ -63,13 +63,18 @@ class Turn:
         "ended",
         "endings",
         "fired",
+        "gone",
+        "had_endings",
         "later",
         "logs",
         "moves",
+        "paused",
         "refused",
         "resumed",
+        "settled",
         "taken",
         "timers",
+        "unstarted",
         "waiters",
         "wanted",
     )
@@ -89,8 +94,13 @@ class Turn:
         self.endings: collections.deque[Job] = collections.deque()
         self.refused: list[tuple[Waiter, Exception]] = []
         self.wanted: list[Wanted] = []
+        self.unstarted: list[tuple[int, Exception]] = []
         self.allowed: list[tuple[int, list[int]]] = []
         self.fired: list[tuple[str, int]] = []
+        self.settled: list[tuple[int, int]] = []
+        self.paused: set[int] = set()
+        self.gone: list[int] = []
+        self.had_endings = False
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:
         if outbox_id:

@@ -498,3 +498,58 @@ def test_foreign_keys_are_kept(store: Store) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         store.execute("INSERT INTO child VALUES ('orphan')", (), read_only=False)
     store.rollback()
+
+
+# --- owners, people, schedules -------------------------------------------------------------------
+
+
+def test_mail_is_read_in_order_from_any_number_and_some_at_a_time(
+    store: Store, another: Opener
+) -> None:
+    store.commit(batch(mail=[(2, 0, b"other"), (1, 0, b"a"), (1, 1, b"b")]))
+    store.commit(batch(mail=[(1, 2, b"c"), (1, 300, b"z")]))
+    for again in (False, True):
+        seen = reopened(store, another) if again else store
+        assert seen.mail(1, 0, 10) == [(0, b"a"), (1, b"b"), (2, b"c"), (300, b"z")]
+        assert seen.mail(1, 1, 2) == [(1, b"b"), (2, b"c")]
+        assert seen.mail(1, 3, 10) == [(300, b"z")]
+        assert seen.mail(1, 301, 10) == []
+        assert seen.mail(2, 0, 1) == [(0, b"other")]
+        assert seen.mail(3, 0, 1) == []
+
+
+def test_mail_is_said_once(store: Store) -> None:
+    store.commit(batch(mail=[(1, 0, b"a")]))
+    with pytest.raises(CommitFailed):
+        store.commit(batch(mail=[(1, 1, b"b"), (1, 0, b"again")], tasks={(1, 0): b"lost too"}))
+    assert store.mail(1, 0, 10) == [(0, b"a")]
+    assert store.tasks() == []
+
+
+def test_mail_outlives_its_flow(store: Store) -> None:
+    store.commit(batch(flows={1: (b"x", None)}, mail=[(1, 0, b"a")]))
+    store.commit(batch(flows={1: None}, mail=[(1, 1, b"end")]))
+    assert store.mail(1, 0, 10) == [(0, b"a"), (1, b"end")]
+
+
+def test_tasks_by_flow_and_number_until_they_are_over(store: Store, another: Opener) -> None:
+    store.commit(batch(tasks={(2, 0): b"2.0", (1, 10): b"1.10", (1, 9): b"1.9", (3, 0): None}))
+    assert store.tasks() == [b"1.9", b"1.10", b"2.0"]
+    store.commit(batch(tasks={(1, 10): b"changed", (1, 9): None, (7, 7): None}))
+    assert reopened(store, another).tasks() == [b"changed", b"2.0"]
+
+
+def test_schedules_by_name(store: Store, another: Opener) -> None:
+    store.commit(batch(schedules={"a.B": b"one", "ü": b"two", "c": None}))
+    assert store.schedules() == {"a.B": b"one", "ü": b"two"}
+    store.commit(batch(schedules={"a.B": b"later", "ü": None}))
+    assert reopened(store, another).schedules() == {"a.B": b"later"}
+
+
+def test_what_is_read_is_not_the_stores_own(store: Store) -> None:
+    store.commit(batch(schedules={"a": b"one"}, mail=[(1, 0, b"a")], tasks={(1, 0): b"t"}))
+    store.schedules().clear()
+    store.mail(1, 0, 10).clear()
+    store.tasks().clear()
+    assert (store.schedules(), store.tasks()) == ({"a": b"one"}, [b"t"])
+    assert store.mail(1, 0, 1) == [(0, b"a")]

@@ -146,12 +146,14 @@ def test_the_delivery_is_looked_at_when_it_is_due(app: SimpleNamespace) -> None:
     with Trade(app, budget=1_000, complete=False) as world:
         world.run(13 * DAYS_US)
         assert world.ended() == 1_000
-        assert [flow.flow for flow in world.node("builder").flows()] == ["purchase.CheckDelivery_v1"]
+        assert [flow.flow for flow in world.node("builder").flows()] == [
+            "purchase.CheckDelivery_v1"
+        ]
         assert world.node("builder").tasks() == []
         world.now_us += 13 * DAYS_US
         world.run(2 * DAYS_US)
         [patient] = world.node("builder").hospital()
-        assert patient.cause == "order P-1 is not complete, says mary"
+        assert patient.cause == "hold: order P-1 is not complete, says mary"
 
 
 def test_the_demo(app: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:

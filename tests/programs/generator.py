@@ -48,6 +48,9 @@ def generate(choices: Choices) -> Program:
     book = Book(choices)
     main = book.plan("Main", may_throw=True, size=2 + choices.below(10))
     main.parameters += [("bob", PARTY), ("carol", PARTY), ("nobody", STRANGER)]
+    if chance(choices, 20):
+        main.headers.append('key "{carol} of {bob.name}"')
+    main.owned = chance(choices, 20)
     arguments: dict[str, Argument] = {}
     for _ in range(choices.below(4)):
         kind = pick(choices, [kind for kind in PLAIN if kind in ARGUMENTS])

@@ -39,6 +39,11 @@ UNREADABLE = frozenset(
         "Malformed",
         "UnexpectedMessage",
         "SessionRejected",
+        "Timeout",
+        "TaskExpired",
+        "FlowFailed",
+        "FlowError",
+        "Started",
     )
 )
 """Kinds of variables that no expression reads."""
@@ -145,7 +150,7 @@ class Names:
         if kind.name in UNREADABLE:
             return
         shape = self.shapes.get(kind.name)
-        if shape is None or shape.sort != "error":
+        if shape is None or shape.sort not in ("error", "answer"):
             found.append(Readable(path, kind, dirty, root))
         if kind.name in ("List", "Map") or kind in (TEXT, BYTES):
             found.append(Readable(f"{path}.size", INT, dirty, root))

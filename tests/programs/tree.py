@@ -21,6 +21,8 @@ _WAITS: tuple[type, ...] = (syntax.Receive, syntax.EffectStatement)
 def waits(node: object) -> bool:
     """Whether this very statement waits."""
     value = getattr(node, "value", None)
+    if isinstance(value or getattr(node, "effect", None), syntax.Start | syntax.Pending):
+        return False
     return isinstance(node, (*_WAITS, *language.waiting())) or is_right_side(value)
 
 

@@ -132,7 +132,9 @@ def judge(program: Program, change: Change | None = None) -> Expected | None:
     small = 1 + 511 * (len(program.text) % 2)
     for name, crashes, batch in (("undisturbed", False, 512), ("crashing", True, small)):
         try:
-            actual = Nodes(generated, crashes=crashes, batch=batch).run(arguments_of(program))
+            actual = Nodes(generated, text=program.text, crashes=crashes, batch=batch).run(
+                arguments_of(program)
+            )
         except Exception as error:
             sort = f"{name} run fails with {type(error).__name__}"
             raise Differs(sort, f"{error}\n{program!r}") from error

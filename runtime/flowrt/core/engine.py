@@ -9,7 +9,7 @@ bytes. A step that raises leaves nothing behind but a spoiled checkpoint, to be 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -83,9 +83,16 @@ class FlowEnded(msgspec.Struct, frozen=True, gc=False):
     outcome: Outcome
 
 
-class Lost(msgspec.Struct, frozen=True, gc=False):
-    """Something that the flow began needs a person; says what."""
+class Followed(msgspec.Struct, frozen=True, gc=False):
+    """Another flow wants to hear of this one's end."""
 
+    follower: int
+
+
+class Lost(msgspec.Struct, frozen=True, gc=False):
+    """An operation that the flow began needs a person; says why."""
+
+    number: int
     cause: str
 
 
@@ -93,7 +100,10 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
     """An operator lets a flow out of the hospital, to try again."""
 
 
-Event = Begin | Resume | Arrival | Command | CallEnded | FlowEnded | Lost | Retry
+Taken: TypeAlias = Command | CallEnded | FlowEnded | Followed | Lost
+"""What is kept in the checkpoint, whether or not the flow can go on with it."""
+
+Event = Begin | Resume | Arrival | Taken | Retry
 
 BEGIN = Begin()
 RESUME = Resume()
@@ -106,13 +116,14 @@ RETRY = Retry()
 def begin(name: str, flow: AnyFlow, start: Any, parent: int = 0, due_us: int = 0) -> Checkpoint:
     """The checkpoint of a flow that nobody has run yet. `parent` is the flow that starts it, if one
     does; it begins at once, or at `due_us`. `start` has 0 for the owner's session."""
+    key = flow.key(start)
     return Checkpoint(
         CHECKPOINT_FORMAT,
         [StackFrame(name, start)],
         OnTime(due_us) if due_us else OnCommit(),
         [sessions.owned(0)] if flow.owner else [],
         next_session=1 if flow.owner else 0,
-        extra=Extra([], 0, [], {}, parent) if parent else None,
+        extra=Extra([], 0, [], {}, parent, [], key) if parent or key else None,
     )
 
 
@@ -139,7 +150,12 @@ def advance(
         Exception: the step failed, by the author's Python or by our fault; nothing of it counts.
     """
     commit = Commit()
-    if type(event) is Arrival:
+    ready = False
+    if type(event) is Resume:
+        if checkpoint.admitted or not can_go_on(checkpoint, world.now_us):
+            return None
+        ready = True
+    elif type(event) is Arrival:
         if not _arrive(checkpoint, event, commit):
             return None
     elif type(event) in _TAKEN:
@@ -147,11 +163,11 @@ def advance(
             return None
     elif type(event) is Retry:
         checkpoint.admitted = False
+        commit.more.requested += _found_again(checkpoint)
         if type(checkpoint.waiting) is OnOperator:
             checkpoint.waiting = _ON_COMMIT
-    elif due(checkpoint, world.now_us) != 0:
-        return None
-    if run and not checkpoint.admitted and can_go_on(checkpoint, world.now_us):
+    ready = ready or (not checkpoint.admitted and can_go_on(checkpoint, world.now_us))
+    if run and ready:
         commit.ran = True
         StepRun(checkpoint, flow_id, world, commit).go()
     _finish(checkpoint, world, commit)
@@ -198,25 +214,46 @@ def _arrive(checkpoint: Checkpoint, event: Arrival, commit: Commit) -> bool:
 
 def _drop_owed(extra: Extra, session: SessionState) -> None:
     """Drop what was owed when the flow gave up waiting for it."""
-    while session.id in extra.owed and type(sessions.head(session)) is Data:
+    while session.id in extra.owed and (head := sessions.head(session)) is not None:
+        if type(head) is not Data:
+            del extra.owed[session.id]  # The last word is no message, and stays to be read.
+            return
         sessions.read(session)
-        extra.owed[session.id] -= 1
-        if not extra.owed[session.id]:
-            del extra.owed[session.id]
+        _settle(extra, session.id)
 
 
-_TAKEN = frozenset({Command, CallEnded, FlowEnded})
+def _settle(extra: Extra, number: int) -> None:
+    """One of the messages that a session owes is there."""
+    extra.owed[number] -= 1
+    if not extra.owed[number]:
+        del extra.owed[number]
 
 
-def _take_in(
-    checkpoint: Checkpoint, event: Command | CallEnded | FlowEnded, world: World, commit: Commit
-) -> bool:
+def _found_again(checkpoint: Checkpoint) -> list[int]:
+    """The operations that were lost, and that a person lets run again."""
+    lost = [] if checkpoint.extra is None else [c for c in checkpoint.extra.calls if c.lost]
+    for call in lost:
+        call.lost = False
+    return [call.number for call in lost]
+
+
+_TAKEN = frozenset({Command, CallEnded, FlowEnded, Followed, Lost})
+
+
+def _take_in(checkpoint: Checkpoint, event: Taken, world: World, commit: Commit) -> bool:
     """Keep what came; False if nobody waits for it any more."""
     if type(event) is Command:
-        return _command(checkpoint, event.content)
+        return _command(checkpoint, event.content, commit)
+    if type(event) is Followed:
+        return _followed(checkpoint, event.follower)
     extra = checkpoint.extra
     if extra is None:
         return False
+    if type(event) is Lost:
+        lost = [call for call in extra.calls if call.number == event.number and call.done is None]
+        for call in lost:
+            call.lost = True
+        return bool(lost)
     if type(event) is CallEnded:
         calls = [call for call in extra.calls if call.number == event.number]
         ending = event.ending
@@ -231,17 +268,34 @@ def _take_in(
         call.done = ending
         call.came = checkpoint.steps
         if call.kind == TASK:
-            commit.tasks[call.number] = None
+            commit.more.tasks[call.number] = None
     return bool(calls)
 
 
-def _command(checkpoint: Checkpoint, content: Data) -> bool:
-    for session in checkpoint.sessions:
-        if not session.secret and not session.closed:
-            session.inbox.append((session.expected, content, checkpoint.steps))
-            session.expected += 1
-            return True
-    return False
+def _command(checkpoint: Checkpoint, content: Data, commit: Commit) -> bool:
+    session = next((s for s in checkpoint.sessions if not s.secret and not s.closed), None)
+    if session is None:
+        return False
+    extra = checkpoint.extra
+    if extra is not None and session.id in extra.owed:
+        # Nothing that an owner sent vanishes without a word.
+        commit.bounce(session, content, "the flow does not wait for it any more")
+        _settle(extra, session.id)
+        return True
+    session.inbox.append((session.expected, content, checkpoint.steps))
+    session.expected += 1
+    return True
+
+
+def _followed(checkpoint: Checkpoint, follower: int) -> bool:
+    """Remember who waits for this flow's end, unless it is who started it."""
+    if checkpoint.extra is None:
+        checkpoint.extra = Extra([], 0, [], {}, 0)
+    extra = checkpoint.extra
+    if follower == extra.parent or follower in extra.followers:
+        return False
+    extra.followers.append(follower)
+    return True
 
 
 def _finish(checkpoint: Checkpoint, world: World, commit: Commit) -> None:

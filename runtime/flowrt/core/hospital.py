@@ -1,4 +1,7 @@
-"""Flows that failed and wait for a person: what is known of each. Treats nobody itself."""
+"""Flows that failed and wait for a person: what is known of each, and how it is put into words.
+
+Treats nobody itself.
+"""
 
 from __future__ import annotations
 
@@ -20,3 +23,16 @@ class Patient(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cause: str
     since_us: int
     trace: str = ""
+
+
+def text_of(error: Exception) -> str:
+    """An error's type and text, though the text is made by an author's Python too."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
+
+
+def one_line(text: str) -> str:
+    """A text that cannot forge a second log line."""
+    return "".join([c if c.isprintable() else f"\\x{ord(c):02x}" for c in text])

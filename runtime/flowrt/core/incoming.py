@@ -14,6 +14,7 @@ from flowrt.core import session as sessions
 from flowrt.core.commit import Commit, World
 from flowrt.core.flow import (
     BUILTIN_ERRORS,
+    INT_MAX,
     Answer,
     Arm,
     Came,
@@ -23,6 +24,7 @@ from flowrt.core.flow import (
     FlowError,
     FlowFailed,
     Late,
+    Malformed,
     Message,
     Party,
     Session,
@@ -35,6 +37,7 @@ from flowrt.core.flow import (
     invariant,
 )
 from flowrt.core.values import (
+    FLOW,
     MAX_TEXT,
     TASK,
     BadBytes,
@@ -96,14 +99,18 @@ class Incoming:
         if type(content) is not Data:
             raise self._error_from(session, content)
         if content.name != kind.wire:
-            if session is not None and not session.secret:
-                self._bounce(session, content, f"the flow waits for {kind.wire}")
+            self._give_back(session, content, f"the flow waits for {kind.wire}")
             came = content.name[:MAX_TEXT]
             raise UnexpectedMessage(f"{came} arrived where {kind.wire} was expected")
-        return decode_message(kind, content.body)
+        try:
+            return decode_message(kind, content.body)
+        except Malformed as error:
+            self._give_back(session, content, error.reason)
+            raise
 
     def received_each(self, kind: type[M]) -> tuple[M, ...]:
         waited = self._ask_for()
+        self._check_owner(waited, kind)
         found = [find(self._checkpoint, number) for number in waited.sessions]
         failed = [one for one in found if is_over(one) or type(sessions.head(one)) is not Data]  # type: ignore[arg-type]  # one that is not over is there
         ended = [one for one in failed if is_ready(one)]
@@ -121,6 +128,11 @@ class Incoming:
 
     def received_some(self, kind: type[M]) -> tuple[M | None, ...]:
         waited = self._ask_for()
+        self._check_owner(waited, kind)
+        if not waited.discard and not all(
+            is_ready(find(self._checkpoint, number)) for number in waited.sessions
+        ):
+            self._give_up(waited)
         got: list[M | None] = []
         for number in waited.sessions:
             session = find(self._checkpoint, number)
@@ -133,6 +145,17 @@ class Incoming:
             except FlowError:
                 got.append(None)
         return tuple(got)
+
+    def _check_owner(self, waited: OnAny, kind: type[Message]) -> None:
+        """Give back what the owner sent and does not fit, before anything else is taken."""
+        for number in waited.sessions:
+            session = find(self._checkpoint, number)
+            if session is None or session.secret or is_over(session):
+                continue
+            content = sessions.head(session)
+            if type(content) is Data and not _fits(content, kind):
+                sessions.read(session)
+                self._bounce(session, content, f"the flow waits for {kind.wire}")
 
     def _take(self, number: int) -> None:
         session = find(self._checkpoint, number)
@@ -215,15 +238,13 @@ class Incoming:
             return self._nothing_came(waited, arms)
         _, thing = came
         if isinstance(thing, CallState):
-            self._taken = thing
-            return _arm(arms, lambda arm: _is_done(arm, thing.number))
+            return self._call_is_done(thing, arms)
         self._sender = Session(thing.id)
         head = sessions.head(thing)
         if type(head) is Data:
             number = _arm(arms, lambda arm: _takes(arm, thing.id, head.name))
-            if number < 0 and not thing.secret:
-                sessions.read(thing)
-                self._bounce(thing, head, "the flow does not wait for it now")
+            if number < 0:
+                self._give_back(thing, head, "the flow does not wait for it now", unread=True)
         else:
             wanted = type(head) is End
             number = _arm(arms, lambda arm: wanted and _is_end(arm, thing.id))
@@ -249,18 +270,19 @@ class Incoming:
     def _nothing_came(self, waited: OnAny, arms: tuple[Arm, ...]) -> int:
         """What is chosen when time is over, or nothing can come any more."""
         now_us = self._world.now_us
-        for number in waited.calls:
-            call = call_of(self._checkpoint, number)
-            if call is not None and is_expired(call, now_us):
-                self._taken = call
-                return _arm(arms, functools.partial(_is_done, call=number))
+        # Of several times that are over, as after a long rest of the node, the earliest counts.
+        first = min([due for due in (waited.due_us, waited.until_us) if due], default=INT_MAX)
+        for call in self._expired(waited):
+            if call.due_us <= first:
+                return self._call_is_done(call, arms)
         if self._is_own_time(waited):
-            return _arm(arms, lambda arm: isinstance(arm, Late))
+            late = _arm(arms, lambda arm: isinstance(arm, Late))
+            invariant(late >= 0, "no case takes the timeout")
+            return late
         if 0 < waited.until_us <= now_us:
             self._give_up(waited)
-        found = [find(self._checkpoint, number) for number in waited.sessions]
-        invariant(is_hopeless(self._checkpoint, waited, found), "nothing came")
-        if not waited.sessions:
+        invariant(is_hopeless(self._checkpoint, waited), "nothing came")
+        if waited.calls and not waited.sessions:
             raise Fault("all that this waits for was taken before")
         if len(waited.sessions) == 1:
             only = waited.sessions[0]
@@ -270,8 +292,30 @@ class Incoming:
                 return number
         raise SessionEnded
 
+    def _call_is_done(self, call: CallState, arms: tuple[Arm, ...]) -> int:
+        self._taken = call
+        number = _arm(arms, functools.partial(_is_done, call=call.number))
+        invariant(number >= 0, "no case takes the call that is done")
+        return number
+
+    def _expired(self, waited: OnAny) -> list[CallState]:
+        """The tasks whose time is over, the first one first."""
+        calls = [call_of(self._checkpoint, number) for number in waited.calls]
+        now_us = self._world.now_us
+        over = [call for call in calls if call is not None and is_expired(call, now_us)]
+        return sorted(over, key=lambda call: call.due_us)
+
     def sender(self) -> Session:
         return self._sender
+
+    def _give_back(
+        self, session: SessionState | None, content: Data, reason: str, *, unread: bool = False
+    ) -> None:
+        """What does not fit goes back if the owner sent it; a peer's is the flow's to judge."""
+        if session is not None and not session.secret:
+            if unread:
+                sessions.read(session)
+            self._bounce(session, content, reason)
 
     def _bounce(self, session: SessionState, content: Data, reason: str) -> NoReturn:
         self._commit.bounce(session, content, reason)
@@ -287,15 +331,14 @@ class Incoming:
         calls = [call_of(self._checkpoint, number) for number in waited.calls]
         now_us = self._world.now_us
         failed = [c for c in calls if c is not None and c.done is not None and c.done.error]
-        if not failed and not all(is_done(call, now_us) for call in calls):
+        failed = sorted(failed, key=lambda call: call.came) or self._expired(waited)
+        is_late = not failed and not all(is_done(call, now_us) for call in calls)
+        if failed or is_late:
             for call in calls:
                 self._drop(call)
-            self._give_up(waited)
-        if failed:
-            first = min(failed, key=lambda call: call.came)
-            for call in calls:
-                self._drop(call)
-            return (self._value_of(first, kind),)
+            if is_late:
+                self._give_up(waited)
+            return (self._value_of(failed[0], kind),)  # It throws.
         return tuple([self._value_of(call, kind) for call in calls])
 
     def answer(self, kind: Any) -> Answer[Any]:
@@ -313,7 +356,7 @@ class Incoming:
             return call
         waited = self._ask_for()
         awaited = call_of(self._checkpoint, waited.calls[0])
-        if not is_done(awaited, self._world.now_us):
+        if not is_done(awaited, self._world.now_us) or _was_late_before(awaited, waited):
             self._drop(awaited)
             self._give_up(waited)
         return awaited
@@ -343,7 +386,25 @@ class Incoming:
             return
         extra.calls.remove(call)
         if call.kind == TASK:
-            self._commit.tasks[call.number] = None
+            self._commit.more.tasks[call.number] = None
+        elif call.kind < FLOW:
+            self._commit.more.dropped.append(call.number)
+
+
+def _fits(content: Data, kind: type[Message]) -> bool:
+    """Whether it is a message of this kind, and can be read."""
+    if content.name != kind.wire:
+        return False
+    try:
+        decode_message(kind, content.body)
+    except Malformed:
+        return False
+    return True
+
+
+def _was_late_before(call: CallState | None, waited: OnAny) -> bool:
+    """Whether the deadline passed before the time of a task that nobody answered."""
+    return call is not None and call.done is None and 0 < waited.until_us < call.due_us
 
 
 def _arm(arms: tuple[Arm, ...], fits: Any) -> int:

@@ -44,7 +44,8 @@ class Registry:
         self._modules: set[str] = set()
         for module in modules:
             self.add_module(module)
-        self._check_subflows()
+        self._check_others()
+        self._check_schedules()
 
     def add_module(self, module: ModuleType) -> None:
         """Register every generated flow that the module holds, and those that these call."""
@@ -93,14 +94,32 @@ class Registry:
         self.errors.update(flow.errors)
         self._versions.setdefault(flow.name, {})[flow.version] = flow
 
-    def _check_subflows(self) -> None:
+    def _check_others(self) -> None:
         for flow in self.classes.values():
-            for name in flow.subflows:
-                if name not in self.classes:
-                    raise NotRegistrable(
-                        f"{flow.__name__} calls {name}, which is not registered; "
-                        "pass its module to the node as well"
-                    )
+            for verb, names in (("calls", flow.subflows), ("starts", flow.starts)):
+                for name in names:
+                    if name not in self.classes:
+                        raise NotRegistrable(
+                            f"{flow.__name__} {verb} {name}, which is not registered; "
+                            "pass its module to the node as well"
+                        )
+
+    def _check_schedules(self) -> None:
+        known: dict[str, Schedule] = {}
+        for schedule in self.schedules:
+            flow = schedule.flow
+            if "schedule" not in flow.startable:
+                raise NotRegistrable(
+                    f"schedule {schedule.name} starts {flow.__name__}, which is not "
+                    "`startable by schedule`"
+                )
+            if flow not in self.names:
+                raise NotRegistrable(
+                    f"schedule {schedule.name} starts {flow.__name__}, which is not registered; "
+                    "pass its module to the node as well"
+                )
+            if known.setdefault(schedule.name, schedule) is not schedule:
+                raise NotRegistrable(f"two schedules are named {schedule.name}; rename one")
 
     def states_of(self, name: str) -> Any:
         """The union of states of the flow with that versioned name. KeyError if unknown."""

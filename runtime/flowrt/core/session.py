@@ -58,7 +58,7 @@ def take(
     place = len(inbox)
     if seq < session.expected or session.status == OVER or (place and _has_last_word(session)):
         return True, []  # A peer repeats after a reconnect: look at the number before the state.
-    if seq >= session.expected + WINDOW or (place >= FEW and _is_full(session, seq, content)):
+    if seq >= session.expected + WINDOW or _is_too_much(session, seq, content):
         return False, []
     while place and inbox[place - 1][0] > seq:
         place -= 1
@@ -74,10 +74,17 @@ def _has_last_word(session: SessionState) -> bool:
     return seq < session.expected and type(content) is not Data
 
 
-def _is_full(session: SessionState, seq: int, content: Content) -> bool:
-    """Whether a peer has sent so much that was not read that it must wait. What a gap waits for is
-    taken always, or nothing could be read any more."""
+def _is_too_much(session: SessionState, seq: int, content: Content) -> bool:
+    """Whether the peer must wait. What a gap waits for is taken always, or nothing could be read
+    any more."""
     if seq == session.expected and head(session) is None:
+        return False
+    return is_full(session, content)
+
+
+def is_full(session: SessionState, content: Content) -> bool:
+    """Whether so much was sent that was not read that who sends must wait."""
+    if len(session.inbox) < FEW:
         return False
     if len(session.inbox) >= UNREAD:
         return True

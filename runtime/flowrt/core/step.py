@@ -36,6 +36,7 @@ from flowrt.core.flow import (
     SessionEnded,
     Sleep,
     State,
+    Timeout,
     UnexpectedFlowEnd,
     WaitUntil,
     invariant,
@@ -119,8 +120,7 @@ class StepRun(Incoming):
         elif type(waiting) is OnAny:
             self._waited = waiting
         elif type(waiting) is OnAcceptance:
-            kind = self._world.registry.classes[frames[-1].flow].Result
-            if not self._returned(decode(kind, waiting.result)):
+            if not self._accepted(waiting):
                 return
         elif type(waiting) is OnSettling:
             return
@@ -155,18 +155,31 @@ class StepRun(Incoming):
             self._rest(step)
             return
 
+    def _accepted(self, waiting: OnAcceptance) -> bool:
+        """The invitations are accepted, or it is too late. True if a caller goes on."""
+        checkpoint = self._checkpoint
+        if is_unheard(checkpoint):
+            return self._thrown(Timeout())
+        kind = self._world.registry.classes[checkpoint.frames[-1].flow].Result
+        return self._returned(decode(kind, waiting.result))
+
     def _receive(self, step: Receive) -> None:
         extra = self._checkpoint.extra
         if step.until is None and (extra is None or not extra.deadlines):
             self._checkpoint.waiting = OnMessage(step.session)
             return
         until_us = self._until(step.until)
-        discard = step.discard and step.until is not None and _micros(step.until) <= until_us
+        discard = step.discard and self._is_first(step.until, until_us)
         self._checkpoint.waiting = OnAny((step.session,), (), ANY, 0, until_us, discard)
+
+    def _is_first(self, own: datetime.datetime | None, until_us: int) -> bool:
+        """Whether a wait's own deadline passes before those over its frames: a caller's says that
+        nothing more is wanted at all, so nothing is owed then."""
+        return own is not None and _moment(own) <= until_us
 
     def _until(self, own: datetime.datetime | None) -> int:
         """The earliest of a wait's own deadline and those over its frames; 0 if there is none."""
-        found = [_micros(own)] if own is not None else []
+        found = [_moment(own)] if own is not None else []
         extra = self._checkpoint.extra
         if extra is not None:
             found += [until_us for _, until_us in extra.deadlines]
@@ -178,7 +191,8 @@ class StepRun(Incoming):
             case ReceiveEach():
                 kind = SOME if step.optional else EACH
                 until_us = self._until(step.until)
-                waiting: Waiting = OnAny(step.sessions, (), kind, 0, until_us, step.discard)
+                discard = step.discard and self._is_first(step.until, until_us)
+                waiting: Waiting = OnAny(step.sessions, (), kind, 0, until_us, discard)
             case Choose():
                 due_us = 0 if step.timeout is None else _later(now_us, step.timeout)
                 until_us = self._until(step.until)
@@ -188,7 +202,7 @@ class StepRun(Incoming):
             case Sleep():
                 waiting = self._asleep(_later(now_us, step.duration), step.until)
             case WaitUntil():
-                waiting = self._asleep(max(1, _micros(step.time)), step.until)
+                waiting = self._asleep(_moment(step.time), step.until)
             case Hold():
                 reason = writable(step.reason)
                 waiting = OnOperator(reason)
@@ -211,7 +225,7 @@ class StepRun(Incoming):
             raise Fault(f"{step.flow.__name__} is not registered on this node")
         frames.append(StackFrame(name, step.start))
         if step.until is not None:
-            self._extra().deadlines.append((len(frames) - 1, _micros(step.until)))
+            self._extra().deadlines.append((len(frames) - 1, _moment(step.until)))
 
     def _returned(self, value: object) -> bool:
         """End the innermost frame well, unless an invitation of its own is still open or was
@@ -222,7 +236,7 @@ class StepRun(Incoming):
             if session.frame == depth and type(sessions.head(session)) is Reject:
                 return self._thrown(self._error_from(session, sessions.read(session)))
         if is_unheard(checkpoint):
-            checkpoint.waiting = OnAcceptance(encode(value))
+            checkpoint.waiting = OnAcceptance(encode(value), self._until(None))
             return False
         name = checkpoint.frames[0].flow
         self._drop_frame(END)
@@ -372,18 +386,30 @@ class StepRun(Incoming):
         name = self._world.registry.names.get(flow)
         if name is None:
             raise Fault(f"{flow.__name__} is not registered on this node")
+        self._refuse_second(flow, flow.key(start))
         flow_id = self._world.new_flow()
         due_us = 0 if at is None else max(0, _micros(at))
         if due_us <= self._world.now_us:
             due_us = 0
-        self._commit.starts.append(Started(flow_id, name, start, due_us))
+        self._commit.more.starts.append(Started(flow_id, name, start, due_us))
         return flow_id
+
+    def _refuse_second(self, flow: type[Flow[Any]], key: str) -> None:
+        """Of the flows of one name only one lives under a business key."""
+        classes = self._world.registry.classes
+        living = self._world.holder(flow.name, key) if key else None
+        for other in self._commit.more.starts if key else ():
+            kind = classes[other.flow]
+            if (kind.name, kind.key(other.start)) == (flow.name, key):
+                living = other.flow_id
+        if living is not None:
+            raise FlowFailed(f"{flow.name} {key} lives already: it is flow {living}")
 
     def request(self, key: ServiceKey[Any], operation: str, *arguments: object) -> Pending:
         kinds = {found.name: found.kind for found in key.operations}
         kind = ONCE if kinds[operation] == "once" else OPERATION
         pending = self._new_call(kind, f"{key.name}.{operation}", encode(arguments))
-        self._commit.requested.append(pending)
+        self._commit.more.requested.append(pending)
         return pending
 
     def follow(self, flow_id: int) -> Pending:
@@ -393,6 +419,9 @@ class StepRun(Incoming):
         outcome = self._world.lookup(flow_id)
         if outcome is not None:
             call.done = ending_of(outcome)
+            call.came = self._checkpoint.steps
+        elif all(one.flow_id != flow_id for one in self._commit.more.starts):
+            self._commit.more.follows.append(flow_id)  # Perhaps another flow started it.
         return pending
 
     def ask(
@@ -409,7 +438,7 @@ class StepRun(Incoming):
         pending = self._new_call(TASK, role, encode(Question(asked, value, answer)))
         self._extra().calls[-1].due_us = due_us
         flow = self._checkpoint.frames[-1].flow
-        self._commit.tasks[pending] = Task(
+        self._commit.more.tasks[pending] = Task(
             self.flow_id, pending, writable(role), flow, asked, value, answer, now_us, due_us
         )
         return pending
@@ -493,6 +522,11 @@ def ending_of(outcome: Outcome) -> Ending:
 def _micros(time: datetime.datetime) -> int:
     """Microseconds since 1970, within what a store's integer holds."""
     return (time - EPOCH) // _MICROSECOND
+
+
+def _moment(time: datetime.datetime) -> int:
+    """The same of a time that is waited for: 0 says that there is none."""
+    return max(1, _micros(time))
 
 
 def _later(now_us: int, duration: datetime.timedelta) -> int:

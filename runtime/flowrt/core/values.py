@@ -7,6 +7,7 @@ by a name that it was sent.
 from __future__ import annotations
 
 import datetime
+import decimal
 import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -14,7 +15,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import msgspec
 
 from flowrt.core import opaque
-from flowrt.core.flow import INT_MAX, FlowError, Malformed, Message, Party, State
+from flowrt.core.flow import INT_MAX, FlowError, Malformed, Message, Party, State, written
 
 MAX_FRAME_BYTES = 1 << 20
 """The largest frame that is sent or read."""
@@ -172,9 +173,11 @@ class OnOperator(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 class OnAcceptance(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """The flow returned `result`; its invitations are not all accepted yet."""
+    """The flow returned `result`; its invitations are not all accepted yet. `until_us` is the
+    deadline over it, 0 if there is none."""
 
     result: bytes
+    until_us: int = 0
 
 
 class OnSettling(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
@@ -218,7 +221,7 @@ class CallState(msgspec.Struct, array_like=True, gc=False):
     `what` is the operation's qualified name, or the task's role; `detail` its arguments, or the
     task's question (a `Question`); `target` the flow that is followed; `due_us` a task's deadline;
     `frame` the depth of the subflow that began it. `done` is its end, `came` the flow's count of
-    commits when that came.
+    commits when that came. A `lost` operation runs again only when a person says so.
     """
 
     number: int
@@ -230,6 +233,7 @@ class CallState(msgspec.Struct, array_like=True, gc=False):
     due_us: int = 0
     done: Ending | None = None
     came: int = 0
+    lost: bool = False
 
 
 OPERATION, ONCE, FLOW, TASK = range(4)
@@ -246,13 +250,16 @@ class Question(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class Extra(msgspec.Struct, array_like=True, gc=False):
     """What few flows have. `deadlines` are those of frames: (depth, microseconds). `owed` counts
-    the messages to be dropped, by session. `parent` is the flow that started this one, or 0."""
+    the messages to be dropped, by session. `parent` is the flow that started this one, or 0;
+    `followers` are the others that wait for its end; `key` is its business key, or ""."""
 
     calls: list[CallState] = []
     next_call: int = 0
     deadlines: list[tuple[int, int]] = []
     owed: dict[int, int] = {}
     parent: int = 0
+    followers: list[int] = []
+    key: str = ""
 
 
 class StepWithValues(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -384,6 +391,8 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, decimal.Decimal):
+        return written(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):

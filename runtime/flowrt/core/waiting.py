@@ -53,6 +53,8 @@ def can_go_on(checkpoint: Checkpoint, now_us: int) -> bool:
     if kind is OnAny:
         return _has_any(checkpoint, waiting, now_us)  # type: ignore[arg-type]
     if kind is OnAcceptance:
+        if 0 < waiting.until_us <= now_us:  # type: ignore[union-attr]
+            return True
         return not is_unheard(checkpoint)
     if kind is OnSettling:
         return not checkpoint.sessions
@@ -91,7 +93,12 @@ def is_expired(call: CallState, now_us: int) -> bool:
 def runs_outside(checkpoint: Checkpoint) -> bool:
     """Whether somebody must see to a call of this flow: an operation that has not ended."""
     extra = checkpoint.extra
-    return extra is not None and any(call.done is None and call.kind < FLOW for call in extra.calls)
+    return extra is not None and any(is_outside(call) for call in extra.calls)
+
+
+def is_outside(call: CallState) -> bool:
+    """Whether it is an operation that has not ended."""
+    return call.done is None and call.kind < FLOW
 
 
 def _has_any(checkpoint: Checkpoint, waiting: OnAny, now_us: int) -> bool:
@@ -105,7 +112,7 @@ def _has_any(checkpoint: Checkpoint, waiting: OnAny, now_us: int) -> bool:
         # What an earlier choice has taken is over, and happens no second time.
         if any(call is not None and is_done(call, now_us) for call in calls):
             return True
-        return is_hopeless(checkpoint, waiting, found)
+        return is_hopeless(checkpoint, waiting)
     if waiting.kind == EACH and (
         any(_has_failed(one) for one in found) or any(_went_wrong(one, now_us) for one in calls)
     ):
@@ -113,13 +120,13 @@ def _has_any(checkpoint: Checkpoint, waiting: OnAny, now_us: int) -> bool:
     return all(map(is_ready, found)) and all(is_done(call, now_us) for call in calls)
 
 
-def is_hopeless(checkpoint: Checkpoint, waiting: OnAny, found: list[SessionState | None]) -> bool:
-    """Whether all that could still happen is over: ends are told only once, and so is what comes of
-    a call."""
-    if waiting.due_us or not (found or waiting.calls):
-        return False
-    taken = all(call_of(checkpoint, number) is None for number in waiting.calls)
-    return taken and all(map(is_over, found))
+def is_hopeless(checkpoint: Checkpoint, waiting: OnAny) -> bool:
+    """Whether all that could still happen is over: ends and results are told only once."""
+    return (
+        not waiting.due_us
+        and all(is_over(find(checkpoint, number)) for number in waiting.sessions)
+        and all(call_of(checkpoint, number) is None for number in waiting.calls)
+    )
 
 
 def _has_failed(session: SessionState | None) -> bool:
@@ -155,6 +162,8 @@ def due(checkpoint: Checkpoint, now_us: int) -> int | None:
         return 0
     if type(checkpoint.waiting) is OnTime:
         return checkpoint.waiting.due_us
+    if type(checkpoint.waiting) is OnAcceptance:
+        return checkpoint.waiting.until_us or None
     if type(checkpoint.waiting) is OnAny:
         return min(_times(checkpoint, checkpoint.waiting), default=None)
     return None

@@ -6,6 +6,7 @@ are in an in-memory SQLite, so that services run unchanged.
 
 from __future__ import annotations
 
+import bisect
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from flowrt.store import Batch, CommitFailed, Fenced, Opened, StoreError
 from flowrt.store.transaction import Transaction, refusal
 
 K = TypeVar("K")
+V = TypeVar("V")
 
 
 class MemoryDisk:
@@ -33,9 +35,10 @@ class MemoryDisk:
         self.outcomes: dict[int, tuple[str, str | None, bytes]] = {}
         self.moves: dict[int, list[bytes]] = {}
         self.patients: dict[int, bytes] = {}
-        self.mail: dict[tuple[int, int], bytes] = {}
+        self.mail: dict[int, list[tuple[int, bytes]]] = {}
         self.tasks: dict[tuple[int, int], bytes] = {}
         self.schedules: dict[str, bytes] = {}
+        self.keys: dict[tuple[str, str], int] = {}
         self.audit: list[tuple[int, bytes]] = []
         self.tables: sqlite3.Connection | None = None
         """Made when a service first works; closed when the disk is forgotten."""
@@ -95,12 +98,15 @@ class MemoryStore:
         return [self.disk.patients[flow_id] for flow_id in sorted(self.disk.patients)]
 
     def mail(self, flow_id: int, start: int, limit: int) -> list[tuple[int, bytes]]:
-        mail = self.disk.mail
-        numbers = sorted(number for flow, number in mail if flow == flow_id and number >= start)
-        return [(number, mail[flow_id, number]) for number in numbers[:limit]]
+        mail = self.disk.mail.get(flow_id, [])
+        first = bisect.bisect_left(mail, start, key=lambda one: one[0])
+        return mail[first : first + limit]
 
     def tasks(self) -> list[bytes]:
         return [self.disk.tasks[key] for key in sorted(self.disk.tasks)]
+
+    def holder(self, name: str, key: str) -> int | None:
+        return self.disk.keys.get((name, key))
 
     def schedules(self) -> dict[str, bytes]:
         return dict(self.disk.schedules)
@@ -171,9 +177,10 @@ class MemoryStore:
             else:
                 self.disk.patients[flow_id] = patient
         for flow_id, number, content in batch.mail:
-            self.disk.mail[flow_id, number] = content
+            bisect.insort(self.disk.mail.setdefault(flow_id, []), (number, content))
         _replace(self.disk.tasks, batch.tasks)
         _replace(self.disk.schedules, batch.schedules)
+        _replace(self.disk.keys, batch.keys)
         if batch.audit:
             self.disk.audit.append((batch.now_us, batch.audit))
 
@@ -184,8 +191,9 @@ class MemoryStore:
             raise CommitFailed("an outbox row is there already")
         if any(flow_id in disk.outcomes for flow_id, _, _, _ in batch.outcomes):
             raise CommitFailed("the flow has an outcome already")
-        if any((flow_id, number) in disk.mail for flow_id, number, _ in batch.mail):
-            raise CommitFailed("the owner's mail is there already")
+        for flow_id, number, _ in batch.mail:
+            if any(known == number for known, _ in self.mail(flow_id, number, 1)):
+                raise CommitFailed("the owner's mail is there already")
         count = {flow_id: len(disk.moves.get(flow_id, ())) for flow_id, _, _ in batch.moves}
         for flow_id, number, _ in batch.moves:
             if number < count[flow_id]:
@@ -212,7 +220,7 @@ class MemoryStore:
         self._epoch = 0
 
 
-def _replace(rows: dict[K, bytes], changes: Mapping[K, bytes | None]) -> None:
+def _replace(rows: dict[K, V], changes: Mapping[K, V | None]) -> None:
     for key, row in changes.items():
         if row is None:
             rows.pop(key, None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flowlang import syntax
 from tests.programs.arithmetic import Party, Value
 from tests.programs.choices import chance, pick
+from tests.programs.language import late
 from tests.programs.names import SESSIONS
 from tests.programs.plans import Responder, Talk
 from tests.programs.scripts import INITIATOR, Item, Say
@@ -27,10 +28,14 @@ def gather(flow: Flows, found: Responder) -> None:
     parties = ", ".join(flow.party() for _ in range(2))
     flow.line(f"open {found.plan.name} with each [{parties}] as {name}")
     plain = _together(found)
-    for item in found.script.items[:plain]:
+    items = found.script.items
+    for at, item in enumerate(items[:plain]):
         assert isinstance(item, Say)
+        following = items[at + 1] if at + 1 < plain else None
         if item.sender == INITIATOR:
             flow.line(f"send {flow.message(item)} to each {name}")
+        elif isinstance(following, Say) and following.sender != INITIATOR:
+            late.hear_each(flow, item, name)
         else:
             _hear(flow, item, name)
     rest = found.script.items[plain:]
@@ -93,10 +98,20 @@ def receive_each(
     sessions = interpreter.value(frame, node.session)
     assert isinstance(sessions, tuple)
     some = node.type.optional
-    yield Wait(ready=lambda: all(session.inbox for session in sessions))  # type: ignore[union-attr]
+    deadline = interpreter.deadline(frame, node.deadline)
+    yield Wait(
+        ready=lambda: all(session.inbox for session in sessions),  # type: ignore[union-attr]
+        deadline=deadline,
+    )
     found: list[Value] = []
     for session in sessions:
         assert isinstance(session, Session)
+        if not session.inbox:
+            assert some
+            interpreter.late(session, node.deadline)
+            interpreter.world.counts["one of a group was late"] += 1
+            found.append(None)
+            continue
         try:
             found.append(interpreter.heard(session, node.type.name))
         except Thrown:

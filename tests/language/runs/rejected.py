@@ -1,0 +1,3 @@
+"""Dave has another program."""
+
+STRANGERS = ("dave",)

@@ -1,0 +1,3 @@
+"""Watched for three days."""
+
+HOURS = 3 * 24
