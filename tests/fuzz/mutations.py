@@ -42,16 +42,25 @@ _LARGEST = 5_000
 def corpus() -> list[str]:
     """Every program of the repository that is small enough to be tried often, those in its pages,
     and some random ones; those that are right several times, for they lead further."""
-    wrong, right = [], []
-    for folder in ("examples", "tests", "flowlang"):
-        for path in sorted((ROOT / folder).rglob("*.flow")):
-            text = path.read_bytes().decode("utf-8", errors="replace")
-            (wrong if "language" in path.parts else right).append(text)
+    paths = [path for path in _paths() if "language" in path.parts]
+    wrong = [path.read_bytes().decode("utf-8", errors="replace") for path in paths]
+    random_ones = [seeded(number).text for number in range(60)]
+    return [text for text in wrong + random_ones + 4 * written() if len(text) < _LARGEST]
+
+
+def written() -> list[str]:
+    """The programs of the repository and its pages that are meant to be right, or nearly."""
+    paths = [path for path in _paths() if "language" not in path.parts]
+    found = [path.read_bytes().decode("utf-8", errors="replace") for path in paths]
     for folder in ("docs", "flowlang/codes"):
         for path in sorted((ROOT / folder).glob("*.md")):
-            right += _FENCE.findall(path.read_text(encoding="utf-8"))
-    random_ones = [seeded(number).text for number in range(60)]
-    return [text for text in wrong + random_ones + 4 * right if len(text) < _LARGEST]
+            found += _FENCE.findall(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _paths() -> list[Path]:
+    folders = ("examples", "tests", "flowlang")
+    return [path for name in folders for path in sorted((ROOT / name).rglob("*.flow"))]
 
 
 class Spoiler:
