@@ -30,7 +30,17 @@ import msgspec
 
 from flowrt.core.flow import FlowError, Party, Tx
 from flowrt.core.progress import ProgressEvent
-from flowrt.core.values import Checkpoint, Data, End, Failure, Invite, Letter, Reject, decode, decode_frame
+from flowrt.core.values import (
+    Checkpoint,
+    Data,
+    End,
+    Failure,
+    Invite,
+    Letter,
+    Reject,
+    decode,
+    decode_frame,
+)
 from flowrt.handle import Bounced
 from flowrt.node import Node
 from flowrt.store.memory import MemoryDisk
