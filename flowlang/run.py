@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import Any
 
 import msgspec
 
-from flowrt.core.flow import Flow, FlowError, Party
+from flowlang.arguments import NotAValue, value_of
+from flowrt.core.flow import Flow, FlowError, Message, Party
+from flowrt.core.flow import written as written_as
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import NotRegistrable
-from flowrt.core.values import plain
-from flowrt.node import Node, NotStartable
+from flowrt.core.values import plain as plain
+from flowrt.node import Node, NodeStopped, NotAccepted, NotStartable
 from flowrt.services import ServiceMissing
 from flowrt.store import Store, StoreError
 from flowrt.store.memory import MemoryStore
@@ -79,40 +82,40 @@ def find_flow(modules: Sequence[ModuleType], name: str) -> type[Flow[Any]]:
     raise CannotRun(f"there is no flow `{name}` in this file; flows that can be started: {known}")
 
 
-def arguments_of(flow: type[Flow[Any]], written: Sequence[str]) -> dict[str, Any]:
+def arguments_of(
+    flow: type[Flow[Any]], written: Sequence[str], modules: Sequence[ModuleType] = ()
+) -> dict[str, Any]:
     """`key=value` words as the flow's typed arguments. Raises CannotRun, naming the argument."""
     if "rpc" not in flow.startable:
         raise CannotRun(f"{flow.__name__} is not `startable by rpc`")
-    wanted = {field.encode_name: field.type for field in msgspec.structs.fields(flow.Start)}
+    # A parameter that Python could not take as it is called has an underscore more.
+    fields = {one.name.rstrip("_"): one for one in msgspec.structs.fields(flow.Start)}
+    if flow.owner:
+        fields.popitem()  # The session with whoever starts it, which its node opens.
     given: dict[str, Any] = {}
     for word in written:
         key, equals, value = word.partition("=")
         if not equals:
             raise CannotRun(f"`{word}` is not an argument; write key=value")
-        if key not in wanted:
-            known = ", ".join(wanted) or "none"
+        if key not in fields:
+            known = ", ".join(fields) or "none"
             raise CannotRun(f"{flow.__name__} has no parameter `{key}`; it has: {known}")
-        given[key] = _argument(key, value, wanted[key])
-    missing = [key for key in wanted if key not in given]
+        given[fields[key].name] = _argument(key, value, fields[key].type, modules)
+    missing = [k for k, field in fields.items() if field.name not in given and field.required]
     if missing:
         raise CannotRun(f"missing: {', '.join(f'{key}=…' for key in missing)}")
     return given
 
 
-def _argument(key: str, value: str, kind: Any) -> Any:
-    if kind is Party:
-        return Party(value)
-    if kind is str:
-        return value
-    if kind is bytes:
-        return bytes.fromhex(value.removeprefix("0x"))
+def _argument(key: str, value: str, kind: Any, modules: Sequence[ModuleType]) -> Any:
+    """A value as the language writes it; else as JSON or plain text."""
     try:
-        return msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError as plain:
+        return value_of(value, kind, modules)
+    except NotAValue as error:
         try:
             return msgspec.json.decode(value.encode(), type=kind)
         except msgspec.MsgspecError:
-            raise CannotRun(f"{key}={value}: {plain}") from None
+            raise CannotRun(f"{key}={value}: {error}") from None
 
 
 def parties_in(arguments: Mapping[str, Any], own: str) -> list[str]:
@@ -185,8 +188,13 @@ async def run(
     services: Services | None,
     folder: Path | None,
     tell: Callable[[int, str, ProgressEvent], None],
+    sent: Sequence[str] = (),
+    answers: Sequence[str] = (),
+    hear: Callable[[int, str, Message], None] = lambda flow_id, party, message: None,
 ) -> dict[str, Any]:
-    """Start the flow as `own` and wait for its end; `tell` hears its progress.
+    """Start the flow as `own` and wait for its end; `tell` hears its progress. `sent` are messages
+    from its owner, `hear` hears what it says to that; `answers` (`role=value`) are given, in this
+    order, to whoever asks that role.
 
     Returns:
         Plain data: `flow`, `id`, and either `result` or `error` with its fields.
@@ -194,21 +202,31 @@ async def run(
     Raises:
         CannotRun: arguments, services or stores do not fit.
     """
-    arguments = arguments_of(flow, written)
+    arguments = arguments_of(flow, written, modules)
     parties = list(dict.fromkeys([*parties_in(arguments, own), *extra_parties]))
     try:
         async with nodes_of(parties, modules, services, folder) as nodes:
             handle: Any = await nodes[own].start(flow, **arguments)
             listening = asyncio.create_task(_listen(own, handle, tell))
-            patient = asyncio.create_task(_admitted(list(nodes.values())))
+            hearing = asyncio.create_task(_hear(own, handle, flow, hear))
+            people = _People(list(nodes.values()), answers, modules)
+            trouble = asyncio.create_task(people.answer())
             result = asyncio.create_task(handle.result())
-            await asyncio.wait({result, patient}, return_when=asyncio.FIRST_COMPLETED)
-            if not result.done():
-                for task in (listening, result):
+            sending = asyncio.create_task(_send(handle, flow, sent, modules))
+            helpers = {listening, hearing, trouble, result, sending}
+            try:
+                waiting = {result, trouble, sending}
+                while not (result.done() or trouble.done()):
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    if sending.done():
+                        sending.result()  # Says what is wrong with a message.
+                        waiting.discard(sending)
+                if not result.done():
+                    raise CannotRun(trouble.result())
+                await listening
+            finally:
+                for task in helpers:
                     task.cancel()
-                raise CannotRun(patient.result())
-            patient.cancel()
-            await listening
             return {"flow": flow.versioned(), "id": handle.id} | _outcome(result)
     except (NotRegistrable, NotStartable, ServiceMissing, StoreError) as error:
         raise CannotRun(str(error)) from None
@@ -219,16 +237,81 @@ async def _listen(own: str, handle: Any, tell: Callable[[int, str, ProgressEvent
         tell(handle.id, own, event)
 
 
-async def _admitted(nodes: Sequence[Node]) -> str:
-    """Waits until a flow of any party is in the hospital; says why."""
-    while True:
-        for node in nodes:
-            for patient in node.hospital():
-                return (
-                    f"flow {patient.flow_id} of {node.party.name} is in the hospital at "
-                    f"{patient.place}: {patient.cause}"
-                )
-        await asyncio.sleep(0.05)
+async def _hear(
+    own: str, handle: Any, flow: type[Flow[Any]], hear: Callable[[int, str, Message], None]
+) -> None:
+    """Everything that a flow says to its owner."""
+    with contextlib.suppress(FlowError, NodeStopped):
+        while flow.owner:
+            hear(handle.id, own, await handle.receive())
+
+
+async def _send(
+    handle: Any, flow: type[Flow[Any]], sent: Sequence[str], modules: Sequence[ModuleType]
+) -> None:
+    """What the owner sends, one after the other."""
+    for text in sent:
+        name = text.partition("(")[0].strip()
+        kind = next((kind for kind in flow.commands if kind.__name__ == name), None)
+        if kind is None:
+            known = ", ".join(kind.__name__ for kind in flow.commands) or "nothing"
+            raise CannotRun(f"--send {text}: {flow.__name__} takes from its owner: {known}")
+        try:
+            await handle.send(value_of(text if "(" in text else f"{text}()", kind, modules))
+        except (NotAValue, NotAccepted) as error:
+            raise CannotRun(f"--send {text}: {error}") from None
+
+
+class _People:
+    """Whoever answers the questions that come up, as far as the answers reach."""
+
+    def __init__(
+        self, nodes: Sequence[Node], answers: Sequence[str], modules: Sequence[ModuleType]
+    ) -> None:
+        self._nodes = nodes
+        self._modules = modules
+        self._answers: list[tuple[str, str]] = []
+        for answer in answers:
+            role, equals, value = answer.partition("=")
+            if not equals:
+                raise CannotRun(f"--answer {answer}: write role=value")
+            self._answers.append((role, value))
+
+    async def answer(self) -> str:
+        """Answer until a question has no answer left, or a flow is in the hospital; says which."""
+        while True:
+            for node in self._nodes:
+                for patient in node.hospital():
+                    return (
+                        f"flow {patient.flow_id} of {node.party.name} is in the hospital at "
+                        f"{patient.place}: {patient.cause}"
+                    )
+                for task in node.tasks():
+                    given = next((one for one in self._answers if one[0] == task.role), None)
+                    if given is None:
+                        return (
+                            f"flow {task.flow_id} of {node.party.name} asks {task.role}: "
+                            f"{shown(task.question)}; answer with --answer '{task.role}=…'"
+                        )
+                    self._answers.remove(given)
+                    try:
+                        value = value_of(given[1], task.answer, self._modules)
+                        await node.answer(task.flow_id, task.number, value, by=task.role)
+                    except (NotAValue, NotAccepted, TypeError) as error:
+                        return f"--answer {given[0]}={given[1]}: {error}"
+            await asyncio.sleep(0.05)
+
+
+def shown(value: Any) -> str:
+    """A value on one line, as an author would write it."""
+    if isinstance(value, msgspec.Struct) and not isinstance(value, Party):
+        fields = [f"{name}={shown(getattr(value, name))}" for name in value.__struct_fields__]
+        return f"{type(value).__name__.rpartition('_')[2]}({', '.join(fields)})"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(shown, value))}]"
+    return written_as(value)
 
 
 def _outcome(result: asyncio.Task[Any]) -> dict[str, Any]:

@@ -98,13 +98,29 @@ def test_links_lead_somewhere() -> None:
 
 def test_the_language_page_names_every_word_and_limit() -> None:
     """The reference keeps up with the compiler."""
-    from flowlang.checker import predefined
+    from flowlang.checker import methods, predefined
     from flowlang.compiler import MAX_MODULES
     from flowlang.parser import mistakes
 
     page = (ROOT / "docs" / "language.md").read_text()
-    for name in (*predefined.TYPES, *predefined.VALUES, *predefined.ERRORS, *predefined.ROUNDINGS):
-        assert re.search(rf"\b{name}\b", page), name
+    grammar = (ROOT / "grammar" / "flow.lark").read_text()
+    words = {
+        word.lower()
+        for row in re.findall(r"^%declare (.*)$", grammar, re.M)
+        for word in row.split()
+    }
+    for name in (
+        *(words - {"indent", "dedent", "broken", "wildcard"}),
+        *methods.ALL,
+        *predefined.FUNCTIONS,
+        *predefined.TYPES,
+        *predefined.VALUES,
+        *predefined.ERRORS,
+        predefined.ANY_ERROR.name,
+        *predefined.ABOUT,
+        *predefined.ROUNDINGS,
+    ):
+        assert re.search(rf"`[^`\n]*\b{name}\b", page), name
     for limit in (
         mistakes.FILE_TOKENS,
         mistakes.DECLARATIONS,

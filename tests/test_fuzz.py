@@ -13,6 +13,7 @@ import pytest
 
 from tests.fuzz import trial
 from tests.fuzz.mutations import Spoiler, corpus
+from tests.test_codes import compiled
 
 CHUNKS = 4
 IN_CHUNK = 300
@@ -50,10 +51,24 @@ def test_many_spoiled_programs_are_answered(chunk: int) -> None:
     hold(START + chunk * size, size)
 
 
-def test_a_step_without_a_name_is_answered() -> None:
-    """Found by a campaign: an empty name was looked for without end."""
-    text = 'flow F():\n    steps:\n      100:\n        log info "x"\n    else if a:\n        pass\n'
-    assert trial.judge(text.encode()) is None
+FOUND = {
+    "an empty name was looked for without end": (
+        'flow F():\n    steps:\n      100:\n        log info "x"\n    else if a:\n        pass\n'
+    ),
+    "a colon and nothing below it": 'type Invoice = python "shop.invoices:Invoice":\n',
+    "a colon, nothing below it, and more": (
+        'type A = python "a:A":\ntype B = python "b:B":\n\nmessage M:\n    x: Int\n'
+    ),
+    "a sign that was a word of the language too": (
+        "flow @() -> Int:\n    return 1\n\nrecord R:\n    @: Text\n"
+    ),
+}
+"""Found by campaigns."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_stays_right(name: str) -> None:
+    assert trial.judge(FOUND[name].encode()) is None
 
 
 def test_what_breaks_the_compiler_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,3 +80,13 @@ def test_what_breaks_the_compiler_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
         hold(0, 1)
     monkeypatch.setattr(trial, "SECONDS", -1.0)
     assert "takes" in (trial.judge(b"\xff") or "")
+
+
+def test_a_sign_is_no_word() -> None:
+    """Lark calls the sign `@` by the name that the word `at` had already."""
+    made = compiled(
+        "message M:\n    a: Int\n\nflow F(s: Session):\n    receive m: M from s at x:\n"
+    )
+    assert [found.code for found in made.diagnostics] == ["F100"]
+    made = compiled("flow F():\n    let later = start G() @ now\n\nflow G():\n    pass\n")
+    assert [found.code for found in made.diagnostics] == ["F100"]

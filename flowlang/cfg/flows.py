@@ -47,7 +47,9 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
         declared += (machine.Variable(flow.responds.name, types.SESSION),)
     if flow.owner is not None:
         variables.bind(flow.owner)
-        declared += (machine.Variable(flow.owner.name, types.SESSION),)
+        # Its number is always the first; with a default it may stand behind others that have one.
+        number = machine.Const("Session", 0)
+        declared += (machine.Variable(flow.owner.name, types.SESSION, number),)
     expressions = Expressions(checked, project, variables.name_of)
     blocks = tidied(_Lowering(flow, info, checked, project, variables).blocks())
     order = [variable.name for variable in variables.all()]

@@ -170,12 +170,11 @@ class Builtins:
         if kinds[0] == kinds[1] and relations.ordered(kinds[0]):
             return kinds[0]
         have, want = words.told_apart(kinds[0], kinds[1])
-        what = f"{have} and {want}" if kinds[0] != kinds[1] else have
-        self._findings.report(
-            "F340",
-            node.span,
-            f"`{name}` takes two values that `<` compares, and not {what}",
-        )
+        if kinds[0] != kinds[1]:
+            message = f"`{name}` takes two values of one type, and these are {have} and {want}"
+        else:
+            message = f"`{name}` takes two values that `<` compares, and not {have}"
+        self._findings.report("F340", node.span, message)
         return UNKNOWN
 
 

@@ -143,7 +143,9 @@ class Calls:
             known = chain(self._names.of_kind("record", "message", "error", "flow"))
         else:
             what = "function"
-            known = chain(self._names.of_kind("function"), predefined.FUNCTIONS)
+            # `retrun (x)` and `thorw (e)` read as calls.
+            words_meant = ("return", "throw")
+            known = chain(self._names.of_kind("function"), predefined.FUNCTIONS, words_meant)
         hint = remedies.CALLS.get(name) or self._findings.did_you_mean(name, known)
         self._findings.report("F203", callee.span, f"there is no {what} `{name}`", hint or DECLARE)
         self._names.settle(name, hint)
@@ -260,7 +262,10 @@ class Calls:
         """The arguments in the order of the slots, None where there is none."""
         by_name = {slot.name: slot for slot in slots}
         places: dict[str, syntax.Argument] = {}
-        signature = f"its form is `{called}({_signature(slots)})`"
+        bare = isinstance(call, syntax.StepTo) and not slots
+        signature = (
+            f"write `step {called}`" if bare else f"its form is `{called}({_signature(slots)})`"
+        )
         complete = True
         named = False
         for number, argument in enumerate(call.arguments):

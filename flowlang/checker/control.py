@@ -10,7 +10,7 @@ from typing import assert_never
 from flowlang import syntax
 from flowlang.checker import trees
 from flowlang.checker.findings import Findings
-from flowlang.diagnostics import Note
+from flowlang.diagnostics import Note, closest
 
 
 class Control:
@@ -24,7 +24,9 @@ class Control:
         """All ways from the first statement."""
         flow = self._flow
         self._block(flow.body, loop=False, checked=None)
-        if flow.result is not None and not flow.broken and not trees.leaves(flow.body):
+        if flow.result is None or flow.broken or trees.leaves(flow.body):
+            return
+        if not any(map(_misspelt, trees.statements(flow.body))):
             self._findings.report(
                 "F403",
                 flow.result.span,
@@ -209,3 +211,19 @@ def keyword(effect: syntax.Effect) -> str:
             return "pending"
         case _:
             assert_never(effect)
+
+
+def _misspelt(statement: syntax.Statement) -> bool:
+    """Whether this is read as a call, and was meant to leave: `retrun (x)`. No variable and no
+    function can stand there, so its name is reported."""
+    if not isinstance(statement, syntax.CallStatement):
+        return False
+    first: syntax.Expr = statement.call
+    while not isinstance(first, syntax.Name):
+        below = trees.inside(first)
+        if isinstance(first, syntax.Call):
+            below = (first.callee,)
+        if not below:
+            return False
+        first = below[0]
+    return first.name[0].islower() and closest(first.name, ("return", "throw")) is not None

@@ -349,8 +349,8 @@ class Effects:
         if isinstance(kind, Unknown):
             return UNKNOWN
         if not isinstance(kind, PendingType):
-            message = f"`{name}` is {words.said(kind)}, and nothing that is pending"
-            hint = "what a case takes is begun before: `let x = pending …`"
+            message = f"`{name}` is {words.said(kind)}, and not pending"
+            hint = "begin it before, with `let x = pending …`"
             report("F427", case.pending.span, message, hint, note)
             return UNKNOWN
         self._pending.pop(variable, None)

@@ -333,7 +333,7 @@ class Expressions:
             self._findings.report(
                 "F409",
                 node.name_span,
-                f"not each of the errors that are caught here has this `{node.name}`",
+                f"not all errors that are caught here have a `{node.name}`",
                 f"it is one of {names}; catch one alone to use its own fields",
             )
             return

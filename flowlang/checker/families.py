@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flowlang import syntax
-from flowlang.checker import predefined, words
+from flowlang.checker import predefined
 from flowlang.checker.circles import circles, way_round
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names
@@ -73,7 +73,8 @@ class Families:
         if len(way) == 1:
             message, hint = "an error cannot be its own family", "leave this `is` out"
         else:
-            message = f"these families are in each other: {words.listed([*way, way[0]])}"
+            circle = " is ".join([f"`{name}`" for name in (*way, way[0])])
+            message = f"these families lead in a circle: {circle}"
             hint = "leave one `is` out"
         self._findings.report("F388", node.span, message, hint)
 

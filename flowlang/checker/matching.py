@@ -124,7 +124,8 @@ class Matching:
         if self._enum is None:
             hint = "to match anything, write `case _:`" if node.bindings is None else None
             said = words.said(self._kind)
-            self._misfit(node.span, f"`{node.name}` is no value of {said}, which is no enum", hint)
+            message = f"only the cases of an enum are matched by name, and this is {said}"
+            self._misfit(node.span, message, hint)
             return unknown
         case = self._enum.cases.get(node.name)
         if case is None:
@@ -172,7 +173,7 @@ class Matching:
                 self._findings.report(
                     "F346",
                     binding.span,
-                    f"this names the field `{fields[at].name}`, and `{binding.name}` is another",
+                    f"here stands the field `{fields[at].name}`, and `{binding.name}` is another",
                     "name the fields in the order in which they are declared",
                 )
 

@@ -423,7 +423,7 @@ class Body:
         elif first.name == name.name:
             message, hint = f"`{name.name}` is caught already", "remove one of the two"
         else:
-            message = f"`{name.name}` is one of `{first.name}`, and these are caught already"
+            message = f"`{first.name}` is caught already, and `{name.name}` is one of these"
             hint = f"move it above `{first.name}`, or remove it"
         self._findings.report(
             "F408",

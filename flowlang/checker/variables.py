@@ -89,8 +89,8 @@ class Blocks:
             # What is meant further down is anybody's guess, so nothing is said about it.
             kind = kind if kind == before.variable.type else UNKNOWN
             mutable = mutable or before.variable.mutable
-        else:
-            self._check_free(name, span)
+        elif not self._check_free(name, span):
+            kind = UNKNOWN
         variable = Variable(name, kind, mutable, span)
         self._bind(name, Binding(variable, role))
         return variable
@@ -139,7 +139,9 @@ class Blocks:
             self._findings.note(f"`{name}` is declared here", before.variable.span),
         )
 
-    def _check_free(self, name: str, span: Span) -> None:
+    def _check_free(self, name: str, span: Span) -> bool:
+        """Whether a variable may have this name. If not, whoever uses the name further down may
+        mean either."""
         if what := predefined.reserved(name):
             self._findings.report(
                 "F210",
@@ -155,3 +157,6 @@ class Blocks:
                 "choose another name for the variable",
                 self._names.place(name),
             )
+        else:
+            return True
+        return False

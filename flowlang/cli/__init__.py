@@ -142,6 +142,8 @@ def explain(code: str, as_json: bool) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the parties' databases. Default: in memory only.",
 )
+@click.option("--send", "sent", multiple=True, help="A message from the owner: 'Pay(5)'.")
+@click.option("--answer", "answers", multiple=True, help="ROLE=VALUE, for a question to people.")
 @JSON
 def run_command(
     file: Path,
@@ -151,11 +153,14 @@ def run_command(
     parties: tuple[str, ...],
     services: str | None,
     store: Path | None,
+    sent: tuple[str, ...],
+    answers: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run FLOW of FILE to its end, with all its parties in this process.
 
-    ARGUMENTS are key=value: flowc run trade.flow Seller --as alice buyer=bob price=100
+    ARGUMENTS are key=value, written as in the language: flowc run trade.flow Seller --as alice
+    buyer=bob price=12.50 within=2h
     """
     import asyncio
     import tempfile
@@ -176,6 +181,13 @@ def run_command(
 
     from flowlang import run
 
+    def hear(flow_id: int, party: str, message: Any) -> None:
+        if as_json:
+            said = {"party": party, "id": flow_id, "says": type(message).__name__}
+            click.echo(json.dumps(said | {"message": run.plain(message)}), err=True)
+        else:
+            click.echo(f"{party} #{flow_id} says {run.shown(message)}", err=True)
+
     with tempfile.TemporaryDirectory() as work:
         generate(compilation, Path(work))
         with run.importable(Path(work), project.sources, Path.cwd()):
@@ -192,6 +204,9 @@ def run_command(
                         services=run.find_services(services) if services else None,
                         folder=_made(store),
                         tell=tell,
+                        sent=sent,
+                        answers=answers,
+                        hear=hear,
                     )
                 )
             except run.CannotRun as trouble:

@@ -214,6 +214,8 @@ class Values:
                 return Call(f"{self._scope.library('datetime')}.timedelta", (_duration(value),))
             case "Text", str() as value:
                 return Atom(words.text(value))
+            case "Session", int() as value:
+                return call("rt.Session", Atom(str(value)))
             case "Bool" | "none" | "Int", None | bool() | int() as value:
                 return Atom(str(value))
             case _:

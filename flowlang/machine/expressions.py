@@ -21,7 +21,7 @@ class Place(msgspec.Struct, frozen=True):
 
 class Const(msgspec.Struct, frozen=True, tag_field="node", tag="const"):
     """`type` is a built-in type's name or "none". Decimals and timestamps are written as text,
-    bytes as hex, durations as whole milliseconds."""
+    bytes as hex, durations as whole milliseconds; a session as its number in its flow."""
 
     type: str
     value: str | int | bool | None

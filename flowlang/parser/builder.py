@@ -134,6 +134,10 @@ class Builder(Waits):
 
     def record(self, parts: Parts) -> syntax.Record | BrokenItem:
         start, name, opening = parts[:3]
+        if start.kind == "MESSAGE" and opening.colon is None and len(parts) == 3:
+            # One that says nothing but its name needs no block.
+            span = between(start.span, name.span)
+            return syntax.Record(start.text, self._declared(name), name.span, None, (), span)
         lines = self._lines(opening, parts[3:], "its fields")
         span = between(start.span, self._end(opening, lines))
         doc, fields = self._doc_and(lines)
@@ -195,7 +199,7 @@ class Builder(Waits):
         self._mistakes.add(
             "F175",
             token.span,
-            "when a schedule starts its flow is fixed, so this text shows no values",
+            "the times of a schedule are fixed, so this text shows no values",
             "write it out, without braces",
         )
         return otherwise
@@ -298,9 +302,6 @@ class Builder(Waits):
         ordered = bool(said)
         return syntax.Opaque(declared, name.span, doc, target, text.span, fields, ordered, span)
 
-    def opaque_alone(self, parts: Parts) -> syntax.Opaque | BrokenItem:
-        return self.opaque([*parts[:5], self.opening(parts[5:])])
-
     def part_word(self, parts: Parts) -> Token | syntax.Broken:
         word: Token = parts[0]
         if word.text == "ordered":
@@ -308,7 +309,7 @@ class Builder(Waits):
         self._mistakes.add(
             "F154",
             word.span,
-            f"`{word.text}` says nothing of a Python class",
+            f"`{word.text}` is no word about a Python class",
             "write `name: Type` for what flows may see, or `ordered` if `<` compares it",
         )
         return self._broken(word, ())

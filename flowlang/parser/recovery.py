@@ -7,6 +7,7 @@ that nothing is ever half fed. Knows no rule's meaning.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -31,6 +32,9 @@ _PATIENCE = 2_000
 # A declaration whose body is read although its header is not.
 _HAS_BODY = frozenset({"FLOW", "SERVICE", "RECORD", "MESSAGE", "ENUM"})
 _DECLARES_NAME = _HAS_BODY | {"ERROR", "FUNCTION", "TYPE"}
+
+
+_DECLARES_VARIABLE = frozenset({"LET", "VAR", "FOR", "RECEIVE", "AS"})
 
 
 class Words(NamedTuple):
@@ -266,8 +270,7 @@ class Recovery:
         """The variables that a broken statement may have made. If it should have named one and
         does not, that may be any that is used further down."""
         names = _variables(line)
-        place = {"LET": 1, "VAR": 1, "FOR": 1, "RECEIVE": 1}.get(line[0].kind)
-        unnamed = place is not None and line[place].kind != "NAME"
+        unnamed = line[0].kind in _DECLARES_VARIABLE - {"AS"} and line[1].text not in names
         if line[0].kind == "OPEN":
             unnamed = not any(token.kind == "AS" for token in line[:-2])
         if not unnamed:
@@ -316,7 +319,15 @@ def _declared(line: Sequence[Token]) -> tuple[str, ...]:
 
 
 def _variables(tokens: Sequence[Token]) -> tuple[str, ...]:
-    """The names that may be variables. A name that begins with a capital letter is none, and to
-    take it for one would hide a declaration."""
-    found = [token.text for token in tokens if token.kind == "NAME" and token.text[0].islower()]
+    """The names that may be variables. A name that begins with a capital letter is none, nor one
+    that is called: to take it for one would hide a declaration. Where a variable is declared, it
+    may have any word as its name."""
+    found = []
+    before = "NEWLINE"
+    for token, after in itertools.zip_longest(tokens, tokens[1:]):
+        declares = before in _DECLARES_VARIABLE and token.text.isidentifier()
+        used = token.kind == "NAME" and (after is None or after.kind != "LPAR")
+        if (declares or used) and token.text[0].islower():
+            found.append(token.text)
+        before = token.kind
     return tuple(dict.fromkeys(found))

@@ -22,7 +22,7 @@ DECLARES = frozenset(
 NOT_WORDS = frozenset(
     {"NAME", "NUMBER", "TEXT", "BYTES", "DOC", "NEWLINE", "COMPARE", "MULTIPLY", "ARROW", "PLUS"}
     | {"MINUS", "COLON", "EQUAL", "DOT", "COMMA", "LPAR", "RPAR", "LSQB", "RSQB", "LBRACE"}
-    | {"RBRACE", "QMARK", "AT", "INDENT", "DEDENT", "BROKEN", "WILDCARD"}
+    | {"RBRACE", "QMARK", "STATE_MARK", "INDENT", "DEDENT", "BROKEN", "WILDCARD"}
 )
 """Kinds of token that are no word of the language."""
 

@@ -44,8 +44,9 @@ class Token(NamedTuple):
 STATEMENT = re.compile(
     r"(?:[ \t]*(?:let|var|if|elif|else|while|for|break|continue|return|pass|open|send|receive|try"
     r"|catch|match|throw|require|step|sleep|checkpoint|hold|log|case|close|within|wait"
-    r"|start|await|ask)\b(?![ \t]*=(?!=))"
-    r"|(?:private[ \t]+)?(?:flow|record|message|enum|error|service|function|use)[ \t]+[A-Za-z])"
+    r"|start|await|ask|subflow)\b(?![ \t]*=(?!=))"
+    r"|(?:private[ \t]+)?"
+    r"(?:flow|record|message|enum|type|error|service|function|schedule|use)[ \t]+[A-Za-z])"
 )
 # A line inside brackets that is a field, below the field that opened them, is one as well.
 _FIELD = re.compile(r"([ \t]*)\w+[ \t]*:[ \t]*[A-Z]")
@@ -417,6 +418,9 @@ class Lexer:
             message = f"this `{opener.text}` is never closed"
             self._mistakes.add("F105", opener.span, message, f"close it with `{closer}`")
         self.damaged.update(lines)
+        if self.tokens[-1].kind == "COMMA":
+            # Something is missing, so that the call must not be blamed for having too little.
+            self._insert("EQUAL", "=")
         while self._brackets:
             closer = _CLOSERS[self._brackets.pop().kind]
             self._insert(closer, _SIGNS[closer])

@@ -126,11 +126,12 @@ class Waits(Statements):
         if body.present:
             return self._block(body)
         place = body.opening.colon or body.opening.end
+        colon = "" if body.opening.colon else "end the line with `:` and "
         self._mistakes.add(
             "F103",
             place.span,
             f"nothing is said about how `{name.text}` is checked",
-            "end the line with `:` and write the checks in a block below it, "
+            f"{colon}write the checks in a block below it, "
             "or take the message as it comes with `unchecked` at the end of the line",
         )
         self.broken_lines.add(place.line)

@@ -59,6 +59,10 @@ Letter: TypeAlias = "Message | Exception"
 """What an owner hears: a message, or what is raised instead."""
 
 
+class NotStartable(Exception):
+    """A flow cannot be started so; the message says why and what is possible."""
+
+
 class StillRunning(Exception):
     """A result was asked for at once, and the flow has not ended."""
 
@@ -82,12 +86,23 @@ class Home(typing.Protocol):
 class Handle(Generic[R]):
     """A flow that was started, or found again by its id."""
 
-    __slots__ = ("__weakref__", "_node", "_outcome", "_post", "_read", "_streams", "_waiters", "id")
+    __slots__ = (
+        "__weakref__",
+        "_node",
+        "_outcome",
+        "_post",
+        "_read",
+        "_refused",
+        "_streams",
+        "_waiters",
+        "id",
+    )
 
     def __init__(self, node: Home, flow_id: int, outcome: Outcome | None = None) -> None:
         self.id = flow_id
         self._node = node
         self._outcome = outcome
+        self._refused: Exception | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._streams: list[asyncio.Queue[ProgressEvent | None]] = []
         self._post: list[asyncio.Future[None]] = []
@@ -104,6 +119,8 @@ class Handle(Generic[R]):
     def result_now(self) -> R:
         """The flow's result, if it has one. Raises the error that ended it, or StillRunning."""
         outcome = self.outcome
+        if self._refused is not None:
+            raise self._refused
         if outcome is None:
             raise StillRunning(f"flow {self.id} has not ended")
         return self._node.unpack(outcome)  # type: ignore[no-any-return]
@@ -111,7 +128,7 @@ class Handle(Generic[R]):
     async def result(self) -> R:
         """Wait for the flow's result. Raises the error that ended it; NodeStopped if its node stops
         first (the flow then goes on when the node is opened again)."""
-        while self._outcome is None:
+        while self._outcome is None and self._refused is None:
             self._node.refuse_if_stopped()
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
@@ -202,6 +219,11 @@ class Handle(Generic[R]):
     def ended(self, outcome: Outcome) -> None:
         """The flow ended: told by the node after the commit."""
         self._outcome = outcome
+        self.wake()
+
+    def refused(self, reason: Exception) -> None:
+        """The flow was not started after all: told by the node."""
+        self._refused = reason
         self.wake()
 
     def wake(self, error: Exception | None = None) -> None:

@@ -96,6 +96,7 @@ class Loop(Stepping):
         self._again: collections.deque[list[Item]] = collections.deque()
         self._suspect: tuple[Item, StoreError, bool] | None = None
         self._refusals = 0
+        self._refused_after: StoreError | None = None
         self._taking: Turn | None = None
         self._stopped: Exception | None = None
         try:
@@ -123,6 +124,8 @@ class Loop(Stepping):
         self._world.now_us = now_us
         self._tx.now_us = now_us
         turn = self._taking = Turn(Batch(now_us, 0, 0))
+        self._world.lookup = functools.partial(self._outcome_of, turn)
+        self._world.holder = functools.partial(self._holder, turn)
         try:
             self._take_all(turn, self._limit if limit is None else limit)
             self._commit(turn)
@@ -147,7 +150,10 @@ class Loop(Stepping):
         if self._suspect is not None:
             item, error, followers = self._suspect
             turn.taken.append(item)
-            self._take(item, turn, None if followers else error, error)
+            self._refused = None if followers else error
+            self._refused_after = error
+            self._take(item, turn)
+            self._refused = self._refused_after = None
             return
         if self._again:
             turn.taken += self._again.popleft()
@@ -181,16 +187,9 @@ class Loop(Stepping):
         self._operations.try_again(now_us)
         self._outbox.send_again(self._transport, now_us)
 
-    def _take(
-        self,
-        item: Item,
-        turn: Turn,
-        refused: StoreError | None = None,
-        refused_after: StoreError | None = None,
-    ) -> None:
+    def _take(self, item: Item, turn: Turn) -> None:
         """One event, and those that follow from it in the same transaction. What the store refused
         before is not tried again, but fails: the event itself, or what follows."""
-        self._refused = refused
         if type(item) is Job:
             self._step(item, turn)
         elif type(item) is Firing:
@@ -199,11 +198,12 @@ class Loop(Stepping):
             assert isinstance(item, tuple)
             self._read(*item, turn)
         # Who started a flow that has ended hears of it in the same transaction.
-        self._refused = refused_after
-        while turn.endings:
+        if turn.endings:
             turn.had_endings = True
-            self._step(turn.endings.popleft(), turn)
-        self._refused = None
+            self._refused = self._refused_after
+            while turn.endings:
+                self._step(turn.endings.popleft(), turn)
+            self._refused = None
 
     def _fire(self, schedule: Schedule, turn: Turn) -> None:
         """Start a schedule's flow, and remember when the next one is due."""
@@ -312,6 +312,10 @@ class Loop(Stepping):
         for waiter, reason in turn.refused:
             if not waiter.done():
                 waiter.set_exception(reason)
+        for flow_id, reason in turn.unstarted:
+            handle = self._handles.pop(flow_id, None)
+            if handle is not None:
+                handle.refused(reason)
         for name, due_us in turn.fired:
             self._schedules.fired(name, due_us)
         for flow_id, move in turn.moves:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import datetime
+import functools
 import inspect
 import logging
 import os
@@ -22,7 +23,16 @@ import msgspec
 from flowrt.core import engine
 from flowrt.core.commit import Mail, Task
 from flowrt.core.engine import BEGIN, RETRY, CallEnded, Command, Outcome
-from flowrt.core.flow import Flow, Malformed, Message, SessionEnded, UnexpectedFlowEnd, all_finite
+from flowrt.core.flow import (
+    Flow,
+    Malformed,
+    Message,
+    SessionEnded,
+    State,
+    UnexpectedFlowEnd,
+    all_finite,
+    has_decimal,
+)
 from flowrt.core.hospital import Patient
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.values import (
@@ -44,6 +54,7 @@ from flowrt.handle import (
     Letter,
     NodeStopped,
     NotAccepted,
+    NotStartable,
     StillRunning,
     TaskView,
     view,
@@ -64,10 +75,6 @@ CLOSING_S = 10.0
 """How long `close` waits for external operations that are cancelled to clean up."""
 
 _LOG = logging.getLogger("flowrt.node")
-
-
-class NotStartable(Exception):
-    """A flow cannot be started so; the message says why and what is possible."""
 
 
 class Node(Loop):
@@ -211,6 +218,12 @@ class Node(Loop):
         handle: Handle[Any] = Handle(self, flow_id, outcome)
         self._handles[flow_id] = handle
         return handle
+
+    def find(self, flow: type[Flow[R]], key: str) -> Handle[R] | None:
+        """The living flow of that kind, of whatever version, with that business key."""
+        self.refuse_if_stopped()
+        found = self._store.holder(flow.name, key)
+        return self.handle(found) if found is not None else None
 
     def flows(self) -> list[FlowView]:
         """Every living flow, by id. Those whose class is not installed are in the hospital."""
@@ -474,15 +487,23 @@ def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[
             raise NotStartable(f"{flow.__name__}: `{owner}` is not given: its node opens it")
         named = {**named, owner: 0}
     try:
-        for field in msgspec.structs.fields(flow.Start):
+        for name, kind in _decimals(flow.Start):
             # A number of another kind would pass for a Decimal on its way through the encoder.
-            if field.name in named:
-                all_finite(field.type, named[field.name])
+            if name in named:
+                all_finite(kind, named[name])
         start = flow.Start(**named)
         return decode(flow.Start, encode(start))
     except (TypeError, ValueError, OverflowError, RecursionError, BadBytes) as error:
         text = _PLACE.sub(lambda found: _named(flow, found), str(error))
         raise NotStartable(f"{flow.__name__}: {text}") from None
+
+
+@functools.cache
+def _decimals(start: type[State]) -> tuple[tuple[str, Any], ...]:
+    """The arguments that have Decimals in them, outside of records. (Kept, because looking at a
+    class's types takes longer than starting a flow.)"""
+    fields = msgspec.structs.fields(start)
+    return tuple([(one.name, one.type) for one in fields if has_decimal(one.type)])
 
 
 _PLACE = re.compile(r"`\$\[(\d+)\]")

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import datetime
 import heapq
-import zoneinfo
 from collections.abc import Iterable, Mapping
 
-import cronsim
 import msgspec
 
 from flowrt.core.flow import Schedule
@@ -37,6 +35,10 @@ def next_us(cron: str, zone: str, after_us: int) -> int:
     Raises:
         ScheduleWrong: the text is no cron text, never comes true, or the zone is not known.
     """
+    import zoneinfo  # Slow, and few nodes have schedules.
+
+    import cronsim
+
     try:
         where = zoneinfo.ZoneInfo(zone)
         moment = datetime.datetime.fromtimestamp(after_us // 1_000_000, where)

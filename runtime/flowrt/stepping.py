@@ -9,8 +9,10 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
+from typing import TypeAlias
 
 from flowrt.core import engine
+from flowrt.core.commit import More, Started
 from flowrt.core.engine import (
     RESUME,
     RETRY,
@@ -38,7 +40,7 @@ from flowrt.core.values import (
     encode,
 )
 from flowrt.core.waiting import call_of, is_outside, runs_outside
-from flowrt.handle import NotAccepted
+from flowrt.handle import NotAccepted, NotStartable
 from flowrt.operations import wanted_of
 from flowrt.services import StepTx, bind, find_functions
 from flowrt.store import Store, StoreError, Unwritable
@@ -49,6 +51,10 @@ MAX_TRACE = 20_000
 """How much of an error's text and of its traceback (its end) the hospital keeps."""
 
 _LOG = logging.getLogger("flowrt.node")
+
+
+_Child: TypeAlias = tuple[int, tuple[bytes, int | None], tuple[str, str]]
+"""A flow that a step starts: its id, its row, its name and business key."""
 
 
 class Stepping:
@@ -100,8 +106,8 @@ class Stepping:
         checkpoint = self._checkpoint(job, turn)
         if job.waiter is not None:
             turn.waiters.append(job.waiter)
-        if type(event) is CallEnded or type(event) is Lost:
-            turn.settled.append((flow_id, event.number))
+        if type(event) in _ENDS:
+            turn.settled.append((flow_id, event.number))  # type: ignore[union-attr]  # as just looked at
         if checkpoint is None:
             if type(event) is Followed:
                 self._follow_the_dead(flow_id, event.follower, turn)
@@ -109,10 +115,11 @@ class Stepping:
                 turn.acknowledge(peer, job.outbox_id)
             self._refuse(job, f"flow {flow_id} has ended", turn)
             return
-        refusal = self._refusal(checkpoint, event)
-        if refusal is not None:
-            self._refuse(job, refusal, turn)
-            return
+        if type(event) is Command:
+            refusal = self._refusal(checkpoint, event)
+            if refusal is not None:
+                self._refuse(job, refusal, turn)
+                return
         # One step a commit: what a flow did in this batch is not committed yet.
         run = flow_id not in turn.batch.flows and type(event) is not Followed
         if not run and event is RESUME:
@@ -128,16 +135,18 @@ class Stepping:
         if self._refused is not None:
             self._fail(job, self._refused, turn)
             return
+        if job.make is not None and not self._claim(job, checkpoint, turn):
+            return
         if type(event) is Lost:
             self._lose(job, event, checkpoint, turn)
             return
-        self._world.lookup = lambda ended: self._outcome_of(ended, turn)
         commit = None
         try:
             commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
             if commit is not None:
                 frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
-                started = self._started(flow_id, commit) if commit.starts else ()
+                rest = commit.rest
+                started = self._started(flow_id, rest.starts) if rest is not None else ()
                 data = b"" if commit.gone else encode(checkpoint)
         except NotTaken:
             return
@@ -163,29 +172,52 @@ class Stepping:
             return
         if commit.held is not None:
             self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn)
-        elif self._is_cured(flow_id, checkpoint):
+        elif flow_id in self._patients and self._is_cured(checkpoint):
             self._patients.discard(flow_id)
             turn.batch.patients[flow_id] = None
         for receiver, frame in frames:
             self._enqueue(turn, receiver, frame)
-        for child, row in started:
+        for child, row, key in started:
             turn.batch.flows[child] = row
+            if key[1]:
+                turn.batch.keys[key] = child
             if row[1]:
                 turn.timers.append((row[1], child))
             else:
                 turn.resumed[child] = None
         self._write(flow_id, checkpoint, commit, data, event, turn)
 
-    def _is_cured(self, flow_id: int, checkpoint: Checkpoint) -> bool:
-        """Whether a patient has passed what it was admitted for."""
-        return (
-            flow_id in self._patients and not checkpoint.admitted and not runs_outside(checkpoint)
-        )
+    def _claim(self, job: Job, checkpoint: Checkpoint, turn: Turn) -> bool:
+        """Take the business key of a new flow; if another lives under it, refuse to start."""
+        key = checkpoint.extra.key if checkpoint.extra is not None else ""
+        if not key:
+            return True
+        name = self.registry.classes[checkpoint.frames[0].flow].name
+        living = self._holder(turn, name, key)
+        if living is None or living == job.flow_id:
+            turn.batch.keys[name, key] = job.flow_id
+            return True
+        self._live.pop(job.flow_id, None)
+        reason = NotStartable(f"{name} {key} lives already: it is flow {living}")
+        turn.unstarted.append((job.flow_id, reason))
+        _LOG.warning("%s: %s", self.party.name, one_line(str(reason)))
+        if job.waiter is not None:
+            turn.waiters.remove(job.waiter)
+            turn.refused.append((job.waiter, reason))
+        return False
 
-    def _refusal(self, checkpoint: Checkpoint, event: engine.Event) -> str | None:
-        """Why the flow cannot take this from its owner; None if it can, or if it is from others."""
-        if type(event) is not Command:
-            return None
+    def _holder(self, turn: Turn, name: str, key: str) -> int | None:
+        """The living flow of that name and business key, in this batch or before."""
+        if (name, key) in turn.batch.keys:
+            return turn.batch.keys[name, key]
+        return self._store.holder(name, key)
+
+    def _is_cured(self, checkpoint: Checkpoint) -> bool:
+        """Whether a patient has passed what it was admitted for."""
+        return not checkpoint.admitted and not runs_outside(checkpoint)
+
+    def _refusal(self, checkpoint: Checkpoint, event: Command) -> str | None:
+        """Why the flow cannot take this from its owner; None if it can."""
         if not checkpoint.frames:
             return "the flow has ended"
         flow = self.registry.classes[checkpoint.frames[0].flow]
@@ -208,16 +240,17 @@ class Stepping:
             turn.waiters.remove(job.waiter)
             turn.refused.append((job.waiter, NotAccepted(reason)))
 
-    def _started(self, flow_id: int, commit: Commit) -> list[tuple[int, tuple[bytes, int | None]]]:
+    def _started(self, flow_id: int, starts: list[Started]) -> list[_Child]:
         """The rows of the flows that a step starts."""
-        rows: list[tuple[int, tuple[bytes, int | None]]] = []
-        for one in commit.starts:
+        rows: list[_Child] = []
+        for one in starts:
             kind = self.registry.classes[one.flow]
             child = engine.begin(one.flow, kind, one.start, flow_id, one.due_us)
-            rows.append((one.flow_id, (encode(child), one.due_us)))
+            key = (kind.name, kind.key(one.start))
+            rows.append((one.flow_id, (encode(child), one.due_us), key))
         return rows
 
-    def _outcome_of(self, flow_id: int, turn: Turn) -> Outcome | None:
+    def _outcome_of(self, turn: Turn, flow_id: int) -> Outcome | None:
         """How a flow ended, in this batch or before."""
         for ended, outcome in turn.ended:
             if ended == flow_id:
@@ -234,7 +267,7 @@ class Stepping:
         """Who wants to hear of a flow's end that is not there must not wait for ever."""
         if flow_id in self._unloadable:
             return
-        outcome = self._outcome_of(flow_id, turn)
+        outcome = self._outcome_of(turn, flow_id)
         if outcome is None:
             nothing = (None, "", None, f"there is no flow {flow_id} here")
             outcome = Outcome("", encode(nothing), FlowFailed.wire)
@@ -386,6 +419,9 @@ class Stepping:
         if outcome is not None:
             batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
             turn.ended.append((flow_id, outcome))
+            if checkpoint.extra is not None and checkpoint.extra.key:
+                name = self.registry.classes[outcome.flow].name
+                batch.keys[name, checkpoint.extra.key] = None
             extra = checkpoint.extra
             for follower in (extra.parent, *extra.followers) if extra is not None else ():
                 if follower:
@@ -393,14 +429,8 @@ class Stepping:
         for move in commit.moves:
             batch.moves.append((flow_id, move.number, encode(move)))
             turn.moves.append((flow_id, move))
-        for number, mail in commit.mail:
-            batch.mail.append((flow_id, number, encode(mail)))
-        for number, task in commit.tasks.items():
-            batch.tasks[flow_id, number] = encode(task) if task is not None else None
-        if commit.requested:
-            turn.allowed.append((flow_id, commit.requested))
-        turn.settled += [(flow_id, number) for number in commit.dropped]
-        turn.endings += [Job(other, Followed(flow_id)) for other in commit.follows]
+        if commit.rest is not None:
+            _write_rest(flow_id, commit.rest, turn)
         if commit.logs:
             turn.logs += [(flow_id, level, text) for level, text in commit.logs]
             turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)], commit.logs))
@@ -412,6 +442,20 @@ class Stepping:
         self._next_outbox = outbox_id + 1
         turn.batch.outbox.append((outbox_id, peer, frame))
 
+
+def _write_rest(flow_id: int, rest: More, turn: Turn) -> None:
+    batch = turn.batch
+    batch.mail += [(flow_id, number, encode(mail)) for number, mail in rest.mail]
+    for number, task in rest.tasks.items():
+        batch.tasks[flow_id, number] = encode(task) if task is not None else None
+    if rest.requested:
+        turn.allowed.append((flow_id, rest.requested))
+    turn.settled += [(flow_id, number) for number in rest.dropped]
+    turn.endings += [Job(other, Followed(flow_id)) for other in rest.follows]
+
+
+_ENDS = frozenset({CallEnded, Lost})
+"""Events that say what came of an operation."""
 
 _CODE: dict[type, int] = {
     engine.Begin: 0,

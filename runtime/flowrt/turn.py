@@ -74,6 +74,7 @@ class Turn:
         "settled",
         "taken",
         "timers",
+        "unstarted",
         "waiters",
         "wanted",
     )
@@ -93,6 +94,7 @@ class Turn:
         self.endings: collections.deque[Job] = collections.deque()
         self.refused: list[tuple[Waiter, Exception]] = []
         self.wanted: list[Wanted] = []
+        self.unstarted: list[tuple[int, Exception]] = []
         self.allowed: list[tuple[int, list[int]]] = []
         self.fired: list[tuple[str, int]] = []
         self.settled: list[tuple[int, int]] = []

@@ -204,6 +204,72 @@ def test_run_to_an_error(flowc: Flowc) -> None:
     )
 
 
+PEOPLE = """\
+message Pay:
+    units: Int
+
+message Paid:
+    total: Int
+    by: Duration
+
+record Question:
+    total: Int
+
+enum Verdict:
+    Enough
+    More(units: Decimal, why: List[Text])
+
+flow Pot(most: Int = 10, by: Duration = 1h, at: Timestamp? = none) -> Int:
+    startable by rpc as owner
+
+    var total = 0
+    while total < most:
+        receive pay: Pay from owner:
+            require pay.units > 0 else TooLittle(pay.units)
+        total = total + pay.units
+        send Paid(total, by) to owner
+    let verdict = ask "boss": Question(total) -> Verdict
+    match verdict.value:
+        case Enough:
+            return total
+        case More(units, why):
+            throw TooLittle(why.size)
+
+error TooLittle(units: Int): "only {units}"
+"""
+
+
+def test_run_with_an_owner_and_people(flowc: Flowc) -> None:
+    Path("pot.flow").write_text(PEOPLE)
+    run = ["run", "pot.flow", "Pot", "--as", "alice", "most=7", "by=2h", "at=2026-01-31T12:00:00Z"]
+    paid = ["--send", "Pay(3)", "--send", "Pay(units=4)"]
+    code, out, told = flowc(*run, *paid, "--answer", "boss=Enough")
+    assert (code, out) == (0, "pot.Pot_v1 returned 7\n")
+    assert "alice #1 says Paid(total=3, by=2h)\n" in told
+    code, out, _ = flowc(*run, *paid, "--answer", 'boss=Verdict.More(1.5, why=["a", "b"])')
+    assert (code, out) == (1, "pot.Pot_v1 failed: only 2\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([], "flow 1 of alice asks boss: Question(total=7); answer with --answer 'boss=…'"),
+        (["--answer", "boss=Enuf"], "--answer boss=Enuf: there is no `Enuf` here"),
+        (["--answer", "boss=More(1)"], "--answer boss=More(1): Verdict_More: "),
+        (["--answer", "boss"], "--answer boss: write role=value"),
+        (["--answer", "boss=1 +"], "--answer boss=1 +: `1 +` is not a value: "),
+        (["--send", "Poy(1)"], "--send Poy(1): Pot_v1 takes from its owner: Pay"),
+        (["--send", 'Pay("x")'], '--send Pay("x"): `Pay("x")` does not fit: '),
+    ],
+)
+def test_run_says_what_people_and_owners_lack(flowc: Flowc, given: list[str], says: str) -> None:
+    Path("pot.flow").write_text(PEOPLE)
+    first = [] if "--send" in given else ["--send", "Pay(7)"]
+    code, _, told = flowc("run", "pot.flow", "Pot", "--as", "alice", "most=7", *first, *given)
+    assert code == 1
+    assert says in told
+
+
 def test_run_keeps_databases_where_it_is_told(flowc: Flowc) -> None:
     Path("a.flow").write_text(GOOD)
     run = ("run", "a.flow", "Ask", "--as", "alice", "whom=bob", "n=5", "--store", "stores")

@@ -21,16 +21,46 @@ _ODD = [
 ]  # fmt: skip
 
 
+_SORTS = [
+    re.compile(pattern)
+    for pattern in (
+        r'"',
+        r"[A-Z][A-Z_0-9]+$",
+        r"[A-Z]",
+        r"[a-z_]",
+        r"\d",
+        r"[-+*/%<>=!]",
+        r"[(\[{]",
+    )
+]
+"""Words of one sort are often taken for each other without the text becoming unreadable."""
+_FENCE = re.compile(r"^```flow(?: right)?\n(.*?)^```$", re.M | re.S)
+_LARGEST = 5_000
+"""Characters; of larger programs a spoiled one costs more than it teaches."""
+
+
 def corpus() -> list[str]:
-    """Every program of the repository that is small enough to be tried often, and some random
-    ones."""
-    found = []
-    for folder in ("examples", "tests", "flowlang"):
-        for path in sorted((ROOT / folder).rglob("*.flow")):
-            text = path.read_bytes().decode("utf-8", errors="replace")
-            if len(text) < 12_000:
-                found.append(text)
-    return found + [seeded(number).text for number in range(40)]
+    """Every program of the repository that is small enough to be tried often, those in its pages,
+    and some random ones; those that are right several times, for they lead further."""
+    paths = [path for path in _paths() if "language" in path.parts]
+    wrong = [path.read_bytes().decode("utf-8", errors="replace") for path in paths]
+    random_ones = [seeded(number).text for number in range(60)]
+    return [text for text in wrong + random_ones + 4 * written() if len(text) < _LARGEST]
+
+
+def written() -> list[str]:
+    """The programs of the repository and its pages that are meant to be right, or nearly."""
+    paths = [path for path in _paths() if "language" not in path.parts]
+    found = [path.read_bytes().decode("utf-8", errors="replace") for path in paths]
+    for folder in ("docs", "flowlang/codes"):
+        for path in sorted((ROOT / folder).glob("*.md")):
+            found += _FENCE.findall(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _paths() -> list[Path]:
+    folders = ("examples", "tests", "flowlang")
+    return [path for name in folders for path in sorted((ROOT / name).rglob("*.flow"))]
 
 
 class Spoiler:
@@ -40,16 +70,21 @@ class Spoiler:
         self._programs = programs
         self._words = sorted({word for text in programs for word in _WORD.findall(text)})
         self._lines = sorted({line for text in programs for line in text.split("\n")})
+        self._alike = [[w for w in self._words if sort.match(w)] for sort in _SORTS]
 
     def spoiled(self, number: int) -> bytes:
         """A program with one to six things wrong in it."""
         choose = random.Random(number)
         text = choose.choice(self._programs)
-        by_words: list[Callable[[random.Random, str], str]] = [
+        if choose.random() < 0.4:  # It can often be read, so that the passes behind see it.
+            for _ in range(choose.choice((1, 1, 2, 3))):
+                text = self._by_sort(choose, text)
+            return text.encode("utf-8", errors="replace")
+        ways: list[Callable[[random.Random, str], str]] = [
             self._by_word, self._by_word, self._by_word, self._by_line, self._by_part,
         ]  # fmt: skip
         for _ in range(choose.choice((1, 1, 1, 2, 2, 3, 4, 6))):
-            text = choose.choice(by_words)(choose, text)
+            text = choose.choice(ways)(choose, text)
         data = text.encode("utf-8", errors="replace")
         return self._by_byte(choose, data) if choose.random() < 0.15 else data
 
@@ -73,6 +108,20 @@ class Spoiler:
                 words[at], words[to] = words[to], words[at]
             case _:
                 words[at] = choose.choice(words)
+        return "".join(words)
+
+    def _by_sort(self, choose: random.Random, text: str) -> str:
+        """One word becomes another of its sort, of this program or of any."""
+        words = _WORD.findall(text)
+        places = [at for at, word in enumerate(words) if not word.isspace()]
+        if not places:
+            return text
+        at = choose.choice(places)
+        sort = next((n for n, sort in enumerate(_SORTS) if sort.match(words[at])), None)
+        if sort is None:
+            return text
+        near = [word for word in words if _SORTS[sort].match(word)]
+        words[at] = choose.choice(near if choose.random() < 0.6 else self._alike[sort])
         return "".join(words)
 
     def _by_line(self, choose: random.Random, text: str) -> str:

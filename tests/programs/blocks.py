@@ -28,6 +28,7 @@ from tests.programs.kinds import (
     TEXT,
     TIMESTAMP,
     Kind,
+    Shape,
     list_of,
     map_of,
     optional,
@@ -57,6 +58,14 @@ class Loop:
     whole: int = 0
     depth: int = 0
     breakable: bool = True
+
+
+WIDE = ("Trouble", "Mischief", "FlowError")
+"""Families of errors, each after those that it may take."""
+
+
+def _fields_of(shape: Shape) -> list[str]:
+    return [field.name for field in shape.fields]
 
 
 class Blocks:
@@ -618,7 +627,11 @@ class Blocks:
                 talk, count, must_leave = None, 0, False
         converse = converse or (talk is None and chance(self.choices, 50))
         clauses = self.clauses(talking=converse or talk is not None)
-        caught = frozenset(error for clause in clauses for error in clause)
+        wide = [error for clause in clauses for error in clause]
+        narrow = (*self.book.errors, *WIDE, "Picky", "Taken")
+        caught = frozenset(
+            [*wide, *[e for e in narrow if any(self.book.in_family(e, w) for w in wide)]]
+        )
         duties = (talk,) if talk is not None else ()
         self.line("try:")
         self.guards.append(Guard(caught, len(self.talks), duties))
@@ -667,14 +680,17 @@ class Blocks:
             clause = [left.pop(self.choices.below(len(left))) for _ in range(min(count, len(left)))]
             if clause:
                 clauses.append(tuple(clause))
+        # What takes more comes after what takes less, or the second could take nothing.
+        clauses += [(family,) for family in WIDE if chance(self.choices, 12)]
         return clauses
 
     def catch(self, errors: tuple[str, ...], must_leave: bool, *, may_leave: bool) -> None:
         variable: Variable | None = None
-        if len(errors) == 1 and not chance(self.choices, 20):
-            sort = Kind(errors[0])
+        if not chance(self.choices, 20 if len(errors) == 1 else 50):
             variable = Variable(
-                self.names.fresh(("e", "error", "e_2", "fault")), sort, untrusted=True
+                self.names.fresh(("e", "error", "e_2", "fault")),
+                self.one_of(errors),
+                untrusted=True,
             )
         suffix = f" as {variable.name}" if variable is not None else ""
         self.line(f"catch {', '.join(errors)}{suffix}:")
@@ -684,6 +700,8 @@ class Blocks:
                 self.names.declare(variable)
                 if chance(self.choices, 50):
                     self.remember(variable)
+                if chance(self.choices, 30):
+                    self.about_error(variable, errors)
 
         def leave() -> None:
             if variable is not None and chance(self.choices, 85) and self.can_throw_any():
@@ -697,6 +715,32 @@ class Blocks:
             first=first,
             leave=leave if wanted else None,
         )
+
+    def one_of(self, errors: tuple[str, ...]) -> Kind:
+        """The kind of a caught error: it has the fields that all of these have."""
+        shapes = [self.book.shapes[error] for error in errors if error in self.book.shapes]
+        if len(shapes) < len(errors):
+            return Kind(errors[0] if len(errors) == 1 else "FlowError")
+        if len(shapes) == 1:
+            return shapes[0].kind
+        alike = [
+            field._replace(default=None)
+            for field in shapes[0].fields
+            if all((field.name, field.kind) in [f[:2] for f in s.fields] for s in shapes[1:])
+        ]
+        name = "+".join(errors)
+        self.book.shapes[name] = Shape("error", name, tuple(alike))
+        return Kind(name)
+
+    def about_error(self, variable: Variable, errors: tuple[str, ...]) -> None:
+        """What any error can be asked, where nothing of the same name is among its fields."""
+        declared = all(error in self.book.shapes for error in errors)
+        if declared and all("text" not in _fields_of(self.book.shapes[e]) for e in errors):
+            self.line(f'Desk.note("{{{variable.name}.text}}")')
+        else:
+            self.line(f'Desk.note("{{{variable.name}.peer == none}}")')
+            self.line(f"if {variable.name}.peer != none:")
+            self.line(f'    Desk.note("{{{variable.name}.peer.name}}")')
 
     def remember(self, variable: Variable) -> None:
         """What an error said, after a wait."""
@@ -719,5 +763,5 @@ class Blocks:
         if call is not None:
             self.line(f"return {call}")
             return
-        value = self.make.of(self.plan.result, 2)
+        value = self.make.of(self.plan.result, 2, Where(untrusted=self.plan.untrusted))
         self.line(f"return {value.text}")

@@ -34,7 +34,10 @@ STATEMENTS = (
     "if", "elif", "else", "while", "while true", "for", "break", "continue",
     "return", "return value", "return subflow",
     "open", "send", "receive checked", "receive unchecked", "send then receive", "receive @state",
-    "subflow", "try", "catch as", "catch", "catch several", "throw", "throw again", "require",
+    "receive within", "receive then discard", "receive each then discard",
+    "subflow", "try", "catch as", "catch", "catch several",
+    "catch several as", "catch Trouble", "catch Mischief", "catch FlowError",
+    "throw", "throw again", "require",
     "operation", "match", "case of an enum", "case with names", "case without names", "case none",
     "case true", "case Int", "case Text", "case _", "case of several",
 )  # fmt: skip
@@ -49,6 +52,7 @@ PLACES = (
     "recursion", "session parameter", "sessions parameter", "for over a map", "for over sessions",
     "narrowed in if", "narrowed by require", "field default left out", "named argument",
     "tracks", "responder that speaks first", "use", "checks with while",
+    "owner", "untrusted result", "key",
     "wait in match", "checks with match", "parameter default left out", "error default left out",
     "case default left out", "part used after a wait", "loop left in match",
     "error used after a wait", "variable used only in a catch", "set in a block, used after a wait",
@@ -61,7 +65,9 @@ EVENTS = (
     "failed: error thrown here", "failed: error from the peer", "failed: SessionEnded",
     "failed: SessionRejected", "failed: UnexpectedFlowEnd", "failed: UnexpectedMessage",
     "failed: Malformed",
-    "caught after waiting", "caught at once",
+    "caught after waiting", "caught at once", "caught: by its family", "text of an error",
+    "peer of an error", "the owner spoke", "a message was late", "a late message was dropped",
+    "one of a group was late", "chose that it was late", "was too late",
     "waited in if", "waited in for", "waited in while", "waited in try", "waited in catch",
     "waited in subflow", "waited in responder",
     "kept a peer's error from others", "ended in the hospital",
@@ -101,7 +107,7 @@ def sorts() -> set[str]:
     return {kind.__name__ for kind in typing.get_args(whole)} - {"Broken"}
 
 
-NOT_GENERATED = frozenset({"Ask", "Choice", "Close", "Pending", "Start", "Within"})
+NOT_GENERATED: frozenset[str] = frozenset()
 """Nodes that the checker accepts and that no program has yet: a debt, to be paid soon."""
 
 
@@ -143,6 +149,12 @@ class Counter:
                 self.note("session parameter")
             if parameter.type.name == "List" and parameter.type.arguments[0].name == "Session":
                 self.note("sessions parameter")
+        if flow.owner is not None:
+            self.note("owner")
+        if flow.untrusted_result:
+            self.note("untrusted result")
+        if flow.key is not None:
+            self.note("key")
         if any(step.tracks is not None for step in flow.steps):
             self.note("tracks")
         if flow.responds is not None and isinstance(flow.body[0], syntax.Send):
@@ -156,14 +168,19 @@ class Counter:
     def liveness(self, flow: syntax.Flow) -> None:
         """What goes wrong first where a state keeps too little."""
         timeline = list(tree.inside(flow.body))
-        for node in timeline:
+        # What is read from each place on, and what is read behind the first wait from there.
+        later: list[set[str]] = [set()]
+        waited: list[set[str]] = [set()]
+        for node in reversed(timeline):
+            waited.append(later[-1] if tree.waits(node) else waited[-1])
+            later.append(later[-1] | tree.read((node,)))
+        waited.reverse()
+        for at, node in enumerate(timeline):
             if isinstance(node, syntax.Try):
                 self.catches(node, timeline)
             for block in tree.blocks(node):
                 names = {n.name for n in tree.inside(block) if isinstance(n, syntax.Assign)}
-                after = timeline[timeline.index(node) + len(list(tree.inside((node,)))) :]  # type: ignore[arg-type]
-                waits = next((at for at, n in enumerate(after) if tree.waits(n)), len(after))
-                if names & tree.read(after[waits + 1 :]):
+                if names and names & waited[at + len(list(tree.inside((node,))))]:  # type: ignore[arg-type]
                     self.note("set in a block, used after a wait")
 
     def catches(self, node: syntax.Try, timeline: list[object]) -> None:
@@ -292,10 +309,11 @@ class Counter:
             self.note("throw in a try that waits")
         self.block(node.body, (*around, "try"))
         for catch in node.catches:
-            sort = (
-                "catch several" if len(catch.errors) > 1 else "catch as" if catch.name else "catch"
-            )
-            self.note(sort)
+            several = " several" if len(catch.errors) > 1 else ""
+            self.note(f"catch{several}{' as' if catch.name else ''}")
+            for error in catch.errors:
+                if error.name in ("Trouble", "Mischief", "FlowError"):
+                    self.note(f"catch {error.name}")
             self.block(catch.body, (*around, "catch"))
 
     def receive(self, node: syntax.Receive) -> None:
@@ -304,6 +322,9 @@ class Counter:
             self.note("receive @state")
         if node.send is not None:
             self.note("send then receive")
+        if node.deadline is not None:
+            each = " each" if node.each else ""
+            self.note(f"receive{each} {'then discard' if node.deadline.discard else 'within'}")
         for check in node.checks or ():
             for sort, name in _CHECKS:
                 if isinstance(check, sort):
@@ -312,7 +333,7 @@ class Counter:
 
     # --- expressions ---
 
-    def expression(self, node: syntax.Expr | syntax.Subflow) -> None:
+    def expression(self, node: tree.Right) -> None:
         for inner in tree.parts(node):
             entry = language.expression(inner) or language.right_sides().get(type(inner))
             if entry is not None:

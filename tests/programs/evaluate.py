@@ -55,7 +55,10 @@ class Evaluator:
             case syntax.Attribute(value=syntax.Name(name="Decision"), name=name):
                 return Made(f"Decision.{name}", ())
             case syntax.Attribute(value=inner, name=name):
-                return _attribute(self.value(frame, inner), name)
+                value = self.value(frame, inner)
+                if isinstance(value, Thrown) and name not in dict(value.error.fields):
+                    return self.about(frame, value, name)
+                return _attribute(value, name)
             case syntax.Index(value=inner, index=index):
                 values = self.value(frame, inner)
                 return arithmetic.item(values, self.value(frame, index))
@@ -80,8 +83,19 @@ class Evaluator:
             case "now":
                 return Moment(self.world.now)
             case "flow_id":
-                return self.world.runs.index(self.run)
+                return self.run
         return frame.values[name]
+
+    def about(self, frame: Frame, thrown: Thrown, name: str) -> Value:
+        """What any error can be asked."""
+        self.world.counts[f"{name} of an error"] += 1
+        if name == "peer":
+            return None if thrown.peer is None else Party(thrown.peer)
+        declared = self.world.declared[thrown.error.name]
+        assert name == "text"
+        assert isinstance(declared, syntax.Error)
+        assert declared.text is not None
+        return self.value(Frame(frame.flow, dict(thrown.error.fields)), declared.text)
 
     def binary(self, frame: Frame, expression: syntax.Binary) -> Value:
         left = self.value(frame, expression.left)

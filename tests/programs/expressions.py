@@ -97,7 +97,7 @@ class Expressions:
             composites = self._composites(kind, depth - 1, inner)
             composites += language.ways(self, kind, depth - 1, inner)
             shape = self.names.shapes.get(kind.name)
-            if shape is not None and shape.sort != "error" and where.quotes:
+            if shape is not None and shape.sort not in ("error", "python") and where.quotes:
                 if self.readable(kind, inner):
                     composites.append((2, lambda: self._changed(kind, depth - 1, inner)))
             if composites:

@@ -10,9 +10,9 @@ from tests.programs.choices import chance, pick, weighted
 from tests.programs.entries import Maker
 from tests.programs.expressions import OR, Expr, Where, join
 from tests.programs.kinds import INT, PARTY, SESSION, TEXT, Kind, list_of
-from tests.programs.language import choosing, groups
+from tests.programs.language import choosing, groups, late, owner
 from tests.programs.language.telling import log
-from tests.programs.names import SESSIONS, Variable
+from tests.programs.names import SESSIONS, Readable, Variable
 from tests.programs.plans import STRANGER, Plan, Responder, Talk
 from tests.programs.scripts import INITIATOR, RESPONDER, Either, Item, Repeat, Say, speaker
 
@@ -25,7 +25,7 @@ class Flows(Blocks):
     # --- which statements there are ---
 
     def options(self) -> list[tuple[int, Maker]]:
-        return super().options() + language.offers(self)
+        return super().options() + language.offers(self) + [*owner.offers(self)]
 
     def conversations(self) -> list[tuple[int, Maker]]:
         options: list[tuple[int, Maker]] = [(8 if self.loops else 14, self.call)]
@@ -102,8 +102,10 @@ class Flows(Blocks):
             case Say():
                 if item.sender == talk.role:
                     self.say(talk, item)
-                elif self.indent < 6 and chance(self.choices, 25):
+                elif self.indent < 6 and chance(self.choices, 20):
                     choosing.hear(self, talk, item)
+                elif self.indent < 6 and chance(self.choices, 20):
+                    late.hear(self, talk, item)
                 else:
                     self.hear(talk, item)
             case Repeat():
@@ -130,6 +132,8 @@ class Flows(Blocks):
         """Sends, with whatever must leave in the same step."""
         talk.remaining = talk.remaining[1:]
         following = talk.remaining[0] if talk.remaining and talk.quota != 0 else None
+        if not item.joined and chance(self.choices, 15):
+            late.dawdle(self)
         if isinstance(following, Say) and following.sender != talk.role and self.may_hear(talk):
             if chance(self.choices, 45):
                 if talk.quota is not None:
@@ -142,7 +146,15 @@ class Flows(Blocks):
                 self.note()
             self.play(talk)
 
-    def hear(self, talk: Talk, item: Say, before: str = "", *, safely: bool = False) -> Variable:
+    def hear(
+        self,
+        talk: Talk,
+        item: Say,
+        before: str = "",
+        *,
+        suffix: str = "",
+        safely: bool = False,
+    ) -> Variable:
         """Receives, with a block of checks that fails only where a failure meets a listener."""
         talk.remaining = talk.remaining[1:]
         kind = Kind(item.mistaken or item.message)
@@ -151,7 +163,7 @@ class Flows(Blocks):
         if chance(self.choices, 15):
             self.states += 1
             state = f" @wait_{self.states}"
-        head = f"{before}receive {name}: {kind} from {talk.name}{state}"
+        head = f"{before}receive {name}: {kind} from {talk.name}{state}{suffix}"
         variable = Variable(name, kind)
         if not chance(self.choices, 50):
             self.line(f"{head} unchecked")
@@ -200,6 +212,12 @@ class Flows(Blocks):
             log(self)
         self.names.pop()
         self.indent -= 1
+        self.found_out(found, condition)
+
+    def found_out(self, found: Readable, condition: Expr) -> None:
+        """What a check says of an optional part is known after the checks too."""
+        if condition.text == f"{found.text} != none":
+            self.names.narrow(found.text, found.kind.items[0])
 
     def always(self, path: str, kind: Kind) -> Expr:
         """A condition that looks at `path` and is true whatever it is."""
@@ -458,14 +476,31 @@ class Flows(Blocks):
             self.line(f"receive {heard}: Reply from {name} unchecked")
             self.names.declare(Variable(heard, Kind("Reply")))
 
+    def caught(self, error: str, body: Maker) -> None:
+        """What may throw this error of itself, in a `try` of its own if need be."""
+        if self.can_throw_any() and not chance(self.choices, 60):
+            body()
+            return
+        self.line("try:")
+        self.indent += 1
+        self.names.push()
+        body()
+        self.names.pop()
+        self.indent -= 1
+        self.line(f"catch {error}:")
+        self.block(1)
+
     # --- subflows ---
 
-    def bind(self, value: str, kind: Kind | None) -> None:
-        """What may be done with a right side that waits, such as `subflow F()`."""
+    def bind(self, value: str, kind: Kind | None, *, untrusted: bool = False) -> None:
+        """What may be done with a right side that waits, such as `subflow F()`. What is untrusted
+        is not kept in anything that outlives its checks."""
         variables = [v for v in self.names.assignable() if v.kind == kind]
         if value.startswith("subflow "):
             self.calls.append(value.removeprefix("subflow ").partition("(")[0])
         sort = pick(self.choices, ("alone", "let", "var", "=", "=")) if kind else "alone"
+        if untrusted and sort != "alone":
+            sort = "let"
         if sort == "=" and not variables:
             sort = "let"
         if sort == "alone":
@@ -476,7 +511,8 @@ class Flows(Blocks):
             assert kind is not None
             name = self.name()
             self.line(f"{sort} {name} = {value}")
-            self.names.declare(Variable(name, kind, mutable=sort == "var"))
+            mutable = sort == "var"
+            self.names.declare(Variable(name, kind, mutable=mutable, untrusted=untrusted))
 
     def call(self) -> None:
         """A subflow of its own, or one that goes on with a session."""
@@ -502,10 +538,12 @@ class Flows(Blocks):
                 plan.result = pick(self.choices, assignable).kind
             if chance(self.choices, 30):
                 plan.counter = "depth"
+            plan.untrusted = plan.result is not None and chance(self.choices, 25)
         else:
             self.note()
             return
-        self.bind(f"subflow {plan.name}({self.arguments(plan)})", plan.result)
+        call = f"subflow {plan.name}({self.arguments(plan)})"
+        self.bind(call, plan.result, untrusted=plan.untrusted)
 
     def returned_call(self, kind: Kind) -> str | None:
         """A subflow whose result is this flow's, if there is room for one."""
@@ -581,4 +619,5 @@ class Flows(Blocks):
             value = self.party() if kind == PARTY else self.make.of(kind, 1, Where(calls=1)).text
             values.append(f"{name}={value}" if name == "party" else value)
         values.append(f"{self.plan.counter}={self.plan.counter} - 1")
-        self.bind(f"subflow {self.plan.name}({', '.join(values)})", self.plan.result)
+        call = f"subflow {self.plan.name}({', '.join(values)})"
+        self.bind(call, self.plan.result, untrusted=self.plan.untrusted)

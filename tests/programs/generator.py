@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
-from typing import Any
-
-from hypothesis import strategies as st
 
 from tests.programs import language, writing
-from tests.programs.choices import Choices, Drawn, Seeded, chance, pick
+from tests.programs.choices import Choices, Seeded, chance, pick
 from tests.programs.kinds import FUNCTIONS, PARTY, PLAIN, SERVICE
 from tests.programs.plans import ARGUMENTS, STRANGER, Argument, Book
 
@@ -48,6 +44,9 @@ def generate(choices: Choices) -> Program:
     book = Book(choices)
     main = book.plan("Main", may_throw=True, size=2 + choices.below(10))
     main.parameters += [("bob", PARTY), ("carol", PARTY), ("nobody", STRANGER)]
+    if chance(choices, 20):
+        main.headers.append('key "{carol} of {bob.name}"')
+    main.owned = chance(choices, 20)
     arguments: dict[str, Argument] = {}
     for _ in range(choices.below(4)):
         kind = pick(choices, [kind for kind in PLAIN if kind in ARGUMENTS])
@@ -97,9 +96,3 @@ def _mentions(text: str, name: str) -> bool:
 def seeded(seed: int) -> Program:
     """The program of a seed."""
     return generate(Seeded(seed))
-
-
-@st.composite
-def programs(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Program:
-    """Programs for hypothesis, which makes one that fails as small as it can."""
-    return generate(Drawn(draw))

@@ -80,6 +80,10 @@ SHOWN = frozenset(
 """What an interpolated text may hold."""
 
 
+TYPES = "program_types"
+"""The module in which generated programs look for Python's types."""
+
+
 class Field(NamedTuple):
     name: str
     kind: Kind
@@ -88,11 +92,12 @@ class Field(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """A record, message or error."""
+    """A record, message, error or type of Python; `family` is the one that an error is in."""
 
     sort: str
     name: str
     fields: tuple[Field, ...]
+    family: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -106,12 +111,17 @@ class Shape:
                 for f in self.fields
             )
             shown = "".join(f" {{{f.name}}}" for f in self.fields if f.kind in SHOWN)
-            return f'error {self.name}({fields}): "{self.name.lower()}{shown}"\n'
-        lines = [f"{self.sort} {self.name}:"]
+            brackets = f"({fields})" if self.fields else ""
+            family = "" if self.family is None else f" is {self.family}"
+            return f'error {self.name}{brackets}{family}: "{self.name.lower()}{shown}"\n'
+        head, tail = f"{self.sort} {self.name}", ""
+        if self.sort == "python":
+            head, tail = f'type {self.name} = python "{TYPES}:{self.name}"', "    ordered\n"
+        lines = [f"{head}:"]
         for field in self.fields:
             default = "" if field.default is None else f" = {field.default}"
             lines.append(f"    {field.name}: {field.kind}{default}")
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + tail
 
 
 PAIR_SHAPE = Shape("record", "Pair", (Field("left", INT), Field("right", INT)))

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import msgspec
 
-from flowrt.core.flow import FlowError
+from flowrt.core.flow import FlowError, SessionEnded
 from flowrt.core.flow import Party as RuntimeParty
 from flowrt.core.values import Data, Invite, Letter, decode, decode_frame
 from flowrt.node import Node
@@ -22,12 +22,16 @@ from flowrt.store import Batch
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.transport.memory import MemoryNetwork
 from tests.programs.desk import Desk, Functions
+from tests.programs.language import owner, people
+from tests.programs.language.pythons import Weight
 from tests.programs.reference import HOSTS
 from tests.programs.seen import Conversation, Ending, Flown, Seen, seen
 from tests.programs.world import START
 
 STRANGER = "zed"
 MOST_TURNS = 20_000
+MAIN = 1
+"""The number of the first flow of alice."""
 
 
 class Crash(BaseException):
@@ -69,10 +73,14 @@ class Nodes:
     """Three parties that run the program, and one that runs nothing.
 
     With `crashes` every commit is tried twice: the process dies before the first, and again right
-    after the second, with nothing told to anybody. `batch` is how many events one commit takes.
+    after the second, with nothing told to anybody. `batch` is how many events one commit takes;
+    `text` is the program as it was written.
     """
 
-    def __init__(self, modules: Sequence[ModuleType], *, crashes: bool, batch: int) -> None:
+    def __init__(
+        self, modules: Sequence[ModuleType], *, text: str, crashes: bool, batch: int
+    ) -> None:
+        self.lines = text.splitlines()
         self.modules = modules
         self.generated = {name: kind for module in modules for name, kind in vars(module).items()}
         self.crashes = crashes
@@ -170,12 +178,36 @@ class Nodes:
             return True
 
     def wait(self) -> bool:
-        """Nothing goes on by itself: let time pass for flows that sleep, then call operators. What
-        else has a time are frames that would be sent again; nobody sees that."""
-        views = [view for node in self.nodes.values() for view in node.flows()]
-        if any(view.waits == "time" for view in views):
-            return self.advance_clock()
-        return self.release() or self.advance_clock()
+        """Nothing goes on by itself: call people, then operators, then let time pass. What else has
+        a time are frames that would be sent again; nobody sees that."""
+        told = [self.answer(), self.command()]
+        return any(told) or self.release() or self.advance_clock()
+
+    def command(self) -> bool:
+        """What the owner says where `Main` waits for him."""
+        node = self.nodes["alice"]
+        for view in node.flows():
+            if view.id == MAIN and not view.in_hospital and view.waits == "a message":
+                line = self.lines[int(view.place.rpartition(":")[2]) - 1]
+                given = owner.command(
+                    line, len(self.journal(self.disks["alice"], MAIN)), self.generated
+                )
+                if given is not None:
+                    node.submit_command(MAIN, given)
+                    return True
+        return False
+
+    def answer(self) -> bool:
+        """What people do with questions. What they were told is lost if the node crashes then, so
+        they are asked again."""
+        found = False
+        for node in self.nodes.values():
+            for task in node.tasks():
+                given = people.answer(task)
+                if given is not None:
+                    node.submit_answer(task.flow_id, task.number, given, by=people.CLERK)
+                    found = True
+        return found
 
     def advance_clock(self) -> bool:
         due = [time for node in self.nodes.values() if (time := node.next_due()) is not None]
@@ -200,7 +232,11 @@ class Nodes:
         flows = []
         for party in HOSTS:
             for flow_id in range(1, self.disks[party].next_flow):
-                flows.append(self.flown(party, flow_id, talks.get((party, flow_id), [])))
+                found = talks.get((party, flow_id), [])
+                if (party, flow_id) == ("alice", MAIN) and self.generated["Main_v1"].owner:
+                    told = Conversation(party, "owner", (), self.mail(party, flow_id))
+                    found = [*found, told]
+                flows.append(self.flown(party, flow_id, found))
         return seen(flows)
 
     def flown(self, party: str, flow_id: int, talks: list[Conversation]) -> Flown:
@@ -284,6 +320,18 @@ class Nodes:
             )
         return talks
 
+    def mail(self, party: str, flow_id: int) -> tuple[object, ...]:
+        """The messages to the owner. What else is in his mail depends on crashes."""
+        found: list[object] = []
+        number = 0
+        while True:
+            number, letter = self.nodes[party].mail(flow_id, number)
+            if letter is None or isinstance(letter, SessionEnded):
+                return tuple(found)
+            if isinstance(letter, msgspec.Struct):
+                found.append(plain(letter))
+            number += 1
+
     def messages(self, numbered: dict[int, Data]) -> tuple[object, ...]:
         found = []
         for _, data in sorted(numbered.items()):
@@ -315,6 +363,8 @@ def plain(value: object) -> object:
             return ("Duration", value // _MICROSECOND)
         case datetime.datetime():
             return ("Timestamp", (value - _EPOCH) // _MICROSECOND)
+        case Weight():
+            return ("Weight", value.grams, value.unit)
         case msgspec.Struct():
             return _fields(type(value).__name__.replace("_", "."), value)
         case Mapping():

@@ -39,9 +39,18 @@ UNREADABLE = frozenset(
         "Malformed",
         "UnexpectedMessage",
         "SessionRejected",
+        "Timeout",
+        "TaskExpired",
+        "FlowFailed",
+        "FlowError",
+        "Started",
+        "NotRead",
     )
 )
 """Kinds of variables that no expression reads."""
+
+NOT_READ = Kind("NotRead")
+"""The kind of what only its name is known of here."""
 
 SESSIONS = ("deal", "talk", "line", "s", "t_2", "other", "chat", "peer", "s_2")
 
@@ -145,7 +154,7 @@ class Names:
         if kind.name in UNREADABLE:
             return
         shape = self.shapes.get(kind.name)
-        if shape is None or shape.sort != "error":
+        if shape is None or shape.sort not in ("error", "answer"):
             found.append(Readable(path, kind, dirty, root))
         if kind.name in ("List", "Map") or kind in (TEXT, BYTES):
             found.append(Readable(f"{path}.size", INT, dirty, root))

@@ -79,7 +79,8 @@ class Talk:
 class Plan:
     """One flow to be written. `may_throw` allows errors to leave it; `counter` is the parameter
     with which it may call itself; `serves` is the loop that it plays by calling itself; `headers`
-    are further lines of its head."""
+    are further lines of its head. What is `untrusted` is the result; one that is
+    `owned` has a session with who started it."""
 
     name: str
     index: int
@@ -93,6 +94,8 @@ class Plan:
     defaults: dict[str, str] = dataclasses.field(default_factory=dict)
     crowd: int = 0
     size: int = 3
+    untrusted: bool = False
+    owned: bool = False
     headers: list[str] = dataclasses.field(default_factory=list)
     text: str = ""
 
@@ -109,6 +112,7 @@ class Book:
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
+        self.limits = 0
         self.room = 3 + choices.below(11)
         self.plans: list[Plan] = []
         self.waiting: list[Plan] = []
@@ -126,12 +130,31 @@ class Book:
         self._add("message", "Ask", 3, kinds)
         self._add("message", "Reply", 3, (*kinds, Kind("Ask")))
         self.messages = ["Ask", "Reply"]
-        self._add("error", "Oops", 2, (INT, *self.plain))
-        self._add("error", "Refused", 2, kinds)
+        self.shapes["Mischief"] = Shape("error", "Mischief", ())
+        self.shapes["Trouble"] = Shape("error", "Trouble", (), self._family("Mischief"))
+        self._add("error", "Oops", 2, (INT, *self.plain), self._family("Trouble"))
+        self._add("error", "Refused", 2, kinds, self._family("Trouble", "Mischief"))
         self.errors = ["Oops", "Refused"]
         self.kinds: tuple[Kind, ...] = (*kinds, Kind("Ask"))
 
-    def _add(self, sort: str, name: str, most: int, kinds: Sequence[Kind]) -> None:
+    def _family(self, *names: str) -> str | None:
+        return pick(self.choices, (None, *names, *names))
+
+    def in_family(self, error: str, family: str) -> bool:
+        """Whether a `catch` of the second takes the first."""
+        if family in (error, "FlowError"):
+            return True
+        above = self.shapes[error].family if error in self.shapes else None
+        return above is not None and self.in_family(above, family)
+
+    def _add(
+        self,
+        sort: str,
+        name: str,
+        most: int,
+        kinds: Sequence[Kind],
+        family: str | None = None,
+    ) -> None:
         fields: list[Field] = []
         # The text of an error mentions its fields as variables, whose names cannot be keywords.
         pool = _FIELD_NAMES[:3] if sort == "error" else _FIELD_NAMES
@@ -146,7 +169,7 @@ class Book:
             taken = {field.name for field in fields}
             names = [n for n in pool[start:] + pool if n not in taken]
             fields.append(Field(names[0], kind, default))
-        self.shapes[name] = Shape(sort, name, tuple(fields))
+        self.shapes[name] = Shape(sort, name, tuple(fields), family)
 
     def plan(self, stem: str, *, may_throw: bool, size: int) -> Plan:
         """A new flow, to be written after the ones that are already waiting."""
@@ -169,9 +192,9 @@ class Book:
         self.responders.setdefault(initiator, []).append(made)
         return made
 
-    def subflow(self, *, may_throw: bool) -> Plan:
-        """A new flow to be called."""
-        plan = self.plan("Part", may_throw=may_throw, size=1 + self.choices.below(7))
+    def subflow(self, *, may_throw: bool, stem: str = "Part") -> Plan:
+        """A new flow to be called, or started."""
+        plan = self.plan(stem, may_throw=may_throw, size=1 + self.choices.below(7))
         for _ in range(self.choices.below(3)):
             kind = pick(self.choices, self.kinds)
             plan.parameters.append((f"p{len(plan.parameters) + 1}", kind))

@@ -12,6 +12,8 @@ import flowrt
 FUNCTIONS = """\
 from typing import NoReturn, TypeVar
 
+from program_types import Weight
+
 T = TypeVar("T")
 
 
@@ -43,8 +45,32 @@ def plus(n: int, by: int) -> int:
     return n + by
 
 
+def weigh(n: int) -> Weight:
+    return Weight(n)
+
+
 def decide(n: int) -> NoReturn:
     raise ValueError(n)
+"""
+
+
+TYPES = """\
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Weight:
+    grams: int
+    unit: str = "g"
+
+    def to_flow(self) -> bytes:
+        return b""
+
+    @classmethod
+    def from_flow(cls, data: bytes) -> Weight:
+        return cls(0)
 """
 
 
@@ -54,6 +80,7 @@ def write(folder: Path, module: str, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_name(f"{path.name}_flow.py").write_text(text)
     (folder / "program_functions.py").write_text(FUNCTIONS)
+    (folder / "program_types.py").write_text(TYPES)
 
 
 def complaints(folder: Path) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Generator, Iterable
 
 from flowlang import syntax
 from tests.programs import language
-from tests.programs.arithmetic import Faulted, Made, Map, Party, Value, plain
+from tests.programs.arithmetic import Faulted, Made, Map, Party, Span, Value, plain
 from tests.programs.evaluate import Evaluator
-from tests.programs.language import groups
+from tests.programs.language import groups, owner
 from tests.programs.seen import Ending, Seen
 from tests.programs.world import (
     COMMITTED,
@@ -51,6 +51,7 @@ class Interpreter(Evaluator):
             self.world.counts[f"failed: {self._source(thrown)}"] += 1
         else:
             ending = Ending("returned", plain(value))
+            self.run.result = value
         # The outcome counts when the step that reached it is committed, which nothing can stop now.
         self.run.ending = ending
 
@@ -159,12 +160,13 @@ class Interpreter(Evaluator):
         return None
 
     def right_side(
-        self, frame: Frame, value: syntax.Expr | syntax.Subflow
+        self, frame: Frame, value: syntax.Expr | syntax.Effect
     ) -> Generator[Wait, None, Value]:
         entry = language.right_sides().get(type(value))
         if entry is not None:
             return (yield from entry.runs(self, frame, value))
         if not isinstance(value, syntax.Subflow):
+            assert not isinstance(value, syntax.Effect)
             return self.value(frame, value)
         assert isinstance(value.call.callee, syntax.Name)
         flow = self.world.declared[value.call.callee.name]
@@ -250,7 +252,7 @@ class Interpreter(Evaluator):
         except Thrown as caught:
             thrown = caught
         for catch in statement.catches:
-            if thrown.error.name in [error.name for error in catch.errors]:
+            if any(self.is_a(thrown.error.name, error.name) for error in catch.errors):
                 break
         else:
             raise thrown
@@ -263,6 +265,17 @@ class Interpreter(Evaluator):
         if catch.name is not None:
             frame.values[catch.name] = thrown
         return (yield from self.inner(frame, "catch", catch.body))
+
+    def is_a(self, name: str, wanted: str) -> bool:
+        """Whether the error is the wanted one, or of its family."""
+        if wanted in (name, "FlowError"):
+            return True
+        declared = self.world.declared.get(name)
+        if not isinstance(declared, syntax.Error) or declared.family is None:
+            return False
+        found = self.is_a(declared.family.name, wanted)
+        self.world.counts["caught: by its family"] += found
+        return found
 
     # --- sessions ---
 
@@ -284,7 +297,7 @@ class Interpreter(Evaluator):
         assert isinstance(message, Made)
         for session in told if isinstance(told, tuple) else (told,):
             assert isinstance(session, Session)
-            if session.closed or session.inbox:
+            if session.closed or (session.inbox and session.inbox[0].kind != "message"):
                 # What has arrived, or will, would decide whether this send throws.
                 raise Race(f"line {statement.span.line} sends while the peer may have ended")
             self.run.pending.append(Effect("message", session, Letter("message", message)))
@@ -297,7 +310,12 @@ class Interpreter(Evaluator):
             return
         session = self.value(frame, statement.session)
         assert isinstance(session, Session)
-        yield Wait(session=session)
+        session.wanted = frozenset((statement.type.name,))
+        yield Wait(session=session, deadline=self.deadline(frame, statement.deadline))
+        session.wanted = frozenset()
+        if not session.inbox:
+            self.late(session, statement.deadline)
+            raise built_in("Timeout")
         frame.values[statement.name] = self.heard(session, statement.type.name)
         if statement.checks is None:
             return
@@ -307,6 +325,19 @@ class Interpreter(Evaluator):
         except Faulted:
             # What is wrong with a message that is being checked is its sender's fault.
             raise built_in("Malformed") from None
+
+    def deadline(self, frame: Frame, written: syntax.Deadline | None) -> int | None:
+        if written is None:
+            return None
+        span = self.value(frame, written.duration)
+        assert isinstance(span, Span)
+        return self.world.now + span.microseconds
+
+    def late(self, session: Session, written: syntax.Deadline | None) -> None:
+        """Nothing came in time; what comes then may be dropped."""
+        self.world.counts["a message was late"] += 1
+        if written is not None and written.discard:
+            session.unwanted += 1
 
     def heard(self, session: Session, wanted: str) -> Made:
         letter = session.inbox.popleft()
@@ -362,6 +393,9 @@ def run(
 ) -> tuple[Seen, World]:
     """What is seen when alice runs `Main` with these arguments. Raises TooLong and Race."""
     world = World(files, HOSTS, _begin, newest_first=newest_first)
-    world.start("alice", "Main", arguments)
+    main = world.start("alice", "Main", dict(arguments))
+    if main.flow.owner is not None:
+        main.owner = owner.attend(world, main)
+        main.steps = _begin(world, main, {**arguments, main.flow.owner.name: main.owner}, None)
     world.go()
     return world.seen(), world

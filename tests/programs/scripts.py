@@ -67,7 +67,14 @@ def speaker(item: Item) -> int:
 def script(choices: Choices, messages: list[str], steering: str, *, calm: bool) -> Script:
     """A new script over these messages; `steering` has a Bool as its first field."""
     first = weighted(choices, [(8, INITIATOR), (1, RESPONDER)])
-    return Script(tuple(_items(choices, first, messages, steering, 0, calm)), calm)
+    items = _items(choices, first, messages, steering, 0, calm)
+    if chance(choices, 50 if calm else 25):
+        # Two in a row, each in a step of its own: the first of them may be late, and even dropped.
+        at = weighted(choices, [(1, 0), (3, 1)])
+        who = weighted(choices, [(1, INITIATOR), (3, RESPONDER)])
+        if not getattr(items[at], "joined", False):
+            items[at:at] = [Say(who, messages[choices.below(len(messages))])] * 2
+    return Script(tuple(items), calm)
 
 
 def _items(

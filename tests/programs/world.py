@@ -23,6 +23,8 @@ BUILT_IN = frozenset(
         "UnexpectedMessage",
         "Malformed",
         "Timeout",
+        "TaskExpired",
+        "FlowFailed",
     )
 )
 START = 1_700_000_000_000_000
@@ -71,7 +73,8 @@ class Letter(NamedTuple):
 @dataclasses.dataclass(eq=False)
 class Session:
     """One end of a session. `sent` are the messages that were really sent; `rejected` says that a
-    rejection came which nobody has read."""
+    rejection came which nobody has read. So many messages are `unwanted` when they come; those that
+    the flow waits for now are `wanted`."""
 
     owner: Run
     peer: str
@@ -84,6 +87,8 @@ class Session:
     over: bool = False
     closed: bool = False
     rejected: bool = False
+    unwanted: int = 0
+    wanted: frozenset[str] = frozenset()
 
 
 # --- flows under way --------------------------------------------------------------------------
@@ -91,8 +96,7 @@ class Session:
 
 class Wait(NamedTuple):
     """What a flow waits for: a letter of a session, a time, a person, anything that `ready` can
-    tell, whichever is first; or (nothing of these) its commit. A `deadline` may end it sooner, but
-    is no reason to let time pass while anybody else has something to do."""
+    tell, whichever is first; or (nothing of these) its commit. A `deadline` may end it sooner."""
 
     session: Session | None = None
     due: int | None = None
@@ -102,6 +106,20 @@ class Wait(NamedTuple):
 
 
 COMMITTED = Wait()
+
+
+@dataclasses.dataclass(eq=False)
+class Begun:
+    """Something that was begun and comes to its end by itself: a question, a call, another flow.
+    `end` tells what came of it, or raises that; `due` is when it is over without an end."""
+
+    done: Callable[[], bool]
+    end: Callable[[], Value]
+    due: int | None = None
+    taken: bool = False
+
+    def wait(self) -> Wait:
+        return Wait(ready=self.done, due=self.due)
 
 
 class Leaving(NamedTuple):
@@ -153,6 +171,8 @@ class Run:
     steps: Generator[Wait, None, None] | None = None
     waiting: Wait = COMMITTED
     ending: Ending | None = None
+    result: Value = None
+    owner: Session | None = None
     waits: int = 0
     unsure: bool = False
     """Whether an acceptance may or may not have ended a step since the last certain commit."""
@@ -183,6 +203,9 @@ class World:
         self.begin = begin
         self.newest_first = newest_first
         self.runs: list[Run] = []
+        self.outside: list[Callable[[], bool]] = []
+        """What is to be done by people, once nothing goes on by itself. Each tells whether it did
+        anything."""
         self.now = START
         self.steps = 0
         self.statements = 0
@@ -205,8 +228,8 @@ class World:
             run = self._next()
             if run is not None:
                 self._step(run)
-            elif not self._advance_clock() and not self._call_operators():
-                if not self._advance_clock(deadlines=True):
+            elif not self._call_people() and not self._call_operators():
+                if not self._advance_clock():
                     return
 
     def _next(self) -> Run | None:
@@ -229,14 +252,16 @@ class World:
             return wait.due <= self.now
         return wait == COMMITTED
 
-    def _advance_clock(self, *, deadlines: bool = False) -> bool:
+    def _advance_clock(self) -> bool:
         waits = [run.waiting for run in self.runs if run.ending is None]
         due = [wait.due for wait in waits if wait.due is not None]
-        if due or deadlines:
-            due += [wait.deadline for wait in waits if wait.deadline is not None]
+        due += [wait.deadline for wait in waits if wait.deadline is not None]
         if due:
             self.now = max(self.now, min(due))
         return bool(due)
+
+    def _call_people(self) -> bool:
+        return sum(act() for act in self.outside) > 0
 
     def _call_operators(self) -> bool:
         held = [run for run in self.runs if run.ending is None and run.waiting.person]
@@ -286,9 +311,16 @@ class World:
                     if effect.what.value is not None and effect.kind == "message":
                         session.sent.append(effect.what.value)
                     if session.other is not None:
-                        session.other.inbox.append(effect.what)
+                        self._deliver(session.other, effect.what)
         run.pending.clear()
         run.unsure = False
+
+    def _deliver(self, session: Session, letter: Letter) -> None:
+        if session.unwanted and letter.kind == "message":
+            session.unwanted -= 1
+            self.counts["a late message was dropped"] += 1
+            return
+        session.inbox.append(letter)
 
     def _invite(self, session: Session) -> None:
         session.opened = True
@@ -320,6 +352,9 @@ class World:
             )
             for session in run.sessions
         ]
+        if run.owner is not None:
+            told = tuple(plain(message) for message in run.owner.sent)
+            talks.append(Conversation(run.party, "owner", (), told))
         return Flown(
             run.party,
             run.flow.name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from tests.programs.choices import chance, pick
 from tests.programs.flows import Flows
 from tests.programs.kinds import INT, SESSION
+from tests.programs.language import owner
 from tests.programs.language.telling import DECLARED
 from tests.programs.names import SESSIONS, Variable
 from tests.programs.plans import STRANGER, Book, Plan, Talk
@@ -24,6 +25,8 @@ def write(book: Book, plan: Plan) -> None:
         parameters.insert(at, (plan.counter, INT))
     for name, kind in parameters:
         flow.names.declare(Variable(name, kind, fixed=True))
+    if plan.owned:
+        flow.names.declare(Variable(owner.NAME, SESSION, fixed=True))
     _body(flow, plan)
     defaults = {name: f" = {value}" for name, value in plan.defaults.items()}
     shown = [
@@ -32,13 +35,14 @@ def write(book: Book, plan: Plan) -> None:
     ]
     if plan.crowd:
         shown.append("sessions: List[Session]")
-    result = f" -> {plan.result}" if plan.result is not None else ""
+    trust = "untrusted " if plan.untrusted else ""
+    result = f" -> {trust}{plan.result}" if plan.result is not None else ""
     head = [f"flow {plan.name}({', '.join(shown)}){result}:"]
     if plan.responds_to is not None:
         assert plan.talk is not None
         head.append(f"    responds to {plan.responds_to} as {plan.talk.name}")
     if not plan.index:
-        head.append("    startable by rpc")
+        head.append(f"    startable by rpc{' as owner' if plan.owned else ''}")
     head += [f"    {line}" for line in plan.headers]
     tracks = ""
     if flow.calls and chance(flow.choices, 40):
@@ -103,6 +107,9 @@ def _end(flow: Flows, plan: Plan) -> None:
                 flow.play(talk)
     if chance(flow.choices, 50):
         flow.account([*flow.names.variables()])
+    if plan.name.startswith("Child") and plan.may_throw and chance(flow.choices, 50):
+        error = flow.error(pick(flow.choices, flow.book.errors))
+        flow.line(f"require {flow.make.condition(1).text} else {error}")
     if plan.result is not None:
         flow.return_()
     elif chance(flow.choices, 20):

@@ -22,10 +22,21 @@ class World:
 
     `key` is 32 random bytes that no one else knows: ids of sessions and errors are derived from it.
     `tx` is the running transaction, made when a service first asks for it. `new_flow` gives the id
-    of a flow to be started, `lookup` the outcome of one that has ended.
+    of a flow to be started, `lookup` the outcome of one that has ended, `holder` the living flow of
+    a name and a business key.
     """
 
-    __slots__ = ("key", "lookup", "me", "new_flow", "now_us", "registry", "services", "tx")
+    __slots__ = (
+        "holder",
+        "key",
+        "lookup",
+        "me",
+        "new_flow",
+        "now_us",
+        "registry",
+        "services",
+        "tx",
+    )
 
     def __init__(
         self, me: Party, registry: Registry, key: bytes, services: Mapping[str, Any], tx: Tx
@@ -38,6 +49,7 @@ class World:
         self.now_us = 0
         self.new_flow: Callable[[], int] = _no_flow
         self.lookup: Callable[[int], Outcome | None] = _no_outcome
+        self.holder: Callable[[str, str], int | None] = _no_holder
 
     def secret(self, flow_id: int, number: int, purpose: bytes = b"session") -> bytes:
         """16 bytes that nobody can guess and that no other flow and number gets."""
@@ -92,43 +104,39 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     due_us: int
 
 
-class Commit:
-    """What one step decided. All of it becomes durable at once, with the others of its batch.
+class More:
+    """What few steps decide.
 
-    `outbox` are frames and new sessions in their order; `due_us` is None, or when the flow goes on
-    by itself (0: at once); `ran` says that the flow took a step, not only something in; `gone` that
-    nothing of it is left but its outcome. `mail` is what goes to the flow's owner, numbered;
-    `requested` are the external operations that this step began and those that a person lets run
-    again, `dropped` calls that nobody waits for any more, `starts` the new flows, `follows` the
-    flows whose end it wants to hear of; `tasks` questions to people by number, None for those that
-    are over.
+    `mail` is what goes to the flow's owner, numbered; `requested` are the external operations that
+    this step began and those that a person lets run again, `dropped` calls that nobody waits for
+    any more, `starts` the new flows, `follows` the flows whose end it wants to hear of; `tasks`
+    questions to people by number, None for those that are over.
     """
 
-    __slots__ = (
-        "dropped",
-        "due_us",
-        "follows",
-        "gone",
-        "held",
-        "logs",
-        "mail",
-        "moves",
-        "outbox",
-        "outcome",
-        "ran",
-        "requested",
-        "starts",
-        "tasks",
-    )
+    __slots__ = ("dropped", "follows", "mail", "requested", "starts", "tasks")
 
     def __init__(self) -> None:
-        self.outbox: list[tuple[str, Letter | Opened]] = []
         self.mail: list[tuple[int, Mail]] = []
         self.requested: list[int] = []
         self.dropped: list[int] = []
         self.follows: list[int] = []
         self.starts: list[Started] = []
         self.tasks: dict[int, Task | None] = {}
+
+
+class Commit:
+    """What one step decided. All of it becomes durable at once, with the others of its batch.
+
+    `outbox` are frames and new sessions in their order; `due_us` is None, or when the flow goes on
+    by itself (0: at once); `ran` says that the flow took a step, not only something in; `gone` that
+    nothing of it is left but its outcome. `rest` is what few steps have.
+    """
+
+    __slots__ = ("due_us", "gone", "held", "logs", "moves", "outbox", "outcome", "ran", "rest")
+
+    def __init__(self) -> None:
+        self.outbox: list[tuple[str, Letter | Opened]] = []
+        self.rest: More | None = None
         self.logs: list[tuple[str, str]] = []
         self.moves: list[ProgressEvent] = []
         self.outcome: Outcome | None = None
@@ -137,16 +145,23 @@ class Commit:
         self.gone = False
         self.held: str | None = None
 
+    @property
+    def more(self) -> More:
+        """The rest, to be added to."""
+        if self.rest is None:
+            self.rest = More()
+        return self.rest
+
     def post(self, session: SessionState, letter: Letter) -> None:
         """What a session says: to a peer over the wire, to the flow's owner as mail."""
         if session.secret:
             self.outbox.append((session.peer, letter))
         else:
-            self.mail.append((letter.seq, letter.content))
+            self.more.mail.append((letter.seq, letter.content))
 
     def bounce(self, session: SessionState, content: Data, reason: str) -> None:
         """Give back to the flow's owner what it sent."""
-        self.mail.append((session.sent, Bounce(content.name, content.body, reason)))
+        self.more.mail.append((session.sent, Bounce(content.name, content.body, reason)))
         session.sent += 1
 
 
@@ -155,4 +170,8 @@ def _no_flow() -> int:
 
 
 def _no_outcome(flow_id: int) -> Outcome | None:
+    return None
+
+
+def _no_holder(name: str, key: str) -> int | None:
     return None

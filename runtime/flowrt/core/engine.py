@@ -116,13 +116,14 @@ RETRY = Retry()
 def begin(name: str, flow: AnyFlow, start: Any, parent: int = 0, due_us: int = 0) -> Checkpoint:
     """The checkpoint of a flow that nobody has run yet. `parent` is the flow that starts it, if one
     does; it begins at once, or at `due_us`. `start` has 0 for the owner's session."""
+    key = flow.key(start)
     return Checkpoint(
         CHECKPOINT_FORMAT,
         [StackFrame(name, start)],
         OnTime(due_us) if due_us else OnCommit(),
         [sessions.owned(0)] if flow.owner else [],
         next_session=1 if flow.owner else 0,
-        extra=Extra([], 0, [], {}, parent) if parent else None,
+        extra=Extra([], 0, [], {}, parent, [], key) if parent or key else None,
     )
 
 
@@ -149,7 +150,12 @@ def advance(
         Exception: the step failed, by the author's Python or by our fault; nothing of it counts.
     """
     commit = Commit()
-    if type(event) is Arrival:
+    ready = False
+    if type(event) is Resume:
+        if checkpoint.admitted or not can_go_on(checkpoint, world.now_us):
+            return None
+        ready = True
+    elif type(event) is Arrival:
         if not _arrive(checkpoint, event, commit):
             return None
     elif type(event) in _TAKEN:
@@ -157,12 +163,11 @@ def advance(
             return None
     elif type(event) is Retry:
         checkpoint.admitted = False
-        commit.requested += _found_again(checkpoint)
+        commit.more.requested += _found_again(checkpoint)
         if type(checkpoint.waiting) is OnOperator:
             checkpoint.waiting = _ON_COMMIT
-    elif due(checkpoint, world.now_us) != 0:
-        return None
-    if run and not checkpoint.admitted and can_go_on(checkpoint, world.now_us):
+    ready = ready or (not checkpoint.admitted and can_go_on(checkpoint, world.now_us))
+    if run and ready:
         commit.ran = True
         StepRun(checkpoint, flow_id, world, commit).go()
     _finish(checkpoint, world, commit)
@@ -263,7 +268,7 @@ def _take_in(checkpoint: Checkpoint, event: Taken, world: World, commit: Commit)
         call.done = ending
         call.came = checkpoint.steps
         if call.kind == TASK:
-            commit.tasks[call.number] = None
+            commit.more.tasks[call.number] = None
     return bool(calls)
 
 

@@ -358,7 +358,7 @@ class Run(typing.Protocol):
         """What the awaited calls gave, in their order; throws the first error."""
         ...
 
-    def answer(self, kind: type[T]) -> Answer[T]:
+    def answer(self, kind: Any) -> Answer[Any]:
         """What was answered; throws `TaskExpired`."""
         ...
 
@@ -425,6 +425,11 @@ class Flow(Generic[R_co]):
     def step(cls, at: Any, run: Run) -> Step[Any]:
         """Go on from the state `at` to the next wait, or to the end."""
         raise InvariantBroken(f"{cls.__name__} has no steps: it was not generated")
+
+    @classmethod
+    def key(cls, at: Any) -> str:
+        """The business key of a flow that starts at `at`; "" if it has none."""
+        return ""
 
     @classmethod
     def versioned(cls) -> str:
@@ -581,21 +586,21 @@ def all_finite(kind: Any, value: Any) -> None:
         return
     inner = typing.get_args(kind)
     if typing.get_origin(kind) in (types.UnionType, typing.Union):
-        if value is not None and _has_decimal(kind):
+        if value is not None and has_decimal(kind):
             all_finite(inner[0], value)
     elif isinstance(value, list | tuple) and len(inner) == 2 and inner[1] is Ellipsis:
-        if _has_decimal(inner[0]):
+        if has_decimal(inner[0]):
             for item in value:
                 all_finite(inner[0], item)
-    elif isinstance(value, Mapping) and len(inner) == 2 and _has_decimal(inner[1]):
+    elif isinstance(value, Mapping) and len(inner) == 2 and has_decimal(inner[1]):
         for item in value.values():
             all_finite(inner[1], item)
 
 
 @functools.cache
-def _has_decimal(kind: Any) -> bool:
+def has_decimal(kind: Any) -> bool:
     """Whether the type mentions Decimal itself."""
-    return kind is decimal.Decimal or any(_has_decimal(part) for part in typing.get_args(kind))
+    return kind is decimal.Decimal or any(has_decimal(part) for part in typing.get_args(kind))
 
 
 def shifted(operation: Callable[[], T]) -> T:

@@ -341,9 +341,9 @@ class Incoming:
             return (self._value_of(failed[0], kind),)  # It throws.
         return tuple([self._value_of(call, kind) for call in calls])
 
-    def answer(self, kind: type[T]) -> Answer[T]:
+    def answer(self, kind: Any) -> Answer[Any]:
         call = self._one_call()
-        value: T = self._value_of(call, kind)
+        value = self._value_of(call, kind)
         assert call is not None
         assert call.done is not None
         at = EPOCH + datetime.timedelta(microseconds=call.done.at_us)
@@ -386,9 +386,9 @@ class Incoming:
             return
         extra.calls.remove(call)
         if call.kind == TASK:
-            self._commit.tasks[call.number] = None
+            self._commit.more.tasks[call.number] = None
         elif call.kind < FLOW:
-            self._commit.dropped.append(call.number)
+            self._commit.more.dropped.append(call.number)
 
 
 def _fits(content: Data, kind: type[Message]) -> bool:

@@ -79,7 +79,7 @@ from flowrt.core.values import (
     plain,
     writable,
 )
-from flowrt.core.waiting import ORPHAN, find, is_settled, undecided
+from flowrt.core.waiting import ORPHAN, find, is_settled, is_unheard
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -158,8 +158,7 @@ class StepRun(Incoming):
     def _accepted(self, waiting: OnAcceptance) -> bool:
         """The invitations are accepted, or it is too late. True if a caller goes on."""
         checkpoint = self._checkpoint
-        depth = len(checkpoint.frames) - 1
-        if any(undecided(session, depth) for session in checkpoint.sessions):
+        if is_unheard(checkpoint):
             return self._thrown(Timeout())
         kind = self._world.registry.classes[checkpoint.frames[-1].flow].Result
         return self._returned(decode(kind, waiting.result))
@@ -236,7 +235,7 @@ class StepRun(Incoming):
         for session in checkpoint.sessions:
             if session.frame == depth and type(sessions.head(session)) is Reject:
                 return self._thrown(self._error_from(session, sessions.read(session)))
-        if any(undecided(session, depth) for session in checkpoint.sessions):
+        if is_unheard(checkpoint):
             checkpoint.waiting = OnAcceptance(encode(value), self._until(None))
             return False
         name = checkpoint.frames[0].flow
@@ -387,18 +386,30 @@ class StepRun(Incoming):
         name = self._world.registry.names.get(flow)
         if name is None:
             raise Fault(f"{flow.__name__} is not registered on this node")
+        self._refuse_second(flow, flow.key(start))
         flow_id = self._world.new_flow()
         due_us = 0 if at is None else max(0, _micros(at))
         if due_us <= self._world.now_us:
             due_us = 0
-        self._commit.starts.append(Started(flow_id, name, start, due_us))
+        self._commit.more.starts.append(Started(flow_id, name, start, due_us))
         return flow_id
+
+    def _refuse_second(self, flow: type[Flow[Any]], key: str) -> None:
+        """Of the flows of one name only one lives under a business key."""
+        classes = self._world.registry.classes
+        living = self._world.holder(flow.name, key) if key else None
+        for other in self._commit.more.starts if key else ():
+            kind = classes[other.flow]
+            if (kind.name, kind.key(other.start)) == (flow.name, key):
+                living = other.flow_id
+        if living is not None:
+            raise FlowFailed(f"{flow.name} {key} lives already: it is flow {living}")
 
     def request(self, key: ServiceKey[Any], operation: str, *arguments: object) -> Pending:
         kinds = {found.name: found.kind for found in key.operations}
         kind = ONCE if kinds[operation] == "once" else OPERATION
         pending = self._new_call(kind, f"{key.name}.{operation}", encode(arguments))
-        self._commit.requested.append(pending)
+        self._commit.more.requested.append(pending)
         return pending
 
     def follow(self, flow_id: int) -> Pending:
@@ -409,8 +420,8 @@ class StepRun(Incoming):
         if outcome is not None:
             call.done = ending_of(outcome)
             call.came = self._checkpoint.steps
-        elif all(one.flow_id != flow_id for one in self._commit.starts):
-            self._commit.follows.append(flow_id)  # Perhaps another flow started it.
+        elif all(one.flow_id != flow_id for one in self._commit.more.starts):
+            self._commit.more.follows.append(flow_id)  # Perhaps another flow started it.
         return pending
 
     def ask(
@@ -427,7 +438,7 @@ class StepRun(Incoming):
         pending = self._new_call(TASK, role, encode(Question(asked, value, answer)))
         self._extra().calls[-1].due_us = due_us
         flow = self._checkpoint.frames[-1].flow
-        self._commit.tasks[pending] = Task(
+        self._commit.more.tasks[pending] = Task(
             self.flow_id, pending, writable(role), flow, asked, value, answer, now_us, due_us
         )
         return pending

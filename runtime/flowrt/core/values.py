@@ -7,6 +7,7 @@ by a name that it was sent.
 from __future__ import annotations
 
 import datetime
+import decimal
 import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -14,7 +15,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import msgspec
 
 from flowrt.core import opaque
-from flowrt.core.flow import INT_MAX, FlowError, Malformed, Message, Party, State
+from flowrt.core.flow import INT_MAX, FlowError, Malformed, Message, Party, State, written
 
 MAX_FRAME_BYTES = 1 << 20
 """The largest frame that is sent or read."""
@@ -250,7 +251,7 @@ class Question(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Extra(msgspec.Struct, array_like=True, gc=False):
     """What few flows have. `deadlines` are those of frames: (depth, microseconds). `owed` counts
     the messages to be dropped, by session. `parent` is the flow that started this one, or 0;
-    `followers` are the others that wait for its end."""
+    `followers` are the others that wait for its end; `key` is its business key, or ""."""
 
     calls: list[CallState] = []
     next_call: int = 0
@@ -258,6 +259,7 @@ class Extra(msgspec.Struct, array_like=True, gc=False):
     owed: dict[int, int] = {}
     parent: int = 0
     followers: list[int] = []
+    key: str = ""
 
 
 class StepWithValues(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -389,6 +391,8 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, decimal.Decimal):
+        return written(value)
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):

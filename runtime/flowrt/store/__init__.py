@@ -43,7 +43,8 @@ class Batch:
     `outcomes`: (flow id, flow, error or None, value). `moves`: (flow id, number, progress event).
     `patients`: hospital entry by flow id, None to delete. `mail`: (flow id, number, content) for a
     flow's owner. `tasks`: open questions by (flow id, number), None to delete. `schedules`: by
-    name, None to delete. `audit`: one row for the whole batch.
+    name, None to delete. `keys`: the living flow by (name, business key), None to delete. `audit`:
+    one row for the whole batch.
     """
 
     now_us: int
@@ -59,6 +60,7 @@ class Batch:
     mail: list[tuple[int, int, bytes]] = dataclasses.field(default_factory=list)
     tasks: dict[tuple[int, int], bytes | None] = dataclasses.field(default_factory=dict)
     schedules: dict[str, bytes | None] = dataclasses.field(default_factory=dict)
+    keys: dict[tuple[str, str], int | None] = dataclasses.field(default_factory=dict)
     audit: bytes = b""
 
 
@@ -122,6 +124,10 @@ class Store(typing.Protocol):
 
     def tasks(self) -> list[bytes]:
         """Every open question, by flow id and number."""
+        ...
+
+    def holder(self, name: str, key: str) -> int | None:
+        """The living flow of that name and business key."""
         ...
 
     def schedules(self) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ from flowrt.store import Batch, CommitFailed, Fenced, Opened, StoreError
 from flowrt.store.transaction import Transaction, refusal
 
 K = TypeVar("K")
+V = TypeVar("V")
 
 
 class MemoryDisk:
@@ -37,6 +38,7 @@ class MemoryDisk:
         self.mail: dict[int, list[tuple[int, bytes]]] = {}
         self.tasks: dict[tuple[int, int], bytes] = {}
         self.schedules: dict[str, bytes] = {}
+        self.keys: dict[tuple[str, str], int] = {}
         self.audit: list[tuple[int, bytes]] = []
         self.tables: sqlite3.Connection | None = None
         """Made when a service first works; closed when the disk is forgotten."""
@@ -102,6 +104,9 @@ class MemoryStore:
 
     def tasks(self) -> list[bytes]:
         return [self.disk.tasks[key] for key in sorted(self.disk.tasks)]
+
+    def holder(self, name: str, key: str) -> int | None:
+        return self.disk.keys.get((name, key))
 
     def schedules(self) -> dict[str, bytes]:
         return dict(self.disk.schedules)
@@ -175,6 +180,7 @@ class MemoryStore:
             bisect.insort(self.disk.mail.setdefault(flow_id, []), (number, content))
         _replace(self.disk.tasks, batch.tasks)
         _replace(self.disk.schedules, batch.schedules)
+        _replace(self.disk.keys, batch.keys)
         if batch.audit:
             self.disk.audit.append((batch.now_us, batch.audit))
 
@@ -214,7 +220,7 @@ class MemoryStore:
         self._epoch = 0
 
 
-def _replace(rows: dict[K, bytes], changes: Mapping[K, bytes | None]) -> None:
+def _replace(rows: dict[K, V], changes: Mapping[K, V | None]) -> None:
     for key, row in changes.items():
         if row is None:
             rows.pop(key, None)

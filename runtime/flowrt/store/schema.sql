@@ -38,6 +38,12 @@ CREATE TABLE engine_task (
     task BLOB NOT NULL,
     PRIMARY KEY (flow, number)
 ) WITHOUT ROWID;
+CREATE TABLE engine_key (
+    flow TEXT NOT NULL,
+    key TEXT NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (flow, key)
+) WITHOUT ROWID;
 CREATE TABLE engine_schedule (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 -- One row a batch, not one a step: an extra row a step costs more than the step.
 CREATE TABLE engine_audit (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, entries BLOB NOT NULL);

@@ -202,6 +202,12 @@ class SqliteStore:
         rows = self._open_db.execute("SELECT task FROM engine_task ORDER BY flow, number")
         return [task for (task,) in rows]
 
+    def holder(self, name: str, key: str) -> int | None:
+        found = self._open_db.execute(
+            "SELECT id FROM engine_key WHERE flow = ? AND key = ?", (name, key)
+        ).fetchone()
+        return found[0] if found else None
+
     def schedules(self) -> dict[str, bytes]:
         return dict(self._open_db.execute("SELECT name, state FROM engine_schedule"))
 
@@ -296,6 +302,10 @@ class SqliteStore:
             db.execute("DELETE FROM engine_task WHERE flow = ? AND number = ?", key)
             if task is not None:
                 db.execute("INSERT INTO engine_task VALUES (?, ?, ?)", (*key, task))
+        for named, holder in batch.keys.items():
+            db.execute("DELETE FROM engine_key WHERE flow = ? AND key = ?", named)
+            if holder is not None:
+                db.execute("INSERT INTO engine_key VALUES (?, ?, ?)", (*named, holder))
         for name, state in batch.schedules.items():
             db.execute("DELETE FROM engine_schedule WHERE name = ?", (name,))
             if state is not None:

@@ -16,7 +16,17 @@ from tests.programs.language.waits import pause
 from tests.programs.names import Variable
 from tests.programs.plans import Talk
 from tests.programs.scripts import RESPONDER, Say
-from tests.programs.world import COMMITTED, Effect, Frame, Letter, Session, Steps, Wait, built_in
+from tests.programs.world import (
+    COMMITTED,
+    Begun,
+    Effect,
+    Frame,
+    Letter,
+    Session,
+    Steps,
+    Wait,
+    built_in,
+)
 
 if TYPE_CHECKING:
     from tests.programs.flows import Flows
@@ -68,6 +78,8 @@ def hear(flow: Flows, talk: Talk, item: Say) -> None:
 def _quiet(flow: Flows, talk: Talk) -> str:
     """A session that is silent now: this one, or one whose peer waits for us and never fails."""
     silent = [t for t in flow.talks if t is not talk and t.calm and t.held() and t.remaining]
+    # What left together with the message before may be there already.
+    silent = [t for t in silent if not getattr(t.remaining[0], "joined", False)]
     if silent and not any(t.dropped for t in silent) and chance(flow.choices, 50):
         return f" from {pick(flow.choices, silent).name}"
     return f" from {talk.name}"
@@ -116,6 +128,7 @@ def _check(flow: Flows, variable: Variable) -> None:
         condition = flow.always(found.text, found.kind)
     flow.line(f"require {condition.text} else {flow.error(pick(flow.choices, flow.book.errors))}")
     flow.names.pop()
+    flow.found_out(found, condition)
     pause(flow)
 
 
@@ -133,9 +146,24 @@ def _choose(interpreter: Interpreter, frame: Frame, node: syntax.Choice) -> Step
         span = interpreter.value(frame, late.duration)
         assert isinstance(span, Span)
         limit = interpreter.world.now + span.microseconds
-    yield Wait(ready=lambda: any(session.inbox for session in everyone), deadline=limit)
+    calls = _calls(interpreter, frame, node)
+    for session in everyone:
+        wanted = [case.type.name for case in sessions if isinstance(case, syntax.MessageCase)]
+        session.wanted = frozenset(wanted)
+    yield Wait(
+        ready=lambda: any(s.inbox for s in everyone) or any(begun.done() for _, begun in calls),
+        due=min((begun.due for _, begun in calls if begun.due is not None), default=None),
+        deadline=limit,
+    )
+    for session in everyone:
+        session.wanted = frozenset()
     come = next((session for session in everyone if session.inbox), None)
+    now = interpreter.world.now
+    for done, begun in calls:
+        if begun.done() or (begun.due is not None and begun.due <= now):
+            return (yield from _done(interpreter, frame, done, begun))
     if come is None:
+        interpreter.world.counts["chose that it was late"] += 1
         return (yield from interpreter.inner(frame, "case", waits[0].body))
     letter = come.inbox[0]
     for case, found in sessions.items():
@@ -143,6 +171,29 @@ def _choose(interpreter: Interpreter, frame: Frame, node: syntax.Choice) -> Step
             return (yield from _case(interpreter, frame, case, come))
     interpreter.heard(come, "")
     raise AssertionError("a message that no case takes is thrown")
+
+
+def _calls(
+    interpreter: Interpreter, frame: Frame, node: syntax.Choice
+) -> list[tuple[syntax.DoneCase, Begun]]:
+    """What is begun and was not taken yet."""
+    found = []
+    for case in node.cases:
+        if isinstance(case, syntax.DoneCase):
+            begun = interpreter.value(frame, case.pending)
+            assert isinstance(begun, Begun)
+            if not begun.taken:
+                found.append((case, begun))
+    return found
+
+
+def _done(interpreter: Interpreter, frame: Frame, case: syntax.DoneCase, begun: Begun) -> Steps:
+    begun.taken = True
+    interpreter.world.counts[f"chose {case.kind}"] += 1
+    value = begun.end()
+    if case.value is not None:
+        frame.values[case.value.name] = value
+    return (yield from interpreter.inner(frame, "case", case.body))
 
 
 def _sessions(
@@ -218,6 +269,8 @@ def _counted(node: syntax.Choice) -> Iterable[str]:
                     yield "case unchecked" if unchecked else "case checked"
             case syntax.EndedCase():
                 yield "case ended"
+            case syntax.DoneCase(kind=kind):
+                yield f"case {kind}"
             case syntax.TimeoutCase():
                 yield "case timeout"
 
@@ -266,8 +319,9 @@ def _within(interpreter: Interpreter, frame: Frame, node: syntax.Within) -> Step
                 yield wait
                 wait = next(steps)
                 continue
-            yield wait._replace(deadline=min(end, wait.deadline or end))
-            own = wait.due is not None and wait.due <= world.now
+            yield wait._replace(deadline=end if wait.deadline is None else min(end, wait.deadline))
+            times = [time for time in (wait.due, wait.deadline) if time is not None]
+            own = any(time <= min(end, world.now) for time in times)
             if own or world.is_ready(wait):
                 wait = next(steps)
             else:
@@ -319,6 +373,10 @@ ENTRIES = (
             "case unchecked",
             "case ended",
             "case timeout",
+            "case answer",
+            "case result",
+            "chose answer",
+            "chose result",
         ),
         waits=True,
     ),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from flowlang import syntax
 from tests.programs.arithmetic import Party, Value
 from tests.programs.choices import chance, pick
-from tests.programs.names import SESSIONS
+from tests.programs.language import late
+from tests.programs.names import NOT_READ, SESSIONS, Variable
 from tests.programs.plans import Responder, Talk
 from tests.programs.scripts import INITIATOR, Item, Say
 from tests.programs.world import Effect, Frame, Session, Thrown, Wait
@@ -26,11 +27,16 @@ def gather(flow: Flows, found: Responder) -> None:
     name = flow.names.fresh(("all_of_them", "group", "crowd"))
     parties = ", ".join(flow.party() for _ in range(2))
     flow.line(f"open {found.plan.name} with each [{parties}] as {name}")
+    flow.names.declare(Variable(name, NOT_READ, fixed=True))
     plain = _together(found)
-    for item in found.script.items[:plain]:
+    items = found.script.items
+    for at, item in enumerate(items[:plain]):
         assert isinstance(item, Say)
+        following = items[at + 1] if at + 1 < plain else None
         if item.sender == INITIATOR:
             flow.line(f"send {flow.message(item)} to each {name}")
+        elif isinstance(following, Say) and following.sender != INITIATOR:
+            late.hear_each(flow, item, name)
         else:
             _hear(flow, item, name)
     rest = found.script.items[plain:]
@@ -64,6 +70,7 @@ def _hear(flow: Flows, item: Say, group: str) -> None:
     heard = flow.name()
     some = chance(flow.choices, 50)
     flow.line(f"receive {heard}: {item.message}{'?' if some else ''} from each {group} unchecked")
+    flow.names.declare(Variable(heard, NOT_READ, fixed=True))
     one = flow.names.fresh(SESSIONS)
     flow.line(f"for {one} in {heard}:")
     flow.line(f'    Desk.note("{{{one} {pick(flow.choices, ("==", "!="))} {one}}}")')
@@ -93,10 +100,20 @@ def receive_each(
     sessions = interpreter.value(frame, node.session)
     assert isinstance(sessions, tuple)
     some = node.type.optional
-    yield Wait(ready=lambda: all(session.inbox for session in sessions))  # type: ignore[union-attr]
+    deadline = interpreter.deadline(frame, node.deadline)
+    yield Wait(
+        ready=lambda: all(session.inbox for session in sessions),  # type: ignore[union-attr]
+        deadline=deadline,
+    )
     found: list[Value] = []
     for session in sessions:
         assert isinstance(session, Session)
+        if not session.inbox:
+            assert some
+            interpreter.late(session, node.deadline)
+            interpreter.world.counts["one of a group was late"] += 1
+            found.append(None)
+            continue
         try:
             found.append(interpreter.heard(session, node.type.name))
         except Thrown:

@@ -1,22 +1,21 @@
-"""A moment that is waited for, and what leaves the node: `wait until`, `await Desk.fetch(n)`."""
+"""Moments that are waited for: `wait until`. What leaves the node: `Desk.fetch`, `Desk.ship`."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from flowlang import syntax
 from tests.programs import arithmetic
-from tests.programs.arithmetic import Value
-from tests.programs.entries import Called, Maker, RightSide, Statement
+from tests.programs.arithmetic import Made, Value
+from tests.programs.entries import Called, Maker, Statement
 from tests.programs.expressions import Where
-from tests.programs.kinds import DURATION, INT
-from tests.programs.world import COMMITTED, Frame, Steps, Wait
+from tests.programs.kinds import DURATION, TEXT, Field, Shape
+from tests.programs.world import Frame, Steps, Thrown, Wait
 
 if TYPE_CHECKING:
     from tests.programs.blocks import Blocks
     from tests.programs.evaluate import Evaluator
-    from tests.programs.flows import Flows
     from tests.programs.reference import Interpreter
 
 
@@ -32,15 +31,6 @@ def _wait_until(flow: Blocks) -> None:
     flow.line(f"wait until now + ({span.text})")
 
 
-def _fetches(flow: Flows) -> Iterable[tuple[int, Maker]]:
-    yield 4, lambda: _fetch(flow)
-
-
-def _fetch(flow: Flows) -> None:
-    number = flow.make.of(INT, 1)
-    flow.bind(f"await Desk.fetch({number.text})", INT)
-
-
 # --- run ---
 
 
@@ -49,15 +39,6 @@ def _wait(interpreter: Interpreter, frame: Frame, node: syntax.WaitUntil) -> Ste
     assert isinstance(moment, arithmetic.Moment)
     yield Wait(due=max(interpreter.world.now, moment.microseconds))
     return None
-
-
-def _await(
-    interpreter: Interpreter, frame: Frame, node: syntax.Await
-) -> Generator[Wait, None, Value]:
-    """What is asked for is known when the step is over, and comes after it."""
-    given = interpreter.value(frame, node.value)
-    yield COMMITTED
-    return given
 
 
 def _on_nodes(desk: object, key: str, n: int) -> int:
@@ -72,6 +53,22 @@ def _meant(evaluator: Evaluator, values: list[Value]) -> Value:
     return 9 - (number - number // 7 * 7)
 
 
+LOST = Shape("error", "Lost", (Field("what", TEXT),))
+
+
+def _ship_on_nodes(desk: Any, key: str, words: str, n: int) -> None:
+    if n % 3 == 1:
+        raise desk.generated["Lost"](words)
+
+
+def _ship(evaluator: Evaluator, values: list[Value]) -> Value:
+    words, number = values
+    assert isinstance(number, int)
+    if (number - 1) % 3 == 0:
+        raise Thrown(Made("Lost", (("what", words),)))
+    return None
+
+
 # --- known ---
 
 ENTRIES = (
@@ -83,12 +80,11 @@ ENTRIES = (
         wanted=("wait until",),
         waits=True,
     ),
-    RightSide(
-        syntax.Await,
-        offers=_fetches,
-        runs=_await,
-        counted=lambda _: ["await"],
-        wanted=("await",),
-    ),
     Called("external fetch(n: Int) -> Int", on_nodes=_on_nodes, meant=_meant),
+    Called(
+        "external ship(words: Text, n: Int)",
+        on_nodes=_ship_on_nodes,
+        meant=_ship,
+        throws=(LOST,),
+    ),
 )

@@ -1,0 +1,41 @@
+"""An example's modules, compiled into a folder of their own and imported. Knows no example."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+from flowlang.codegen import generate
+from flowlang.compiler import compile_modules
+from flowlang.diagnostics import as_text
+from flowlang.source import Source
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@contextlib.contextmanager
+def loaded(example: str, module: str, folder: Path) -> Iterator[SimpleNamespace]:
+    """The example's Python modules by name, `flow` being what became of `module`; copied to
+    `folder`, so that nothing is written beside the sources."""
+    texts = {path.stem: path.read_text("utf-8") for path in (EXAMPLES / example).glob("*.flow")}
+    sources = {name: Source(f"{name}.flow", name, text) for name, text in texts.items()}
+    made = compile_modules([module], sources.get, lambda: sources)
+    assert not made.diagnostics, "".join(as_text(one, made.sources) for one in made.diagnostics)
+    for name, compiled in made.modules.items():
+        (folder / f"{name}_flow.py").write_text(generate(compiled), "utf-8")
+    own = [path for path in (EXAMPLES / example).glob("*.py") if not path.stem.endswith("_flow")]
+    for path in own:
+        (folder / path.name).write_text(path.read_text("utf-8"), "utf-8")
+    sys.path.insert(0, str(folder))
+    names = [path.stem for path in folder.glob("*.py")]
+    try:
+        found = {name: importlib.import_module(name) for name in names}
+        yield SimpleNamespace(flow=found[f"{module}_flow"], folder=folder, **found)
+    finally:
+        sys.path.remove(str(folder))
+        for name in names:
+            sys.modules.pop(name, None)

@@ -1,0 +1,90 @@
+"""The tutorial, done as a reader does it: every file written, every command run, in order.
+
+`UPDATE_EXPECT=1` writes what the commands really print into the page.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "docs" / "tutorial.md"
+FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
+REMOVED = re.compile(r"^Take `(\w+)` and `(\w+)` out of the file\.", re.M)
+DECLARED = re.compile(r"^(?:\w+ )*?(?:flow|message|record|error|function|service) (\w+)")
+
+
+def declarations(text: str) -> dict[str, str]:
+    """A file's declarations by name; its docstring by the name ``""``. They start at the margin."""
+    found: dict[str, str] = {}
+    for part in re.split(r"\n(?=\S)", text.strip("\n")):
+        name = DECLARED.match(part)
+        key = name[1] if name else ""
+        assert key not in found, f"{part!r} is there twice"
+        found[key] = part.strip("\n")
+    return found
+
+
+def joined(parts: dict[str, str]) -> str:
+    return "\n\n".join(parts.values()) + "\n"
+
+
+def printed(commands: str, folder: Path, environment: dict[str, str]) -> tuple[Path, str]:
+    """These commands with what each of them prints, and the folder in which they end."""
+    said = []
+    for line in re.findall(r"^\$ (.*)$", commands, re.M):
+        said.append(f"$ {line}\n")
+        if line.startswith("cd "):
+            folder = folder / line.removeprefix("cd ")
+            continue
+        done = subprocess.run(
+            line,
+            shell=True,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        said.append(done.stdout)
+    return folder, "".join(said)
+
+
+def test_every_step_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "NO_COLOR": "1",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    environment.pop("FORCE_COLOR", None)
+    page = PAGE.read_text()
+    folder = tmp_path
+    parts: dict[str, str] = {}
+    made, end = [], 0
+    for fence in FENCE.finditer(page):
+        between = page[end : fence.start()]
+        kind, name, text = fence.groups()
+        for gone in REMOVED.findall(between):
+            for one in gone:
+                del parts[one]
+            (folder / "order.flow").write_text(joined(parts))
+        if kind == "flow":
+            parts |= declarations(text)
+            (folder / name).write_text(joined(parts))
+        elif kind == "python":
+            (folder / name).write_text(text)
+        else:
+            assert kind == "console", fence[0]
+            folder, text = printed(text, folder, environment)
+        made.append(f"{between}```{kind}{' ' + name if name else ''}\n{text}```")
+        end = fence.end()
+    real = "".join(made) + page[end:]
+    if "UPDATE_EXPECT" in os.environ:
+        PAGE.write_text(real)
+    else:
+        assert real == page
