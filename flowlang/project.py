@@ -453,7 +453,9 @@ def sources_below(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             inside = sorted(
-                p for p in path.rglob("*.flow") if not any(q.startswith(".") for q in p.parts)
+                p
+                for p in path.rglob("*.flow")
+                if not any(q.startswith(".") for q in p.relative_to(path).parts)
             )
             if not inside:
                 raise FileTrouble("F701", shown(path), "there is no .flow file in this folder")

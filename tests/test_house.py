@@ -19,7 +19,7 @@ PACKAGES = {
     "flowlang.examples": ROOT / "examples",
     "flowrt": ROOT / "runtime" / "flowrt",
 }
-SHELL = {"flowlang.cli", "flowlang.run", "flowlang.demo"}
+SHELL = {"flowlang.cli", "flowlang.run", "flowlang.arguments", "flowlang.demo"}
 """The compiler's modules that may know the runtime: they run and show flows."""
 
 HOMES = {

@@ -1,6 +1,6 @@
 """A loan from five lenders: one declines, and one is asleep.
 
-    flowc compile loan.flow && python gather.py
+flowc compile loan.flow && python gather.py
 """
 
 from __future__ import annotations

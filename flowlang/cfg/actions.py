@@ -171,7 +171,12 @@ class Actions:
         expression = self._expressions.of
         label = None if node.label is None else expression(node.label)
         step = self._steps[node.name]
-        given = [expression(value) for value in self._checked.calls[node] if value is not None]
+        said = self._checked.calls[node]
+        filled = [
+            parameter.default if value is None else value
+            for parameter, value in zip(step.parameters, said, strict=True)
+        ]
+        given = [expression(value) for value in filled if value is not None]
         names = [parameter.name for parameter in step.parameters]
         if not isinstance(step.label, syntax.Interpolation):
             values = tuple(zip(names, given, strict=True))

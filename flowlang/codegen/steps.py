@@ -269,7 +269,7 @@ class Steps:
                 )
             case machine.AwaitAnswer(type=answer, name=name):
                 said = call("run.answer", Atom(self._scope.named(answer)))
-                return self._result(name, said, actions)
+                return self._result(name, said, actions, untyped=True)
             case machine.AwaitEach(type=message, name=name, optional=optional):
                 asked = "run.received_some" if optional else "run.received_each"
                 self._bind(name, call(asked, Atom(self._scope.named(message))))
@@ -398,7 +398,7 @@ class Steps:
         if name not in self._read:
             self._only_do(value)
             return
-        untyped = isinstance(value, machine.Outcome)
+        untyped = isinstance(value, machine.Outcome | machine.Reply)
         self._bind(name, self._values.of(value, self._known), untyped=untyped)
 
     def _only_do(self, value: machine.Expr) -> None:

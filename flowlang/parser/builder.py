@@ -294,7 +294,12 @@ class Builder(Waits):
             return BrokenItem((declared,), span)
         fields = tuple(one for one in seen if isinstance(one, syntax.Field))
         target = self._target(text, literals.parts_of(text.text), "class", "shop.invoices:Invoice")
-        ordered = len(seen) > len(fields)
+        said = [one for one in seen if not isinstance(one, syntax.Field)]
+        for again in said[1:]:
+            message = f"`{again.text}` is declared twice"
+            note = ("it is declared here first", said[0].span)
+            self._mistakes.add("F207", again.span, message, "remove one of them", note=note)
+        ordered = bool(said)
         return syntax.Opaque(declared, name.span, doc, target, text.span, fields, ordered, span)
 
     def part_word(self, parts: Parts) -> Token | syntax.Broken:
@@ -471,7 +476,14 @@ class Builder(Waits):
         span = between(parts[0].span, last.span)
         if len(parts) == 6:
             owner = syntax.Bound(self._declared(parts[4]), parts[4].span)
-        return Header("startable", (tuple(way.text for way in ways), owner), span)
+        first: dict[str, Span] = {}
+        for way in ways:
+            if way.text in first:
+                message = f"`{way.text}` is said twice in this line"
+                note = ("it is said here first", first[way.text])
+                self._mistakes.add("F144", way.span, message, "keep one of the two", note=note)
+            first.setdefault(way.text, way.span)
+        return Header("startable", (tuple(first), owner), span)
 
     def business_key(self, parts: Parts) -> Header:
         span = between(parts[0].span, parts[1].span)

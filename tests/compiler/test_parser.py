@@ -297,6 +297,8 @@ DECLARATIONS = {
     ),
     'message M:\n    """A doc."""': "Record(message M A doc. [])",
     "message M:\n    pass": "Record(message M - [])",
+    "message M": "Record(message M - [])",
+    "private message M  # says it all": "Record(message M - [])",
     "error E": "Error(E [] - -)",
     "error E()": "Error(E [] - -)",
     'error E(a: Int, from: Text,): "x {a}"': (

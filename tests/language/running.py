@@ -30,7 +30,17 @@ import msgspec
 
 from flowrt.core.flow import FlowError, Party, Tx
 from flowrt.core.progress import ProgressEvent
-from flowrt.core.values import Data, End, Failure, Invite, Letter, Reject, decode, decode_frame
+from flowrt.core.values import (
+    Checkpoint,
+    Data,
+    End,
+    Failure,
+    Invite,
+    Letter,
+    Reject,
+    decode,
+    decode_frame,
+)
 from flowrt.handle import Bounced
 from flowrt.node import Node
 from flowrt.store.memory import MemoryDisk
@@ -72,7 +82,6 @@ class Flickering(Power):
         super().__init__()
         self.flickers = flickers
         self.opening = False
-        self.written = 0
         self.calm = 0
         self._is_second = False
 
@@ -80,14 +89,12 @@ class Flickering(Power):
         self.commits += 1
         if not self.flickers or self.opening or self.calm:
             write()
-            self.written += 1
             self.calm = max(0, self.calm - 1)
             return
         self._is_second = not self._is_second
         self.failures += 1
         if not self._is_second:
             write()
-            self.written += 1
         raise Crash
 
 
@@ -175,11 +182,23 @@ class Play(World):
             return False
         message = self.commands.pop(0)
         while True:
+            before = self._commanded()
             told = self.node("alice").submit_command(self.main.id, message)
-            written = self.powers["alice"].written
             self._guarded("alice", lambda node: node.turn())
-            if told.done() or self.powers["alice"].written > written:
+            if told.done() or self._commanded() != before:
                 return True
+
+    def _commanded(self) -> int:
+        """How many commands have reached the flow; -1 if it has ended."""
+        self.node("alice")
+        store = self.members["alice"].store
+        assert store is not None
+        data = store.load(self.main.id)
+        if data is None:
+            return -1
+        sessions = decode(Checkpoint, data).sessions
+        (owner,) = [session for session in sessions if not session.secret]
+        return owner.expected + len(owner.inbox)
 
     def _answer(self) -> bool:
         answer = self.script.get("answer")

@@ -18,6 +18,11 @@ from tests.runtime.written import compiled
 
 RUNS = Path(__file__).parent / "runs"
 UPDATE = bool(os.environ.get("UPDATE_EXPECT"))
+LIBRARIES = {
+    ".".join(path.relative_to(RUNS).with_suffix("").parts): path.read_text()
+    for path in sorted(RUNS.glob("*/*.flow"))
+}
+"""Files that programs use, by module."""
 NAMES = sorted(path.stem for path in RUNS.glob("*.flow"))
 
 
@@ -36,7 +41,8 @@ def script_of(name: str) -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_program_does_what_its_text_says(name: str) -> None:
-    program, script = compiled((RUNS / f"{name}.flow").read_text()), script_of(name)
+    program = compiled((RUNS / f"{name}.flow").read_text(), **LIBRARIES)
+    script = script_of(name)
     text = told(program, script, crashes=False)
     path = RUNS / f"{name}.txt"
     if UPDATE:

@@ -1,4 +1,4 @@
-"""Where a generator's decisions come from: hypothesis, which can shrink them, or a plain seed.
+"""Where a generator's decisions come from: a seed.
 
 Decision 0 is always the simplest one. Knows nothing of what is decided.
 """
@@ -6,10 +6,8 @@ Decision 0 is always the simplest one. Knows nothing of what is decided.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
-
-from hypothesis import strategies as st
 
 T = TypeVar("T")
 
@@ -23,31 +21,13 @@ class Choices(Protocol):
 
 
 class Seeded:
-    """Decisions from a seed: fast, repeatable, not to be shrunk."""
+    """Decisions from a seed: fast, and the same ones every time."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
 
     def below(self, count: int) -> int:
         return self._random.randrange(count)
-
-
-_RANGES: dict[int, st.SearchStrategy[int]] = {}
-
-
-class Drawn:
-    """Decisions that hypothesis makes, and makes smaller when a program fails."""
-
-    def __init__(self, draw: Callable[[st.SearchStrategy[int]], int]) -> None:
-        self._draw = draw
-
-    def below(self, count: int) -> int:
-        if count == 1:
-            return 0
-        strategy = _RANGES.get(count)
-        if strategy is None:
-            strategy = _RANGES.setdefault(count, st.integers(0, count - 1))
-        return self._draw(strategy)
 
 
 def pick(choices: Choices, options: Sequence[T]) -> T:

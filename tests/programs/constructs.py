@@ -36,7 +36,8 @@ STATEMENTS = (
     "open", "send", "receive checked", "receive unchecked", "send then receive", "receive @state",
     "receive within", "receive then discard", "receive each then discard",
     "subflow", "try", "catch as", "catch", "catch several",
-    "catch several as", "catch Trouble", "catch Mischief", "catch FlowError", "throw", "throw again", "require",
+    "catch several as", "catch Trouble", "catch Mischief", "catch FlowError",
+    "throw", "throw again", "require",
     "operation", "match", "case of an enum", "case with names", "case without names", "case none",
     "case true", "case Int", "case Text", "case _", "case of several",
 )  # fmt: skip
@@ -167,14 +168,19 @@ class Counter:
     def liveness(self, flow: syntax.Flow) -> None:
         """What goes wrong first where a state keeps too little."""
         timeline = list(tree.inside(flow.body))
-        for node in timeline:
+        # What is read from each place on, and what is read behind the first wait from there.
+        later: list[set[str]] = [set()]
+        waited: list[set[str]] = [set()]
+        for node in reversed(timeline):
+            waited.append(later[-1] if tree.waits(node) else waited[-1])
+            later.append(later[-1] | tree.read((node,)))
+        waited.reverse()
+        for at, node in enumerate(timeline):
             if isinstance(node, syntax.Try):
                 self.catches(node, timeline)
             for block in tree.blocks(node):
                 names = {n.name for n in tree.inside(block) if isinstance(n, syntax.Assign)}
-                after = timeline[timeline.index(node) + len(list(tree.inside((node,)))) :]  # type: ignore[arg-type]
-                waits = next((at for at, n in enumerate(after) if tree.waits(n)), len(after))
-                if names & tree.read(after[waits + 1 :]):
+                if names and names & waited[at + len(list(tree.inside((node,))))]:  # type: ignore[arg-type]
                     self.note("set in a block, used after a wait")
 
     def catches(self, node: syntax.Try, timeline: list[object]) -> None:
@@ -327,7 +333,7 @@ class Counter:
 
     # --- expressions ---
 
-    def expression(self, node: syntax.Expr | syntax.Subflow) -> None:
+    def expression(self, node: tree.Right) -> None:
         for inner in tree.parts(node):
             entry = language.expression(inner) or language.right_sides().get(type(inner))
             if entry is not None:

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
-from typing import Any
-
-from hypothesis import strategies as st
 
 from tests.programs import language, writing
-from tests.programs.choices import Choices, Drawn, Seeded, chance, pick
+from tests.programs.choices import Choices, Seeded, chance, pick
 from tests.programs.kinds import FUNCTIONS, PARTY, PLAIN, SERVICE
 from tests.programs.plans import ARGUMENTS, STRANGER, Argument, Book
 
@@ -100,9 +96,3 @@ def _mentions(text: str, name: str) -> bool:
 def seeded(seed: int) -> Program:
     """The program of a seed."""
     return generate(Seeded(seed))
-
-
-@st.composite
-def programs(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Program:
-    """Programs for hypothesis, which makes one that fails as small as it can."""
-    return generate(Drawn(draw))

@@ -44,9 +44,13 @@ UNREADABLE = frozenset(
         "FlowFailed",
         "FlowError",
         "Started",
+        "NotRead",
     )
 )
 """Kinds of variables that no expression reads."""
+
+NOT_READ = Kind("NotRead")
+"""The kind of what only its name is known of here."""
 
 SESSIONS = ("deal", "talk", "line", "s", "t_2", "other", "chat", "peer", "s_2")
 

@@ -160,12 +160,13 @@ class Interpreter(Evaluator):
         return None
 
     def right_side(
-        self, frame: Frame, value: syntax.Expr | syntax.Subflow
+        self, frame: Frame, value: syntax.Expr | syntax.Effect
     ) -> Generator[Wait, None, Value]:
         entry = language.right_sides().get(type(value))
         if entry is not None:
             return (yield from entry.runs(self, frame, value))
         if not isinstance(value, syntax.Subflow):
+            assert not isinstance(value, syntax.Effect)
             return self.value(frame, value)
         assert isinstance(value.call.callee, syntax.Name)
         flow = self.world.declared[value.call.callee.name]

@@ -68,11 +68,12 @@ def script(choices: Choices, messages: list[str], steering: str, *, calm: bool) 
     """A new script over these messages; `steering` has a Bool as its first field."""
     first = weighted(choices, [(8, INITIATOR), (1, RESPONDER)])
     items = _items(choices, first, messages, steering, 0, calm)
-    if chance(choices, 25):
+    if chance(choices, 50 if calm else 25):
         # Two in a row, each in a step of its own: the first of them may be late, and even dropped.
-        at = choices.below(2)
+        at = weighted(choices, [(1, 0), (3, 1)])
+        who = weighted(choices, [(1, INITIATOR), (3, RESPONDER)])
         if not getattr(items[at], "joined", False):
-            items[at:at] = [Say(choices.below(2), messages[choices.below(len(messages))])] * 2
+            items[at:at] = [Say(who, messages[choices.below(len(messages))])] * 2
     return Script(tuple(items), calm)
 
 

@@ -128,8 +128,14 @@ def leaving(body: syntax.Block) -> Iterator[syntax.Statement]:
 
 def _is_clause(value: object) -> bool:
     """Something that only groups: a `catch`, a `case`, an argument."""
+    kind: type[Any] = type(value)
+    return _groups(kind)
+
+
+@functools.cache
+def _groups(kind: type[Any]) -> bool:
     known = syntax.Expr | syntax.Statement | syntax.TypeRef
-    return dataclasses.is_dataclass(value) and not isinstance(value, known)
+    return dataclasses.is_dataclass(kind) and not issubclass(kind, known)
 
 
 def _values(node: Any) -> Iterator[object]:

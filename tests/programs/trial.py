@@ -19,7 +19,6 @@ from flowlang.source import Source
 from flowrt.core.flow import Party as RuntimeParty
 from tests.programs import arithmetic, language, reference
 from tests.programs.constructs import Count
-from tests.programs.constructs import count as contents
 from tests.programs.generator import LIBRARY, MODULE, PARTIES, Program
 from tests.programs.kinds import PAIR_SHAPE, PYTHON_ERRORS
 from tests.programs.machine import Nodes, load
@@ -47,11 +46,11 @@ class Differs(AssertionError):
 @dataclasses.dataclass(frozen=True)
 class Expected:
     """What a program does, by the reference interpreter. `sure` unless it depends on when an
-    acceptance arrives how much of a failed step was undone."""
+    acceptance arrives how much of a failed step was undone. `happened` are counts of what did."""
 
     seen: Seen
     sure: bool
-    counts: Count
+    happened: Count
     steps: int
 
 
@@ -91,7 +90,7 @@ def expected(program: Program, files: Sequence[syntax.File]) -> Expected:
     assert first == second or not sure, (
         f"this program's outcome depends on timing:\n{program!r}\n{differences(first, second)}"
     )
-    return Expected(first, sure, contents(files) + world.counts, world.steps)
+    return Expected(first, sure, world.counts, world.steps)
 
 
 def _reference_value(value: Argument) -> arithmetic.Value:

@@ -73,7 +73,8 @@ class Letter(NamedTuple):
 @dataclasses.dataclass(eq=False)
 class Session:
     """One end of a session. `sent` are the messages that were really sent; `rejected` says that a
-    rejection came which nobody has read. So many messages are `unwanted` when they come; of these names some are `wanted` now."""
+    rejection came which nobody has read. So many messages are `unwanted` when they come; those that
+    the flow waits for now are `wanted`."""
 
     owner: Run
     peer: str
@@ -227,7 +228,7 @@ class World:
             run = self._next()
             if run is not None:
                 self._step(run)
-            elif not any([act() for act in self.outside]) and not self._call_operators():
+            elif not self._call_people() and not self._call_operators():
                 if not self._advance_clock():
                     return
 
@@ -258,6 +259,9 @@ class World:
         if due:
             self.now = max(self.now, min(due))
         return bool(due)
+
+    def _call_people(self) -> bool:
+        return sum(act() for act in self.outside) > 0
 
     def _call_operators(self) -> bool:
         held = [run for run in self.runs if run.ending is None and run.waiting.person]

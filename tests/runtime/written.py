@@ -30,14 +30,19 @@ _numbers = itertools.count(1)
 
 
 def compiled(text: str, **libraries: str) -> ModuleType:
-    """The module that a program becomes. `libraries` are the files that it uses, by name."""
+    """The module that a program becomes. `libraries` are the files that it uses, by module."""
     name = f"written_{next(_numbers)}"
     texts = {name: text, **libraries}
-    sources = {one: Source(f"{one}.flow", one, program) for one, program in texts.items()}
+    sources = {
+        one: Source(f"{one.replace('.', '/')}.flow", one, program) for one, program in texts.items()
+    }
     made = compile_modules([name], sources.get, lambda: sources)
     wrong = [found for found in made.diagnostics if found.severity == "error"]
     assert not wrong, "\n".join(as_text(found, made.sources) for found in wrong)
     for path, module in made.modules.items():
+        package = path.rpartition(".")[0]
+        if package:
+            sys.modules.setdefault(package, ModuleType(package)).__path__ = []
         loaded = ModuleType(f"{path}_flow")
         sys.modules[loaded.__name__] = loaded
         exec(compile(generate(module), f"{path}_flow.py", "exec"), loaded.__dict__)

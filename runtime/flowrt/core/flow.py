@@ -358,7 +358,7 @@ class Run(typing.Protocol):
         """What the awaited calls gave, in their order; throws the first error."""
         ...
 
-    def answer(self, kind: type[T]) -> Answer[T]:
+    def answer(self, kind: Any) -> Answer[Any]:
         """What was answered; throws `TaskExpired`."""
         ...
 

@@ -79,7 +79,7 @@ from flowrt.core.values import (
     plain,
     writable,
 )
-from flowrt.core.waiting import ORPHAN, find, is_settled, undecided
+from flowrt.core.waiting import ORPHAN, find, is_settled, is_unheard
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -158,8 +158,7 @@ class StepRun(Incoming):
     def _accepted(self, waiting: OnAcceptance) -> bool:
         """The invitations are accepted, or it is too late. True if a caller goes on."""
         checkpoint = self._checkpoint
-        depth = len(checkpoint.frames) - 1
-        if any(undecided(session, depth) for session in checkpoint.sessions):
+        if is_unheard(checkpoint):
             return self._thrown(Timeout())
         kind = self._world.registry.classes[checkpoint.frames[-1].flow].Result
         return self._returned(decode(kind, waiting.result))
@@ -236,7 +235,7 @@ class StepRun(Incoming):
         for session in checkpoint.sessions:
             if session.frame == depth and type(sessions.head(session)) is Reject:
                 return self._thrown(self._error_from(session, sessions.read(session)))
-        if any(undecided(session, depth) for session in checkpoint.sessions):
+        if is_unheard(checkpoint):
             checkpoint.waiting = OnAcceptance(encode(value), self._until(None))
             return False
         name = checkpoint.frames[0].flow

@@ -55,7 +55,7 @@ def can_go_on(checkpoint: Checkpoint, now_us: int) -> bool:
     if kind is OnAcceptance:
         if 0 < waiting.until_us <= now_us:  # type: ignore[union-attr]
             return True
-        return not any(undecided(s, len(checkpoint.frames) - 1) for s in checkpoint.sessions)
+        return not is_unheard(checkpoint)
     if kind is OnSettling:
         return not checkpoint.sessions
     return False
@@ -176,6 +176,14 @@ def undecided(session: SessionState, frame: int) -> bool:
         and session.status in (sessions.NEW, sessions.INVITED)
         and sessions.head(session) is None
     )
+
+
+def is_unheard(checkpoint: Checkpoint) -> bool:
+    """Whether nobody knows yet if an invitation of the innermost frame is accepted. Sessions whose
+    message the flow would drop when it comes do not count: it has stopped waiting for them."""
+    depth = len(checkpoint.frames) - 1
+    owed = checkpoint.extra.owed if checkpoint.extra is not None else {}
+    return any(undecided(s, depth) and s.id not in owed for s in checkpoint.sessions)
 
 
 def is_settled(checkpoint: Checkpoint, session: SessionState) -> bool:

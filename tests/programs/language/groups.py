@@ -9,7 +9,7 @@ from flowlang import syntax
 from tests.programs.arithmetic import Party, Value
 from tests.programs.choices import chance, pick
 from tests.programs.language import late
-from tests.programs.names import SESSIONS
+from tests.programs.names import NOT_READ, SESSIONS, Variable
 from tests.programs.plans import Responder, Talk
 from tests.programs.scripts import INITIATOR, Item, Say
 from tests.programs.world import Effect, Frame, Session, Thrown, Wait
@@ -27,6 +27,7 @@ def gather(flow: Flows, found: Responder) -> None:
     name = flow.names.fresh(("all_of_them", "group", "crowd"))
     parties = ", ".join(flow.party() for _ in range(2))
     flow.line(f"open {found.plan.name} with each [{parties}] as {name}")
+    flow.names.declare(Variable(name, NOT_READ, fixed=True))
     plain = _together(found)
     items = found.script.items
     for at, item in enumerate(items[:plain]):
@@ -69,6 +70,7 @@ def _hear(flow: Flows, item: Say, group: str) -> None:
     heard = flow.name()
     some = chance(flow.choices, 50)
     flow.line(f"receive {heard}: {item.message}{'?' if some else ''} from each {group} unchecked")
+    flow.names.declare(Variable(heard, NOT_READ, fixed=True))
     one = flow.names.fresh(SESSIONS)
     flow.line(f"for {one} in {heard}:")
     flow.line(f'    Desk.note("{{{one} {pick(flow.choices, ("==", "!="))} {one}}}")')

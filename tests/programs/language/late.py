@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tests.programs.choices import chance, pick
 from tests.programs.kinds import SHOWN, Kind
-from tests.programs.names import SESSIONS, Variable
+from tests.programs.names import NOT_READ, SESSIONS, Variable
 from tests.programs.plans import Book, Talk
 from tests.programs.scripts import Say
 
@@ -116,6 +116,7 @@ def _told(flow: Flows, variable: Variable) -> None:
 def hear_each(flow: Flows, item: Say, group: str) -> None:
     """Those of a group that are late are none, and what they say then is dropped."""
     heard, one = flow.name(), flow.names.fresh(SESSIONS)
+    flow.names.declare(Variable(heard, NOT_READ, fixed=True))
     suffix = f" within {limit(flow.book)} then discard"
     flow.line(f"receive {heard}: {item.message}? from each {group}{suffix} unchecked")
     flow.line(f"for {one} in {heard}:")

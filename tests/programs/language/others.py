@@ -1,4 +1,4 @@
-"""Moments that are waited for, and what leaves the node: `wait until`, `Desk.fetch`, `Desk.ship`."""
+"""Moments that are waited for: `wait until`. What leaves the node: `Desk.fetch`, `Desk.ship`."""
 
 from __future__ import annotations
 

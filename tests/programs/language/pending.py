@@ -11,7 +11,7 @@ from tests.programs.choices import chance, pick
 from tests.programs.entries import Maker, RightSide
 from tests.programs.kinds import INT, SHOWN, TEXT, Kind
 from tests.programs.language import people, starting
-from tests.programs.names import Variable
+from tests.programs.names import NOT_READ, Variable
 from tests.programs.world import Begun, Effect, Frame, Run, Thrown, Wait, World
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _one(flow: Flows) -> None:
         text, throws = f"await {found.name}", "FlowFailed"
         kind = found.kind.items[0] if found.kind.items else None
     flow.line(f"let {name} = pending {text}")
-    flow.names.declare(Variable(name, Kind(starting.STARTED), fixed=True))
+    flow.names.declare(Variable(name, NOT_READ, fixed=True))
     flow.statements(flow.choices.below(3))
 
     def body() -> None:
@@ -115,11 +115,11 @@ def _race(flow: Flows) -> None:
     """A person, who is always slower than a machine and faster than time, and both in a loop."""
     call = flow.names.fresh(_BEGUN)
     flow.line(f"let {call} = pending {_fetch(flow)}")
-    flow.names.declare(Variable(call, Kind(starting.STARTED), fixed=True))
+    flow.names.declare(Variable(call, NOT_READ, fixed=True))
     ticket = flow.names.fresh(_BEGUN)
     asked = flow.make.of(people.QUERY.kind, 1).text
     flow.line(f'let {ticket} = pending ask "clerk": {asked} -> Verdict')
-    flow.names.declare(Variable(ticket, Kind(starting.STARTED), fixed=True))
+    flow.names.declare(Variable(ticket, NOT_READ, fixed=True))
     each = flow.name()
     flow.line(f"for {each} in [1, 2]:")
     flow.indent += 1

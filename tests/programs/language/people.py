@@ -10,7 +10,7 @@ from flowlang import syntax
 from tests.programs.arithmetic import Made, Moment, Span, Value
 from tests.programs.choices import chance, pick
 from tests.programs.entries import Declarations, Maker, RightSide
-from tests.programs.kinds import BOOL, INT, TEXT, TIMESTAMP, Field, Kind, Shape, optional
+from tests.programs.kinds import BOOL, INT, TEXT, TIMESTAMP, Field, Shape, optional
 from tests.programs.names import Variable
 from tests.programs.world import Begun, Effect, Frame, Run, Wait, World, built_in
 

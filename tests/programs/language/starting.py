@@ -12,7 +12,7 @@ from tests.programs.choices import chance, pick
 from tests.programs.entries import Maker, RightSide
 from tests.programs.expressions import Where
 from tests.programs.kinds import DURATION, SHOWN, Kind, list_of
-from tests.programs.names import Variable
+from tests.programs.names import NOT_READ, Variable
 from tests.programs.world import Begun, Effect, Frame, Run, Wait, World, built_in
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _several(flow: Flows) -> None:
     kind = "" if plan.result is None else f"[{plan.result}]"
     if chance(flow.choices, 50):
         flow.line(f"var {name}: List[FlowId{kind}] = []")
-        flow.names.declare(Variable(name, Kind(STARTED), fixed=True))
+        flow.names.declare(Variable(name, NOT_READ, fixed=True))
         one, each = flow.names.fresh(_IDS), flow.name()
         flow.line(f"for {each} in [1, 2]:")
         flow.line(f"    let {one} = start {_called(flow, plan)}")
@@ -96,7 +96,7 @@ def _several(flow: Flows) -> None:
             flow.line(f"let {one} = start {_called(flow, plan)}{_moment(flow)}")
             flow.names.declare(Variable(one, Kind(STARTED), fixed=True))
         flow.line(f"let {name} = [{', '.join(ids)}]")
-        flow.names.declare(Variable(name, Kind(STARTED), fixed=True))
+        flow.names.declare(Variable(name, NOT_READ, fixed=True))
     _gather(flow, name, plan)
 
 
@@ -110,7 +110,7 @@ def _gather(flow: Flows, ids: str, plan: Plan) -> None:
         found = flow.name()
         flow.line(f"let {found} = await each {ids}")
         # A list of optionals written out has no type of its own, so nothing is compared with this.
-        kind = Kind(STARTED) if result.name == "Optional" else list_of(result)
+        kind = NOT_READ if result.name == "Optional" else list_of(result)
         flow.names.declare(Variable(found, kind))
         flow.line(f'Desk.note("{{{found}.size}}")')
         if result in SHOWN and chance(flow.choices, 70):
