@@ -33,8 +33,8 @@ bench: $(READY)  ## the benchmarks; figures in build/bench.json
 campaign: $(READY)  ## the long runs; FLOW_PROGRAMS=20000 for more of them
 	$(BIN)/pytest -n 2 -q -m campaign
 
-fuzz: $(READY)  ## spoiled programs; FLOW_FUZZ=20000 for fewer of them
-	$(BIN)/pytest -n 2 -q -m campaign tests/test_fuzz.py
+fuzz: $(READY)  ## spoiled programs, planted mistakes; FLOW_FUZZ=20000 FLOW_PLANTED=2000 for fewer of them
+	$(BIN)/pytest -n 2 -q -m campaign tests/test_fuzz.py tests/test_planted.py
 
 build: $(READY)  ## the wheel and the source package, in dist/
 	$(BIN)/python -m build

@@ -77,7 +77,7 @@ class Expressions:
     def _nest(self, node: syntax.Expr, *parts: syntax.Expr) -> bool:
         """Notes how deep `node` is; False, and a mistake, when that is too deep."""
         depths = self._depths
-        depth = 1 + max([depths.get(part, 1) for part in parts], default=0)
+        depth = 1 + max([depths.get(part, 0) for part in parts], default=0)
         if depth <= EXPRESSION_DEPTH:
             depths[node] = depth
             return True

@@ -283,6 +283,7 @@ def whole_project(figures: dict[str, float]) -> None:
             shutil.rmtree(folder / "out", ignore_errors=True)
             flowc_table(environment)
             figures[f"{command}_cold_s"], cold_cpu = flowc(command)
+            figures[f"{command}_cold_cpu_s"] = cold_cpu
             if command == "check":
                 figures["check_cold_cpu_us_per_line"] = cold_cpu / lines * 1e6
             changed = []

@@ -62,6 +62,7 @@ M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
 END = End()
+_NOBODY = Session(-1)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -81,7 +82,7 @@ class Incoming:
         self._given: tuple[SessionState | None, Content] | None = None
         self._waited: OnAny | None = None
         self._taken: CallState | None = None
-        self._sender = Session(-1)
+        self._sender = _NOBODY
 
     # --- messages ---
 
