@@ -250,7 +250,8 @@ class Question(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class Extra(msgspec.Struct, array_like=True, gc=False):
     """What few flows have. `deadlines` are those of frames: (depth, microseconds). `owed` counts
-    the messages to be dropped, by session. `parent` is the flow that started this one, or 0;
+    the messages to be dropped, by session; 0 for one whose
+    messages the flow has stopped waiting for. `parent` is the flow that started this one, or 0;
     `followers` are the others that wait for its end; `key` is its business key, or ""."""
 
     calls: list[CallState] = []
