@@ -155,6 +155,13 @@ def test_handlers_that_are_missing_are_noticed() -> None:
     assert "only in the actual run" in str(found)
 
 
+@pytest.mark.parametrize("broken", [breaks.patient, breaks.hoarding])
+def test_deadlines_that_are_missing_are_noticed(broken: Broken) -> None:
+    found = noticed(broken)
+    assert found is not None
+    assert "only in the actual run" in str(found)
+
+
 def test_liveness_that_forgets_handlers_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What only a `catch` needs must be kept as well."""
     needed = liveness.needed

@@ -146,8 +146,7 @@ class _Made:
         if field.default is None:
             return False
         return all(
-            isinstance(at, machine.Const | machine.Items) or at == machine.Entries(())
-            for at in walk.within(field.default)
+            isinstance(at, machine.Const | machine.Items) for at in walk.within(field.default)
         )
 
     def _finite(self, indent: int, fields: Sequence[machine.Field]) -> list[str]:

@@ -153,7 +153,7 @@ def test_the_delivery_is_looked_at_when_it_is_due(app: SimpleNamespace) -> None:
         world.now_us += 13 * DAYS_US
         world.run(2 * DAYS_US)
         [patient] = world.node("builder").hospital()
-        assert patient.cause == "order P-1 is not complete, says mary"
+        assert patient.cause == "hold: order P-1 is not complete, says mary"
 
 
 def test_the_demo(app: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:

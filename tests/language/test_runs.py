@@ -13,7 +13,11 @@ from typing import Any
 
 import pytest
 
+from flowlang.codegen import generate
+from flowlang.compiler import compile_modules
+from flowlang.source import Source
 from tests.language.running import told
+from tests.programs import python
 from tests.runtime.written import compiled
 
 RUNS = Path(__file__).parent / "runs"
@@ -49,6 +53,20 @@ def test_a_program_does_what_its_text_says(name: str) -> None:
         path.write_text(text)
     assert text == path.read_text()
     assert told(program, script, crashes=True) == text
+
+
+def test_what_is_generated_is_as_clean_as_written(tmp_path: Path) -> None:
+    """What mypy --strict and ruff say of it: nothing."""
+    texts = {**{name: (RUNS / f"{name}.flow").read_text() for name in NAMES}, **LIBRARIES}
+    sources = {
+        name: Source(f"{name.replace('.', '/')}.flow", name, text) for name, text in texts.items()
+    }
+    for name, module in compile_modules(sources, sources.get).modules.items():
+        python.write(tmp_path / "runs", name, generate(module))
+    target = tmp_path / "runs" / "tests" / "language" / "invoices.py"
+    target.parent.mkdir(parents=True)
+    target.write_text((RUNS.parent / "invoices.py").read_text())
+    assert python.complaints(tmp_path) == ""
 
 
 def test_every_text_and_script_belongs_to_a_program() -> None:

@@ -422,7 +422,7 @@ class Blocks:
         found = [
             r
             for r in self.make.readable(kind, Where())
-            if r.kind == kind and (kind.name != "Optional" or self.narrowable(r))
+            if r.kind == kind and (kind.name != "Optional" or self.perhaps_none(r))
         ]
         if found:
             subject = pick(self.choices, found).text
@@ -432,6 +432,7 @@ class Blocks:
         self.indent += 1
         patterns = self.patterns(kind)
         ends = self.leaves()
+        none = False
         for at, (written, parts) in enumerate(patterns):
             self.line(f"case {written}:")
             last = at == len(patterns) - 1
@@ -440,13 +441,23 @@ class Blocks:
                 leave = lambda: weighted(self.choices, self.leaves())()  # noqa: E731
             self.block(
                 self.choices.below(3),
-                first=lambda p=parts: self.matched(p),
+                first=lambda p=parts, known=none or written not in ("none", "_"): self.matched(
+                    p, subject if known and kind.name == "Optional" else None, kind
+                ),
                 leave=leave,  # type: ignore[misc]
             )
+            none = none or written == "none"
         self.indent -= 1
 
-    def matched(self, parts: list[tuple[str, Kind]]) -> None:
-        """What a pattern gives names to, and sometimes what it held after a wait."""
+    def perhaps_none(self, found: Readable) -> bool:
+        """A `let` of an optional knows what it was given: a parameter or a field does not."""
+        return self.narrowable(found) and (found.root.fixed or "." in found.text)
+
+    def matched(self, parts: list[tuple[str, Kind]], known: str | None, kind: Kind) -> None:
+        """What a pattern gives names to, and sometimes what it held after a wait. What is matched
+        is `known` not to be none."""
+        if known is not None:
+            self.names.narrow(known, kind.items[0])
         for name, kind in parts:
             self.names.declare(Variable(name, kind))
         if parts and chance(self.choices, 50):

@@ -28,6 +28,29 @@ def careless(modules: Modules) -> Iterator[Modules]:
             yield _with(modules, flow, msgspec.structs.replace(state, handlers=()))
 
 
+def patient(modules: Modules) -> Iterator[Modules]:
+    """One for each wait that may be too late: the same program, where it never is."""
+    yield from _waiting(modules, until=None)
+
+
+def hoarding(modules: Modules) -> Iterator[Modules]:
+    """One for each wait that drops what comes too late: the same program, where it is kept."""
+    yield from _waiting(modules, discard=False)
+
+
+def _waiting(modules: Modules, **change: object) -> Iterator[Modules]:
+    """The same program with one of its waits changed, for each that this changes."""
+    for flow, state in _states(modules):
+        following = state.next
+        if not isinstance(following, machine.Suspend):
+            continue
+        wait = following.wait
+        known = {name: getattr(wait, name) for name in change if hasattr(wait, name)}
+        if known and known != change:
+            other = msgspec.structs.replace(following, wait=msgspec.structs.replace(wait, **change))
+            yield _with(modules, flow, msgspec.structs.replace(state, next=other))
+
+
 def _states(modules: Modules) -> Iterator[tuple[machine.Machine, machine.State]]:
     for module in modules:
         for flow in module.machines:

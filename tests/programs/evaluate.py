@@ -56,7 +56,7 @@ class Evaluator:
                 return Made(f"Decision.{name}", ())
             case syntax.Attribute(value=inner, name=name):
                 value = self.value(frame, inner)
-                if isinstance(value, Thrown) and name not in dict(value.error.fields):
+                if isinstance(value, Thrown) and name not in value.fields:
                     return self.about(frame, value, name)
                 return _attribute(value, name)
             case syntax.Index(value=inner, index=index):

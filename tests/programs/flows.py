@@ -104,7 +104,7 @@ class Flows(Blocks):
                     self.say(talk, item)
                 elif self.indent < 6 and chance(self.choices, 20):
                     choosing.hear(self, talk, item)
-                elif self.indent < 6 and chance(self.choices, 20):
+                elif self.indent < 6 and chance(self.choices, late.patience(talk, item)):
                     late.hear(self, talk, item)
                 else:
                     self.hear(talk, item)
@@ -132,7 +132,9 @@ class Flows(Blocks):
         """Sends, with whatever must leave in the same step."""
         talk.remaining = talk.remaining[1:]
         following = talk.remaining[0] if talk.remaining and talk.quota != 0 else None
-        if not item.joined and chance(self.choices, 15):
+        if not item.joined and chance(
+            self.choices, 60 if late.droppable(item, talk.remaining) else 15
+        ):
             late.dawdle(self)
         if isinstance(following, Say) and following.sender != talk.role and self.may_hear(talk):
             if chance(self.choices, 45):

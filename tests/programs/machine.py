@@ -231,7 +231,10 @@ class Nodes:
         talks = self.conversations()
         flows = []
         for party in HOSTS:
+            living = [view.id for view in self.nodes[party].flows()]
             for flow_id in range(1, self.disks[party].next_flow):
+                if flow_id not in living and flow_id not in self.disks[party].outcomes:
+                    continue  # The step that would have started it failed.
                 found = talks.get((party, flow_id), [])
                 if (party, flow_id) == ("alice", MAIN) and self.generated["Main_v1"].owner:
                     told = Conversation(party, "owner", (), self.mail(party, flow_id))

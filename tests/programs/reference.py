@@ -262,9 +262,17 @@ class Interpreter(Evaluator):
         ] += 1
         self.end(frame, mark, Letter("end"))
         thrown.waits = self.run.waits
+        thrown.fields = frozenset.intersection(
+            *[self.fields_of(error.name) for error in catch.errors]
+        )
         if catch.name is not None:
             frame.values[catch.name] = thrown
         return (yield from self.inner(frame, "catch", catch.body))
+
+    def fields_of(self, name: str) -> frozenset[str]:
+        declared = self.world.declared.get(name)
+        found = declared.parameters if isinstance(declared, syntax.Error) else ()
+        return frozenset(parameter.name for parameter in found)
 
     def is_a(self, name: str, wanted: str) -> bool:
         """Whether the error is the wanted one, or of its family."""

@@ -50,6 +50,7 @@ class Thrown(Exception):
         self.error = error
         self.peer = peer
         self.waits = 0  # How often the flow had waited when it was caught.
+        self.fields: frozenset[str] = frozenset()  # Those that the `catch` which took it knows.
 
     @property
     def built_in(self) -> bool:

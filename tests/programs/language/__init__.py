@@ -18,6 +18,11 @@ changed.
 3. `counted` and `wanted`: each form that a compiler may treat differently has a name of its own.
    (That a node of the tree comes up at all is looked at anyway; see `constructs.NOT_GENERATED`.)
 
+Time is the same everywhere, and passes only when nothing goes on by itself and nobody has anything
+to say: first the owner speaks and the clerk answers (`owner`, `people`), then operators let go of
+what holds, then the clock goes on to whatever is due next. So a flow may depend on who was late
+(`late`), as long as no two things are due at the same moment.
+
 Only what a program is seen to do can tell two runs apart: let the construct end in a variable that
 `Desk.note` can show, in a message, or in a result. What outsiders see in a new way goes to `seen`,
 `World.seen` and `machine` (the nodes); what two flows say to each other, to `scripts` and `flows`.

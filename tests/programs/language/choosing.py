@@ -13,7 +13,7 @@ from tests.programs.entries import Maker, Statement
 from tests.programs.expressions import Where
 from tests.programs.kinds import Kind
 from tests.programs.language.waits import pause
-from tests.programs.names import Variable
+from tests.programs.names import NOT_READ, Variable
 from tests.programs.plans import Talk
 from tests.programs.scripts import RESPONDER, Say
 from tests.programs.world import (
@@ -346,6 +346,9 @@ def _closes(flow: Flows) -> Iterable[tuple[int, Maker]]:
 def _close(flow: Flows, talk: Talk) -> None:
     flow.line(f"close {talk.name}")
     talk.dropped = True
+    for variable in flow.names.variables():
+        if variable.name == talk.name:
+            variable.kind = NOT_READ
 
 
 def _end(interpreter: Interpreter, frame: Frame, node: syntax.Close) -> None:

@@ -14,7 +14,7 @@ from tests.programs.choices import chance, pick
 from tests.programs.kinds import SHOWN, Kind
 from tests.programs.names import NOT_READ, SESSIONS, Variable
 from tests.programs.plans import Book, Talk
-from tests.programs.scripts import Say
+from tests.programs.scripts import Item, Say
 
 if TYPE_CHECKING:
     from tests.programs.flows import Flows
@@ -24,6 +24,17 @@ def limit(book: Book) -> str:
     """How long to wait: a time of its own."""
     book.limits += 1
     return f"{7001 + 97 * book.limits}ms"
+
+
+def droppable(item: Say, rest: tuple[Item, ...]) -> bool:
+    """Whether another message of the same speaker follows, so that this one may get lost."""
+    following = rest[0] if rest else None
+    return isinstance(following, Say) and following.sender == item.sender and not following.joined
+
+
+def patience(talk: Talk, item: Say) -> int:
+    """How often in percent the message is not waited for for ever."""
+    return 60 if droppable(item, talk.remaining[1:]) else 20
 
 
 def dawdle(flow: Flows) -> None:
@@ -38,8 +49,7 @@ def dawdle(flow: Flows) -> None:
 def hear(flow: Flows, talk: Talk, item: Say) -> None:
     """The next message, which may be late, and then is dropped or taken all the same."""
     rest = talk.remaining[1:]
-    following = rest[0] if rest else None
-    again = isinstance(following, Say) and following.sender == item.sender
+    again = droppable(item, rest)
     sort = pick(flow.choices, ("within", "case", "block", *["discard"] * (3 * again)))
     if sort == "case":
         _chosen(flow, talk, item)
