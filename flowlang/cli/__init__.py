@@ -165,6 +165,8 @@ def run_command(
     import asyncio
     import tempfile
 
+    from flowlang import run
+
     files = sources_below([file])
     compilation = compile_or_exit(files, as_json)
     project = Project.around(files[0])
@@ -177,9 +179,7 @@ def run_command(
             click.echo(json.dumps({"party": party, "id": flow_id} | said), err=True)
         else:
             mark = event.outcome or ("  " * event.depth + (event.path[-1] if event.path else ""))
-            click.echo(f"{party} #{flow_id} {mark} {event.label}".rstrip(), err=True)
-
-    from flowlang import run
+            click.echo(f"{party} #{flow_id} {mark} {run.printable(event.label)}".rstrip(), err=True)
 
     def hear(flow_id: int, party: str, message: Any) -> None:
         if as_json:
@@ -210,11 +210,12 @@ def run_command(
                     )
                 )
             except run.CannotRun as trouble:
-                _fail(str(trouble), as_json)
+                wrong = isinstance(trouble, run.WrongUsage)
+                _fail(str(trouble), as_json, 2 if wrong else 1)
     if as_json:
         print_json(outcome)
     elif "error" in outcome:
-        click.echo(f"{outcome['flow']} failed: {outcome['error']['text']}")
+        click.echo(f"{outcome['flow']} failed: {run.printable(outcome['error']['text'])}")
     else:
         click.echo(f"{outcome['flow']} returned {json.dumps(outcome['result'])}")
     sys.exit(1 if "error" in outcome else 0)
@@ -222,16 +223,21 @@ def run_command(
 
 def _made(folder: Path | None) -> Path | None:
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            from flowlang.run import CannotRun
+
+            raise CannotRun(f"--store {folder}: {error.strerror}") from None
     return folder
 
 
-def _fail(message: str, as_json: bool) -> None:
+def _fail(message: str, as_json: bool, code: int = 1) -> None:
     if as_json:
         print_json({"ok": False, "message": message})
     else:
         click.echo(f"error: {message}", err=True)
-    sys.exit(1)
+    sys.exit(code)
 
 
 @commands.command()
