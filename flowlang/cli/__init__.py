@@ -196,6 +196,8 @@ def run_command(
     import asyncio
     import tempfile
 
+    from flowlang import run
+
     files = sources_below([file])
     compilation = compile_or_exit(files, as_json)
     project = Project.around(files[0])
@@ -208,9 +210,7 @@ def run_command(
             click.echo(json.dumps({"party": party, "id": flow_id} | said), err=True)
         else:
             mark = event.outcome or ("  " * event.depth + (event.path[-1] if event.path else ""))
-            click.echo(f"{party} #{flow_id} {mark} {event.label}".rstrip(), err=True)
-
-    from flowlang import run
+            click.echo(f"{party} #{flow_id} {mark} {run.printable(event.label)}".rstrip(), err=True)
 
     def hear(flow_id: int, party: str, message: Any) -> None:
         if as_json:
@@ -241,11 +241,12 @@ def run_command(
                     )
                 )
             except run.CannotRun as trouble:
-                _fail(str(trouble), as_json)
+                wrong = isinstance(trouble, run.WrongUsage)
+                _fail(str(trouble), as_json, 2 if wrong else 1)
     if as_json:
         print_json(outcome)
     elif "error" in outcome:
-        click.echo(f"{outcome['flow']} failed: {outcome['error']['text']}")
+        click.echo(f"{outcome['flow']} failed: {run.printable(outcome['error']['text'])}")
     else:
         click.echo(f"{outcome['flow']} returned {json.dumps(outcome['result'])}")
     sys.exit(1 if "error" in outcome else 0)
@@ -256,17 +257,18 @@ def _made(folder: Path | None) -> Path | None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            reason = f"cannot write here: {error.strerror or error}"
-            raise FileTrouble("F706", shown(folder), reason) from None
+            from flowlang.run import CannotRun
+
+            raise CannotRun(f"--store {folder}: {error.strerror}") from None
     return folder
 
 
-def _fail(message: str, as_json: bool) -> None:
+def _fail(message: str, as_json: bool, code: int = 1) -> None:
     if as_json:
         print_json({"ok": False, "message": message})
     else:
         click.echo(f"error: {message}", err=True)
-    sys.exit(1)
+    sys.exit(code)
 
 
 @commands.command()

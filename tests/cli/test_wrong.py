@@ -146,7 +146,9 @@ def test_an_output_folder_whose_name_is_too_long(flowc: Flowc) -> None:
     Path("kept.flow").write_text(GOOD)
     _told_once(flowc("compile", "kept.flow", "-o", LONG), "F706")
     run = ("run", "kept.flow", "Seller", "--as", "alice", "n=1", "--store", f"stores/{LONG}")
-    _told_once(flowc(*run), "F706")
+    code, out, err = flowc(*run)
+    assert (code, out) == (1, "")
+    assert err.endswith(f"{LONG}: File name too long\n")
 
 
 # --- the form of an answer ----------------------------------------------------------------------
@@ -179,6 +181,27 @@ def test_wrong_usage_is_data(flowc: Flowc, arguments: list[str], says: str) -> N
     said = json.loads(out)
     assert (code, err, said["ok"]) == (2, "", False)
     assert says in said["message"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["Sellr", "n=1"],
+        ["Seller"],
+        ["Seller", "m=1"],
+        ["Seller", "n=1", "--services", "nothing"],
+        ["Seller", "n=1", "--send", "Pay("],
+        ["Seller", "n=1", "--answer", "boss"],
+    ],
+)
+def test_wrong_usage_of_run(flowc: Flowc, given: list[str]) -> None:
+    Path("used.flow").write_text(GOOD)
+    code, out, err = flowc("run", "used.flow", *given, "--as", "alice")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    code, out, err = flowc("run", "used.flow", *given, "--as", "alice", "--json")
+    assert (code, err) == (2, "")
+    assert json.loads(out).keys() == {"ok", "message"}
 
 
 @pytest.mark.parametrize("command", ["graph", "size"])

@@ -22,9 +22,11 @@ def forgetful(modules: Modules) -> Iterator[Modules]:
 
 
 def careless(modules: Modules) -> Iterator[Modules]:
-    """One for each state that has handlers: the same program, where it has none."""
+    """One for each state that has handlers which others have too, so that everything can still be
+    reached: the same program, where it has none."""
     for flow, state in _states(modules):
-        if state.handlers:
+        others = {h.target for other in flow.states if other is not state for h in other.handlers}
+        if state.handlers and all(handler.target in others for handler in state.handlers):
             yield _with(modules, flow, msgspec.structs.replace(state, handlers=()))
 
 

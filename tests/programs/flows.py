@@ -34,7 +34,7 @@ class Flows(Blocks):
             if self.indent < 7:
                 options.append((6, lambda: self.try_(converse=True)))
             if not self.loops and self.can_throw_any():
-                options.append((4, self.crowd))
+                options.append((16, self.crowd))
         stranger = next((v.name for v in self.names.variables() if v.kind == STRANGER), None)
         if stranger is not None and self.can_throw_any():
             options.append((3, lambda: self.reject(stranger)))
@@ -388,6 +388,11 @@ class Flows(Blocks):
 
     def crowd(self) -> None:
         """Two sessions of one script, in a list: a round, or a subflow, for both."""
+        if self.room_for_flow() and chance(self.choices, 50):
+            calm = self.book.responder(self.plan.name, calm=True)
+            if self._crowd_items(calm) > 0:
+                groups.gather(self, calm)
+                return
         known = self.book.responders.get(self.plan.name, [])
         fitting = [r for r in known if self._crowd_items(r) > 0]
         if not fitting:
@@ -619,7 +624,8 @@ class Flows(Blocks):
         values = []
         for name, kind in self.plan.parameters:
             value = self.party() if kind == PARTY else self.make.of(kind, 1, Where(calls=1)).text
-            values.append(f"{name}={value}" if name == "party" else value)
+            named = name in ("party", *self.plan.defaults)
+            values.append(f"{name}={value}" if named else value)
         values.append(f"{self.plan.counter}={self.plan.counter} - 1")
         call = f"subflow {self.plan.name}({', '.join(values)})"
         self.bind(call, self.plan.result, untrusted=self.plan.untrusted)

@@ -41,7 +41,7 @@ from flowrt.core.values import (
     error_of,
 )
 from flowrt.core.values import writable as writable
-from flowrt.core.waiting import can_go_on, is_expired, is_settled
+from flowrt.core.waiting import can_go_on, is_expired, is_settled, is_undecided
 from flowrt.core.waiting import due as due
 from flowrt.core.waiting import find as find
 
@@ -214,6 +214,8 @@ def _arrive(checkpoint: Checkpoint, event: Arrival, commit: Commit) -> bool:
 
 def _drop_owed(extra: Extra, session: SessionState) -> None:
     """Drop what was owed when the flow gave up waiting for it."""
+    if extra.owed.get(session.id) == 0 and not is_undecided(session):
+        del extra.owed[session.id]  # It is known now whether the invitation is accepted.
     while session.id in extra.owed and (head := sessions.head(session)) is not None:
         if type(head) is not Data:
             del extra.owed[session.id]  # The last word is no message, and stays to be read.

@@ -56,7 +56,16 @@ from flowrt.core.values import (
     decode_message,
     error_of,
 )
-from flowrt.core.waiting import call_of, find, is_done, is_expired, is_hopeless, is_over, is_ready
+from flowrt.core.waiting import (
+    call_of,
+    find,
+    is_done,
+    is_expired,
+    is_hopeless,
+    is_over,
+    is_ready,
+    is_undecided,
+)
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -221,9 +230,12 @@ class Incoming:
         raise Timeout
 
     def _owe(self, waited: OnAny, number: int) -> None:
-        if waited.discard:
+        """The flow has stopped waiting for this session, and drops what comes late if it said so.
+        At its end it does not wait any more to hear that the invitation is accepted."""
+        session = find(self._checkpoint, number)
+        if waited.discard or (session is not None and is_undecided(session)):
             extra = self._extra()
-            extra.owed[number] = extra.owed.get(number, 0) + 1
+            extra.owed[number] = extra.owed.get(number, 0) + waited.discard
 
     def _extra(self) -> Extra:
         if self._checkpoint.extra is None:
@@ -279,6 +291,8 @@ class Incoming:
         if self._is_own_time(waited):
             late = _arm(arms, lambda arm: isinstance(arm, Late))
             invariant(late >= 0, "no case takes the timeout")
+            for number in waited.sessions:
+                self._owe(waited, number)
             return late
         if 0 < waited.until_us <= now_us:
             self._give_up(waited)

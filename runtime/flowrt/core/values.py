@@ -250,7 +250,8 @@ class Question(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class Extra(msgspec.Struct, array_like=True, gc=False):
     """What few flows have. `deadlines` are those of frames: (depth, microseconds). `owed` counts
-    the messages to be dropped, by session. `parent` is the flow that started this one, or 0;
+    the messages to be dropped, by session; 0 for one whose
+    messages the flow has stopped waiting for. `parent` is the flow that started this one, or 0;
     `followers` are the others that wait for its end; `key` is its business key, or ""."""
 
     calls: list[CallState] = []
@@ -381,13 +382,18 @@ def writable(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value of the language as JSON data: records as objects, bytes as hex, parties as names,
-    decimals, times and durations as text."""
+    """A value of the language as JSON data: records as objects, enums as `{case: fields}` or, where
+    there are none, the case's name; bytes as hex, parties as names, decimals, times and durations
+    as text."""
     if isinstance(value, str):
         return writable(value)
     if isinstance(value, Party):
         return value.name
     if isinstance(value, msgspec.Struct):
+        case = type(value).__struct_config__.tag
+        if isinstance(case, str):  # A value of an enum, as its case and the fields of that.
+            fields = {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+            return {case: fields} if fields else case
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, bytes):
         return value.hex()

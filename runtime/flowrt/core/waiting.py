@@ -169,21 +169,19 @@ def due(checkpoint: Checkpoint, now_us: int) -> int | None:
     return None
 
 
-def undecided(session: SessionState, frame: int) -> bool:
-    """Whether the frame's invitation of this session is neither confirmed nor rejected yet."""
-    return (
-        session.frame == frame
-        and session.status in (sessions.NEW, sessions.INVITED)
-        and sessions.head(session) is None
-    )
+def is_undecided(session: SessionState) -> bool:
+    """Whether an invitation is neither confirmed nor rejected yet."""
+    return session.status in (sessions.NEW, sessions.INVITED) and sessions.head(session) is None
 
 
 def is_unheard(checkpoint: Checkpoint) -> bool:
-    """Whether nobody knows yet if an invitation of the innermost frame is accepted. Sessions whose
-    message the flow would drop when it comes do not count: it has stopped waiting for them."""
+    """Whether nobody knows yet if an invitation of the innermost frame is accepted. Sessions for
+    which the flow has stopped waiting do not count."""
     depth = len(checkpoint.frames) - 1
     owed = checkpoint.extra.owed if checkpoint.extra is not None else {}
-    return any(undecided(s, depth) and s.id not in owed for s in checkpoint.sessions)
+    return any(
+        s.frame == depth and is_undecided(s) and s.id not in owed for s in checkpoint.sessions
+    )
 
 
 def is_settled(checkpoint: Checkpoint, session: SessionState) -> bool:

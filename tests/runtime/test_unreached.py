@@ -1,0 +1,58 @@
+"""A peer that nobody reaches: who has stopped waiting for it is not kept by it at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.runtime.written import ALICE, CAROL, Stage, compiled
+
+PROGRAM = """
+message M
+
+flow A(p: Party) -> Int:
+    startable by rpc
+    open B with p as t
+    send M() to t
+    WAIT
+    return 1
+
+flow B():
+    responds to A as t
+    receive from t:
+        case M:
+            send M() to t
+"""
+WAITS = {
+    "within": """try:
+        receive r: M from t within 1s unchecked
+        log info "{r == r}"
+    catch Timeout:
+        log info "late\"""",
+    "timeout": """receive from t:
+        case M:
+            return 2
+        case timeout 1s:
+            pass""",
+    "block": """try:
+        within 1s:
+            receive from t:
+                case M:
+                    return 2
+    catch Timeout:
+        pass""",
+}
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("wait", sorted(WAITS))
+def test_a_flow_that_gave_up_ends(wait: str, crashes: bool) -> None:
+    program = compiled(PROGRAM.replace("WAIT", WAITS[wait]))
+    stage = Stage(program, ALICE, crashes=crashes)  # Nobody runs carol.
+    assert stage.run(program.A_v1, p=CAROL) == 1
+
+
+def test_a_flow_that_only_sent_still_waits_to_be_heard() -> None:
+    program = compiled(PROGRAM.replace("WAIT", "pass"))
+    stage = Stage(program, ALICE)
+    with pytest.raises(AssertionError):
+        stage.run(program.A_v1, p=CAROL)
