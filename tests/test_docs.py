@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "examples" / "README.md",
     *sorted((ROOT / "examples").glob("*/README.md")),
 ]
 FENCE = re.compile(r"^```flow ?(\w*)\n(.*?)^```$", re.M | re.S)

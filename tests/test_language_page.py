@@ -139,6 +139,7 @@ CASES: list[tuple[str, Does, Any]] = [
     ("Compare", runs("Compare", shops=(BOB, CAROL), sku="bolt"), 3),
     ("Compare", runs("Compare", shops=(BOB, CAROL), sku="nut"), None),
     ("Collect", runs("Collect", lenders=(BOB, CAROL)), 17),
+    ("Poll", runs("Poll", members=(BOB, CAROL)), 8),
     ("Ask", runs("Ask", shop=BOB, limit=Decimal(1)), "bolt for 0.11"),
     ("Ask", runs("Ask", shop=BOB, limit=Decimal("0.1")), "refused: 0.12 is too much for bolt"),
     ("TrySell", runs("TrySell", count=5, late=HOUR / 2), "sold"),
