@@ -56,3 +56,39 @@ def test_a_flow_that_only_sent_still_waits_to_be_heard() -> None:
     stage = Stage(program, ALICE)
     with pytest.raises(AssertionError):
         stage.run(program.A_v1, p=CAROL)
+
+
+CLOSED = """
+message M
+
+flow A(p: Party) -> Text:
+    startable by rpc
+    open B with p as t
+    send M() to t then receive r: M from t unchecked
+    log info "{r == r}"
+    close t
+    sleep 1h
+    for n in [1, 2, 3]:
+        open B with p as other
+        send M() to other
+        close other
+        log info "{n} {other.peer}"
+    sleep 1h
+    return "{t.peer} {t.version}"
+
+flow B():
+    version 3
+    responds to A as t
+    receive from t:
+        case M:
+            send M() to t
+            send M() to t
+"""
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_who_was_there_is_known_as_long_as_the_session_has_a_name(crashes: bool) -> None:
+    program = compiled(CLOSED)
+    stage = Stage(program, ALICE, CAROL, crashes=crashes)
+    assert stage.run(program.A_v1, p=CAROL) == "carol 3"
+    assert [node.flows() for node in stage.nodes.values()] == [[], []]

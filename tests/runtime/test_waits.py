@@ -382,7 +382,7 @@ def test_what_is_owed_is_forgotten_with_its_session() -> None:
     who = actor(discarding, closes, lambda run, at_: Return("x"))
     who.world.now_us += SECOND_US
     who.go()
-    assert who.sessions == []
+    assert who.sessions == [0], "as long as it has a name, it is known who was there"
     assert who.checkpoint.extra is None
 
 

@@ -25,6 +25,7 @@ from flowrt.core.step import StepRun, ending_of
 from flowrt.core.values import (
     CHECKPOINT_FORMAT,
     FLOW,
+    NAMED,
     TASK,
     Checkpoint,
     Confirm,
@@ -199,6 +200,8 @@ def _arrive(checkpoint: Checkpoint, event: Arrival, commit: Commit) -> bool:
     if not sessions.is_for(session, event.peer, letter.secret):
         # Answered like the one above, so that guessing tells a stranger nothing.
         return False
+    if session.closed and session.status in (sessions.OPEN, sessions.OVER):
+        return False
     expected, held = session.expected, len(session.inbox)
     taken, freed = sessions.take(session, letter.seq, letter.content, checkpoint.steps)
     if not taken:
@@ -206,7 +209,7 @@ def _arrive(checkpoint: Checkpoint, event: Arrival, commit: Commit) -> bool:
     commit.outbox += [(session.peer, letter) for letter in freed]
     if checkpoint.extra is not None and checkpoint.extra.owed:
         _drop_owed(checkpoint.extra, session)
-    if session.closed and is_settled(checkpoint, session):
+    if session.closed and session.closed != NAMED and is_settled(checkpoint, session):
         checkpoint.sessions.remove(session)
         return True
     return session.expected != expected or len(session.inbox) != held

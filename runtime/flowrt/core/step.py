@@ -50,6 +50,7 @@ from flowrt.core.values import (
     FLOW,
     MAX_FRAME_BYTES,
     MAX_TEXT,
+    NAMED,
     ONCE,
     OPERATION,
     SOME,
@@ -276,8 +277,8 @@ class StepRun(Incoming):
                 session.frame = ORPHAN
                 if not session.closed:
                     self._end(session, farewell)
-                elif is_settled(checkpoint, session):
-                    checkpoint.sessions.remove(session)
+                else:
+                    self._forget(session)
         extra = checkpoint.extra
         if extra is not None:
             extra.deadlines = [one for one in extra.deadlines if one[0] < depth]
@@ -285,13 +286,19 @@ class StepRun(Incoming):
                 self._drop(call)
         checkpoint.frames.pop()
 
-    def _end(self, session: SessionState, farewell: Content) -> None:
+    def _end(self, session: SessionState, farewell: Content, named: int = 0) -> None:
         if not session.secret:
             self._refuse_rest(session)
         letter = sessions.say(session, farewell)
         if letter is not None:
             self._commit.post(session, letter)
-        session.closed = True
+        session.closed = named or 1
+        if not named and is_settled(self._checkpoint, session):
+            self._checkpoint.sessions.remove(session)
+
+    def _forget(self, session: SessionState) -> None:
+        """Nobody can name a closed session any more."""
+        session.closed = 1
         if is_settled(self._checkpoint, session):
             self._checkpoint.sessions.remove(session)
 
@@ -358,7 +365,11 @@ class StepRun(Incoming):
     def leave(self, block: int) -> None:
         depth = len(self._checkpoint.frames) - 1
         for session in list(self._checkpoint.sessions):
-            if session.frame == depth and session.block > block and not session.closed:
+            if session.frame != depth or session.block <= block:
+                continue
+            if session.closed == NAMED:
+                self._forget(session)
+            elif not session.closed:
                 self._end(session, END)
 
     def peer(self, session: Session) -> Party:
@@ -370,7 +381,10 @@ class StepRun(Incoming):
     def close(self, session: Session) -> None:
         found = find(self._checkpoint, session)
         if found is not None and not found.closed:
-            self._end(found, END)
+            self._end(found, END, NAMED)
+            extra = self._checkpoint.extra
+            if extra is not None:
+                extra.owed.pop(found.id, None)  # What still comes has no reader in any case.
 
     def version(self, session: Session) -> int:
         found = find(self._checkpoint, session)

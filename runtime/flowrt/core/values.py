@@ -128,13 +128,17 @@ class Bounce(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
     reason: Reason
 
 
+NAMED = 2
+
+
 class SessionState(msgspec.Struct, array_like=True, gc=False):
     """One end of a session, inside its flow's checkpoint.
 
     `expected` and `sent` count what was taken and given in each direction. `inbox` holds what has
     arrived and was not read, in order of `seq`, gaps included, with the flow's count of commits
     when it came. `unsent` waits for the confirmation. `frame` and `block` say which subflow and
-    which block of it own the session. The session with a flow's owner has no `secret`.
+    which block of it own the session. `closed` is 0, 1, or NAMED where the flow itself has closed
+    it and may still ask who was there. The session with a flow's owner has no `secret`.
     """
 
     id: int
@@ -148,7 +152,7 @@ class SessionState(msgspec.Struct, array_like=True, gc=False):
     peer_flow: int = 0
     peer_session: int = 0
     version: int = 0
-    closed: bool = False
+    closed: int = 0
     inbox: list[tuple[int, Content, int]] = []
     unsent: list[Content] = []
 

@@ -44,7 +44,7 @@ def can_go_on(checkpoint: Checkpoint, now_us: int) -> bool:
         session = find(checkpoint, waiting.session)  # type: ignore[union-attr]
         return (
             session is None
-            or session.closed
+            or session.closed > 0
             or session.status == sessions.OVER
             or sessions.head(session) is not None
         )
@@ -68,7 +68,7 @@ def is_ready(session: SessionState | None) -> bool:
 
 def is_over(session: SessionState | None) -> bool:
     """Whether nothing can be read of it any more but that it has ended."""
-    return session is None or session.closed or session.status == sessions.OVER
+    return session is None or session.closed > 0 or session.status == sessions.OVER
 
 
 def call_of(checkpoint: Checkpoint, number: int) -> CallState | None:
