@@ -33,8 +33,10 @@ def value_of(text: str, kind: Any, modules: Iterable[types.ModuleType]) -> Any:
     wanted = _without_none(kind)
     if wanted is str and not text.startswith('"'):
         return text
-    if wanted is Party and text.isidentifier():
+    if wanted is Party and not text.startswith(("Party(", '"')):
         return Party(text)
+    if wanted is Party and len(text) > 1 and text.endswith('"') and text.startswith('"'):
+        return Party(text[1:-1])
     if _is_time(wanted) and not text.startswith(("timestamp(", "none")):
         text = f'timestamp("{text}")'
     node = _read(text)

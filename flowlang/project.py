@@ -9,8 +9,10 @@ import dataclasses
 import functools
 import hashlib
 import json
+import keyword
 import os
 import re
+import stat
 import sys
 import tempfile
 import tomllib
@@ -99,6 +101,13 @@ class Project:
                 f"`{relative.with_suffix('')}` cannot be a module's name",
                 "file and folder names are lower_snake_case, such as `order_book.flow`",
             )
+        for word in filter(keyword.iskeyword, module.split(".")):
+            raise FileTrouble(
+                "F710",
+                str(path),
+                f"`{module}` cannot be a module: `{word}` is a word of Python",
+                "rename the file or the folder",
+            )
         return module
 
     @property
@@ -131,7 +140,7 @@ class Project:
         Raises:
             FileTrouble: it is in two places, or a link leads out of its folder.
         """
-        found = [place for place in self.candidates(module) if place.file.is_file()]
+        found = [place for place in self.candidates(module) if is_file(place.file)]
         if not found:
             self._refuse_lost_package(module)
             return None
@@ -204,6 +213,8 @@ def _module_at(path: Path) -> str | None:
 
 
 def _settings(path: Path) -> dict[str, Any] | None:
+    if not is_file(path):
+        return None
     try:
         with path.open("rb") as file:
             found = tomllib.load(file)
@@ -266,19 +277,54 @@ def shown(path: Path) -> str:
     return relative if len(relative) < len(str(path)) else str(path)
 
 
+def is_file(path: Path) -> bool:
+    """Whether this is a file, or a link to one. Anything else (a pipe, a device) may not end."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def read(path: Path) -> bytes:
     """A source file's bytes.
 
     Raises:
         FileTrouble: it cannot be read, or is larger than a source may be.
     """
+    _look_at(path)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileTrouble("F701", shown(path), f"this file cannot be read: {reason}") from None
+        raise _unreadable(path, error) from None
     return data
+
+
+def _look_at(path: Path) -> int:
+    """What kind of thing a path names, as `st_mode`: a file or a folder; it is not opened.
+
+    Raises:
+        FileTrouble: it is not there, is neither, or its name alone cannot be looked up.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise FileTrouble("F701", shown(path), "there is no such file") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise FileTrouble(
+            "F701",
+            shown(path),
+            "this cannot be read: it is a pipe, a socket or a device, not a file",
+            "copy its content into a file",
+        )
+    return mode
+
+
+def _unreadable(path: Path, error: OSError) -> FileTrouble:
+    reason = error.strerror or str(error)
+    return FileTrouble("F701", shown(path), f"this file cannot be read: {reason}")
 
 
 # --- what was checked before --------------------------------------------------------------------
@@ -329,7 +375,7 @@ def _digest(data: bytes) -> str:
 def file_digest(path: Path) -> str | None:
     """The SHA-256 of a file's content; None if it cannot be read."""
     try:
-        return _digest(path.read_bytes())
+        return _digest(path.read_bytes()) if is_file(path) else None
     except OSError:
         return None
 
@@ -362,7 +408,10 @@ def write_all(files: Mapping[Path, str], below: Path | None = None) -> list[Path
         FileTrouble: one exists and is not ours, is a link, or a folder cannot be written.
     """
     for path in files:
-        _may_write(path, below)
+        try:
+            _may_write(path, below)
+        except OSError as error:
+            raise _unwritable(shown(path), error) from None
     aside: list[tuple[str, Path]] = []
     changed = []
     try:
@@ -382,10 +431,7 @@ def write_all(files: Mapping[Path, str], below: Path | None = None) -> list[Path
             aside.pop(0)
             changed.append(path)
     except OSError as error:
-        place = error.filename or "the output folder"
-        raise FileTrouble(
-            "F706", str(place), f"cannot write here: {error.strerror or error}"
-        ) from None
+        raise _unwritable(str(error.filename or "the output folder"), error) from None
     finally:
         for name, _ in aside:
             Path(name).unlink(missing_ok=True)
@@ -406,9 +452,10 @@ def _may_write(path: Path, below: Path | None) -> None:
             raise FileTrouble(
                 "F706", shown(part), "this is a file where a folder is needed", _ELSEWHERE
             )
-    if path.is_dir():
+    if path.exists() and not path.is_file():
+        kind = "folder" if path.is_dir() else "pipe or a device"
         raise FileTrouble(
-            "F706", shown(path), "this is a folder where a file is needed", _ELSEWHERE
+            "F706", shown(path), f"this is a {kind} where a file is needed", _ELSEWHERE
         )
     if path.exists() and GENERATED not in path.read_text("utf-8", errors="replace"):
         raise FileTrouble(
@@ -431,8 +478,11 @@ def replace_text(path: Path, text: str) -> None:
         mode = target.stat().st_mode
         _replace(target, text.encode(), mode & 0o777)
     except OSError as error:
-        message = f"cannot write here: {error.strerror or error}"
-        raise FileTrouble("F706", shown(path), message) from None
+        raise _unwritable(shown(path), error) from None
+
+
+def _unwritable(place: str, error: OSError) -> FileTrouble:
+    return FileTrouble("F706", place, f"cannot write here: {error.strerror or error}")
 
 
 def _replace(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -447,11 +497,11 @@ def sources_below(paths: Iterable[Path]) -> list[Path]:
     """The `.flow` files that the arguments of a command name: files, and folders' contents.
 
     Raises:
-        FileTrouble: a path does not exist, or a folder holds none.
+        FileTrouble: a path does not exist or is no file, or a folder holds none.
     """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
+        if stat.S_ISDIR(_look_at(path)):
             inside = sorted(
                 p
                 for p in path.rglob("*.flow")
@@ -459,9 +509,9 @@ def sources_below(paths: Iterable[Path]) -> list[Path]:
             )
             if not inside:
                 raise FileTrouble("F701", shown(path), "there is no .flow file in this folder")
+            for one in inside:
+                _look_at(one)
             found += inside
-        elif path.exists():
-            found.append(path)
         else:
-            raise FileTrouble("F701", shown(path), "there is no such file")
+            found.append(path)
     return list(dict.fromkeys(found))

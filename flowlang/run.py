@@ -18,12 +18,13 @@ from typing import Any
 import msgspec
 
 from flowlang.arguments import NotAValue, value_of
+from flowlang.diagnostics import closest
 from flowrt.core.flow import Flow, FlowError, Message, Party
 from flowrt.core.flow import written as written_as
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import NotRegistrable
 from flowrt.core.values import plain as plain
-from flowrt.node import Node, NodeStopped, NotAccepted, NotStartable
+from flowrt.node import Node, NodeStopped, NotAccepted, NotStartable, TaskView
 from flowrt.services import ServiceMissing
 from flowrt.store import Store, StoreError
 from flowrt.store.memory import MemoryStore
@@ -34,8 +35,15 @@ Services = Callable[[str], Mapping[str, object]]
 """Gives a party's services, from its name."""
 
 
+MAX_PARTY = 100
+
+
 class CannotRun(Exception):
     """The flow cannot be run so; the message says what to change."""
+
+
+class WrongUsage(CannotRun):
+    """What was written on the command line does not fit: nothing was run."""
 
 
 @contextlib.contextmanager
@@ -79,7 +87,11 @@ def find_flow(modules: Sequence[ModuleType], name: str) -> type[Flow[Any]]:
         return max(versions, key=lambda flow: flow.version)
     startable = [f.name.rpartition(".")[2] for f in flows.values() if "rpc" in f.startable]
     known = ", ".join(sorted(startable)) or "none"
-    raise CannotRun(f"there is no flow `{name}` in this file; flows that can be started: {known}")
+    near = closest(name, startable)
+    meant = f"; did you mean `{near}`?" if near else ""
+    raise WrongUsage(
+        f"there is no flow `{name}` in this file{meant}; flows that can be started: {known}"
+    )
 
 
 def arguments_of(
@@ -87,7 +99,7 @@ def arguments_of(
 ) -> dict[str, Any]:
     """`key=value` words as the flow's typed arguments. Raises CannotRun, naming the argument."""
     if "rpc" not in flow.startable:
-        raise CannotRun(f"{flow.__name__} is not `startable by rpc`")
+        raise WrongUsage(f"{flow.__name__} is not `startable by rpc`")
     # A parameter that Python could not take as it is called has an underscore more.
     fields = {one.name.rstrip("_"): one for one in msgspec.structs.fields(flow.Start)}
     if flow.owner:
@@ -96,14 +108,16 @@ def arguments_of(
     for word in written:
         key, equals, value = word.partition("=")
         if not equals:
-            raise CannotRun(f"`{word}` is not an argument; write key=value")
+            raise WrongUsage(f"`{word}` is not an argument; write key=value")
         if key not in fields:
             known = ", ".join(fields) or "none"
-            raise CannotRun(f"{flow.__name__} has no parameter `{key}`; it has: {known}")
+            raise WrongUsage(f"{flow.__name__} has no parameter `{key}`; it has: {known}")
+        if fields[key].name in given:
+            raise WrongUsage(f"{key}=… is given twice")
         given[fields[key].name] = _argument(key, value, fields[key].type, modules)
     missing = [k for k, field in fields.items() if field.name not in given and field.required]
     if missing:
-        raise CannotRun(f"missing: {', '.join(f'{key}=…' for key in missing)}")
+        raise WrongUsage(f"missing: {', '.join(f'{key}=…' for key in missing)}")
     return given
 
 
@@ -115,7 +129,7 @@ def _argument(key: str, value: str, kind: Any, modules: Sequence[ModuleType]) ->
         try:
             return msgspec.json.decode(value.encode(), type=kind)
         except msgspec.MsgspecError:
-            raise CannotRun(f"{key}={value}: {error}") from None
+            raise WrongUsage(f"{key}={value}: {error}") from None
 
 
 def parties_in(arguments: Mapping[str, Any], own: str) -> list[str]:
@@ -152,18 +166,68 @@ async def nodes_of(
     nodes: dict[str, Node] = {}
     try:
         for party in parties:
+            bound = _services_of(party, services)
             store: Store = SqliteStore(folder / f"{party}.db") if folder else MemoryStore()
             nodes[party] = await Node.open(
                 party,
                 store=store,
                 network=network,
                 modules=modules,
-                services=services(party) if services else None,
+                services=bound,
             )
         yield nodes
     finally:
         for node in nodes.values():
             await node.close()
+
+
+def _services_of(party: str, services: Services | None) -> Mapping[str, object] | None:
+    try:
+        return services(party) if services is not None else None
+    except Exception as error:
+        raise CannotRun(
+            f"the function of --services fails for {party}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def check_party(name: str) -> str:
+    """The name, if a party may be called so here, where it may become the name of a file too."""
+    if not name or len(name) > MAX_PARTY or not name.isprintable():
+        raise WrongUsage(
+            f"a party's name has 1 to {MAX_PARTY} characters that can be printed, not {name!a}"
+        )
+    if name.startswith(".") or "/" in name or "\\" in name:
+        raise WrongUsage(f"a party's name is no path, as {name} is")
+    return name
+
+
+def messages_of(
+    flow: type[Flow[Any]], sent: Sequence[str], modules: Sequence[ModuleType]
+) -> list[Message]:
+    """What the owner is to send, from `Pay(5)` and such. Raises WrongUsage."""
+    found: list[Message] = []
+    for text in sent:
+        name = text.partition("(")[0].strip()
+        kind = next((kind for kind in flow.commands if kind.__name__ == name), None)
+        if kind is None:
+            known = ", ".join(kind.__name__ for kind in flow.commands) or "nothing"
+            raise WrongUsage(f"--send {text}: {flow.__name__} takes from its owner: {known}")
+        try:
+            found.append(value_of(text if "(" in text else f"{text}()", kind, modules))
+        except NotAValue as error:
+            raise WrongUsage(f"--send {text}: {error}") from None
+    return found
+
+
+def answers_of(answers: Sequence[str]) -> list[tuple[str, str]]:
+    """`role=value` words, in pairs. Raises WrongUsage."""
+    found = []
+    for answer in answers:
+        role, equals, value = answer.partition("=")
+        if not equals:
+            raise WrongUsage(f"--answer {answer}: write role=value")
+        found.append((role, value))
+    return found
 
 
 def find_services(target: str) -> Services:
@@ -172,9 +236,9 @@ def find_services(target: str) -> Services:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise CannotRun(f"--services {target}: {error}") from None
+        raise WrongUsage(f"--services {target}: {error}") from None
     if not callable(found):
-        raise CannotRun(f"--services {target}: this is not a function")
+        raise WrongUsage(f"--services {target}: this is not a function")
     return found  # type: ignore[no-any-return]  # what it gives is checked when a node opens
 
 
@@ -203,23 +267,27 @@ async def run(
         CannotRun: arguments, services or stores do not fit.
     """
     arguments = arguments_of(flow, written, modules)
+    messages = messages_of(flow, sent, modules)
+    given = answers_of(answers)
     parties = list(dict.fromkeys([*parties_in(arguments, own), *extra_parties]))
+    for party in parties:
+        check_party(party)
     try:
         async with nodes_of(parties, modules, services, folder) as nodes:
+            people = _People(list(nodes.values()), given, modules)
             handle: Any = await nodes[own].start(flow, **arguments)
             listening = asyncio.create_task(_listen(own, handle, tell))
             hearing = asyncio.create_task(_hear(own, handle, flow, hear))
-            people = _People(list(nodes.values()), answers, modules)
             trouble = asyncio.create_task(people.answer())
             result = asyncio.create_task(handle.result())
-            sending = asyncio.create_task(_send(handle, flow, sent, modules))
+            sending = asyncio.create_task(_send(handle, messages))
             helpers = {listening, hearing, trouble, result, sending}
             try:
                 waiting = {result, trouble, sending}
                 while not (result.done() or trouble.done()):
                     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                     if sending.done():
-                        sending.result()  # Says what is wrong with a message.
+                        sending.result()  # Says why a message was not taken.
                         waiting.discard(sending)
                 if not result.done():
                     raise CannotRun(trouble.result())
@@ -246,60 +314,70 @@ async def _hear(
             hear(handle.id, own, await handle.receive())
 
 
-async def _send(
-    handle: Any, flow: type[Flow[Any]], sent: Sequence[str], modules: Sequence[ModuleType]
-) -> None:
+async def _send(handle: Any, messages: Sequence[Message]) -> None:
     """What the owner sends, one after the other."""
-    for text in sent:
-        name = text.partition("(")[0].strip()
-        kind = next((kind for kind in flow.commands if kind.__name__ == name), None)
-        if kind is None:
-            known = ", ".join(kind.__name__ for kind in flow.commands) or "nothing"
-            raise CannotRun(f"--send {text}: {flow.__name__} takes from its owner: {known}")
+    for message in messages:
         try:
-            await handle.send(value_of(text if "(" in text else f"{text}()", kind, modules))
-        except (NotAValue, NotAccepted) as error:
-            raise CannotRun(f"--send {text}: {error}") from None
+            await handle.send(message)
+        except NotAccepted as error:
+            raise CannotRun(f"--send {shown(message)}: {error}") from None
 
 
 class _People:
-    """Whoever answers the questions that come up, as far as the answers reach."""
+    """Whoever answers the questions that come up, as far as the answers reach. What earlier runs
+    have left in the stores, questions and flows in the hospital, is left as it is."""
 
     def __init__(
-        self, nodes: Sequence[Node], answers: Sequence[str], modules: Sequence[ModuleType]
+        self,
+        nodes: Sequence[Node],
+        answers: Sequence[tuple[str, str]],
+        modules: Sequence[ModuleType],
     ) -> None:
         self._nodes = nodes
         self._modules = modules
-        self._answers: list[tuple[str, str]] = []
-        for answer in answers:
-            role, equals, value = answer.partition("=")
-            if not equals:
-                raise CannotRun(f"--answer {answer}: write role=value")
-            self._answers.append((role, value))
+        self._answers = list(answers)
+        self._left: set[tuple[str, int]] = set()
+        for node in nodes:
+            ids = [one.flow_id for one in node.hospital()]
+            ids += [one.flow_id for one in node.tasks()]
+            self._left |= {(node.party.name, flow_id) for flow_id in ids}
 
     async def answer(self) -> str:
         """Answer until a question has no answer left, or a flow is in the hospital; says which."""
         while True:
             for node in self._nodes:
                 for patient in node.hospital():
-                    return (
-                        f"flow {patient.flow_id} of {node.party.name} is in the hospital at "
-                        f"{patient.place}: {patient.cause}"
-                    )
-                for task in node.tasks():
-                    given = next((one for one in self._answers if one[0] == task.role), None)
-                    if given is None:
+                    if (node.party.name, patient.flow_id) not in self._left:
                         return (
-                            f"flow {task.flow_id} of {node.party.name} asks {task.role}: "
-                            f"{shown(task.question)}; answer with --answer '{task.role}=…'"
+                            f"flow {patient.flow_id} of {node.party.name} is in the hospital at "
+                            f"{patient.place}: {patient.cause}"
                         )
-                    self._answers.remove(given)
-                    try:
-                        value = value_of(given[1], task.answer, self._modules)
-                        await node.answer(task.flow_id, task.number, value, by=task.role)
-                    except (NotAValue, NotAccepted, TypeError) as error:
-                        return f"--answer {given[0]}={given[1]}: {error}"
+                for task in node.tasks():
+                    if (node.party.name, task.flow_id) not in self._left:
+                        trouble = await self._answer(node, task)
+                        if trouble is not None:
+                            return trouble
             await asyncio.sleep(0.05)
+
+    async def _answer(self, node: Node, task: TaskView) -> str | None:
+        given = next((one for one in self._answers if one[0] == task.role), None)
+        if given is None:
+            return (
+                f"flow {task.flow_id} of {node.party.name} asks {task.role}: "
+                f"{shown(task.question)}; answer with --answer '{task.role}=…'"
+            )
+        self._answers.remove(given)
+        try:
+            value = value_of(given[1], task.answer, self._modules)
+            await node.answer(task.flow_id, task.number, value, by=task.role)
+        except (NotAValue, NotAccepted, TypeError) as error:
+            return f"--answer {given[0]}={given[1]}: {error}"
+        return None
+
+
+def printable(text: str) -> str:
+    """A text that comes from a peer, without what would paint the terminal."""
+    return "".join([c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text])
 
 
 def shown(value: Any) -> str:

@@ -7,13 +7,14 @@ bug.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -22,13 +23,25 @@ from flowlang.cli.checking import check
 from flowlang.cli.compiling import compile_command, compile_or_exit, generate
 from flowlang.cli.formatting import fmt
 from flowlang.cli.measuring import size, stats
-from flowlang.cli.printing import JSON, print_json, print_trouble
+from flowlang.cli.printing import FILE, JSON, print_json, print_trouble, wants_json
 from flowlang.diagnostics import closest
 from flowlang.project import FileTrouble, Project, shown, sources_below
 
 
-class _Suggesting(click.Group):
-    """A group that knows what a misspelt command meant."""
+class _Flowc(click.Group):
+    """A group that knows what a misspelt command meant, and in which form a command answers."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FileTrouble as trouble:
+            print_trouble(trouble)
+            sys.exit(1)
+        except click.UsageError as error:
+            if not wants_json():
+                raise
+            print_json({"ok": False, "message": error.format_message()})
+            sys.exit(error.exit_code)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -42,7 +55,7 @@ class _Suggesting(click.Group):
             raise
 
 
-@click.group(cls=_Suggesting, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Flowc, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="flowc")
 def commands() -> None:
     """Check, compile and try out flows: business conversations written as sequential text."""
@@ -59,23 +72,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of `flowc`. Never shows a traceback for a user's mistake."""
     try:
         commands.main(args=list(arguments) if arguments is not None else None, prog_name="flowc")
-    except FileTrouble as trouble:
-        print_trouble(trouble)
-        sys.exit(1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more(sys.stdout)
         sys.exit(1)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            _tell_full(error)
+            sys.exit(1)
         click.echo(traceback.format_exc(), err=True)
         click.echo("flowc: this is a bug of flowc, not of your file; please report it", err=True)
         sys.exit(70)
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+"""How writing fails. What names no file was printed: files that flowc writes are a FileTrouble."""
+
+
+def _tell_full(error: OSError) -> None:
+    """What was printed did not arrive; perhaps this does not either."""
+    _write_no_more(sys.stdout)
+    try:
+        click.echo(f"error: cannot write: {error.strerror}", err=True)
+    except OSError:
+        _write_no_more(sys.stderr)
+
+
+def _write_no_more(stream: IO[str]) -> None:
+    """What is left in a buffer goes nowhere: Python would fail once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 # --- graph, explain ---------------------------------------------------------------------------
 
 
 @commands.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@FILE
 @click.argument("flow", required=False)
 @click.option(
     "--format",
@@ -131,7 +162,7 @@ def explain(code: str, as_json: bool) -> None:
 
 
 @commands.command("run")
-@click.argument("file", type=click.Path(path_type=Path))
+@FILE
 @click.argument("flow")
 @click.argument("arguments", nargs=-1)
 @click.option("--as", "own", required=True, help="The party that starts the flow.")
@@ -165,6 +196,8 @@ def run_command(
     import asyncio
     import tempfile
 
+    from flowlang import run
+
     files = sources_below([file])
     compilation = compile_or_exit(files, as_json)
     project = Project.around(files[0])
@@ -177,9 +210,7 @@ def run_command(
             click.echo(json.dumps({"party": party, "id": flow_id} | said), err=True)
         else:
             mark = event.outcome or ("  " * event.depth + (event.path[-1] if event.path else ""))
-            click.echo(f"{party} #{flow_id} {mark} {event.label}".rstrip(), err=True)
-
-    from flowlang import run
+            click.echo(f"{party} #{flow_id} {mark} {run.printable(event.label)}".rstrip(), err=True)
 
     def hear(flow_id: int, party: str, message: Any) -> None:
         if as_json:
@@ -210,11 +241,12 @@ def run_command(
                     )
                 )
             except run.CannotRun as trouble:
-                _fail(str(trouble), as_json)
+                wrong = isinstance(trouble, run.WrongUsage)
+                _fail(str(trouble), as_json, 2 if wrong else 1)
     if as_json:
         print_json(outcome)
     elif "error" in outcome:
-        click.echo(f"{outcome['flow']} failed: {outcome['error']['text']}")
+        click.echo(f"{outcome['flow']} failed: {run.printable(outcome['error']['text'])}")
     else:
         click.echo(f"{outcome['flow']} returned {json.dumps(outcome['result'])}")
     sys.exit(1 if "error" in outcome else 0)
@@ -222,16 +254,21 @@ def run_command(
 
 def _made(folder: Path | None) -> Path | None:
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            from flowlang.run import CannotRun
+
+            raise CannotRun(f"--store {folder}: {error.strerror}") from None
     return folder
 
 
-def _fail(message: str, as_json: bool) -> None:
+def _fail(message: str, as_json: bool, code: int = 1) -> None:
     if as_json:
         print_json({"ok": False, "message": message})
     else:
         click.echo(f"error: {message}", err=True)
-    sys.exit(1)
+    sys.exit(code)
 
 
 @commands.command()
@@ -240,7 +277,7 @@ def new(name: str) -> None:
     """Make a project NAME that checks, compiles and passes its own test."""
     from flowlang.scaffold import create
 
-    folder = create(Path(name))
+    folder = create(name)
     click.echo(f"Created {shown(folder)}")
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         click.echo(f"  {path.relative_to(folder)}")

@@ -14,7 +14,14 @@ import click
 
 from flowlang import __version__
 from flowlang.build import Built, build
-from flowlang.cli.printing import PATHS, print_diagnostics, print_json, sources_of, summary
+from flowlang.cli.printing import (
+    PATHS,
+    json_option,
+    print_diagnostics,
+    print_json,
+    sources_of,
+    summary,
+)
 from flowlang.cli.watching import WATCH, watch
 from flowlang.diagnostics import Diagnostic, as_data, from_data
 from flowlang.project import Cache, FileTrouble, Project, shown, sources_below
@@ -35,7 +42,7 @@ _UNSURE = {"F711", "F716"}
     show_default=True,
     help="json and sarif for programs, github for annotations in its workflows.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@json_option("The same as --format json.")
 @click.option("--strict", is_flag=True, help="Exit 1 if there are warnings, too.")
 @click.option("--notes", is_flag=True, help="Show notes, such as waits without a time limit.")
 @click.option("--no-cache", is_flag=True, help="Check again even if nothing has changed.")

@@ -13,6 +13,7 @@ from flowlang.build import Built, Texts, remember, write_python
 from flowlang.cli.checking import built_of, project_of
 from flowlang.cli.printing import (
     JSON,
+    PATH,
     PATHS,
     print_diagnostics,
     print_json,
@@ -55,7 +56,7 @@ def compile_or_exit(files: Sequence[Path], as_json: bool = False) -> Compilation
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder for the Python files. Default: the project's output folder, or beside the source.",
 )
 @click.option(

@@ -11,7 +11,7 @@ import click
 
 from flowlang.cli.printing import PATHS, colored, print_diagnostics
 from flowlang.diagnostics import Diagnostic
-from flowlang.project import read, replace_text, shown, sources_below
+from flowlang.project import Project, read, replace_text, shown, sources_below
 from flowlang.source import Source
 
 _STDIN = Path("-")
@@ -34,6 +34,8 @@ def fmt(paths: tuple[Path, ...], only_check: bool, diff: bool) -> None:
         sys.exit(_one_text(only_check, diff))
     changed = wrong = 0
     files = sources_below(paths)
+    for path in files:
+        Project.around(path).module_of(path)  # Before anything is written: the names of them all.
     for path in files:
         data = read(path)
         text, diagnostics = _formatted(shown(path), data)

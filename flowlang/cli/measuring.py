@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowlang.cli.compiling import compile_or_exit
-from flowlang.cli.printing import JSON, PATHS, print_json
+from flowlang.cli.printing import FILE, JSON, PATHS, print_json
 from flowlang.diagnostics import closest
 from flowlang.project import Project, shown, sources_below
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@FILE
 @click.argument("flow", required=False)
 @JSON
 def size(file: Path, flow: str | None, as_json: bool) -> None:

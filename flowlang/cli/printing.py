@@ -5,20 +5,55 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from flowlang.diagnostics import Diagnostic, as_text
-from flowlang.project import FileTrouble
+from flowlang.diagnostics import Diagnostic, as_data, as_text
+from flowlang.project import FileTrouble, is_file
 from flowlang.source import START, Source
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 SHOWN = 100
 """Problems that are printed as text; nobody reads more of them at once."""
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print data instead of text.")
-PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+_WANTED = "flowc.json"
+
+
+class _Named(click.Path):
+    """A path that is not empty: an empty one would be this folder, and nobody means that."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("This name of a file is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _remember(ctx: click.Context, _: click.Parameter, as_json: bool) -> bool:
+    ctx.meta[_WANTED] = as_json
+    return as_json
+
+
+def json_option(says: str) -> Callable[[Command], Command]:
+    """`--json`. It is read first, so that wrong usage is told as data, too."""
+    return click.option(
+        "--json", "as_json", is_flag=True, is_eager=True, callback=_remember, help=says
+    )
+
+
+JSON = json_option("Print data instead of text.")
+PATH = _Named(path_type=Path)
+PATHS = click.argument("paths", nargs=-1, required=True, type=PATH)
+FILE = click.argument("file", type=PATH)
+
+
+def wants_json() -> bool:
+    """Whether the command that runs was asked for data."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_WANTED))
 
 
 def colored() -> bool:
@@ -46,8 +81,11 @@ def print_diagnostics(
 
 
 def print_trouble(trouble: FileTrouble) -> None:
-    """What is wrong with a file as a whole."""
+    """What is wrong with a file as a whole, as data if the command was asked for that."""
     place = Diagnostic(trouble.code, trouble.message, trouble.path, START, trouble.hint)
+    if wants_json():
+        print_json({"ok": False, "files": [trouble.path], "diagnostics": [as_data(place)]})
+        return
     click.echo(as_text(place, {}, color=colored()), nl=False, color=colored())
 
 
@@ -56,7 +94,7 @@ def sources_of(diagnostics: Sequence[Diagnostic]) -> dict[str, Source]:
     names = {found.source for found in diagnostics}
     names |= {note.source for found in diagnostics for note in found.notes}
     sources = {}
-    for name in names:
+    for name in filter(lambda name: is_file(Path(name)), names):
         try:
             text = Path(name).read_bytes().decode("utf-8", errors="replace")
         except OSError:

@@ -58,6 +58,14 @@ class Scope:
             return self._found(path, case_name(enum, name))
         return self._found(path, words.name(name)) if path else f"rt.{words.plain(name)}"
 
+    def mentioned(self, case: str) -> str | None:
+        """The name of an enum's case, if it was asked for before, or is this module's own: to look
+        at what is known of it imports nothing."""
+        path, _, name = case.rpartition(".")
+        path, _, enum = path.rpartition(".")
+        made = case_name(enum, name)
+        return made if path == self._module else self._imports.get(path, {}).get(made)
+
     def computed(self, function: str) -> str:
         """A function of the runtime's library."""
         self.uses_library = True

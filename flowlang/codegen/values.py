@@ -243,8 +243,10 @@ class Values:
 
     def _cased(self, value: machine.Expr, case: str, others: tuple[str, ...], known: Facts) -> Tree:
         tree = self.of(value, known)
-        is_it = _fact(tree, self._scope.named(case)) in known
-        is_no_other = all(_fact(tree, self._scope.named(one), is_=False) in known for one in others)
+        names = [self._scope.mentioned(one) for one in others]
+        name = self._scope.mentioned(case)
+        is_it = name is not None and _fact(tree, name) in known
+        is_no_other = all(one is not None and _fact(tree, one, is_=False) in known for one in names)
         if _is_path(value) and (is_it or is_no_other):
             return Known(tree, True)
         return call(self._scope.computed("cased"), Atom(self._scope.named(case)), tree)

@@ -266,8 +266,69 @@ def test_run_says_what_people_and_owners_lack(flowc: Flowc, given: list[str], sa
     Path("pot.flow").write_text(PEOPLE)
     first = [] if "--send" in given else ["--send", "Pay(7)"]
     code, _, told = flowc("run", "pot.flow", "Pot", "--as", "alice", "most=7", *first, *given)
-    assert code == 1
+    known_before = "--send" in given or given == ["--answer", "boss"]
+    assert code == (2 if known_before else 1)
     assert says in told
+
+
+ENUM = """\
+enum Result:
+    Sold(price: Decimal, to: Party)
+    Open
+
+flow Try(whom: Party, sold: Bool) -> Result:
+    startable by rpc
+    if sold:
+        return Result.Sold(1.50, whom)
+    return Result.Open
+"""
+
+
+def test_run_shows_which_case_an_enum_is(flowc: Flowc) -> None:
+    Path("e.flow").write_text(ENUM)
+    run = ["run", "e.flow", "Try", "--as", "alice", "whom=Bank A"]
+    assert flowc(*run, "sold=true")[1] == (
+        'e.Try_v1 returned {"Sold": {"price": "1.5", "to": "Bank A"}}\n'
+    )
+    assert flowc(*run, "sold=false")[1] == 'e.Try_v1 returned "Open"\n'
+
+
+@pytest.mark.parametrize("name", ["", "../evil", "a/b", ".x", "a\nb", "\x1b[31m", "x" * 101])
+def test_run_refuses_names_that_are_no_names(flowc: Flowc, name: str) -> None:
+    Path("e.flow").write_text(ENUM)
+    run = ["run", "e.flow", "Try", "whom=bob", "sold=true", "--store", "stores"]
+    code, _, told = flowc(*run, "--as", name)
+    assert (code, "a party's name " in told) == (2, True)
+    code, _, told = flowc(*run, "--as", "alice", "--party", name)
+    assert (code, "a party's name " in told) == (2, True)
+    assert not list(Path().glob("**/*.db"))
+
+
+def test_run_leaves_what_earlier_runs_have_left(flowc: Flowc) -> None:
+    """An answer is for the flow that this command starts, not for one that still waits."""
+    Path("pot.flow").write_text(PEOPLE)
+    run = ["run", "pot.flow", "Pot", "--as", "alice", "--store", "s", "most=7", "--send", "Pay(7)"]
+    code, _, told = flowc(*run)
+    assert (code, "flow 1 of alice asks boss" in told) == (1, True)
+    code, out, _ = flowc(*run, "--answer", "boss=Enough")
+    assert (code, out) == (0, "pot.Pot_v1 returned 7\n")
+    code, _, told = flowc(*run)
+    assert (code, "flow 3 of alice asks boss" in told) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "says"),
+    [
+        (["--services", "json:loads"], 1, "the function of --services fails for alice: "),
+        (["--store", "/proc/x"], 1, "--store /proc/x: "),
+        (["sold=false"], 2, "sold=… is given twice"),
+    ],
+)
+def test_run_at_its_edges(flowc: Flowc, given: list[str], code: int, says: str) -> None:
+    Path("e.flow").write_text(ENUM)
+    run = ["run", "e.flow", "Try", "--as", "alice", "whom=bob", "sold=true"]
+    found = flowc(*run, *given)
+    assert (found[0], says in found[2]) == (code, True)
 
 
 def test_run_keeps_databases_where_it_is_told(flowc: Flowc) -> None:

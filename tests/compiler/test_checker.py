@@ -2231,7 +2231,7 @@ COMPLAINTS = {
            |           ^^^^
          help: remove one of the two
 
-        error[F409]: not each of the errors that are caught here has this `reason`
+        error[F409]: not all errors that are caught here have a `reason`
           --> trade.flow:13:31
             |
          13 |         log info "{f.text} {f.reason}"
@@ -3998,7 +3998,7 @@ COMPLAINTS = {
             |         ^^^^^
          help: write `case result label`
 
-        error[F427]: `x` is Int, and nothing that is pending
+        error[F427]: `x` is Int, and not pending
           --> trade.flow:36:21
             |
          36 |         case answer x as t:
@@ -4008,7 +4008,7 @@ COMPLAINTS = {
             |
          12 | flow F(x: Int) -> Text:
             |        ^
-         help: what a case takes is begun before: `let x = pending …`
+         help: begin it before, with `let x = pending …`
 
         error[F201]: there is no variable `nothing` here
           --> trade.flow:38:21
@@ -4317,7 +4317,7 @@ COMPLAINTS = {
         error Mishap is Refusal
         """,
         """
-        error[F388]: these families are in each other: `Refusal`, `Trouble`, `Mishap` and `Refusal`
+        error[F388]: these families lead in a circle: `Refusal` is `Trouble` is `Mishap` is `Refusal`
           --> trade.flow:1:18
            |
          1 | error Refusal is Trouble

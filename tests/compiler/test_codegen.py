@@ -534,3 +534,20 @@ def test_what_is_never_generated_is_refused(text: str) -> None:
 
 def test_what_is_generated_passes() -> None:
     verify("from shop_flow import X\n\nclass A(X):\n    x = 1\n", {"shop_flow"})
+
+
+def test_looking_at_what_is_known_of_a_case_imports_nothing() -> None:
+    """`Approved` is the case that comes second, and is known to be no other by then."""
+    texts = {
+        "kinds": "enum Decision:\n    Counted(n: Int)\n    Pending\n    Approved(by: Text)\n",
+        "t": "use kinds: Decision\n\nflow Try(n: Int) -> Int:\n"
+        "    match Decision.Counted(n):\n        case Counted(m):\n            return m\n"
+        "        case Pending, Approved:\n            return 0\n",
+    }
+    sources = {name: Source(f"{name}.flow", name, text) for name, text in texts.items()}
+    made = compile_modules(["t"], sources.get)
+    assert not made.diagnostics
+    text = codegen.generate(made.modules["t"])
+    assert "Decision_Counted" in text
+    assert "Decision_Approved" not in text
+    assert "Decision_Pending" not in text

@@ -72,7 +72,9 @@ def script(choices: Choices, messages: list[str], steering: str, *, calm: bool) 
         # Two in a row, each in a step of its own: the first of them may be late, and even dropped.
         at = weighted(choices, [(1, 0), (3, 1)])
         who = weighted(choices, [(1, INITIATOR), (3, RESPONDER)])
-        if not getattr(items[at], "joined", False):
+        # Whoever said what nobody expected listens next: the other side fails.
+        failing = at > 0 and getattr(items[at - 1], "mistaken", None) is not None
+        if not failing and not getattr(items[at], "joined", False):
             items[at:at] = [Say(who, messages[choices.below(len(messages))])] * 2
     return Script(tuple(items), calm)
 

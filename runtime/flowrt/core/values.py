@@ -382,13 +382,18 @@ def writable(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value of the language as JSON data: records as objects, bytes as hex, parties as names,
-    decimals, times and durations as text."""
+    """A value of the language as JSON data: records as objects, enums as `{case: fields}` or, where
+    there are none, the case's name; bytes as hex, parties as names, decimals, times and durations
+    as text."""
     if isinstance(value, str):
         return writable(value)
     if isinstance(value, Party):
         return value.name
     if isinstance(value, msgspec.Struct):
+        case = type(value).__struct_config__.tag
+        if isinstance(case, str):  # A value of an enum, as its case and the fields of that.
+            fields = {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+            return {case: fields} if fields else case
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, bytes):
         return value.hex()
