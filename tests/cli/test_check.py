@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flowlang import compiler, packages, project
-from flowlang.cli import main, watching
+from flowlang.cli import watching
 from flowlang.diagnostics import Diagnostic, Note
 from flowlang.reports import github, sarif
 from flowlang.source import Span
@@ -32,25 +32,6 @@ flow Answer():
 
     send Ping(1) to talk
 """
-
-
-@pytest.fixture
-def flowc(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Flowc:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        printed = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return code, printed.out, printed.err
-
-    return run
 
 
 # --- warnings and notes -----------------------------------------------------------------------

@@ -16,24 +16,6 @@ UNTIDY = 'flow F( n:Int ):\n  log info "{n}"   # why\n'
 TIDY = 'flow F(n: Int):\n    log info "{n}"  # why\n'
 
 
-@pytest.fixture
-def flowc(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Flowc:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        printed = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return code, printed.out, printed.err
-
-    return run
-
-
 def test_files_are_written_once(flowc: Flowc) -> None:
     Path("a.flow").write_text(UNTIDY)
     Path("b.flow").write_text(TIDY)

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from flowlang import project
-from flowlang.cli import main
 
 Flowc = Callable[..., tuple[int, str, str]]
 
@@ -26,25 +25,6 @@ flow Seller(n: Int) -> Int:
 LONG = "a" * 300
 COMMANDS = ["check", "compile", "fmt", "size", "stats", "graph"]
 WITH_JSON = ["check", "compile", "size", "stats"]
-
-
-@pytest.fixture
-def flowc(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Flowc:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        printed = capsys.readouterr()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return code, printed.out, printed.err
-
-    return run
 
 
 def _told_once(answer: tuple[int, str, str], code: str) -> None:
