@@ -33,6 +33,18 @@ WAITS = {
             return 2
         case timeout 1s:
             pass""",
+    "discard, close": """try:
+        receive r: M from t within 1s then discard unchecked
+        log info "{r == r}"
+    catch Timeout:
+        close t
+        log info "late {t.peer}\"""",
+    "close": """try:
+        receive r: M from t within 1s unchecked
+        log info "{r == r}"
+    catch Timeout:
+        close t
+        log info "late\"""",
     "block": """try:
         within 1s:
             receive from t:

@@ -80,7 +80,7 @@ from flowrt.core.values import (
     plain,
     writable,
 )
-from flowrt.core.waiting import ORPHAN, find, is_settled, is_unheard
+from flowrt.core.waiting import ORPHAN, find, is_settled, is_undecided, is_unheard
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -383,8 +383,9 @@ class StepRun(Incoming):
         if found is not None and not found.closed:
             self._end(found, END, NAMED)
             extra = self._checkpoint.extra
-            if extra is not None:
-                extra.owed.pop(found.id, None)  # What still comes has no reader in any case.
+            given_up = extra is not None and extra.owed.pop(found.id, None) is not None
+            if extra is not None and given_up and is_undecided(found):
+                extra.owed[found.id] = 0  # Nor is its acceptance waited for.
 
     def version(self, session: Session) -> int:
         found = find(self._checkpoint, session)
