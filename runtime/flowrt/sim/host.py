@@ -114,7 +114,8 @@ class Commanded(Wish):
         if not self._number:
             host.sent_commands[self.flow.id] = host.sent_commands.get(self.flow.id, 0) + 1
             self._number = host.sent_commands[self.flow.id]
-        self.look(host)
+        if self._told is not None:
+            self.look(host)
         if not self.is_done:
             self._told = host.node.submit_command(self.flow.id, self.message)
 
@@ -126,10 +127,17 @@ class Commanded(Wish):
         if self._told.done():
             self.is_done = True
             if self._told.exception() is not None:
-                host.sent_commands[self.flow.id] -= 1
+                self._make_room(host)
                 self.refused = str(self._told.exception())
         elif host.commands.get(self.flow.id, 0) >= self._number > 0:
             self.is_done = True
+
+    def _make_room(self, host: Host) -> None:
+        """It was refused, so those that were sent after it have smaller numbers."""
+        host.sent_commands[self.flow.id] -= 1
+        for other in host.wishes:
+            if isinstance(other, Commanded) and other.flow.id == self.flow.id:
+                other._number -= other._number > self._number
 
 
 class Answered(Wish):

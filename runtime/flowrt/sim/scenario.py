@@ -12,7 +12,10 @@ from flowrt.sim.world import World
 
 
 class Scenario(typing.Protocol):
-    """One story that is played in many worlds. `name` says which, in replay files and reports."""
+    """One story that is played in many worlds. `name` says which, in replay files and reports.
+
+    A scenario whose flows may go on for ever has a `horizon`, a timedelta after which it is left.
+    """
 
     name: str
 
@@ -44,7 +47,7 @@ def play(scenario: Scenario, seed: int | None = None, choices: Choices | None = 
     violation = None
     try:
         scenario.build(world)
-        world.run()
+        world.run(getattr(scenario, "horizon", None))
         scenario.judge(world)
     except Violation as found:
         violation = found

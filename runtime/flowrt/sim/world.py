@@ -48,6 +48,9 @@ STILL_US = 600_000_000
 EVENTS = 200_000
 """A world that has more events than that never rests."""
 
+HOUR_US = 3_600_000_000
+"""A world with a horizon that has gone on for so long since it was healed is busy, not stuck."""
+
 BATCHES = (512, 1, 3, 16)
 
 
@@ -90,6 +93,10 @@ class World:
         self.cells: Counter[tuple[str, str]] = Counter()
         self.events = 0
         self.starts: list[Started] = []
+        self.listeners: list[Callable[[Host, Batch], None]] = []
+        """Who is told of each batch that is on a disk."""
+        self.is_busy = False
+        """Whether it was left while its flows still had things to do."""
         self.strangers: list[Stranger] = list(STRANGERS)
         """What a stranger does when the tape says that it does something."""
         self.registries: dict[str, Registry] = {}
@@ -97,6 +104,8 @@ class World:
         self.network.sent = self._invariants.sent
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._number = 0
+        self.most_events = EVENTS
+        """How many events may follow after all was healed."""
         self._fault_events = fault_events
         self._roots: set[tuple[str, int]] = set()
         self._healed_us: int | None = None if self.is_faulty else start_us
@@ -203,20 +212,22 @@ class World:
         heapq.heappush(self._queue, (self.now_us + delay_us, self._number, act))
 
     def run(self, horizon: datetime.timedelta | None = None) -> None:
-        """Go on until nobody has anything to do, or the world is `horizon` further. Raises
-        Violation."""
+        """Go on until nobody has anything to do, or the world is `horizon` further: flows that never
+        end are left then. Raises Violation."""
         end_us = None if horizon is None else self.now_us + horizon // _MICROSECOND
         while self._step(end_us):
             pass
-        if end_us is None:
+        self._check_watches()
+        self.is_busy = end_us is not None and bool(self._queue) and not self._rests()
+        if not self.is_busy:
             self._invariants.at_rest(self.starts, self._roots)
-            self._check_watches()
-        else:
-            self.now_us = max(self.now_us, end_us)
 
     def sleep(self, duration: datetime.timedelta) -> None:
         """Let time pass, and everything happen in it that would."""
-        self.run(duration)
+        end_us = self.now_us + duration // _MICROSECOND
+        while self._step(end_us):
+            pass
+        self.now_us = max(self.now_us, end_us)
 
     def crash(self, party: str) -> None:
         """End the party's process; another opens."""
@@ -250,7 +261,9 @@ class World:
         act()
         if self.events > self._fault_events:
             self.heal()
-            if self.events > self._fault_events + EVENTS:
+            if self.events > self._fault_events + self.most_events:
+                if end_us is not None and self.now_us > (self._healed_us or 0) + HOUR_US:
+                    return False
                 raise Violation("L", "the world never rests")
         return True
 
@@ -342,6 +355,8 @@ class World:
             # A step may not catch it: it is told when the event is over.
             watch.violations.append(violation)
             raise
+        for listener in self.listeners:
+            listener(host, batch)
 
     def _records_of(self, watch: Watch, batch: Batch) -> list[Record]:
         """What the steps of this batch did. Who failed after all did nothing."""
