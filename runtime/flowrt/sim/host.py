@@ -459,6 +459,7 @@ class Host:
                 self.end("crash", "an operation has run")
             elif node is self.node:
                 done(value, error)
+                self._set_alarm(node)  # What failed is tried again later.
 
         world.later(SLOW_US if fate == SLOW else 1_000, run)
 
