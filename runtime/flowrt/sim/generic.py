@@ -6,6 +6,7 @@ It is judged by the invariants alone: it does not know what the flows are for.
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -116,7 +117,7 @@ class Generic:
             self._mocks = Mocks(world, self._registry)
             make = self._mocks.services
         for party in self._parties:
-            world.add(party, self._modules, lambda party=party: make(party))  # type: ignore[misc]
+            world.add(party, self._modules, functools.partial(make, party))
         world.listeners.append(lambda host, batch: self._ask_people(world, host, batch))
         taken: set[tuple[str, str, str]] = set()
         count = 1 + world.tape.draw("flows", self._most, 0.7) if self._most > 1 else 1
@@ -171,7 +172,7 @@ class Generic:
             if delay_us < 0:
                 return
             at_us += delay_us
-            world.later(at_us, lambda message=message: world.command(started, message))  # type: ignore[misc]
+            world.later(at_us, functools.partial(world.command, started, message))
 
     # --- people ---
 
@@ -182,9 +183,8 @@ class Generic:
             label = f"person at {host.name} {flow_id}.{number}"
             delay_us = THINK_US[world.tape.draw(label, len(THINK_US), 0.5)]
             if delay_us >= 0:
-                world.later(
-                    delay_us, lambda f=flow_id, n=number: self._answer(world, host.name, f, n)
-                )
+                answer = functools.partial(self._answer, world, host.name, flow_id, number)
+                world.later(delay_us, answer)
 
     def _answer(self, world: World, party: str, flow_id: int, number: int) -> None:
         if world.hosts[party].node is None:

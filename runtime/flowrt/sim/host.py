@@ -299,7 +299,7 @@ class Host:
             self.world.trouble(self.name, why)
         delay_us = RESTART_US
         if self.world.is_faulty:
-            delay_us *= 10 ** self.world.tape.pick("restart", (1, 2, 3), 0.3)
+            delay_us *= 10 ** self.world.tape.pick(f"restart {self.name}", (1, 2, 3), 0.3)
         self.world.later(delay_us, self.open)
 
     def usurp(self) -> None:
@@ -342,7 +342,7 @@ class Host:
         delay_us = 0
         world = self.world
         if world.faults.turn and world.is_faulty:
-            delay_us = 5_000 * world.tape.pick("turn", _DELAYS, world.faults.turn)
+            delay_us = 5_000 * world.tape.pick(f"turn {self.name}", _DELAYS, world.faults.turn)
         world.later(delay_us, lambda: self._turn(node))
 
     def _turn(self, node: SimNode) -> None:

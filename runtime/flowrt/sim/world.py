@@ -102,7 +102,7 @@ class World:
         self.registries: dict[str, Registry] = {}
         self._invariants = Invariants(self.hosts, self.registries)
         self.network.sent = self._invariants.sent
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._queue: list[tuple[int, int, Callable[[], object]]] = []
         self._number = 0
         self.most_events = EVENTS
         """How many events may follow after all was healed."""
@@ -206,14 +206,14 @@ class World:
 
     # --- time ---
 
-    def later(self, delay_us: int, act: Callable[[], None]) -> None:
+    def later(self, delay_us: int, act: Callable[[], object]) -> None:
         """Have something happen after a while."""
         self._number += 1
         heapq.heappush(self._queue, (self.now_us + delay_us, self._number, act))
 
     def run(self, horizon: datetime.timedelta | None = None) -> None:
-        """Go on until nobody has anything to do, or the world is `horizon` further: flows that never
-        end are left then. Raises Violation."""
+        """Go on until nobody has anything to do, or the world is `horizon` further: flows that
+        never end are left then. Raises Violation."""
         end_us = None if horizon is None else self.now_us + horizon // _MICROSECOND
         while self._step(end_us):
             pass
@@ -297,10 +297,12 @@ class World:
         kind = tape.pick("trouble", faults.troubles, faults.trouble)
         if not kind or not self.hosts:
             return
+        # Under labels of its own, so that the others stay as they are when this one is left out.
+        number = f"of trouble {tape.drawn('trouble')}"
         names = sorted(self.hosts)
-        host = self.hosts[names[tape.uniform("trouble where", len(names))]]
-        other = names[tape.uniform("trouble with", len(names))]
-        long_us = faults.every_us * (1 + tape.uniform("trouble how long", 8))
+        host = self.hosts[names[tape.uniform(f"place {number}", len(names))]]
+        other = names[tape.uniform(f"other {number}", len(names))]
+        long_us = faults.every_us * (1 + tape.uniform(f"length {number}", 8))
         if kind == kinds.CRASH:
             host.end()
         elif kind == kinds.PAUSE:
@@ -324,11 +326,11 @@ class World:
             host.full = True
             self.later(long_us, lambda: setattr(host, "full", False))
         elif kind in (kinds.FORWARD, kinds.BACK):
-            jump_us = _JUMPS[tape.uniform("clock jump", len(_JUMPS))]
+            jump_us = _JUMPS[tape.uniform(f"jump {number}", len(_JUMPS))]
             self.trouble(host.name, kinds.TROUBLE[kind], host._doing())
             host.set_clock(host.skew_us + (jump_us if kind == kinds.FORWARD else -jump_us))
         elif kind == kinds.STRANGER and self.strangers:
-            who = self.strangers[tape.uniform("which stranger", len(self.strangers))]
+            who = self.strangers[tape.uniform(f"stranger {number}", len(self.strangers))]
             self.trouble(host.name, f"stranger {who.__name__.replace('_', ' ')}", host._doing())
             who(self)
 
