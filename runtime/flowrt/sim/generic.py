@@ -134,13 +134,13 @@ class Generic:
     def _start(self, world: World, number: int, taken: set[tuple[str, str, str]]) -> None:
         tape = world.tape
         flow = self._starters[tape.draw(f"flow {number}", len(self._starters))]
-        own = tape.draw(f"party of flow {number}", len(self._parties)) if self._most > 1 else 0
+        own = tape.draw(f"party of start {number}", len(self._parties)) if self._most > 1 else 0
         party = self._parties[own]
         others = (*self._parties[own + 1 :], *self._parties[: own + 1])
-        draw = Draw(tape, f"arguments of flow {number}", list(map(Party, others)), world.start_us)
+        draw = Draw(tape, f"arguments of start {number}", list(map(Party, others)), world.start_us)
         left = [field for field in fields_of(flow) if field.name not in self._arguments]
         arguments = {**self._arguments, **draw.arguments(left)}
-        delay_us = AFTER_US[tape.draw(f"time of flow {number}", len(AFTER_US), 0.3)]
+        delay_us = AFTER_US[tape.draw(f"time of start {number}", len(AFTER_US), 0.3)]
         key = (party, flow.name, key_of(flow, arguments))
         if key[2] and key in taken:
             return  # A second one under a business key is not accepted while the first lives.
@@ -161,7 +161,7 @@ class Generic:
             return
         draw = Draw(
             world.tape,
-            f"commands to flow {number}",
+            f"commands to start {number}",
             [Party(name) for name in self._parties],
             world.start_us,
         )

@@ -93,9 +93,9 @@ _WORDS: Mapping[str, Callable[[str, int, int], str]] = {
     "arguments": lambda rest, n, v: f"the arguments {rest}: choice {n + 1} is {v}",
     "answer": lambda rest, n, v: f"the answer {rest}: choice {n + 1} is {v}",
     "throw": lambda rest, n, v: f"{rest} throws its declared error {_nth(v - 1)}",
-    "time": lambda rest, n, v: f"{rest.removeprefix('of ')} starts later (choice {v})",
-    "party": lambda rest, n, v: f"{rest.removeprefix('of ')} starts at another party (choice {v})",
-    "flow": lambda rest, n, v: f"flow {rest} is another one (choice {v})",
+    "time": lambda rest, n, v: f"{rest.removeprefix('of ')} comes later (choice {v})",
+    "party": lambda rest, n, v: f"{rest.removeprefix('of ')} is at another party (choice {v})",
+    "flow": lambda rest, n, v: f"start {rest} is of another flow (choice {v})",
     "commands": lambda rest, n, v: f"what the owner says {rest}: choice {n + 1} is {v}",
     "person": lambda rest, n, v: f"the person {rest} takes another time to think (choice {v})",
 }
