@@ -112,12 +112,11 @@ _WHOLE: Mapping[str, Callable[[int, int], str]] = {
 # --- what happened ------------------------------------------------------------------------------
 
 
-def story(history: Sequence[Event], start_us: int) -> Iterator[str]:
-    """What happened, in lines: when (seconds since the world began), where, what. What is sent is
-    told when it is sent, and again when it is read; steps in which nothing else was seen are left
-    out."""
+def story(history: Sequence[Event], start_us: int, *, steps: bool = False) -> Iterator[str]:
+    """What happened, in lines: when (since the world began), where, what. What is sent is told when
+    it is sent, and again when it is read; with `steps`, where each step led, too."""
     for event in history:
-        said = _said(event)
+        said = _said(event) or (_moved(event) if steps and type(event) is Rested else "")
         if said:
             yield f"{_since(event.at_us - start_us):>14}  {event.party}: {said}"
 
@@ -150,6 +149,11 @@ def _said(event: Event) -> str:
             return f"!! {event.kind}{during}"
         case Rested():
             return ""
+
+
+def _moved(event: Rested) -> str:
+    states = " in ".join([f"{flow}.{state}" for flow, state in reversed(event.path)])
+    return f"flow {event.flow_id} rests in {states}" if states else f"flow {event.flow_id} is over"
 
 
 def _content(event: Sent | Received) -> str:
