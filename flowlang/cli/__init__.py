@@ -21,6 +21,7 @@ import click
 from flowlang import __version__
 from flowlang.cli.checking import check
 from flowlang.cli.compiling import compile_command, compile_or_exit, generate
+from flowlang.cli.exhaust import test_command
 from flowlang.cli.formatting import fmt
 from flowlang.cli.measuring import size, stats
 from flowlang.cli.printing import FILE, JSON, print_json, print_trouble, wants_json
@@ -68,6 +69,7 @@ commands.add_command(fmt)
 commands.add_command(size)
 commands.add_command(stats)
 commands.add_command(sim)
+commands.add_command(test_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True)
 class Wanted:
     """What is to be played: `files` and the flows in them, or an object `target` of the author's
-    Python (`module:object`); `written` are arguments of `flow` as `key=value`."""
+    Python (`module:object`); `written` are arguments of `flow` as `key=value`. With `compare`, a
+    world must
+    end as it does undisturbed."""
 
     files: tuple[str, ...] = ()
     flow: str | None = None
@@ -39,6 +41,7 @@ class Wanted:
     most: int = 3
     services: str | None = None
     target: str | None = None
+    compare: bool = False
 
     def story(self, sources: Mapping[str, str]) -> Story:
         """How a replay file says it."""
@@ -153,6 +156,7 @@ def _scenario(wanted: Wanted, modules: Sequence[ModuleType], own: int) -> Scenar
     from flowlang import run
     from flowrt.core.registry import NotRegistrable
     from flowrt.sim import generic
+    from flowrt.sim.exhaustive import Compared
 
     if wanted.target is not None:
         return _object(wanted.target)
@@ -169,7 +173,7 @@ def _scenario(wanted: Wanted, modules: Sequence[ModuleType], own: int) -> Scenar
         run.check_party(party)
     count = max(wanted.parties, len(run.parties_in(arguments, generic.NAMES[0])))
     try:
-        return generic.Generic(
+        scenario = generic.Generic(
             modules,
             flow=flow,
             arguments=arguments,
@@ -177,6 +181,7 @@ def _scenario(wanted: Wanted, modules: Sequence[ModuleType], own: int) -> Scenar
             most=wanted.most,
             services=run.find_services(wanted.services) if wanted.services else None,
         )
+        return Compared(scenario) if wanted.compare else scenario
     except (generic.NotPlayable, NotRegistrable) as error:
         raise run.CannotRun(str(error)) from None
 

@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowlang.cli.playing import Ready, Wanted, made, ready, told
-from flowlang.cli.printing import JSON, PATH, colored, print_json
-from flowlang.project import shown
+from flowlang.cli.printing import JSON, PATH, print_json
+from flowlang.cli.worlds import (
+    causes,
+    counted,
+    ending,
+    story_of,
+    table,
+    told_small,
+    violation_of,
+    write_small,
+)
 
 if TYPE_CHECKING:
     from flowrt.sim.replay import Trace
     from flowrt.sim.scenario import Played
-    from flowrt.sim.shrink import Shrunk
-
-SHOWN_LINES = 60
-"""How much of a story is printed; the end of it is what matters."""
 
 TELL_S = 2.0
 
@@ -113,17 +118,17 @@ def replay_world(file: Path, verbose: bool, until: int | None, as_json: bool) ->
                 "same": again.same,
                 "difference": again.difference or None,
                 "changed": changed,
-                "violation": _violation(again.played),
+                "violation": violation_of(again.played),
                 "digest": again.played.world.digest,
-                "choices": _choices(again.played),
-                "events": list(_story(again.played, verbose)),
+                "choices": causes(again.played),
+                "events": list(story_of(again.played, verbose)),
             }
         )
     else:
-        lines = list(_story(again.played, verbose))
+        lines = list(story_of(again.played, verbose))
         click.echo("\n".join(lines if until is None else lines[:until]))
         if until is None:
-            click.echo(_ending(again.played))
+            click.echo(ending(again.played))
             click.echo(_verdict(again.difference, changed, violation is None))
     sys.exit(0 if violation is None else 1)
 
@@ -203,20 +208,20 @@ class Sums:
         }
 
     def text(self) -> str:
-        pace = f"{self.worlds / self.seconds:,.0f} worlds/s, {self.events / self.seconds:,.0f} events/s"
+        worlds, events = self.worlds / self.seconds, self.events / self.seconds
         lines = [
-            f"{_count(self.worlds, 'world')}, {_count(self.events, 'event')}, "
+            f"{counted(self.worlds, 'world')}, {counted(self.events, 'event')}, "
             f"{self.virtual_us / 86_400_000_000:,.1f} days of virtual time "
-            f"in {self.seconds:.1f} s ({pace})",
+            f"in {self.seconds:.1f} s ({worlds:,.0f} worlds/s, {events:,.0f} events/s)",
             "flows that ended:",
-            *_table([(f, o, f"{n:,}") for (f, o), n in sorted(self.outcomes.items())]),
+            *table([(f, o, f"{n:,}") for (f, o), n in sorted(self.outcomes.items())]),
             "what went wrong on the way:",
-            *_table([(kind, f"{n:,}") for kind, n in sorted(self.troubles.items())]),
+            *table([(kind, f"{n:,}") for kind, n in sorted(self.troubles.items())]),
         ]
         if not self.found:
             return "\n".join([*lines, "All invariants held."])
-        lines.append(f"{_count(len(self.found), 'violation')}:")
-        lines += _table([(f"seed {one['seed']}", one["text"]) for one in self.found[:20]])
+        lines.append(f"{counted(len(self.found), 'violation')}:")
+        lines += table([(f"seed {one['seed']}", one["text"]) for one in self.found[:20]])
         return "\n".join(lines)
 
 
@@ -231,97 +236,17 @@ def _play(stage: Ready, wanted: Wanted, seeds: Iterable[int], output: Path, as_j
         played = play(stage.scenario, seed)
         sums.add(played)
         if played.violation is not None:
-            one: dict[str, Any] = {"seed": seed, **_violation(played)}
+            one: dict[str, Any] = {"seed": seed, **violation_of(played)}
             sums.found.append(one)
             if kind_of(played.violation) not in kinds:
                 kinds.add(kind_of(played.violation))
                 small = shrink(stage.scenario, played)
-                one["file"] = str(_written(small, wanted, stage, seed, output))
-                one["choices"] = _choices(small.played)
+                one["file"] = str(write_small(small, wanted, stage, str(seed), output))
+                one["choices"] = causes(small.played)
                 if not as_json:
-                    click.echo(_told_small(seed, small, one["file"]))
+                    click.echo(told_small(f"world of seed {seed}", small, one["file"]))
         if not as_json and sys.stderr.isatty() and time.monotonic() - last > TELL_S:
             last = time.monotonic()
             click.echo(f"… {sums.worlds:,} worlds", err=True)
     sums.seconds = max(time.monotonic() - began, 1e-6)
     return sums
-
-
-def _written(small: Shrunk, wanted: Wanted, stage: Ready, seed: int, output: Path) -> Path:
-    from flowlang.run import CannotRun
-    from flowrt.sim.replay import SUFFIX, trace_of, write_trace
-
-    assert small.played.violation is not None
-    name = Path(wanted.files[0]).stem if wanted.files else stage.scenario.name
-    stem = re.sub(r"[^\w.-]+", "-", f"{name}-{small.played.violation.invariant}-{seed}")
-    path = output / f"{stem}{SUFFIX}"
-    try:
-        write_trace(trace_of(small.played, wanted.story(stage.sources)), path)
-    except OSError as error:
-        raise CannotRun(f"cannot write {path}: {error.strerror}") from None
-    return path
-
-
-# --- telling ------------------------------------------------------------------------------------
-
-
-def _told_small(seed: int, small: Shrunk, file: str) -> str:
-    """A failure for people: what happened, what is left of the choices, how to see it again."""
-    lines = list(_story(small.played, False))
-    cut = len(lines) - SHOWN_LINES
-    if cut > 0:
-        lines = [f"… {cut} lines before", *lines[cut:]]
-    worlds = f"{small.tried} worlds, {small.seconds:.1f} s"
-    least = "" if small.is_least else "; there was no time for more"
-    return "\n".join(
-        [
-            f"world of seed {seed}, made small: {small.was} choices became {small.left} "
-            f"({worlds}{least})",
-            *lines,
-            _ending(small.played),
-            f"again: flowc sim replay {shown(Path(file))}",
-            "",
-        ]
-    )
-
-
-def _ending(played: Played) -> str:
-    """What is left of the choices, and what is wrong."""
-    choices = _choices(played)
-    lines = ["because of:", *(f"  {line}" for line in choices)] if choices else []
-    if played.violation is None:
-        return "\n".join([*lines, click.style("All invariants held.", fg="green")])
-    lines.append(click.style(f"violated: {played.violation}", fg="red", bold=True))
-    text = "\n".join(lines)
-    return text if colored() else click.unstyle(text)
-
-
-def _choices(played: Played) -> list[str]:
-    from flowrt.sim.words import in_words
-
-    return in_words(played.choices, list(played.world.hosts))
-
-
-def _story(played: Played, verbose: bool) -> Iterable[str]:
-    from flowrt.sim.words import story
-
-    return story(played.world.history, played.world.start_us, steps=verbose)
-
-
-def _violation(played: Played) -> dict[str, Any]:
-    found = played.violation
-    return {} if found is None else {"invariant": found.invariant, "text": str(found)}
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows as lines, columns below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  "
-        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

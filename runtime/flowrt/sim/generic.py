@@ -40,6 +40,12 @@ THINK_US = (1_000_000, 20_000, 3_600_000_000, 100_000_000_000, -1)
 COMMANDS = 4
 """What an owner says at most."""
 
+STORY = frozenset(
+    {"flows", "flow", "party", "arguments", "time", "commands", "answer", "throw", "person"}
+)
+"""The first words of the labels under which a world's story is drawn; whatever else is on its tape
+is what goes wrong in it."""
+
 Services = Callable[[str], Mapping[str, object]]
 """Gives a party's services, from its name."""
 

@@ -202,7 +202,7 @@ class Host:
         self.key = hashlib.blake2b(name.encode(), key=b"flowrt.sim", digest_size=32).digest()
         self.disk.incarnation = self.key[:8]
         self.node: SimNode | None = None
-        self.watch = Watch()
+        self.watch = Watch(world.notes)
         self.wishes: list[Wish] = []
         self.skew_us = 0
         self.full = False
@@ -225,7 +225,7 @@ class Host:
             return
         world = self.world
         self.processes += 1
-        self.watch = Watch()
+        self.watch = Watch(world.notes)
         watch = self.watch
         store = SimStore(
             self.disk,

@@ -43,6 +43,11 @@ def play(scenario: Scenario, seed: int | None = None, choices: Choices | None = 
     """Play a story in the world of a seed, or in the one that `choices` describe."""
     tape = Tape(seed, choices)
     faults = Faults.replayed(tape) if tape.is_replay() else Faults.swarm(tape)
+    return play_tape(scenario, tape, faults)
+
+
+def play_tape(scenario: Scenario, tape: Tape, faults: Faults) -> Played:
+    """Play a story in the world of this tape, in which these things may go wrong."""
     world = World(tape, faults)
     violation = None
     try:
@@ -56,4 +61,4 @@ def play(scenario: Scenario, seed: int | None = None, choices: Choices | None = 
         violation.__cause__ = error
     finally:
         world.close()
-    return Played(scenario.name, seed, tape.choices, violation, world)
+    return Played(scenario.name, tape.seed, tape.choices, violation, world)

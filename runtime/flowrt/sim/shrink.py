@@ -46,8 +46,22 @@ def shrink(
 ) -> Shrunk:
     """The smallest world near `found` that violates the same invariant. `seconds` is about how
     long it may take by `clock`."""
-    assert found.violation is not None
-    search = _Search(scenario, found, clock() + seconds, clock)
+    kind = kind_of(found.violation)
+    assert kind
+    return smallest(
+        scenario, found, lambda played: kind_of(played.violation) == kind, seconds, clock
+    )
+
+
+def smallest(
+    scenario: Scenario,
+    found: Played,
+    is_same: Callable[[Played], bool],
+    seconds: float = SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> Shrunk:
+    """The smallest world near `found` of which `is_same` holds, as it does of `found`."""
+    search = _Search(scenario, found, is_same, clock() + seconds, clock)
     began = clock()
     is_least = True
     try:
@@ -66,13 +80,18 @@ def shrink(
 
 class _Search:
     def __init__(
-        self, scenario: Scenario, found: Played, until: float, clock: Callable[[], float]
+        self,
+        scenario: Scenario,
+        found: Played,
+        is_same: Callable[[Played], bool],
+        until: float,
+        clock: Callable[[], float],
     ) -> None:
         self.best = found
         self.choices = _listed(found.choices)
         self.tried = 0
         self._scenario = scenario
-        self._kind = kind_of(found.violation)
+        self._is_same = is_same
         self._until = until
         self._clock = clock
         self._known: set[tuple[Choice, ...]] = set()
@@ -88,7 +107,7 @@ class _Search:
             self._lower()
 
     def _fails(self, wanted: list[Choice]) -> bool:
-        """Whether this world fails in the same way; if so, it is the best from now on."""
+        """Whether this world is such a one; if so, it is the best from now on."""
         if len(wanted) == len(self.choices) and wanted == self.choices:
             return True
         key = tuple(wanted)
@@ -99,7 +118,7 @@ class _Search:
         self._known.add(key)
         self.tried += 1
         played = play(self._scenario, choices=nested(wanted))
-        if played.violation is None or kind_of(played.violation) != self._kind:
+        if not self._is_same(played):
             return False
         # What the world never drew is not part of it.
         self.best, self.choices = played, _listed(played.choices)

@@ -95,6 +95,8 @@ class World:
         self.starts: list[Started] = []
         self.listeners: list[Callable[[Host, Batch], None]] = []
         """Who is told of each batch that is on a disk."""
+        self.notes: set[str] = set()
+        """Why its end may depend on when things happen, as far as it was seen."""
         self.is_busy = False
         """Whether it was left while its flows still had things to do."""
         self.strangers: list[Stranger] = list(STRANGERS)
