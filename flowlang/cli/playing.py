@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 class Wanted:
     """What is to be played: `files` and the flows in them, or an object `target` of the author's
     Python (`module:object`); `written` are arguments of `flow` as `key=value`. With `compare`, a
-    world must
-    end as it does undisturbed."""
+    world must end as it does undisturbed."""
 
     files: tuple[str, ...] = ()
     flow: str | None = None

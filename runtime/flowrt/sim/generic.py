@@ -15,6 +15,7 @@ import msgspec
 
 from flowrt.core.flow import Party, Session
 from flowrt.core.registry import AnyFlow, Registry
+from flowrt.sim import values
 from flowrt.sim.host import Host, Started
 from flowrt.sim.mocks import Mocks
 from flowrt.sim.tape import Tape
@@ -206,7 +207,7 @@ class Generic:
 
 def fields_of(flow: AnyFlow) -> list[msgspec.structs.FieldInfo]:
     """The parameters of a flow, but for sessions: those its node opens."""
-    fields = msgspec.structs.fields(flow.Start)
+    fields = list(values.fields_of(flow.Start))
     if flow.owner:
         fields = fields[:-1]
     return [field for field in fields if field.type is not Session]

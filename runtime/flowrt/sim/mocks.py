@@ -42,10 +42,14 @@ class Mocks:
         self._called: Counter[tuple[str, int, str]] = Counter()
         self._requested: Counter[tuple[str, str]] = Counter()
         self._seen = 0
+        self._made: dict[str, dict[str, object]] = {}
 
     def services(self, party: str) -> Mapping[str, object]:
-        """A party's services, by qualified name."""
-        return {key.name: self._service(party, key) for key in self._keys}
+        """A party's services, by qualified name: the same for each of its processes."""
+        made = self._made.get(party)
+        if made is None:
+            made = self._made[party] = {k.name: self._service(party, k) for k in self._keys}
+        return made
 
     def judge(self) -> None:
         """I3: nothing outside was done twice under one key. Raises Violation."""

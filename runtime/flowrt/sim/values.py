@@ -9,6 +9,7 @@ import collections.abc
 import dataclasses
 import datetime
 import decimal
+import functools
 import types
 import typing
 from collections.abc import Sequence
@@ -38,6 +39,12 @@ DEEP = 6
 
 class Unknown(Exception):
     """The type is not one that values can be made up for; says which, and what to do."""
+
+
+@functools.cache
+def fields_of(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of a class. (Kept, because looking at a class's types takes long.)"""
+    return msgspec.structs.fields(kind)
 
 
 @dataclasses.dataclass
@@ -95,11 +102,11 @@ class Draw:
         """A declared error with its fields."""
         if issubclass(kind, rt.BuiltinError) or kind is rt.FlowError:
             return rt.Timeout() if kind is rt.FlowError else kind()
-        fields = msgspec.structs.fields(kind.Fields)
+        fields = fields_of(kind.Fields)
         return kind(*[self.value(field.type, depth + 1) for field in fields])
 
     def _made(self, kind: type[rt.Value], depth: int) -> Any:
-        fields = msgspec.structs.fields(kind)
+        fields = fields_of(kind)
         return kind(*[self.value(field.type, depth + 1) for field in fields])
 
     def _one_of(self, cases: Sequence[Any], depth: int) -> Any:
