@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from flowrt.core.values import BadBytes, Checkpoint, OnAcceptance, OnAny, OnTime, decode_checkpoint
 from flowrt.sim.faults import CRASH_AFTER, CRASH_BEFORE, LATE, Faults
 from flowrt.sim.generic import STORY
-from flowrt.sim.history import Rested
+from flowrt.sim.history import Ended, Rested
 from flowrt.sim.host import Host
 from flowrt.sim.network import LATENCY_US
 from flowrt.sim.scenario import Played, Scenario, play, play_tape
@@ -35,6 +35,9 @@ CRASHES = 2
 LIMIT = 5_000
 TRIED = 150
 """How many undisturbed worlds are looked at for different courses of the story."""
+
+COURSE_S = 5.0
+"""How long one course may be made smaller."""
 
 End = Counter[tuple[str, ...]]
 """How all flows of a world ended, or where they rest."""
@@ -312,30 +315,42 @@ def _with(choices: Choices, more: Choices) -> Choices:
 
 def courses_of(scenario: Scenario, most: int) -> list[Choices]:
     """Choices of undisturbed worlds in which the flows go different ways: those that see most
-    states first, each as small as it can be."""
+    states and endings first, each as small as it can be."""
     found: dict[tuple[object, ...], Played] = {}
     for seed in range(TRIED):
-        played = play_tape(scenario, Tape(seed), Faults.none())
-        story = play(scenario, choices=story_of(played.choices))
-        found.setdefault(_course(story), story)
+        drawn = play_tape(scenario, Tape(seed), Faults.none())
+        played = play(scenario, choices=story_of(drawn.choices))
+        found.setdefault(_course(played), played)
     chosen: list[Choices] = []
     seen: set[tuple[str, str]] = set()
     while found and len(chosen) < most:
-        best = max(found, key=lambda one: (len(_states(found[one]) - seen), -len(repr(one))))
+        best = max(found, key=lambda one: len(_sights(found[one]) - seen))
         played = found.pop(best)
-        if chosen and not _states(played) - seen:
+        if chosen and not _sights(played) - seen:
             break
-        seen |= _states(played)
-        small = smallest(scenario, played, lambda one, course=best: _course(one) == course, 5.0)  # type: ignore[misc]
-        chosen.append(small.played.choices)
+        seen |= _sights(played)
+        chosen.append(_small(scenario, played, best))
     return chosen
+
+
+def _small(scenario: Scenario, played: Played, course: tuple[object, ...]) -> Choices:
+    found = smallest(scenario, played, lambda one: _course(one) == course, COURSE_S)
+    return found.played.choices
 
 
 def _course(played: Played) -> tuple[object, ...]:
     """Which ways the flows of a world went, without values."""
-    rested = [e for e in played.world.history if type(e) is Rested]
-    return tuple([(e.party, e.flow_id, e.path) for e in rested])
+    found: list[tuple[object, ...]] = []
+    for event in played.world.history:
+        if type(event) is Rested:
+            found.append((event.party, event.flow_id, event.path))
+        elif type(event) is Ended:
+            found.append((event.party, event.flow_id, event.error))
+    return tuple(found)
 
 
-def _states(played: Played) -> set[tuple[str, str]]:
-    return {part for e in played.world.history if type(e) is Rested for part in e.path}
+def _sights(played: Played) -> set[tuple[str, str]]:
+    """The states and the endings that a world has."""
+    history = played.world.history
+    states = {part for event in history if type(event) is Rested for part in event.path}
+    return states | {(e.flow, f"ends {e.error}") for e in history if type(e) is Ended}

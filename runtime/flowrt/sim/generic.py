@@ -140,14 +140,16 @@ class Generic:
 
     def _start(self, world: World, number: int, taken: set[tuple[str, str, str]]) -> None:
         tape = world.tape
-        flow = self._starters[tape.draw(f"flow {number}", len(self._starters))]
-        own = tape.draw(f"party of start {number}", len(self._parties)) if self._most > 1 else 0
+        flow = self._starters[tape.uniform(f"flow {number}", len(self._starters))]
+        own = tape.uniform(f"party of start {number}", len(self._parties)) if self._most > 1 else 0
         party = self._parties[own]
         others = (*self._parties[own + 1 :], *self._parties[: own + 1])
         draw = Draw(tape, f"arguments of start {number}", list(map(Party, others)), world.start_us)
         left = [field for field in fields_of(flow) if field.name not in self._arguments]
         arguments = {**self._arguments, **draw.arguments(left)}
-        delay_us = AFTER_US[tape.draw(f"time of start {number}", len(AFTER_US), 0.3)]
+        delay_us = 0
+        if number > 1:
+            delay_us = AFTER_US[tape.draw(f"time of start {number}", len(AFTER_US), 0.3)]
         key = (party, flow.name, key_of(flow, arguments))
         if key[2] and key in taken:
             return  # A second one under a business key is not accepted while the first lives.
@@ -159,7 +161,7 @@ class Generic:
         def begin() -> None:
             self._speak(world, number, world.start(party, flow, **arguments))
 
-        world.later(delay_us, begin)
+        world.promise(delay_us, begin)
 
     def _speak(self, world: World, number: int, started: Started) -> None:
         """What the owner of a flow says to it."""
@@ -179,7 +181,7 @@ class Generic:
             if delay_us < 0:
                 return
             at_us += delay_us
-            world.later(at_us, functools.partial(world.command, started, message))
+            world.promise(at_us, functools.partial(world.command, started, message))
 
     # --- people ---
 
@@ -191,11 +193,11 @@ class Generic:
             delay_us = THINK_US[world.tape.draw(label, len(THINK_US), 0.5)]
             if delay_us >= 0:
                 answer = functools.partial(self._answer, world, host.name, flow_id, number)
-                world.later(delay_us, answer)
+                world.promise(delay_us, answer)
 
     def _answer(self, world: World, party: str, flow_id: int, number: int) -> None:
         if world.hosts[party].node is None:
-            world.later(1_000_000, lambda: self._answer(world, party, flow_id, number))
+            world.promise(1_000_000, lambda: self._answer(world, party, flow_id, number))
             return
         for task in world.tasks(party):
             if (task.flow_id, task.number) == (flow_id, number):

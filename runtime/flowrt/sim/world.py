@@ -106,6 +106,7 @@ class World:
         self.network.sent = self._invariants.sent
         self._queue: list[tuple[int, int, Callable[[], object]]] = []
         self._number = 0
+        self._promises = 0
         self.most_events = EVENTS
         """How many events may follow after all was healed."""
         self._fault_events = fault_events
@@ -213,6 +214,16 @@ class World:
         self._number += 1
         heapq.heappush(self._queue, (self.now_us + delay_us, self._number, act))
 
+    def promise(self, delay_us: int, act: Callable[[], object]) -> None:
+        """Have somebody outside do something after a while; until then the world does not rest."""
+        self._promises += 1
+
+        def keep() -> None:
+            self._promises -= 1
+            act()
+
+        self.later(delay_us, keep)
+
     def run(self, horizon: datetime.timedelta | None = None) -> None:
         """Go on until nobody has anything to do, or the world is `horizon` further: flows that
         never end are left then. Raises Violation."""
@@ -272,7 +283,7 @@ class World:
     def _rests(self) -> bool:
         """Whether only repeated attempts to reach somebody who is not there are under way."""
         since_us = self._moved_us if self._healed_us is None else self._healed_us
-        if self._queue[0][0] < max(since_us, self._moved_us) + STILL_US:
+        if self._promises or self._queue[0][0] < max(since_us, self._moved_us) + STILL_US:
             return False
         for host in self.hosts.values():
             node = host.node
