@@ -30,7 +30,7 @@ LEFT_OVER = {
 
 
 class Finding(NamedTuple):
-    """Something wrong: `kind` is lost, doubled, wrong or left over; `order` whose it is, if one's."""
+    """Something wrong: `kind` is lost, doubled, wrong or left over; `order` is whose, if one's."""
 
     kind: str
     order: str
@@ -51,7 +51,9 @@ def look(world: Supervisor) -> list[Finding]:
         found += _party(party, tables[party], world)
     known = {order.name for order in world.orders.values()}
     strange = sorted({name for _, name in world.effects} - known)
-    found += [Finding("doubled", name, f"an effect of {name}, which nobody wants") for name in strange]
+    found += [
+        Finding("doubled", name, f"an effect of {name}, which nobody wants") for name in strange
+    ]
     return found
 
 
@@ -107,9 +109,13 @@ def _order(order: Order, tables: dict[str, _Tables], world: Supervisor) -> Itera
         yield finding("lost", "its client never heard how it ended")
     if set(order.ended) - {wanted_end}:
         yield finding("wrong", f"its client heard {sorted(set(order.ended))}, not {wanted_end}")
+    if order.missing:
+        yield finding("lost", f"its client was told that it began; {order.missing} times not there")
     flows = tables[order.buyer].flows.get(name, set())
     if set(order.started) - flows:
-        yield finding("lost", f"told that {set(order.started)} began, and there is {flows or 'none'}")
+        yield finding(
+            "lost", f"told that {set(order.started)} began, and there is {flows or 'none'}"
+        )
     if len(flows) > 1:
         yield finding("doubled", f"flows {sorted(flows)} were started for it")
     for flow in flows:

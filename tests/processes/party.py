@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import os
@@ -24,7 +25,7 @@ from typing import Any, NoReturn
 
 import flowrt.store.sqlite
 from flowrt.core.flow import FlowError, Party
-from flowrt.node import Handle, Node, NodeStopped, NotStartable
+from flowrt.node import Handle, NodeStopped, NotStartable
 from flowrt.store import StoreError
 from tests.processes import planted
 from tests.processes.points import CHECKPOINTING, OPENING, Books, Outside, Stage, StagedNetwork
@@ -40,9 +41,8 @@ _LENGTH = struct.Struct(">H")
 
 @dataclasses.dataclass(frozen=True)
 class Life:
-    """What a process is to be. `plant` names a defect of `planted`; `pages` is how many pages of
-    SQLite its store may have, `bytes_of_a_file` how long any file of its may become (0: as long as
-    the disk has room)."""
+    """What a process is to be. `plant` names a defect of `planted`; `bytes_of_a_file` is how long
+    any file of its may become (0: as long as the disk has room)."""
 
     party: str
     path: Path
@@ -96,6 +96,7 @@ class _Process:
         self._stage = Stage(life.point, life.count)
         self._network = StagedNetwork(self._carry, self._stage)
         self._calls: dict[int, asyncio.Future[str]] = {}
+        self._numbers = itertools.count(1)
         self._clients: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
 
@@ -156,19 +157,19 @@ class _Process:
     def _asked(self, asked: dict[str, Any]) -> None:
         if asked["ask"] == "buy":
             task = asyncio.ensure_future(
-                self._serve(asked["seller"], asked["order"], asked["count"])
+                self._serve(asked["seller"], asked["order"], asked["count"], asked["known"])
             )
             self._clients.add(task)
             task.add_done_callback(self._clients.discard)
         elif asked["ask"] == "take":
-            self._calls.pop(asked["number"]).set_result(asked["value"])
+            answer = self._calls.pop(asked["number"])
+            if not answer.done():  # Its node may have stopped meanwhile.
+                answer.set_result(asked["value"])
         else:
             self._closing.set()
 
     async def _call(self, key: str, operation: str, order: str, value: int) -> str:
-        number = len(self._calls) + 1
-        while number in self._calls:
-            number += 1
+        number = next(self._numbers)
         answer = self._calls[number] = asyncio.get_running_loop().create_future()
         what = {"key": key, "operation": operation, "order": order, "value": value}
         self._tell({"tell": "call", "number": number, **what})
@@ -176,12 +177,15 @@ class _Process:
 
     # --- the clients ---
 
-    async def _serve(self, seller: str, order: str, count: int) -> None:
-        """What one client hears. It asks again after each restart, so first it looks whether its
-        order is there."""
+    async def _serve(self, seller: str, order: str, count: int, known: bool) -> None:
+        """What one client hears. It comes again after each restart. If it was told before that its
+        flow is started, that flow must be there; else it looks first whether it is."""
         about = {"order": order}
         with contextlib.suppress(NodeStopped):
             handle = self._found(order)
+            if handle is None and known:
+                self._tell({"tell": "missing", **about})
+                return
             if handle is None:
                 try:
                     handle = await self._node.start(
@@ -207,4 +211,4 @@ class _Process:
         return self._node.handle(found[0]) if found is not None else None
 
 
-__all__ = ["SHUT", "STOPPED", "Life", "Node", "live", "packed", "said", "unpacked"]
+__all__ = ["SHUT", "STOPPED", "Life", "live", "packed", "said", "unpacked"]

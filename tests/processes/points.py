@@ -57,6 +57,9 @@ STOPPED = (
 )
 """The process stands still, another opens its store, and then it goes on."""
 
+HELD = "stopped in the middle of a transaction"
+"""Nobody can take over then: it holds SQLite's lock."""
+
 PAUSED = "stopped for a while"
 
 LOG_PAGES = 24
@@ -74,7 +77,7 @@ class Stage:
     def reached(self, point: str) -> None:
         """Be ended, or stand still, if this is the point and it is its time."""
         if self.is_due(point):
-            name = signal.SIGSTOP if point in STOPPED else signal.SIGKILL
+            name = signal.SIGSTOP if point in (*STOPPED, HELD) else signal.SIGKILL
             os.kill(os.getpid(), name)
 
     def is_due(self, point: str) -> bool:
@@ -113,7 +116,8 @@ class StagedStore(SqliteStore):
         if not self.path.exists() and self._stage.is_due(CREATING[0]):
             syscalls.die_at_sync()
         opened = super().open(party)
-        self._open_db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+        if self._stage.point != CHECKPOINTING[1]:  # It is to have something left to move.
+            self._open_db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         self._stage.reached(OPENING[0])
         return opened
 
@@ -185,6 +189,7 @@ class Books:
     def note(self, tx: Tx, order: str, what: str, value: int) -> None:
         tx.execute("INSERT INTO books VALUES (?, ?, ?, ?)", (tx.flow_id, order, what, value))
         self._stage.reached(WORKING[0])
+        self._stage.reached(HELD)
 
 
 class Outside:

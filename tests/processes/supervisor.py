@@ -39,14 +39,16 @@ class Unexpected(AssertionError):
 
 @dataclasses.dataclass
 class Order:
-    """What a client asked for, and what it was told: under which ids its flow was started, and how
-    it ended, each as often as it was told. `points` are where processes died meanwhile."""
+    """What a client asked for, and what it was told: under which ids its flow was started, that
+    it is not there though it was started, and how it ended, each as often as it was told. `points`
+    are where processes died meanwhile."""
 
     name: str
     buyer: str
     seller: str
     count: int
     started: list[int] = dataclasses.field(default_factory=list)
+    missing: int = 0
     ended: list[str] = dataclasses.field(default_factory=list)
     points: set[str] = dataclasses.field(default_factory=set)
 
@@ -84,6 +86,7 @@ class Process:
         self.is_stopped = False
         self.ended: int | None = None
         self.taken_over_by: Process | None = None
+        self.must_stop = float("inf")
 
     def kill(self, by: signal.Signals = signal.SIGKILL) -> None:
         """Send it a signal, while it lives."""
@@ -205,7 +208,9 @@ class Supervisor:
             self.turn()
             for process in self.reap():
                 if not process.life.point:
-                    raise Unexpected(f"{process.life.party} ended: {process.ended}\n{_log(process)}")
+                    raise Unexpected(
+                        f"{process.life.party} ended: {process.ended}\n{_log(process)}"
+                    )
             if time.monotonic() > give_up:
                 left = [order for order in self.orders.values() if not order.ended]
                 logs = [_log(process) for process in self.processes.values()]
@@ -244,6 +249,8 @@ class Supervisor:
                         self.ask(order, process)
             case "started":
                 self.orders[told["order"]].started.append(told["flow"])
+            case "missing":
+                self.orders[told["order"]].missing += 1
             case "ended":
                 self.orders[told["order"]].ended.append(told["end"])
             case "call":
@@ -272,8 +279,14 @@ class Supervisor:
         return order
 
     def ask(self, order: Order, process: Process) -> None:
-        """Ask a process for an order, as its client does once for each process."""
-        about = {"seller": order.seller, "order": order.name, "count": order.count}
+        """Ask a process for an order, as its client does once for each process. Who was told that
+        it is started does not ask for a start again."""
+        about = {
+            "seller": order.seller,
+            "order": order.name,
+            "count": order.count,
+            "known": bool(order.started),
+        }
         process.say(said({"ask": "buy", **about}))
 
     def under_way(self) -> int:
