@@ -33,7 +33,7 @@ UNDER_WAY = 24
 LATEST = 12
 """A process meets its point the first to this time that it comes by."""
 
-PATIENCE_S = 6.0
+PATIENCE_S = 20.0
 """How long a process may live without coming to its point."""
 
 FENCED_S = 3.0
@@ -60,13 +60,18 @@ class Row:
 @dataclasses.dataclass
 class Report:
     """How a campaign went. `fenced` counts the processes that stood still, were taken over, went on
-    and stopped as they must."""
+    and stopped as they must; `effects` what was accepted outside, in so many `tries`; `answered`
+    what a person decided in the hospital; `at_calls` who was ended at a system call."""
 
     rows: dict[str, Row]
     findings: list[Finding]
     orders: int
     seconds: float
     fenced: int
+    effects: int
+    tries: int
+    answered: int
+    at_calls: int
     table: str = ""
 
 
@@ -211,9 +216,9 @@ class Campaign:
 
     def _wake(self, successor: Process, zombie: Process) -> None:
         """The store has another owner. Now the first one goes on, and a client asks it for
-        something, which it must not promise."""
-        order = self.world.order(zombie.life.party)
-        self.world.ask(order, zombie)
+        something, which it must not promise. (The other one is not asked for it yet: else the first
+        might find it in the store, and would have nothing to write.)"""
+        self.world.order(zombie.life.party, process=zombie)
         zombie.kill(signal.SIGCONT)
         zombie.is_stopped = False
         zombie.must_stop = time.monotonic() + FENCED_S
@@ -232,12 +237,18 @@ def report(worlds: Sequence[Campaign], findings: list[list[Finding]], seconds: f
             for point in order.points & rows.keys():
                 rows[point].lost += order.name in wrong["lost"]
                 rows[point].doubled += order.name in wrong["doubled"]
+    effects = [effect for campaign in worlds for effect in campaign.world.effects.values()]
+    deaths = [death for campaign in worlds for death in campaign.world.deaths]
     return Report(
         rows,
         [finding for found in findings for finding in found],
         sum(len(campaign.world.orders) for campaign in worlds),
         seconds,
         sum(campaign.fenced for campaign in worlds),
+        sum(len(effect.accepted) for effect in effects),
+        sum(effect.tries for effect in effects),
+        sum(effect.retries for effect in effects),
+        sum(death.by == signal.SIGSYS for death in deaths),
     )
 
 

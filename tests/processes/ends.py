@@ -17,8 +17,7 @@ from tests.processes.supervisor import PARTIES, Order, Supervisor
 
 NOT_SOLD = 13
 
-BUYER = ("asked", "owed", "paid", "got")
-SELLER = ("reserved", "shipped", "closed")
+SELLER = ("reserved", "shipped", "stamp:{}:{}:1", "closed")
 
 LEFT_OVER = {
     "flows that still live": "SELECT count(*) FROM engine_flow",
@@ -50,6 +49,7 @@ def look(world: Supervisor) -> list[Finding]:
     for party in PARTIES:
         found += _party(party, tables[party], world)
     known = {order.name for order in world.orders.values()}
+    found += [Finding("wrong", "", f"in the hospital: {text}") for text in world.patients]
     strange = sorted({name for _, name in world.effects} - known)
     found += [
         Finding("doubled", name, f"an effect of {name}, which nobody wants") for name in strange
@@ -88,7 +88,7 @@ def _order(order: Order, tables: dict[str, _Tables], world: Supervisor) -> Itera
     seller: Counter[tuple[str, int]] = Counter()
     if sold:
         buyer += Counter([("owed", price), ("paid", price), ("got", order.count)])
-        seller += Counter([(what, order.count) for what in SELLER])
+        seller += Counter([(what.format(name, order.count), order.count) for what in SELLER])
     for party, wanted in ((order.buyer, buyer), (order.seller, seller)):
         rows = tables[party].books.get(name, Counter())
         if wanted - rows:
@@ -96,13 +96,18 @@ def _order(order: Order, tables: dict[str, _Tables], world: Supervisor) -> Itera
         if rows - wanted:
             yield finding("doubled", f"{party} has {dict(rows - wanted)} too many")
     answers = []
-    for operation, value in (("pay", price), ("ship", order.count)):
+    for operation, value in (("pay", price), ("ship", order.count), ("stamp", order.count)):
         effect = world.effects.get((operation, name))
         times = len(effect.accepted) if effect is not None else 0
         if times < sold:
             yield finding("lost", f"{operation} had no effect")
         if times > sold:
             yield finding("doubled", f"{operation} had {times} effects")
+        if operation == "stamp":
+            if effect is not None and effect.tries > sold + effect.retries:
+                text = f"{effect.tries} tries of what may run once, {effect.retries} by a person"
+                yield finding("doubled", text)
+            continue
         answers.append(f"{operation}:{name}:{value}:1")
     wanted_end = " ".join(answers) if sold else "NotSold"
     if not order.ended:

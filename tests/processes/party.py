@@ -36,6 +36,9 @@ SHUT = 4
 BUSY_S = 0.3
 """How long a process of these tests waits for another's lock; the product waits longer."""
 
+ROUND_S = 0.02
+"""How often a person looks into the hospital."""
+
 _LENGTH = struct.Struct(">H")
 
 
@@ -118,11 +121,15 @@ class _Process:
         stage.reached(OPENING[1])
         self._tell({"tell": "open"})
         asyncio.get_running_loop().add_reader(self._line, self._hear)
+        nurse = asyncio.ensure_future(self._nurse())
         stopped = asyncio.ensure_future(self._node.stopped())
         closing = asyncio.ensure_future(self._closing.wait())
         if stage.point == CHECKPOINTING[1]:
             asyncio.get_running_loop().call_later(0.005 * life.count, self._closing.set)
-        await asyncio.wait((stopped, closing), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((stopped, closing, nurse), return_when=asyncio.FIRST_COMPLETED)
+        if nurse.done():
+            nurse.result()
+        nurse.cancel()
         if stopped.done():
             await asyncio.sleep(0)  # Whoever waits for something is told first.
             print(f"{life.party} stops: {stopped.result()}", file=sys.stderr)
@@ -159,6 +166,10 @@ class _Process:
             task = asyncio.ensure_future(
                 self._serve(asked["seller"], asked["order"], asked["count"], asked["known"])
             )
+            self._clients.add(task)
+            task.add_done_callback(self._clients.discard)
+        elif asked["ask"] == "retry":
+            task = asyncio.ensure_future(self._retry(asked["flow"]))
             self._clients.add(task)
             task.add_done_callback(self._clients.discard)
         elif asked["ask"] == "take":
@@ -199,6 +210,32 @@ class _Process:
             except FlowError as error:
                 end = type(error).__name__
             self._tell({"tell": "ended", "flow": handle.id, "end": end, **about})
+
+    # --- the person who looks after the hospital ---
+
+    async def _nurse(self) -> None:
+        """Tell of each patient, once for each time that it is admitted."""
+        known: set[tuple[int, int]] = set()
+        with contextlib.suppress(NodeStopped):
+            while True:
+                for one in self._node.hospital():
+                    if (one.flow_id, one.since_us) not in known:
+                        known.add((one.flow_id, one.since_us))
+                        order = self._order_of(one.flow_id)
+                        about = {"flow": one.flow_id, "order": order, "cause": one.cause}
+                        self._tell({"tell": "patient", **about})
+                await asyncio.sleep(ROUND_S)
+        await asyncio.Event().wait()
+
+    async def _retry(self, flow_id: int) -> None:
+        with contextlib.suppress(NodeStopped, KeyError):
+            await self._node.retry(flow_id)
+
+    def _order_of(self, flow_id: int) -> str:
+        sql = "SELECT name FROM books WHERE flow = ?"
+        with contextlib.closing(sqlite3.connect(f"file:{self._life.path}?mode=ro", uri=True)) as db:
+            found = db.execute(sql, (flow_id,)).fetchone()
+        return found[0] if found is not None else ""
 
     def _found(self, order: str) -> Handle[Any] | None:
         living = self._node.find(self._life.module.Buy_v1, order)

@@ -46,6 +46,19 @@ class NewKeys(Node):
         self._operations.incarnation = os.urandom(8)
 
 
+class RunsAgain(Node):
+    """Runs operations again that may run only once."""
+
+    def _open_store(self) -> None:
+        super()._open_store()
+        self._operations._allowed = _Everything()
+
+
+class _Everything(set[Any]):
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
 class Unfenced(StagedStore):
     """Commits though another process has claimed the store since."""
 
@@ -70,6 +83,7 @@ NODES: Mapping[str, type[Node]] = {
     "sends before the commit": Sends,
     "tells before the commit": Tells,
     "new keys in each process": NewKeys,
+    "runs again what may run once": RunsAgain,
     "no fence": Node,
     "services commit by themselves": Node,
 }

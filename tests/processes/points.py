@@ -205,6 +205,9 @@ class Outside:
     async def ship(self, key: str, order: str, count: int) -> str:
         return await self._do(key, "ship", order, count)
 
+    async def stamp(self, key: str, order: str, count: int) -> str:
+        return await self._do(key, "stamp", order, count)
+
     async def _do(self, key: str, operation: str, order: str, value: int) -> str:
         self._stage.reached(WORKING[1])
         answer = await self._call(key, operation, order, value)

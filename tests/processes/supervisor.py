@@ -32,6 +32,9 @@ PATIENCE_S = 30.0
 
 POLL_S = 0.002
 
+ONCE = "it is not known whether"
+"""What the hospital says of an operation that may run only once and was interrupted."""
+
 
 class Unexpected(AssertionError):
     """A process ended as none should; with what it said last."""
@@ -55,10 +58,11 @@ class Order:
 
 @dataclasses.dataclass
 class Effect:
-    """What came from outside operations of one kind for one order: the keys that were tried, and
-    the answer of each key, which never changes."""
+    """What came from outside operations of one kind for one order: how often it was tried, how
+    often a person had it tried again, and the answer of each key, which never changes."""
 
     tries: int = 0
+    retries: int = 0
     accepted: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -116,6 +120,7 @@ class Supervisor:
         self.orders: dict[str, Order] = {}
         self.effects: dict[tuple[str, str], Effect] = collections.defaultdict(Effect)
         self.deaths: list[Death] = []
+        self.patients: list[str] = []
         self._all: list[Process] = []
         self._held: dict[str, list[bytes]] = {party: [] for party in PARTIES}
         self.paths = {party: folder / f"{party}.db" for party in PARTIES}
@@ -253,9 +258,20 @@ class Supervisor:
                 self.orders[told["order"]].missing += 1
             case "ended":
                 self.orders[told["order"]].ended.append(told["end"])
+            case "patient":
+                self._decide(process, told)
             case "call":
                 value = self._effect(told)
                 process.say(said({"ask": "take", "number": told["number"], "value": value}))
+
+    def _decide(self, process: Process, told: dict[str, Any]) -> None:
+        """The person at the hospital: what may run only once is tried again, because that does no
+        harm here; whatever else brings a flow there is not as it should be."""
+        if ONCE in told["cause"]:
+            self.effects["stamp", told["order"]].retries += 1
+            process.say(said({"ask": "retry", "flow": told["flow"]}))
+        else:
+            self.patients.append(f"{told['order']}: {told['cause']}")
 
     def _effect(self, told: dict[str, Any]) -> str:
         effect = self.effects[told["operation"], told["order"]]
@@ -265,15 +281,15 @@ class Supervisor:
 
     # --- clients ---
 
-    def order(self, buyer: str, count: int | None = None) -> Order:
-        """A client of `buyer` wants something."""
+    def order(self, buyer: str, count: int | None = None, process: Process | None = None) -> Order:
+        """A client of `buyer` wants something, and asks `process` for it, or whoever lives."""
         name = f"order-{len(self.orders) + 1}"
         seller = next(party for party in PARTIES if party != buyer)
         if count is None:
             # 13 are not sold: some flows end with an error.
             count = self.random.randint(1, 20)
         order = self.orders[name] = Order(name, buyer, seller, count)
-        process = self.living(buyer)
+        process = process or self.living(buyer)
         if process is not None:
             self.ask(order, process)
         return order
