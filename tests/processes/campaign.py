@@ -41,6 +41,10 @@ FENCED_S = 3.0
 
 FENCED = "was opened by another process; this one stops"
 
+KEEP = (0.0, 0.5, 0.9, 1.0)
+REPEAT = (0.0, 0.1)
+"""How likely a world keeps what is sent to a party that is down, and says it twice else."""
+
 ORDINARY = tuple(
     point for point in (*points.NAMED, points.RANDOM, points.PAUSED) if point not in points.CREATING
 )
@@ -95,10 +99,17 @@ class Campaign:
         born: Sequence[str] = points.CREATING,
         plant: str = "",
     ) -> None:
-        self.world = Supervisor(folder, module, seed=seed, plant=plant)
+        self._random = random.Random(seed + 1)
+        self.world = Supervisor(
+            folder,
+            module,
+            seed=seed,
+            plant=plant,
+            keep=self._random.choice(KEEP),
+            repeat=self._random.choice(REPEAT),
+        )
         self.fenced = 0
         self.unfenced: list[Finding] = []
-        self._random = random.Random(seed + 1)
         self._due = collections.deque(due)
         self._births = {party: collections.deque(born) for party in PARTIES}
         self._acts: dict[int, tuple[float, signal.Signals]] = {}

@@ -106,16 +106,25 @@ class Process:
 
 
 class Supervisor:
-    """Two parties in a folder. `keep` is how likely a packet is kept for a party that is down."""
+    """Two parties in a folder. `keep` is how likely a packet is kept for a party that is down,
+    `repeat` how likely it comes twice."""
 
     def __init__(
-        self, folder: Path, module: ModuleType, *, seed: int = 0, plant: str = "", keep: float = 0.8
+        self,
+        folder: Path,
+        module: ModuleType,
+        *,
+        seed: int = 0,
+        plant: str = "",
+        keep: float = 1.0,
+        repeat: float = 0.0,
     ) -> None:
         self.folder = folder
         self.module = module
         self.plant = plant
         self.random = random.Random(seed)
         self.keep = keep
+        self.repeat = repeat
         self.processes: dict[str, Process] = {}
         self.orders: dict[str, Order] = {}
         self.effects: dict[tuple[str, str], Effect] = collections.defaultdict(Effect)
@@ -239,6 +248,8 @@ class Supervisor:
         process = self.living(receiver)
         if process is not None:
             process.say(message)
+            if self.random.random() < self.repeat:
+                process.say(message)
         elif self.random.random() < self.keep:
             self._held[receiver].append(message)
 
