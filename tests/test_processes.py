@@ -98,8 +98,9 @@ PLANTS: dict[str, tuple[list[str], str]] = {
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_defect_is_seen(plant: str, tmp_path: Path) -> None:
     among, kind = PLANTS[plant]
-    settings = {"among": among, "born": False, "patience_s": 1.5}
-    found = story("campaign", tmp_path, times=12, seed=SEED, plant=plant, **settings)
+    # Each world sees it with some luck; together they must.
+    settings = {"among": among, "born": False, "patience_s": 4.0, "enough": kind}
+    found = story("campaign", tmp_path, worlds=20, times=12, seed=SEED, plant=plant, **settings)
     assert kind in {finding[0] for finding in found["findings"]}
     row = found["rows"][among[0]]
     assert row[kind] > 0, "the table must tell at which point"

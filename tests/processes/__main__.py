@@ -31,8 +31,10 @@ def _campaign(
     born: bool = True,
     plant: str = "",
     patience_s: float = 15.0,
+    enough: str = "",
 ) -> campaign.Report:
-    """`worlds` worlds, each of which meets every point `times` times."""
+    """`worlds` worlds, each of which meets every point `times` times; no more of them when a
+    finding of the kind `enough` was made."""
     begun = time.monotonic()
     held, findings = [], []
     for number in range(worlds):
@@ -43,6 +45,8 @@ def _campaign(
         one = Campaign(place, module, due, seed=seed + number, born=births, plant=plant)
         held.append(one)
         findings.append(one.hold(patience_s))
+        if any(finding.kind == enough and finding.order for finding in findings[-1]):
+            break
     found = campaign.report(held, findings, time.monotonic() - begun)
     found.table = campaign.as_table(found)
     return found
