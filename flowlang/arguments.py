@@ -43,7 +43,7 @@ def value_of(text: str, kind: Any, modules: Iterable[types.ModuleType]) -> Any:
     value = _Reader(known).value(node, wanted)
     try:
         return decode(kind, encode(value))
-    except (BadBytes, TypeError, ValueError) as error:
+    except (BadBytes, TypeError, ValueError, OverflowError) as error:
         raise NotAValue(f"`{text}` does not fit: {error}") from None
 
 

@@ -36,7 +36,7 @@ from flowrt.core.values import (
 )
 from flowrt.handle import Handle, NodeStopped
 from flowrt.operations import Operations
-from flowrt.outbox import Outbox, packed_ack, unpack
+from flowrt.outbox import Outbox, packed_acks, unpack
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
 from flowrt.stepping import Stepping
@@ -298,7 +298,8 @@ class Loop(Stepping):
         for outbox_id, peer, frame in turn.batch.outbox:
             self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
         for peer, ids in turn.acks.items():
-            self._transport.send(peer, packed_ack(ids))
+            for packet in packed_acks(ids):
+                self._transport.send(peer, packet)
         for flow_id in turn.resumed:
             self._ready.append(Job(flow_id, RESUME))
         for timer in turn.timers:

@@ -36,7 +36,6 @@ from flowrt.core.values import (
     Checkpoint,
     Invite,
     Letter,
-    decode_checkpoint,
     encode,
 )
 from flowrt.core.waiting import call_of, is_outside, runs_outside
@@ -301,7 +300,7 @@ class Stepping:
         if data is None:
             return None
         try:
-            checkpoint = decode_checkpoint(data, self.registry.states_of)
+            checkpoint = self.registry.checkpoint(data)
         except (BadBytes, KeyError) as error:
             self._cannot_load(flow_id, error, turn)
             return None
