@@ -1,4 +1,4 @@
-"""What others wrote, spoiled: frames, packets, checkpoints, arguments. A few seconds of each target;
+"""Spoiled frames, packets, checkpoints and arguments: some seconds of each target;
 `make fuzz` runs them for longer.
 """
 

@@ -65,7 +65,10 @@ def about(**changes: Any) -> Any:
         "span": datetime.timedelta(hours=2),
         "who": Party("dora"),
         "mood": fair.Mood_Loud(3),
-        "items": (fair.Item("tea", decimal.Decimal(3), None), fair.Item("salt", decimal.Decimal("1.25"), "x")),
+        "items": (
+            fair.Item("tea", decimal.Decimal(3), None),
+            fair.Item("salt", decimal.Decimal("1.25"), "x"),
+        ),
         "by_name": {"a": 1, "b": 2},
         "by_number": {1: "x", -2: "y"},
         "maybe": decimal.Decimal("-0.5"),

@@ -168,7 +168,8 @@ class Ward:
         said = Data("fair.Said", encode(fair.module().Said("x")))
         events: list[object] = [
             RESUME, RETRY, Command(said), Lost(0, "nobody knows"), *letters,
-            CallEnded(0, Ending(encode(5))), CallEnded(1, Ending(encode(fair.module().Answer(True)))),
+            CallEnded(0, Ending(encode(5))),
+            CallEnded(1, Ending(encode(fair.module().Answer(True)))),
             FlowEnded(3, Outcome("fair.Visit_v1", encode(5))),
         ]  # fmt: skip
         self.choose.shuffle(events)
@@ -189,4 +190,3 @@ def stepping(first: int, count: int) -> Findings:
                 break
         number += size
     return found.done()
-

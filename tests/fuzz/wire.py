@@ -29,7 +29,7 @@ def packets() -> list[tuple[str, str, bytes]]:
     """Every packet of the whole conversation: sender, receiver, bytes."""
     world = fair.Fair()
     world.finish()
-    return list({packet: None for packet in world.packets})
+    return list(dict.fromkeys(world.packets))
 
 
 @functools.cache
@@ -131,7 +131,7 @@ class Attack:
     def packets(self, count: int) -> Iterator[bytes]:
         every = frames()
         for _ in range(count):
-            # Mostly what belongs here, so that ids and secrets are right and the spoilt part is read.
+            # Mostly what belongs here: ids and secrets are right, and the spoilt part is read.
             near = self.sent if self.sent and self.choose.random() < 0.8 else None
             data = self.choose.choice(near)[8:] if near else self.choose.choice(every)
             row = self.choose.choice((0, 1, 5, 2**63, 2**64 - 1))

@@ -25,7 +25,7 @@ MAX_TEXT = 500
 """How much is kept of a text that a peer wrote."""
 
 MAX_ACKS = 4096
-"""How many rows one frame acknowledges; as many as a frame can hold would fill 16 times its size."""
+"""How many rows one frame acknowledges; those of a full frame would fill 16 times its size."""
 
 MAX_FAMILIES = 64
 """How many families of an error are told to the peer."""
@@ -457,8 +457,8 @@ def decode(kind: Any, data: bytes) -> Any:
 
 
 def decode_foreign(kind: Any, data: bytes) -> Any:
-    """The value of type `kind` that a peer wrote: its times as a reload gives them, in UTC, whatever
-    zone they were written in. Raises BadBytes, also for times that UTC's calendar does not have."""
+    """The value of type `kind` that a peer wrote: its times as a reload gives them, in UTC, in
+    whatever zone they came. Raises BadBytes, also for times that UTC's calendar does not have."""
     value = decode(kind, data)
     if not _holds_times(kind):
         return value
