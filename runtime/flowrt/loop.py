@@ -23,6 +23,7 @@ from flowrt.core.flow import Schedule
 from flowrt.core.hospital import Patient, one_line
 from flowrt.core.session import Peer
 from flowrt.core.values import (
+    MAX_ACKS,
     Ack,
     BadBytes,
     Checkpoint,
@@ -36,7 +37,7 @@ from flowrt.core.values import (
 )
 from flowrt.handle import Handle, NodeStopped
 from flowrt.operations import Operations
-from flowrt.outbox import Outbox, packed_acks, unpack
+from flowrt.outbox import Outbox, packed_ack, unpack
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
 from flowrt.stepping import Stepping
@@ -298,8 +299,8 @@ class Loop(Stepping):
         for outbox_id, peer, frame in turn.batch.outbox:
             self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
         for peer, ids in turn.acks.items():
-            for packet in packed_acks(ids):
-                self._transport.send(peer, packet)
+            for at in range(0, len(ids), MAX_ACKS):
+                self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS]))
         for flow_id in turn.resumed:
             self._ready.append(Job(flow_id, RESUME))
         for timer in turn.timers:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import collections
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from flowrt.core.values import MAX_ACKS, Ack, encode
+from flowrt.core.values import Ack, encode
 from flowrt.transport import Transport
 
 RESEND_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60))
@@ -88,10 +88,9 @@ class Outbox:
         return min((queue[0][0] for queue in self._again if queue), default=None)
 
 
-def packed_acks(numbers: Sequence[int]) -> list[bytes]:
-    """The packets that acknowledge rows of the peer's outbox."""
-    parts = [numbers[at : at + MAX_ACKS] for at in range(0, len(numbers), MAX_ACKS)]
-    return [_HEADER.pack(0) + encode(Ack(tuple(part))) for part in parts]
+def packed_ack(numbers: Iterable[int]) -> bytes:
+    """The packet that acknowledges rows of the peer's outbox, at most MAX_ACKS of them."""
+    return _HEADER.pack(0) + encode(Ack(tuple(numbers)))
 
 
 def unpack(packet: bytes) -> tuple[int, bytes] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowrt.core.values import Ack, decode_frame
-from flowrt.outbox import RESEND_US, Outbox, packed_acks, unpack
+from flowrt.outbox import RESEND_US, Outbox, packed_ack, unpack
 
 
 class Wire:
@@ -96,7 +96,7 @@ def test_a_restart_sends_everything_at_once() -> None:
 
 
 def test_packets_of_acknowledgement_want_none() -> None:
-    packet = unpack(packed_acks([1, 2**40])[0])
+    packet = unpack(packed_ack([1, 2**40]))
     assert packet is not None
     assert packet[0] == 0
     assert decode_frame(packet[1]) == Ack((1, 2**40))
