@@ -194,7 +194,7 @@ def watching(*watched: Loop | ModuleType) -> Iterator[Seen]:
             for target in flow.functions:
                 function(target)
         yield seen
-    except Exception as error:
+    except BaseException as error:
         if seen.misuses:
             error.add_note("\n".join(misuse.text() for misuse in seen.misuses))
         raise
