@@ -36,7 +36,10 @@ campaign: $(READY)  ## the long runs; FLOW_PROGRAMS=20000 for more of them
 kill: $(READY)  ## real processes, killed at every named point; FLOW_KILLS=10000 for more kills
 	$(BIN)/pytest -n 0 -q -m campaign tests/test_processes.py
 
-fuzz: $(READY)  ## spoiled programs, planted mistakes; FLOW_FUZZ=20000 FLOW_PLANTED=2000 for fewer of them
+FUZZ ?= 10
+
+fuzz: $(READY)  ## everything that reads what others wrote, FUZZ times a few seconds; then FLOW_FUZZ spoiled programs, FLOW_PLANTED mistakes
+	$(BIN)/python -m tests.fuzz.targets $(FUZZ)
 	$(BIN)/pytest -n 2 -q -m campaign tests/test_fuzz.py tests/test_planted.py
 
 build: $(READY)  ## the wheel and the source package, in dist/
