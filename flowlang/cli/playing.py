@@ -126,8 +126,8 @@ def ready(wanted: Wanted, as_json: bool = False) -> Iterator[Ready]:
             generate(compilation, Path(work))
             folders.append(project.sources)
             hashes = {
-                name: source_hash(source.text.encode())
-                for name, source in compilation.sources.items()
+                f"{source.module.replace('.', '/')}.flow": source_hash(source.text.encode())
+                for source in compilation.sources.values()
             }
         with run.importable(*folders, Path.cwd()):
             importlib.invalidate_caches()

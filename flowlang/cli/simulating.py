@@ -110,6 +110,8 @@ def replay_world(file: Path, verbose: bool, until: int | None, as_json: bool) ->
         with ready(_found(wanted, file), as_json) as stage:
             changed = _changed(trace, stage)
             again = replay(trace, stage.scenario)
+            # Told here, where the flows' messages can still be read.
+            lines = list(story_of(again.played, verbose))
     violation = again.played.violation
     if as_json:
         print_json(
@@ -121,11 +123,10 @@ def replay_world(file: Path, verbose: bool, until: int | None, as_json: bool) ->
                 "violation": violation_of(again.played),
                 "digest": again.played.world.digest,
                 "choices": causes(again.played),
-                "events": list(story_of(again.played, verbose)),
+                "events": lines,
             }
         )
     else:
-        lines = list(story_of(again.played, verbose))
         click.echo("\n".join(lines if until is None else lines[:until]))
         if until is None:
             click.echo(ending(again.played))
