@@ -43,7 +43,7 @@ def told_small(what: str, small: Shrunk, file: str) -> str:
     cut = len(lines) - SHOWN_LINES
     if cut > 0:
         lines = [f"… {cut} lines before", *lines[cut:]]
-    worlds = f"{small.tried} worlds, {small.seconds:.1f} s"
+    worlds = f"{counted(small.tried, 'world')}, {small.seconds:.1f} s"
     least = "" if small.is_least else "; there was no time for more"
     return "\n".join(
         [

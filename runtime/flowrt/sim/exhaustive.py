@@ -14,7 +14,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 
-from flowrt.core.values import BadBytes, Checkpoint, OnAcceptance, OnAny, OnTime, decode_checkpoint
+from flowrt.core.values import (
+    BadBytes,
+    Checkpoint,
+    OnAcceptance,
+    OnAny,
+    OnTime,
+    decode,
+    decode_checkpoint,
+)
 from flowrt.sim.faults import CRASH_AFTER, CRASH_BEFORE, LATE, Faults
 from flowrt.sim.generic import STORY
 from flowrt.sim.history import Ended, Rested
@@ -25,6 +33,7 @@ from flowrt.sim.shrink import smallest
 from flowrt.sim.tape import Choices, Tape
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import path_of
+from flowrt.sim.words import shown
 from flowrt.sim.world import World
 from flowrt.store import Batch
 
@@ -81,9 +90,8 @@ class Compared:
             return
         why = why | _why(world, rows)
         if not why:
-            lacks = " and ".join(map(_in_words, sorted((wanted - found).elements())))
-            has = " and ".join(map(_in_words, sorted((found - wanted).elements())))
-            raise Violation("I7", f"undisturbed, {lacks or 'nothing'}; here, {has or 'nothing'}")
+            lacks, has = (_in_words(world, end) for end in (wanted - found, found - wanted))
+            raise Violation("I7", f"undisturbed, {lacks}; here, {has}")
         self.others[", ".join(sorted(why))] += 1
 
     def _undisturbed(self, story: Choices) -> tuple[End, set[str]]:
@@ -114,13 +122,18 @@ def end_of(world: World) -> End:
     return found
 
 
-def _in_words(end: tuple[str, ...]) -> str:
+def _in_words(world: World, ends: End) -> str:
+    return " and ".join([_one(world, end) for end in sorted(ends.elements())]) or "nothing"
+
+
+def _one(world: World, end: tuple[str, ...]) -> str:
     party, flow, what, *rest = end
     if what in ("in the hospital", "resting"):
         return f"a flow of {party} is {what} in {', '.join(rest)}"
     if what:
         return f"{flow} of {party} ends with {what}"
-    return f"{flow} of {party} returns {rest[0] if rest else ''}"
+    result = world.registries[party].classes[flow].Result
+    return f"{flow} of {party} returns {shown(decode(result, bytes.fromhex(rest[0])))}"
 
 
 def _checkpoint(host: Host, data: bytes) -> Checkpoint:
@@ -343,9 +356,9 @@ def _course(played: Played) -> tuple[object, ...]:
     found: list[tuple[object, ...]] = []
     for event in played.world.history:
         if type(event) is Rested:
-            found.append((event.party, event.flow_id, event.path))
+            found.append(event.path)
         elif type(event) is Ended:
-            found.append((event.party, event.flow_id, event.error))
+            found.append((event.flow, event.error))
     return tuple(found)
 
 
