@@ -131,6 +131,12 @@ class FlowFailed(BuiltinError):
     wire = "FlowFailed"
 
 
+class FlowKilled(BuiltinError):
+    """an operator ended the flow"""
+
+    wire = "FlowKilled"
+
+
 BUILTIN_ERRORS: Mapping[str, type[BuiltinError]] = {
     error.wire: error for error in BuiltinError.__subclasses__()
 }

@@ -42,6 +42,7 @@ from flowrt.core.declared import BuiltinError as BuiltinError
 from flowrt.core.declared import Fault as Fault
 from flowrt.core.declared import FlowError as FlowError
 from flowrt.core.declared import FlowFailed as FlowFailed
+from flowrt.core.declared import FlowKilled as FlowKilled
 from flowrt.core.declared import InvariantBroken as InvariantBroken
 from flowrt.core.declared import Malformed as Malformed
 from flowrt.core.declared import Message as Message
