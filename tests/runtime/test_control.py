@@ -140,7 +140,8 @@ def test_a_kill_ends_a_flow_wherever_it_is(how: str, seed: int | None) -> None:
         node = world.node("alice")
         for _ in range(2):
             node.submit_kill(started.id, by="ann", reason="the seller is bankrupt")
-        world.run()
+        world.heal()
+        world.sleep(HOUR)
         if started.outcome is None:  # The process ended before the kill was written.
             world.node("alice").submit_kill(started.id, by="ann", reason="the seller is bankrupt")
             world.run()
