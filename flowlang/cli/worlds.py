@@ -47,7 +47,8 @@ def told_small(what: str, small: Shrunk, file: str) -> str:
     least = "" if small.is_least else "; there was no time for more"
     return "\n".join(
         [
-            f"{what}, made small: {small.was} choices became {small.left} ({worlds}{least})",
+            f"{what}, made small: {counted(small.was, 'choice')} became {small.left} "
+            f"({worlds}{least})",
             *lines,
             ending(small.played),
             f"again: flowc sim replay {shown(Path(file))}",

@@ -17,6 +17,12 @@ from flowrt.sim.violation import Violation
 SECONDS = 60.0
 """How long shrinking may take, unless somebody says otherwise."""
 
+FEW = 20
+"""Choices are moved only when no more are left than these."""
+
+MOVE = 4
+"""How far they are moved."""
+
 Choice = tuple[str, int, int]
 """A label, the number of the draw under it, the value."""
 
@@ -105,6 +111,7 @@ class _Search:
             self._without_groups(lambda choice: choice[0])
             self._without_blocks()
             self._lower()
+            self._move_up()
 
     def _fails(self, wanted: list[Choice]) -> bool:
         """Whether this world is such a one; if so, it is the best from now on."""
@@ -150,6 +157,21 @@ class _Search:
                 if self._fails(lowered):
                     break
             number += 1
+
+    def _move_up(self) -> None:
+        """Leave one out whose absence makes a later one of its label come earlier: without the
+        first crash, the commit that the second one hits has a smaller number."""
+        number = 0
+        while number < len(self.choices) <= FEW:
+            label, index, _ = self.choices[number]
+            later = [c for c in self.choices if c[0] == label and c[1] > index]
+            left = [c for c in self.choices if c[0] != label or c[1] < index]
+            moves = (
+                sorted(left + [(name, old - by, value) for name, old, value in later])
+                for by in range(1, 1 + (min(MOVE, later[0][1] - index) if later else 0))
+            )
+            if not later or not any(map(self._fails, moves)):
+                number += 1
 
 
 def kind_of(violation: Violation | None) -> str:
