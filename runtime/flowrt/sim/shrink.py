@@ -104,6 +104,7 @@ class _Search:
 
     def descend(self) -> None:
         """Until nothing can be left out and nothing lowered."""
+        self._fails([])
         before: list[Choice] | None = None
         while self.choices != before:
             before = self.choices

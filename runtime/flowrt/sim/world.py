@@ -45,7 +45,7 @@ TROUBLES = 40
 STILL_US = 600_000_000
 """If nothing was committed for so long and no flow has a time of its own, nothing more will be."""
 
-EVENTS = 200_000
+EVENTS = 20_000
 """A world that has more events than that never rests."""
 
 HOUR_US = 3_600_000_000
