@@ -9,10 +9,11 @@ wherever that does not depend on when things happen.
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import itertools
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from flowrt.core.values import (
     BadBytes,
@@ -243,33 +244,52 @@ def exhaust(
     began = time.monotonic()
     compared = scenario if isinstance(scenario, Compared) else Compared(scenario)
     found = Exhausted()
-    queues = [deque([_World(choices)]) for choices in courses_of(compared.scenario, courses)]
-    found.courses = len(queues)
+    queue = _Queue()
+    for course, choices in enumerate(courses_of(compared.scenario, courses)):
+        queue.add(course, [_World(choices)])
+        found.courses += 1
     kinds: set[str] = set()
-    # The courses take turns, so that a limit cuts all of them short.
-    while any(queues):
-        for queue in filter(None, queues):
-            one = queue.popleft()
-            if found.played.total() >= limit:
-                found.left_out[one.kind] += 1
-                continue
-            log = _Log(choices=one.choices)
-            played = play_tape(_Logged(compared, log), log, Faults.replayed(log))
-            found.played[one.kind] += 1
-            tell(found.played.total())
-            if one.after < 0:
-                found.points += sum(label.startswith("commit ") for _, label, _ in log.log)
-                found.packets += sum(label.startswith("packet ") for _, label, _ in log.log)
-            if played.violation is not None:
-                found.violated += 1
-                if played.violation.invariant not in kinds:
-                    kinds.add(played.violation.invariant)
-                    found.violations.append(played)
-                continue
-            queue.extend(_next(one, log))
+    while queue.rest:
+        course, one = queue.take()
+        if found.played.total() >= limit:
+            found.left_out[one.kind] += 1
+            continue
+        log = _Log(choices=one.choices)
+        played = play_tape(_Logged(compared, log), log, Faults.replayed(log))
+        found.played[one.kind] += 1
+        tell(found.played.total())
+        if one.after < 0:
+            found.points += sum(label.startswith("commit ") for _, label, _ in log.log)
+            found.packets += sum(label.startswith("packet ") for _, label, _ in log.log)
+        if played.violation is None:
+            queue.add(course, _next(one, log))
+            continue
+        found.violated += 1
+        if played.violation.invariant not in kinds:
+            kinds.add(played.violation.invariant)
+            found.violations.append(played)
     found.others = compared.others
     found.seconds = time.monotonic() - began
     return found
+
+
+class _Queue:
+    """Worlds to play: those with fewer disturbances first, and the courses in turns, so that a
+    limit cuts all of them short."""
+
+    def __init__(self) -> None:
+        self.rest: list[tuple[int, int, int, _World]] = []
+        self._counts: Counter[tuple[int, int]] = Counter()
+
+    def add(self, course: int, worlds: Iterable[_World]) -> None:
+        for one in worlds:
+            level = one.crashes + one.orders
+            self._counts[course, level] += 1
+            heapq.heappush(self.rest, (level, self._counts[course, level], course, one))
+
+    def take(self) -> tuple[int, _World]:
+        _, _, course, one = heapq.heappop(self.rest)
+        return course, one
 
 
 def _next(one: _World, log: _Log) -> Iterator[_World]:
