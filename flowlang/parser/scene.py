@@ -71,9 +71,10 @@ class Scene:
     @property
     def room(
         self,
-    ) -> Literal[
-        "file", "service", "flow", "record", "steps", "cases", "enum", "match"
-    ] | Literal["test", "mocks", "sent"]:
+    ) -> (
+        Literal["file", "service", "flow", "record", "steps", "cases", "enum", "match"]
+        | Literal["test", "mocks", "sent"]
+    ):
         """What the line stands in, told by what could begin it."""
         if END in self.opening:
             return "file"

@@ -84,12 +84,26 @@ class Tests(Waits):
 
     def call_pattern(self, parts: Parts) -> tests.Operation:
         service, _, name = parts[:3]
-        span = between(service.span, parts[-1].span)
-        return tests.Operation(_name(service), name.text, name.span, _given(parts[3:]), span)
+        named = between(service.span, name.span)
+        callee = syntax.Attribute(_name(service), name.text, name.span, named)
+        call = self._call_of(callee, parts[3:])
+        return tests.Operation(callee, call, between(service.span, parts[-1].span))
+
+    def _call_of(
+        self, callee: syntax.Name | syntax.Attribute, given: list[Any]
+    ) -> syntax.Call | None:
+        """The call with the arguments in brackets; None where there are no brackets."""
+        if not given:
+            return None
+        arguments = tuple(given[1]) if len(given) > 2 else ()
+        call = syntax.Call(callee, arguments, between(callee.span, given[-1].span))
+        fits = self._nest(call, callee, *[argument.value for argument in arguments])
+        return call if fits else None
 
     def thrown(self, parts: Parts) -> tests.Throws:
-        start, name = parts[:2]
-        return tests.Throws(_name(name), _given(parts[2:]), between(start.span, parts[-1].span))
+        start, name = parts[0], _name(parts[1])
+        call = self._call_of(name, parts[2:])
+        return tests.Throws(name, call, between(start.span, parts[-1].span))
 
     # --- what is done -------------------------------------------------------------------------
 
@@ -202,12 +216,3 @@ class _Parties:
     def __init__(self, names: tuple[syntax.Name, ...], span: Span) -> None:
         self.names = names
         self.span = span
-
-
-def _given(parts: list[Any]) -> tuple[syntax.Argument, ...] | None:
-    """The arguments between brackets; None where there are no brackets."""
-    if not parts:
-        return None
-    return tuple(parts[1]) if len(parts) > 2 else ()
-
-

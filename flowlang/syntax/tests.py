@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from flowlang.source import Span
-from flowlang.syntax.expressions import Argument, Call, Expr, Name, node
+from flowlang.syntax.expressions import Attribute, Call, Expr, Name, node
 from flowlang.syntax.statements import Broken
 
 ANYTHING = "_"
@@ -14,27 +14,25 @@ ANYTHING = "_"
 
 @node
 class Throws:
-    """`throws NotEnough(3)`; without brackets, `arguments` is None and any fields fit."""
+    """`throws NotEnough(3)`; without brackets, `call` is None and any fields fit."""
 
     error: Name
-    arguments: tuple[Argument, ...] | None
+    call: Call | None
     span: Span
 
 
 @node
 class Operation:
-    """`Register.pay(3, _)`; without brackets, `arguments` is None and any arguments fit."""
+    """`Register.pay(3, _)`; without brackets, `call` is None and any arguments fit."""
 
-    service: Name
-    name: str
-    name_span: Span
-    arguments: tuple[Argument, ...] | None
+    callee: Attribute
+    call: Call | None
     span: Span
 
 
 @node
 class Mock:
-    """`Register.owner(_) -> seller then throws Gone()`. The last answer is given again and again."""
+    """`Register.owner(_) -> seller then throws Gone()`. The last answer is given ever again."""
 
     operation: Operation
     answers: tuple[Expr | Throws, ...]
