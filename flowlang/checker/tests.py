@@ -113,6 +113,9 @@ class _Test:
                 self._party(line.party)
                 found = self._names.find(line.flow, "flow")
                 self._outcome(line.outcome, found if isinstance(found, FlowInfo) else None)
+            case tests.ExpectMail():
+                self._owned(line.started)
+                self._message(line.message)
             case tests.ExpectCalls():
                 self._party(line.party)
                 self._operation(line.operation)
@@ -235,14 +238,18 @@ class _Test:
                             yield str(node.role.value), kind
 
     def _command(self, line: tests.Command) -> None:
-        flow = self._find(line.started)
+        self._owned(line.started)
         self._message(line.message, exact=True)
+
+    def _owned(self, node: syntax.Name) -> None:
+        """A flow that talks to its owner."""
+        flow = self._find(node)
         if flow is not None and flow.declaration.owner is None and not flow.declaration.broken:
             short = words.short(flow.name)
             self._findings.report(
                 "F807",
-                line.started.span,
-                f"`{short}` takes no commands: it has no owner",
+                node.span,
+                f"`{short}` has no owner who could talk to it",
                 "declare in it: `startable by rpc as owner`",
                 self._names.place(short),
             )

@@ -65,6 +65,7 @@ _WORDS = {
     "RETURNS": "`returns`",
     "THROWS": "`throws`",
     "WAITS": "`waits`",
+    "SAYS": "`says`",
     "NUMBER": "a number",
     "RECEIVE": "`receive`",
     "LPAR": "`(`",
@@ -79,7 +80,7 @@ _WORDS = {
 # Keywords that may be names too: where a name could come, they are not what is missing.
 _ALSO_NAMES = frozenset(
     {"BY", "DEBUG", "FROM", "INFO", "PYTHON", "RPC", "SCHEDULE", "WARN"}
-    | {"RETURNS", "THROWS", "WAITS"}
+    | {"RETURNS", "SAYS", "THROWS", "WAITS"}
 )
 _MOST = 4
 

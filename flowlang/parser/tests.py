@@ -156,6 +156,12 @@ class Tests(Waits):
         self._allow_wild(span)
         return tests.ExpectFlow(_name(flow), _name(party), outcome, span)
 
+    def expect_mail(self, parts: Parts) -> tests.ExpectMail:
+        start, name, _, message, _ = parts
+        span = between(start.span, message.span)
+        self._allow_wild(span)
+        return tests.ExpectMail(_name(name), message, span)
+
     def expect_calls(self, parts: Parts) -> tests.ExpectCalls:
         operation, party = parts[-4], parts[-2]
         span = between(parts[0].span, party.span)

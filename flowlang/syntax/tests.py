@@ -125,6 +125,15 @@ class ExpectFlow:
 
 
 @node
+class ExpectMail:
+    """`expect trade says Paid(20)`: the next of what it says to its owner."""
+
+    started: Name
+    message: Expr
+    span: Span
+
+
+@node
 class ExpectCalls:
     """`expect 2 Register.pay(3) at seller`; `count` is 1 where nothing is said, 0 for `no`."""
 
@@ -161,6 +170,7 @@ Line: TypeAlias = (
     | Restart
     | ExpectOutcome
     | ExpectFlow
+    | ExpectMail
     | ExpectCalls
     | ExpectMessages
     | Broken
