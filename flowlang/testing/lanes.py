@@ -25,7 +25,9 @@ def lanes(parties: Sequence[str], rows: Sequence[Row], *, ascii_only: bool = Fal
 
     The label of a message stands above its arrow, which runs between the lanes of the two parties.
     """
-    names = list(dict.fromkeys([*parties, *(n for row in rows for n in (row.sender, row.receiver))]))
+    names = list(
+        dict.fromkeys([*parties, *(n for row in rows for n in (row.sender, row.receiver))])
+    )
     bar, line, left, right = "|-<>" if ascii_only else "│─◀▶"
     centres = _centres(names, rows)
     found = [_placed([(centres[name] - _width(name) // 2, name) for name in names])]

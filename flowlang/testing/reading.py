@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
@@ -28,7 +30,7 @@ from flowlang.types import (
 def plans(checked: Checked) -> tuple[plan.Plan, ...]:
     """The tests of a file without mistakes, in order."""
     reader = _Reader(checked)
-    return tuple(reader.plan(test) for test in checked.file.tests)
+    return tuple(reader.read(test) for test in checked.file.tests)
 
 
 class _Reader:
@@ -37,7 +39,7 @@ class _Reader:
     def __init__(self, checked: Checked) -> None:
         self._checked = checked
 
-    def plan(self, test: tests.Test) -> plan.Plan:
+    def read(self, test: tests.Test) -> plan.Plan:
         parties = tuple(name.name for name in test.parties)
         mocks: list[plan.Mock] = []
         steps: list[plan.Step] = []
@@ -67,7 +69,8 @@ class _Reader:
     def _operation(self, node: tests.Operation) -> plan.Operation:
         info = self._checked.meaning_of[node.callee]
         service = self._checked.meaning_of[node.callee.value]
-        assert isinstance(info, OperationInfo) and isinstance(service, ServiceInfo)
+        assert isinstance(info, OperationInfo)
+        assert isinstance(service, ServiceInfo)
         given = None
         if node.call is not None:
             given = tuple(value for _, value in self._given(node.call, info.parameters))
@@ -166,7 +169,7 @@ class _Reader:
             case syntax.Constant(value=value):
                 return plan.Written(value)
             case syntax.Unary(operator="-", operand=syntax.Constant(value=value)):
-                assert value is not None and not isinstance(value, str | bytes)
+                assert isinstance(value, int | decimal.Decimal | datetime.timedelta)
                 return plan.Written(-value)
             case syntax.ListLiteral(items=items):
                 return plan.ListOf(tuple(map(self._value, items)))
@@ -224,5 +227,3 @@ def _text(source: Source, span: Span) -> str:
     line = source.line(span.line)
     end = span.end_column - 1 if span.line == span.end_line else None
     return line[span.column - 1 : end].strip()
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import importlib
 import json
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ def made(value: plan.Value) -> Any:
     """The Python value. Raises Unmade."""
     match value:
         case plan.Written(value=found):
-            return normal(found) if type(found).__name__ == "Decimal" else found
+            return normal(found) if isinstance(found, decimal.Decimal) else found
         case plan.PartyNamed(name=name):
             return Party(name)
         case plan.ListOf(items=items):
@@ -44,8 +45,8 @@ def made(value: plan.Value) -> Any:
             given = {field: made(found) for field, found in fields or ()}
             return class_of(module, name)(**given)
         case plan.Time(text=text):
-            found = datetime.datetime.fromisoformat(text)
-            return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+            moment = datetime.datetime.fromisoformat(text)
+            return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
         case plan.Computed(target=target, arguments=arguments):
             return _computed(target, [made(argument) for argument in arguments])
         case plan.Anything():
