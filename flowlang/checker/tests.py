@@ -85,8 +85,16 @@ class _Test:
                 "this test does not say between whom it plays",
                 "begin it with a line such as `parties seller, buyer`",
             )
+        if test.parties_span is None:
+            self._assume_parties()
         for line in test.lines:
             self._line(line)
+
+    def _assume_parties(self) -> None:
+        """Whatever could be a party is one: that they are not named was said."""
+        for node in nodes.everything(self._test):
+            if isinstance(node, syntax.Name) and node.name[0].islower():
+                self._blocks.assume(node.name, node.span)
 
     def _line(self, line: tests.Line) -> None:
         match line:

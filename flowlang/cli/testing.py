@@ -1,4 +1,4 @@
-"""`flowc test`: runs the `test` blocks of files and prints what came of them. Plays nothing itself."""
+"""`flowc test`: runs tests of `.flow` files and prints what came of them. Plays nothing itself."""
 
 from __future__ import annotations
 

@@ -131,8 +131,8 @@ def phrases(scene: Scene) -> list[str]:
         skipped.add("WITH")  # a changed copy may come behind most values
     if scene.first.kind in ("LET", "VAR") and "EQUAL" in accepted:
         skipped.add("COLON")  # a type may be given, but nobody must
-    words = _WORDS | {"COLON": _colon(scene)}
-    found += [words[word] for word in _WORDS if word in accepted - skipped]
+    words = _WORDS | {"COLON": _colon(scene)} | _OF_TESTS.get(scene.room, {})
+    found += [words[word] for word in words if word in accepted - skipped]
     return found[:_MOST] or ["something else"]
 
 
@@ -205,6 +205,11 @@ _REMEDIES = {
     "READ": "write `read name(parameter: Type) -> Type`",
     "WRITE": "write `write name(parameter: Type) -> Type`",
     "TEST": 'write `test "what is shown":` and, indented below it, `parties a, b` and so on',
+}
+_OF_TESTS = {
+    "test": {"AT": "`at` and a party", "BY": "`by` and who answers"},
+    "mocks": {"ARROW": "`->` and what it answers", "THEN": "`then` and the next answer"},
+    "sent": {"ARROW": "`->` and who gets it"},
 }
 _TESTS = {
     "PARTIES": "write `parties seller, buyer`",

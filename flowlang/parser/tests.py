@@ -211,8 +211,8 @@ class Tests(Waits):
             self._mistakes.add(
                 "F016",
                 span,
-                "`_` is not a name: it stands only in the patterns of a `case`",
-                "give it a name",
+                "`_` is no value: it stands for any value in a pattern, and in what a test expects",
+                "write a value",
             )
 
 

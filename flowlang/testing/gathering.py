@@ -44,7 +44,7 @@ class Workshop:
     def __init__(self, project: Project, files: Sequence[Path]) -> None:
         self.project = project
         names = [project.module_of(path) for path in files]
-        made = compile_modules(names, Texts(project).load, project.modules)
+        made = compiled(project, files)
         self.diagnostics: Sequence[Diagnostic] = made.diagnostics
         self.sources: Mapping[str, Source] = made.sources
         self.machines: Mapping[str, Module] = made.modules
@@ -107,6 +107,12 @@ class Workshop:
         tops |= {path.name.partition(".")[0] for path in Path(self._folder.name).iterdir()}
         taken = [name for name in sys.modules if name.partition(".")[0] in tops]
         return [name for name in taken if not _is_library(sys.modules[name])]
+
+
+def compiled(project: Project, files: Sequence[Path]) -> Compilation:
+    """Files of a project and all that they use. Raises FileTrouble."""
+    names = [project.module_of(path) for path in files]
+    return compile_modules(names, Texts(project).load, project.modules)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -178,18 +178,22 @@ class Tally:
         there = sum(line.there for line in lines)
         return 100.0 * sum(line.seen for line in lines) / there if there else 100.0
 
+    def shown(self) -> str:
+        """The percentage in writing, never more than it is."""
+        return f"{int(self.percent() * 10) / 10:g}"
+
     def table(self) -> str:
         """The report as text, with what was never reached."""
         lines = self.lines()
         width = max([len(line.name) for line in lines] + [len("flow")])
-        rows = [f"{'flow':{width}}  {'states':>9}  {'ways':>9}  {'messages':>9}"]
+        rows = [f"{'flow':{width}}  {'states':>9}  {'ways':>9}  {'messages':>9}  where"]
         for line in lines:
             counts = (line.states, line.ways, line.messages)
             cells = "  ".join(f"{f'{seen}/{there}':>9}" for seen, there in counts)
-            rows.append(f"{line.name:{width}}  {cells}")
+            rows.append(f"{line.name:{width}}  {cells}  {line.place}")
         for line in lines:
             rows += [f"{line.place}: {line.name} {missing}" for missing in line.missing]
-        rows.append(f"{self.percent():.0f} % of states, ways and messages were seen")
+        rows.append(f"{self.shown()} % of states, ways and messages were seen")
         return "\n".join(rows)
 
 
