@@ -24,7 +24,7 @@ Met: TypeAlias = tuple[str, str, str]
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """All there is of a flow: states with their places, ways, messages."""
+    """All there is of a flow: states with the lines where they are, ways, messages."""
 
     name: str
     file: str
@@ -32,6 +32,8 @@ class Known:
     states: Mapping[str, int]
     ways: frozenset[Edge]
     messages: frozenset[Met]
+    subflows: Mapping[str, str]
+    """The subflow that runs while a flow is in a state, by state."""
 
 
 @dataclasses.dataclass
@@ -113,6 +115,10 @@ class Tally:
         for one, other in itertools.pairwise(way):
             seen.ways.add((one, other))
             seen.states |= {one, other} - {END}
+        for state in way[1:-1]:
+            # Nothing rested there, so what ran there ran to its end within the step.
+            if known is not None and state in known.subflows:
+                self._went(known.subflows[state], START, END)
 
     def _said(self, event: Said) -> None:
         known = self._known.get(event.flow)
@@ -134,8 +140,15 @@ class Tally:
         """All counts as plain data."""
         return {
             "known": {
-                name: [one.name, one.file, one.place, dict(one.states)]
-                + [sorted(map(list, found)) for found in (one.ways, one.messages)]
+                name: [
+                    one.name,
+                    one.file,
+                    one.place,
+                    dict(one.states),
+                    sorted(map(list, one.ways)),
+                    sorted(map(list, one.messages)),
+                    dict(one.subflows),
+                ]
                 for name, one in self._known.items()
             },
             "seen": {
@@ -150,7 +163,8 @@ class Tally:
 
     def add(self, data: Mapping[str, Any]) -> None:
         """The counts of another process."""
-        for name, (short, file, place, states, ways, messages) in data["known"].items():
+        for name, known in data["known"].items():
+            short, file, place, states, ways, messages, subflows = known
             self._known[name] = Known(
                 short,
                 file,
@@ -158,6 +172,7 @@ class Tally:
                 states,
                 frozenset((a, b) for a, b in ways),
                 frozenset((a, b, c) for a, b, c in messages),
+                subflows,
             )
         for name, (states, ways, messages) in data["seen"].items():
             seen = self._of(name)
@@ -269,7 +284,13 @@ def _known(one: machine.Machine, file: str) -> Known:
                         messages.add(("sent", _short(name), state.name))
     states = {state.name: state.place.line for state in resting}
     short = _short(one.name)
-    return Known(short, file, one.place.line, states, frozenset(ways), frozenset(messages))
+    subflows = {
+        state.name: f"{state.awaits.flow}_v{state.awaits.version}"
+        for state in resting
+        if isinstance(state.awaits, machine.AwaitSubflow)
+    }
+    line = one.place.line
+    return Known(short, file, line, states, frozenset(ways), frozenset(messages), subflows)
 
 
 def _reached(start: machine.State, blocks: Mapping[str, machine.State]) -> Iterator[machine.State]:
