@@ -76,10 +76,13 @@ class Tally:
 
     def know(self, modules: Iterable[machine.Module], files: Mapping[str, str]) -> None:
         """Flows that there are. `files` names a module's source for people."""
-        for module in modules:
+        found = list(modules)
+        owners = _owners([one for module in found for one in module.machines])
+        for module in found:
             for one in module.machines:
-                name = f"{one.name}_v{one.version}"
-                self._known[name] = _known(one, files.get(module.module, module.source))
+                name = _class(one)
+                file = files.get(module.module, module.source)
+                self._known[name] = _known(one, file, owners[name])
 
     def see(self, history: Sequence[Event]) -> None:
         """What happened in a world."""
@@ -265,20 +268,51 @@ def _way(ways: frozenset[Edge], start: str, end: str) -> list[str]:
 # --- what there is of a machine -----------------------------------------------------------------
 
 
-def _known(one: machine.Machine, file: str) -> Known:
+def _class(one: machine.Machine) -> str:
+    return f"{one.name}_v{one.version}"
+
+
+def _owners(machines: Sequence[machine.Machine]) -> dict[str, set[str]]:
+    """The variables of each flow that are sessions with its owner: what is said there is no message
+    between parties. A subflow may have been given one."""
+    known = {_class(one): one for one in machines}
+    owners = {name: {one.owner} if one.owner else set() for name, one in known.items()}
+    grows = True
+    while grows:
+        before = sum(map(len, owners.values()))
+        for name, one in known.items():
+            for state in one.states:
+                if isinstance(state.awaits, machine.AwaitSubflow):
+                    called = f"{state.awaits.flow}_v{state.awaits.version}"
+                    if called in known:
+                        given = zip(known[called].parameters, state.awaits.arguments, strict=False)
+                        owners[called] |= {
+                            parameter.name
+                            for parameter, argument in given
+                            if isinstance(argument, machine.Var) and argument.name in owners[name]
+                        }
+        grows = sum(map(len, owners.values())) > before
+    return owners
+
+
+def _is_owner(session: machine.Expr, owners: set[str]) -> bool:
+    return isinstance(session, machine.Var) and session.name in owners
+
+
+def _known(one: machine.Machine, file: str, owners: set[str]) -> Known:
     blocks = {state.name: state for state in one.states}
     kinds = {variable.name: variable.type for variable in (*one.parameters, *one.variables)}
     resting = [state for state in one.states if state.tag is not None]
     ways: set[Edge] = set()
     messages: set[Met] = set()
     for state in resting:
-        messages |= {("received", _short(name), state.name) for name in _awaited(state, blocks)}
+        messages |= {("received", _short(name), state.name) for name in _awaited(state, owners)}
         for block in _reached(state, blocks):
             ways |= {(state.name, target) for target in _targets(block)}
             for action in walk.each(block.actions):
                 if isinstance(action, machine.Return):
                     ways.add((state.name, END))
-                if isinstance(action, machine.Send):
+                if isinstance(action, machine.Send) and not _is_owner(action.session, owners):
                     name = _message(action.value, kinds)
                     if name is not None:
                         messages.add(("sent", _short(name), state.name))
@@ -325,13 +359,18 @@ def _targets(block: machine.State) -> list[str]:
             return []
 
 
-def _awaited(state: machine.State, blocks: Mapping[str, machine.State]) -> Iterator[str]:
-    """The messages that a state waits for."""
+def _awaited(state: machine.State, owners: set[str]) -> Iterator[str]:
+    """The messages that a state waits for, but those of the flow's owner."""
     match state.awaits:
-        case machine.AwaitMessage(type=name) | machine.AwaitEach(type=name):
+        case machine.AwaitMessage(session=session, type=name):
+            if not _is_owner(session, owners):
+                yield name
+        case machine.AwaitEach(type=name):
             yield name
         case machine.AwaitChoice(arms=arms):
-            yield from (arm.type for arm in arms if isinstance(arm, machine.Came))
+            for arm in arms:
+                if isinstance(arm, machine.Came) and not _is_owner(arm.session, owners):
+                    yield arm.type
         case _:
             pass
 
