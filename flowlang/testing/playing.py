@@ -21,7 +21,7 @@ from flowlang.testing.values import Unmade, brief, class_of, fits, made, shown
 from flowrt.core.engine import Outcome
 from flowrt.core.flow import FlowError
 from flowrt.core.registry import NotRegistrable, Registry
-from flowrt.handle import NotAccepted, NotStartable, TaskView
+from flowrt.handle import NotAccepted, NotStartable, StillRunning, TaskView
 from flowrt.services import ServiceMissing
 from flowrt.sim import Started, Tape, Violation, World
 from flowrt.sim.history import Began, Called, Event, Sent
@@ -191,7 +191,7 @@ class _Playing:
             for patient in world.node(party).hospital():
                 if patient.trace:
                     happened = (
-                        f"{_short(patient.flow)} at {party} is in the hospital, at "
+                        f"{_flow(patient.flow)} at {party} is in the hospital, at "
                         f"{patient.place}: {patient.cause}"
                     )
                     raise _Stop(Failure(place, "no flow fails by a bug", happened))
@@ -208,6 +208,14 @@ class _Playing:
         if step.name is not None:
             self._started[step.name] = started
         self._settle(step.place)
+        if not started.is_done and started.handle is not None:
+            # It was refused when its first step was to be committed: its key is another's.
+            with contextlib.suppress(StillRunning, FlowError):
+                try:
+                    started.handle.result_now()
+                except NotStartable as error:
+                    expected = f"{step.flow.shown} starts"
+                    raise _Stop(Failure(step.place, expected, str(error))) from None
 
     def _answer(self, step: plan.Answer) -> None:
         tasks = self._world.tasks(step.party)
@@ -337,7 +345,7 @@ class _Playing:
                     stands = f"threw {brief(came)}"
                 else:
                     stands = f"returned {brief(came[0])}" if came[0] is not None else "returned"
-                found.append((one.party, _short(one.flow).rpartition("_v")[0], stands))
+                found.append((one.party, _flow(one.flow), stands))
         return found
 
     def _where(self, given: _Found) -> str:
@@ -386,6 +394,11 @@ def _message(one: Sent) -> str:
 
 def _short(name: str) -> str:
     return name.rpartition(".")[2]
+
+
+def _flow(versioned: str) -> str:
+    """A flow's name as its author calls it."""
+    return _short(versioned).rpartition("_v")[0]
 
 
 def _times(count: int) -> str:

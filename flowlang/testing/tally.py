@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from flowlang import machine, types, walk
-from flowrt.sim.history import Began, Event, Received, Rested, Said, Sent
+from flowrt.sim.history import Began, Event, Rested, Said, Sent
 
 END = "its end"
 START = "Start"
@@ -38,7 +38,17 @@ class Known:
 
 @dataclasses.dataclass
 class Seen:
-    """What was seen of a flow."""
+    """What was seen of a flow, as it was seen: its machine may become known later. `steps` are from
+    where to where; `said` are (`sent` or `received`, message, line where the state is)."""
+
+    states: set[str] = dataclasses.field(default_factory=set)
+    steps: set[Edge] = dataclasses.field(default_factory=set)
+    said: set[tuple[str, str, int]] = dataclasses.field(default_factory=set)
+
+
+@dataclasses.dataclass
+class _Reached:
+    """What of a flow that is known was reached."""
 
     states: set[str] = dataclasses.field(default_factory=set)
     ways: set[Edge] = dataclasses.field(default_factory=set)
@@ -113,29 +123,12 @@ class Tally:
     def _went(self, flow: str, start: str, end: str) -> None:
         seen = self._of(flow)
         seen.states |= {start, end} - {END}
-        known = self._known.get(flow)
-        way = _way(known.ways, start, end) if known is not None else [start, end]
-        for one, other in itertools.pairwise(way):
-            seen.ways.add((one, other))
-            seen.states |= {one, other} - {END}
-        for state in way[1:-1]:
-            # Nothing rested there, so what ran there ran to its end within the step.
-            if known is not None and state in known.subflows:
-                self._went(known.subflows[state], START, END)
+        seen.steps.add((start, end))
 
     def _said(self, event: Said) -> None:
-        known = self._known.get(event.flow)
-        if known is None:
-            return
         kind = "sent" if isinstance(event, Sent) else "received"
-        assert isinstance(event, Sent | Received)
         line = int(event.place.rpartition(":")[2])
-        short = event.name.rpartition(".")[2]
-        found = [state for state, place in known.states.items() if place == line]
-        for state in found:
-            if (kind, short, state) in known.messages:
-                self._of(event.flow).messages.add((kind, short, state))
-                self._of(event.flow).states.add(state)
+        self._of(event.flow).said.add((kind, _short(event.name), line))
 
     # --- what processes hand to each other ----------------------------------------------------
 
@@ -157,8 +150,8 @@ class Tally:
             "seen": {
                 name: [
                     sorted(one.states),
-                    sorted(map(list, one.ways)),
-                    sorted(map(list, one.messages)),
+                    sorted(map(list, one.steps)),
+                    sorted(map(list, one.said)),
                 ]
                 for name, one in self._seen.items()
             },
@@ -177,18 +170,53 @@ class Tally:
                 frozenset((a, b, c) for a, b, c in messages),
                 subflows,
             )
-        for name, (states, ways, messages) in data["seen"].items():
+        for name, (states, steps, said) in data["seen"].items():
             seen = self._of(name)
             seen.states |= set(states)
-            seen.ways |= {(a, b) for a, b in ways}
-            seen.messages |= {(a, b, c) for a, b, c in messages}
+            seen.steps |= {(a, b) for a, b in steps}
+            seen.said |= {(a, b, c) for a, b, c in said}
 
     # --- the report ---------------------------------------------------------------------------
 
     def lines(self) -> list[Line]:
         """A line for each flow, in the order of files and places."""
         known = sorted(self._known.items(), key=lambda one: (one[1].file, one[1].place))
-        return [_line(one, self._seen.get(name, Seen())) for name, one in known]
+        reached = self._reached()
+        return [_line(one, reached[name]) for name, one in known]
+
+    def _reached(self) -> dict[str, _Reached]:
+        """What of each known flow was seen."""
+        reached = {name: _Reached() for name in self._known}
+        for name, known in self._known.items():
+            seen = self._seen.get(name, Seen())
+            reached[name].states |= seen.states
+            for kind, message, line in seen.said:
+                for state, place in known.states.items():
+                    if place == line and (kind, message, state) in known.messages:
+                        reached[name].messages.add((kind, message, state))
+                        reached[name].states.add(state)
+            for start, end in seen.steps:
+                self._go(reached, name, (start, end), set())
+        return reached
+
+    def _go(
+        self, reached: dict[str, _Reached], name: str, step: Edge, met: set[tuple[str, Edge]]
+    ) -> None:
+        """A step went from one state to another, and through those on its way. `met` are steps that
+        were looked at: a flow may run itself."""
+        known = self._known.get(name)
+        if known is None or (name, step) in met:
+            return
+        met.add((name, step))
+        start, end = step
+        way = _way(known.ways, start, end)
+        for edge in itertools.pairwise(way):
+            reached[name].ways.add(edge)
+            reached[name].states |= {*edge} - {END}
+        for state in way[1:-1]:
+            # Nothing rested there, so what ran there ran to its end within the step.
+            if state in known.subflows:
+                self._go(reached, known.subflows[state], (START, END), met)
 
     def percent(self) -> float:
         """How much of all there is was seen; 100 where there is nothing."""
@@ -215,7 +243,7 @@ class Tally:
         return "\n".join(rows)
 
 
-def _line(known: Known, seen: Seen) -> Line:
+def _line(known: Known, seen: _Reached) -> Line:
     states = seen.states & known.states.keys()
     ways, messages = seen.ways & known.ways, seen.messages & known.messages
     missing = [

@@ -149,7 +149,7 @@ def test_lanes_of_three() -> None:
         "a             b             c",
         "|  Order(3)   |             |",
         "|------------>|             |",
-        "|           Offer           |",
+        "|          Offer            |",
         "|<--------------------------|",
         "|             | itself      |",
     ]
