@@ -288,7 +288,9 @@ def test_a_database_that_somebody_has_for_himself(
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("UPDATE engine_node SET epoch = epoch")
-    assert "cannot be opened as a store: database is locked" in refusal(path)
+    found = refusal(path)
+    assert "cannot be opened as a store: database is locked; " in found
+    assert found.endswith("in the middle of a commit and does not go on: end that one")
     other.close()
     opened(path).close()
 

@@ -7,6 +7,7 @@ acknowledged commits when power fails.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -53,7 +54,8 @@ class SqliteStore:
                 db.close()
                 raise
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self.path} cannot be opened as a store: {error}") from error
+            text = f"{self.path} cannot be opened as a store: {error}{_remedy(error)}"
+            raise StoreError(text) from error
         self._work = Transaction(db)
         self._epoch = opened.epoch
         return opened
@@ -314,6 +316,16 @@ class SqliteStore:
             db.execute(
                 "INSERT INTO engine_audit (at, entries) VALUES (?, ?)", (batch.now_us, batch.audit)
             )
+
+
+def _remedy(error: sqlite3.Error | OSError) -> str:
+    """What to do about what keeps a store shut, where that is known."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_BUSY:
+        return "; another process is in the middle of a commit and does not go on: end that one"
+    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC:
+        return "; make room there and open it again"
+    return ""
 
 
 def _flat(rows: Sequence[Sequence[Any]]) -> list[Any]:
