@@ -128,9 +128,10 @@ def _nothing(files: Sequence[Path], name: str | None, as_json: bool) -> None:
 
 
 def _report(played: Sequence[Played], seconds: float) -> None:
+    plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf").lower()
     for one in played:
         if one.failure is not None:
-            click.echo(f"\n{one.text()}", nl=False)
+            click.echo(f"\n{one.text(ascii_only=plain)}", nl=False)
     failed = sum(one.failure is not None for one in played)
     count = f"{len(played)} test{'s' if len(played) != 1 else ''}"
     said = f"{failed} of {count} failed" if failed else f"{count} passed"

@@ -53,8 +53,8 @@ class Played:
     history: Sequence[Event]
     flows: Sequence[tuple[str, str, str]]
 
-    def text(self) -> str:
-        """What a person reads of a test that failed."""
+    def text(self, *, ascii_only: bool = False) -> str:
+        """What a person reads of a test that failed. `ascii_only` draws with letters."""
         failure = self.failure
         assert failure is not None
         place = f"{self.plan.file}:{failure.place.line}:{failure.place.column}"
@@ -63,7 +63,7 @@ class Played:
         rows = messages(self.history)
         if rows:
             said = [Row(one.party, one.peer, _message(one)) for one in rows]
-            parts.append(_block(lanes(self.plan.parties, said)))
+            parts.append(_block(lanes(self.plan.parties, said, ascii_only=ascii_only)))
         elif self.flows:
             parts.append("    no message was sent")
         if self.flows:
@@ -173,6 +173,9 @@ class _Playing:
         except Unmade as error:
             raise _Stop(Failure(place, "the values of this line are made", str(error))) from None
         except Violation as violation:
+            if violation.invariant == "L":
+                happened = "they go on and on, so that this line never ends"
+                raise _Stop(Failure(place, "the flows come to rest", happened)) from None
             text = f"the engine broke its own law {violation.invariant}: {violation}"
             raise _Stop(Failure(place, "the engine keeps its promises", text)) from None
 
