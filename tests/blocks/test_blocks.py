@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -118,8 +120,11 @@ def test_a_test_changes_nothing_of_what_is_compiled(text: str) -> None:
     assert python_of(text) == python_of(PLAIN)
 
 
-def test_names_of_two_projects_do_not_meet(tmp_path: Path) -> None:
-    """Two projects have a module `prices` each, and each gets its own."""
+def test_names_of_two_projects_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two projects have a module `prices` each, and each gets its own; so does who has another."""
+    foreign = ModuleType("prices")
+    foreign.__file__ = str(tmp_path / "elsewhere" / "prices.py")
+    monkeypatch.setitem(sys.modules, "prices", foreign)
     for name, price in (("one", 1), ("two", 2)):
         folder = tmp_path / name
         folder.mkdir()
@@ -136,6 +141,8 @@ def test_names_of_two_projects_do_not_meet(tmp_path: Path) -> None:
             [[test]] = shop.tests.values()
             one = shop.play(test)
             assert one.failure is None, one.text()
+            assert sys.modules["prices"] is foreign
+            assert "shop_flow" not in sys.modules
     for shop in shops:
         shop.close()
 
