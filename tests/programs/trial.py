@@ -46,12 +46,14 @@ class Differs(AssertionError):
 @dataclasses.dataclass(frozen=True)
 class Expected:
     """What a program does, by the reference interpreter. `sure` unless it depends on when an
-    acceptance arrives how much of a failed step was undone. `happened` are counts of what did."""
+    acceptance arrives how much of a failed step was undone. `happened` are counts of what did;
+    `now` is when nothing more did."""
 
     seen: Seen
     sure: bool
     happened: Count
     steps: int
+    now: int
 
 
 # --- compiling --------------------------------------------------------------------------------
@@ -90,7 +92,7 @@ def expected(program: Program, files: Sequence[syntax.File]) -> Expected:
     assert first == second or not sure, (
         f"this program's outcome depends on timing:\n{program!r}\n{differences(first, second)}"
     )
-    return Expected(first, sure, world.counts, world.steps)
+    return Expected(first, sure, world.counts, world.steps, max(world.now, other.now))
 
 
 def _reference_value(value: Argument) -> arithmetic.Value:

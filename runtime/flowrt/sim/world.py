@@ -43,6 +43,9 @@ TROUBLES = 40
 STILL_US = 600_000_000
 """If nothing was committed for so long and no flow has a time of its own, nothing more will be."""
 
+QUIET_US = 100_000
+"""If nothing is to happen for so long, people look whether there is something for them to do."""
+
 EVENTS = 200_000
 """A world that has more events than that never rests."""
 
@@ -90,6 +93,10 @@ class World:
         self.starts: list[Started] = []
         self.strangers: list[Callable[[World], None]] = []
         """What strangers do when the tape says that they do something."""
+        self.people: list[Callable[[World], bool]] = []
+        """What people do once nothing goes on by itself; each tells whether it did anything."""
+        self.witnesses: list[Callable[[Host, Batch], None]] = []
+        """Who is shown every batch that is on a disk, and may raise Violation."""
         self._registries: dict[str, Registry] = {}
         self._invariants = Invariants(self.hosts, self._registries)
         self.network.sent = self._invariants.sent
@@ -233,6 +240,8 @@ class World:
 
     def _step(self, end_us: int | None = None) -> bool:
         """The next event. False if there is none, or it is after `end_us`."""
+        if self.people and self._is_quiet() and any([act(self) for act in self.people]):
+            return True
         if not self._queue or self._rests():
             if self._healed_us is None:
                 self.heal()
@@ -249,6 +258,19 @@ class World:
             self.heal()
             if self.events > self._fault_events + EVENTS:
                 raise Violation("L", "the world never rests")
+        return True
+
+    def _is_quiet(self) -> bool:
+        """Whether, for a while at least, nothing will happen by itself: all that was said has been
+        heard, all that was begun has ended, and every process is there."""
+        if self._queue and self._queue[0][0] < self.now_us + QUIET_US:
+            return False
+        for host in self.hosts.values():
+            node = host.node
+            if node is None or node._has_work() or host.wishes or host.disk.outbox:
+                return False
+            if len(node._operations):
+                return False
         return True
 
     def _rests(self) -> bool:
@@ -335,6 +357,8 @@ class World:
             self.history.append(Ended(self.now_us, host.name, flow_id, flow, error, value))
         try:
             self._invariants.committed(host, records, batch)
+            for see in self.witnesses:
+                see(host, batch)
         except Violation as violation:
             # A step may not catch it: it is told when the event is over.
             watch.violations.append(violation)
