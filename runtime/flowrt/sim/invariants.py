@@ -89,9 +89,11 @@ class Invariants:
             if number != known:
                 raise Violation("I14", f"flow {flow_id} of {party} moves to {number}, not {known}")
             self._moves[party, flow_id] = known + 1
+        for number, peer, _ in batch.outbox:
+            if peer not in self._hosts:
+                self._acked.add((party, number))  # Strangers may say what they like of their own.
         for number in batch.settled:
-            receiver = (party, number)
-            if receiver not in self._acked:
+            if (party, number) not in self._acked:
                 raise Violation("I6", f"{party} forgets row {number}, which nobody has taken")
         for record in records:
             if record.began:
@@ -122,6 +124,7 @@ class Invariants:
             talk = self._talk(secret)
             if sent:
                 talk.said.setdefault(me, []).append(content)
+                self._tells_no_more(party, content)
                 continue
             if peer not in self._hosts:
                 continue
@@ -136,6 +139,13 @@ class Invariants:
                     "I1", f"flow {me[1]} of {party} reads {content}, and {peer} said {wanted}"
                 )
             talk.read[me] = index + 1
+
+    def _tells_no_more(self, party: str, content: Content) -> None:
+        """I19: a counterparty learns the fields of declared errors, and of others nothing."""
+        if type(content) is not Failure or not content.fields:
+            return
+        if content.name not in self._registries[party].errors:
+            raise Violation("I19", f"{party} tells its peer more than the name of {content.name}")
 
     def _talk(self, secret: bytes) -> Conversation:
         found = self._talks.get(secret)

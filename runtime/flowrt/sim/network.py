@@ -5,6 +5,7 @@ Who speaks is known: the name that a packet comes with is the place that sent it
 
 from __future__ import annotations
 
+import collections
 import typing
 from collections.abc import Callable
 
@@ -21,6 +22,9 @@ OLD_US = 400_000_000
 """How long a packet is delayed at most; the last is far beyond every time to send again."""
 
 STEPS = 8
+
+HEARD = 64
+"""How many packets somebody who listens remembers."""
 
 
 class Clock(typing.Protocol):
@@ -44,6 +48,8 @@ class SimNetwork:
         self.clogged: dict[str, list[tuple[str, bytes]]] = {}
         """What waits at the doors of these parties until they are opened."""
         self.carried = 0
+        self.heard: collections.deque[tuple[str, bytes]] = collections.deque(maxlen=HEARD)
+        """The last packets, each with its receiver."""
         self.kind_of: Callable[[bytes], str] = _nothing
         self.sent: Callable[[str, str, bytes], None] = _nothing_sent
 
@@ -71,6 +77,7 @@ class SimNetwork:
     def send(self, sender: str, receiver: str, data: bytes) -> None:
         """One packet on its way, or several, or none."""
         self.sent(sender, receiver, data)
+        self.heard.append((receiver, data))
         if (sender, receiver) in self.cut:
             return
         if receiver in self.clogged:

@@ -23,11 +23,13 @@ from flowrt.handle import TaskView
 from flowrt.node import Node
 from flowrt.outbox import unpack
 from flowrt.sim import faults as kinds
+from flowrt.sim import strangers
 from flowrt.sim.faults import Faults
 from flowrt.sim.history import Began, Called, Ended, Event, Received, Rested, Sent, Trouble
 from flowrt.sim.host import Answered, Commanded, Host, Services, Started
 from flowrt.sim.invariants import Invariants
 from flowrt.sim.network import SimNetwork
+from flowrt.sim.strangers import STRANGERS, Stranger
 from flowrt.sim.tape import Tape
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record, Watch
@@ -91,14 +93,14 @@ class World:
         self.cells: Counter[tuple[str, str]] = Counter()
         self.events = 0
         self.starts: list[Started] = []
-        self.strangers: list[Callable[[World], None]] = []
-        """What strangers do when the tape says that they do something."""
+        self.strangers: list[Stranger] = list(STRANGERS)
+        """What a stranger does when the tape says that it does something."""
         self.people: list[Callable[[World], bool]] = []
         """What people do once nothing goes on by itself; each tells whether it did anything."""
         self.witnesses: list[Callable[[Host, Batch], None]] = []
         """Who is shown every batch that is on a disk, and may raise Violation."""
-        self._registries: dict[str, Registry] = {}
-        self._invariants = Invariants(self.hosts, self._registries)
+        self.registries: dict[str, Registry] = {}
+        self._invariants = Invariants(self.hosts, self.registries)
         self.network.sent = self._invariants.sent
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._number = 0
@@ -106,6 +108,7 @@ class World:
         self._roots: set[tuple[str, int]] = set()
         self._healed_us: int | None = None if self.is_faulty else start_us
         self._moved_us = start_us
+        strangers.join(self)
         if self.faults.every_us:
             self._expect_trouble(TROUBLES)
 
@@ -122,7 +125,7 @@ class World:
         make: Services = services if callable(services) else (lambda: services or {})
         host = Host(self, party, modules, make)
         self.hosts[party] = host
-        self._registries[party] = Registry(modules)
+        self.registries[party] = Registry(modules)
         if self.faults.skew:
             host.skew_us = _SKEWS[self.tape.uniform(f"skew {party}", len(_SKEWS))]
         host.open()
@@ -335,7 +338,7 @@ class World:
             host.set_clock(host.skew_us + (jump_us if kind == kinds.FORWARD else -jump_us))
         elif kind == kinds.STRANGER and self.strangers:
             who = self.strangers[tape.uniform("which stranger", len(self.strangers))]
-            self.trouble(host.name, "stranger", host._doing())
+            self.trouble(host.name, f"stranger {who.__name__.replace('_', ' ')}", host._doing())
             who(self)
 
     def trouble(self, party: str, kind: str, during: str = "") -> None:
@@ -378,7 +381,7 @@ class World:
         at_us, flow_id = self.now_us, record.flow_id
         if record.began:
             self.history.append(Began(at_us, party, flow_id, record.flow, record.parent))
-            kind = self._registries[party].classes[record.flow]
+            kind = self.registries[party].classes[record.flow]
             if kind.responds_to is None and not record.parent and "schedule" not in kind.startable:
                 self._roots.add((party, flow_id))
         for sent, flow, place, secret, peer, content, message in record.said:
