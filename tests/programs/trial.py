@@ -59,13 +59,15 @@ class Expected:
 # --- compiling --------------------------------------------------------------------------------
 
 
-def understood(program: Program) -> tuple[Sequence[syntax.File], Sequence[machine.Module]]:
-    """The program's trees and machines, used modules first. Raises Refused."""
-    sources = {MODULE: Source(f"{MODULE}.flow", MODULE, program.text)}
+def understood(
+    program: Program, name: str = MODULE, library: str = LIBRARY
+) -> tuple[Sequence[syntax.File], Sequence[machine.Module]]:
+    """The program's trees and machines as modules of these names, used ones first. Raises Refused."""
+    sources = {name: Source(f"{name}.flow", name, program.text)}
     if program.library is not None:
-        path = LIBRARY.replace(".", "/")
-        sources[LIBRARY] = Source(f"{path}.flow", LIBRARY, program.library)
-    result = compile_modules([MODULE], sources.get, lambda: sources)
+        path = library.replace(".", "/")
+        sources[library] = Source(f"{path}.flow", library, program.library)
+    result = compile_modules([name], sources.get, lambda: sources)
     if result.diagnostics:
         text = "\n".join(as_text(found, result.sources) for found in result.diagnostics)
         raise Refused(f"{text}\n{program!r}")

@@ -24,7 +24,7 @@ from flowrt.sim import Host, Violation, World
 from flowrt.store import Batch
 from tests.programs import trial
 from tests.programs.desk import FUNCTIONS, Desk, Functions
-from tests.programs.generator import Program, seeded
+from tests.programs.generator import LIBRARY, Program, seeded
 from tests.programs.language import owner, people
 from tests.programs.machine import HOSTS, MAIN, STRANGER, Nodes
 from tests.programs.seen import Seen, differences
@@ -51,6 +51,15 @@ def timeless(program: Program) -> Program:
     )
 
 
+def named(program: Program, number: int) -> Program:
+    """The program, its declarations in a module that no other program uses: many are in one
+    process, and what travels is known by the names of modules."""
+    if program.library is None:
+        return program
+    text = program.text.replace(f"use {LIBRARY}:", f"use parts_{number}.shapes:", 1)
+    return dataclasses.replace(program, text=text)
+
+
 @dataclasses.dataclass(frozen=True)
 class Prepared:
     """A program ready for worlds. `expected` is None if its outcome depends on time."""
@@ -67,10 +76,10 @@ class Prepared:
 def prepared(number: int) -> Prepared | None:
     """The program of a seed, compiled, rewritten if that makes it one to be compared; None if it is
     too long, or if even the reference says that its outcome is a matter of timing."""
-    whole = seeded(number)
+    whole = named(seeded(number), number)
     for program in (timeless(whole), whole):
         try:
-            files, machines = trial.understood(program)
+            files, machines = trial.understood(program, f"program_{number}", f"parts_{number}.shapes")
             found = trial.expected(program, files)
         except (trial.Refused, TooLong, AssertionError):
             continue

@@ -114,22 +114,28 @@ class Commanded(Wish):
         if not self._number:
             host.sent_commands[self.flow.id] = host.sent_commands.get(self.flow.id, 0) + 1
             self._number = host.sent_commands[self.flow.id]
-        self.look(host)
+        self._see(host)
         if not self.is_done:
             self._told = host.node.submit_command(self.flow.id, self.message)
 
     def look(self, host: Host) -> None:
-        if self._told is None:
-            if self.flow.is_done and host.node is not None:
-                self.ask(host)
-            return
-        if self._told.done():
+        if self._told is not None:
+            self._see(host)
+        elif host.node is not None:
+            self.ask(host)
+
+    def _see(self, host: Host) -> None:
+        told = self._told
+        if host.commands.get(self.flow.id, 0) >= self._number:
             self.is_done = True
-            if self._told.exception() is not None:
+        elif told is not None and told.done():
+            error = told.exception()
+            if isinstance(error, NodeStopped):
+                return
+            self.is_done = True
+            if error is not None:
                 host.sent_commands[self.flow.id] -= 1
-                self.refused = str(self._told.exception())
-        elif host.commands.get(self.flow.id, 0) >= self._number > 0:
-            self.is_done = True
+                self.refused = str(error)
 
 
 class Answered(Wish):
