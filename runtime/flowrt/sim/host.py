@@ -163,6 +163,8 @@ class SimNode(Node):
     """A node that tells its host when it has something to do."""
 
     host: Host | None = None
+    home: Host | None = None
+    """Where it runs; `host` only as long as it is the one that should."""
 
     def _wake(self) -> None:
         if self.host is not None:
@@ -174,8 +176,9 @@ class SimNode(Node):
         arguments: tuple[Any, ...],
         done: Callable[[Any, Exception | None], None],
     ) -> None:
-        assert self.host is not None
-        self.host.perform(self, work, arguments, done)
+        # One that has lost its store but does not know it yet calls what its flows call.
+        assert self.home is not None
+        self.home.perform(self, work, arguments, done)
 
 
 class Host:
@@ -252,7 +255,7 @@ class Host:
             self._restart(f"cannot open: {error}")
             return
         node._world.running = self._run_as(watch)
-        node.host = self
+        node.host = node.home = self
         self.node, self._store = node, store
         place = node._transport
         assert isinstance(place, SimPlace)
@@ -457,6 +460,7 @@ class Host:
                 self.end("crash", "an operation has run")
             elif node is self.node:
                 done(value, error)
+                self.wake(node)
 
         world.later(SLOW_US if fate == SLOW else 1_000, run)
 
