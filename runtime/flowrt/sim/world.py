@@ -95,6 +95,9 @@ class World:
         self.starts: list[Started] = []
         self.strangers: list[Stranger] = list(STRANGERS)
         """What a stranger does when the tape says that it does something."""
+        self.flows_begun = 0
+        self.most_in_flight = 0
+        """How many frames at most were committed to be sent, and not yet taken."""
         self.people: list[Callable[[World], bool]] = []
         """What people do once nothing goes on by itself; each tells whether it did anything."""
         self.witnesses: list[Callable[[Host, Batch], None]] = []
@@ -351,6 +354,9 @@ class World:
     def committed(self, host: Host, watch: Watch, batch: Batch) -> None:
         """A batch is on a disk: what its steps did has happened."""
         self._moved_us = self.now_us
+        if batch.outbox:
+            waiting = sum([len(other.disk.outbox) for other in self.hosts.values()])
+            self.most_in_flight = max(self.most_in_flight, waiting)
         records = self._records_of(watch, batch)
         if watch.violations:
             raise watch.violations[0]
@@ -380,6 +386,7 @@ class World:
     def _note(self, party: str, record: Record) -> None:
         at_us, flow_id = self.now_us, record.flow_id
         if record.began:
+            self.flows_begun += 1
             self.history.append(Began(at_us, party, flow_id, record.flow, record.parent))
             kind = self.registries[party].classes[record.flow]
             if kind.responds_to is None and not record.parent and "schedule" not in kind.startable:
