@@ -29,7 +29,9 @@ def main() -> int:
     programs.quiet()
     made = list(itertools.islice(programs.stories(), PROGRAMS))
     compared = sum(story.made.expected is not None for story in made)
-    print(f"{len(made)} programs, {compared} of them compared with the reference; {worlds:,} worlds")
+    print(
+        f"{len(made)} programs, {compared} of them compared with the reference; {worlds:,} worlds"
+    )
     begun = last = time.monotonic()
 
     def told(figures: campaign.Figures) -> None:

@@ -79,7 +79,9 @@ def prepared(number: int) -> Prepared | None:
     whole = named(seeded(number), number)
     for program in (timeless(whole), whole):
         try:
-            files, machines = trial.understood(program, f"program_{number}", f"parts_{number}.shapes")
+            files, machines = trial.understood(
+                program, f"program_{number}", f"parts_{number}.shapes"
+            )
             found = trial.expected(program, files)
         except (trial.Refused, TooLong, AssertionError):
             continue
@@ -149,8 +151,8 @@ class Observer(Nodes):
         self.generated = made.generated
         self.lines = made.program.text.splitlines()
         self.frames = []
-        self.commanded = -1
         self.main: Any = None
+        self.is_owned = made.generated["Main_v1"].owner
 
     def committed(self, host: Host, batch: Batch) -> None:
         self.frames += [(host.name, peer, frame) for _, peer, frame in batch.outbox]
@@ -159,13 +161,15 @@ class Observer(Nodes):
         """Once nothing goes on by itself."""
         self.nodes = {name: world.node(name) for name in world.hosts}
         self.disks = {name: host.disk for name, host in world.hosts.items()}
-        told = [self.answer(), self.command()]
-        return any(told) or self.release()
+        told = [self.answer(), self.is_owned and self.command()]
+        if any(told):
+            return True
+        return any(disk.patients for disk in self.disks.values()) and self.release()
 
     def answer(self) -> bool:
         found = False
-        for name in self.nodes:
-            for task in self.world.tasks(name):
+        for name, disk in self.disks.items():
+            for task in self.world.tasks(name) if disk.tasks else ():
                 given = people.answer(task)
                 if given is not None:
                     self.world.answer(name, task, given, by=people.CLERK)

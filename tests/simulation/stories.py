@@ -172,9 +172,7 @@ class Channel:
             name: Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32))
             for name in ("alice", "bob")
         }
-        self.public = {
-            name: key.public_key().public_bytes_raw() for name, key in self.keys.items()
-        }
+        self.public = {name: key.public_key().public_bytes_raw() for name, key in self.keys.items()}
 
     def build(self, world: World) -> None:
         importable(self.app)
@@ -344,12 +342,10 @@ class Purchase:
         return found
 
     def judge(self, world: World) -> None:
-        shipped = rows(
-            world.hosts["shop"], "SELECT sku, count, receiver FROM warehouse_shipments"
-        )
+        shipped = rows(world.hosts["shop"], "SELECT sku, count, receiver FROM warehouse_shipments")
         require(len(shipped) <= 1, "I3", f"{len(shipped)} shipments of one order")
         found = ended(world, self.purchase)
-        held = [patient for patient in world.node("builder").hospital()]
+        held = world.node("builder").hospital()
         if not held or self.purchase.id not in [patient.flow_id for patient in held]:
             require(not isinstance(found, StillRunning), "L", "the purchase has not ended")
         if isinstance(found, decimal.Decimal):

@@ -6,6 +6,7 @@ Runs a node and opens another when one is gone. Knows no scenario and checks not
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import inspect
 import typing
@@ -15,6 +16,7 @@ from typing import Any
 
 from flowrt.core.engine import Outcome
 from flowrt.core.flow import Message
+from flowrt.core.registry import Registry
 from flowrt.handle import Handle, NodeStopped, NotAccepted
 from flowrt.node import Node
 from flowrt.services import External
@@ -196,7 +198,7 @@ class Host:
     ) -> None:
         self.world = world
         self.name = name
-        self.modules = tuple(modules)
+        self.registry = registry_of(tuple(modules))
         self.services = services
         self.disk = MemoryDisk()
         self.key = hashlib.blake2b(name.encode(), key=b"flowrt.sim", digest_size=32).digest()
@@ -238,7 +240,7 @@ class Host:
                 self.name,
                 store=store,
                 network=world.network,
-                modules=self.modules,
+                modules=self.registry,
                 services=self.services(),
                 clock=self.clock,
                 key=self.key,
@@ -463,6 +465,12 @@ class Host:
                 self.wake(node)
 
         world.later(SLOW_US if fate == SLOW else 1_000, run)
+
+
+@functools.lru_cache(maxsize=1024)
+def registry_of(modules: tuple[ModuleType, ...]) -> Registry:
+    """What is found out about modules, once for all worlds of this process."""
+    return Registry(modules)
 
 
 _DELAYS = (1, 2, 3)

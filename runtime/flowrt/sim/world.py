@@ -128,7 +128,7 @@ class World:
         make: Services = services if callable(services) else (lambda: services or {})
         host = Host(self, party, modules, make)
         self.hosts[party] = host
-        self.registries[party] = Registry(modules)
+        self.registries[party] = host.registry
         if self.faults.skew:
             host.skew_us = _SKEWS[self.tape.uniform(f"skew {party}", len(_SKEWS))]
         host.open()
