@@ -39,6 +39,7 @@ def main() -> int:
         if time.monotonic() - last > 30:
             last = time.monotonic()
             print(f"{figures.worlds:>10,} worlds, {figures.violated} violations", flush=True)
+            write(figures)
 
     figures = campaign.run(
         [*stories.examples(), *made], worlds, first=first, processes=processes, told=told
@@ -46,10 +47,15 @@ def main() -> int:
     wanted = campaign.sometimes() if worlds >= LONG else []
     print(figures.as_text(wanted))
     print(f"in {time.monotonic() - begun:,.0f} s")
+    write(figures)
+    return 1 if figures.violated or figures.missing(wanted) else 0
+
+
+def write(figures: campaign.Figures) -> None:
+    """Keep what is known so far."""
     folder = Path("build")
     folder.mkdir(exist_ok=True)
-    (folder / "sim.json").write_bytes(figures.as_json(wanted))
-    return 1 if figures.violated or figures.missing(wanted) else 0
+    (folder / "sim.json").write_bytes(figures.as_json(campaign.sometimes()))
 
 
 if __name__ == "__main__":

@@ -246,7 +246,7 @@ class World:
 
     def _step(self, end_us: int | None = None) -> bool:
         """The next event. False if there is none, or it is after `end_us`."""
-        if self.people and self._is_quiet() and any([act(self) for act in self.people]):
+        if self.people and self._is_quiet() and sum(act(self) for act in self.people):
             return True
         if not self._queue or self._rests():
             if self._healed_us is None:
