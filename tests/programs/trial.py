@@ -62,7 +62,7 @@ class Expected:
 def understood(
     program: Program, name: str = MODULE, library: str = LIBRARY
 ) -> tuple[Sequence[syntax.File], Sequence[machine.Module]]:
-    """The program's trees and machines as modules of these names, used ones first. Raises Refused."""
+    """The program's trees and machines under these names, used modules first. Raises Refused."""
     sources = {name: Source(f"{name}.flow", name, program.text)}
     if program.library is not None:
         path = library.replace(".", "/")

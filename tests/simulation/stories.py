@@ -63,7 +63,7 @@ def require(condition: object, rule: str, text: str) -> None:
 
 
 def is_well(world: World) -> bool:
-    """Whether nobody must help by hand: what failed ten times waits in the hospital for somebody."""
+    """Whether nobody must help by hand: what fails for good waits in the hospital for that."""
     return not any(host.disk.patients for host in world.hosts.values())
 
 
