@@ -135,7 +135,7 @@ class ProgramStory:
         actual = without_times(self.observer.look())
         different = differences(self.made.expected, actual)
         if different:
-            raise Violation("reference", f"{self.name} does something else\n{different}")
+            raise Violation("I7", f"{self.name} does something else\n{different}")
 
 
 def is_comparable(world: World) -> bool:

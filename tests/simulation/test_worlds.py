@@ -51,7 +51,7 @@ def test_a_program_that_does_something_else_is_noticed(monkeypatch: pytest.Monke
     )
     monkeypatch.setattr(programs.Desk, "note", lambda desk, tx, line: None)
     [first, *_] = violations(programs.ProgramStory(story.number), 5)
-    assert first.startswith("reference: ")
+    assert first.startswith("I7: ")
     assert "only in the expected run" in first
 
 
