@@ -21,6 +21,7 @@ from flowrt.core import engine
 from flowrt.core.engine import BEGIN, RESUME, Arrival, CallEnded, Lost
 from flowrt.core.flow import Schedule
 from flowrt.core.hospital import Patient, one_line
+from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
 from flowrt.core.values import (
     MAX_ACKS,
@@ -72,7 +73,7 @@ class Loop(Stepping):
         party: str,
         store: Store,
         network: Network,
-        modules: Iterable[ModuleType],
+        modules: Iterable[ModuleType] | Registry,
         services: Mapping[str, object],
         clock: Callable[[], int],
         key: bytes,

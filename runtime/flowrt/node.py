@@ -35,6 +35,7 @@ from flowrt.core.flow import (
     has_decimal,
 )
 from flowrt.core.progress import ProgressEvent
+from flowrt.core.registry import Registry
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
     BadBytes,
@@ -97,7 +98,7 @@ class Node(Control):
         *,
         store: Store,
         network: Network,
-        modules: Iterable[ModuleType],
+        modules: Iterable[ModuleType] | Registry,
         services: Mapping[str, object] | None = None,
         clock: Callable[[], int] | None = None,
         key: bytes | None = None,
@@ -106,7 +107,8 @@ class Node(Control):
     ) -> Self:
         """A node that acts only when `turn` is called.
 
-        `clock` gives microseconds since 1970. `key` is 32 bytes from which ids are derived (random
+        `modules` may be a registry of them that was made before. `clock` gives microseconds since
+        1970. `key` is 32 bytes from which ids are derived (random
         if absent). `batch` is how many events one transaction takes. With `reload` every flow is
         forgotten after its step and loaded from its bytes for the next.
 

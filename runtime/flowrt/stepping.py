@@ -68,13 +68,13 @@ class Stepping:
         self,
         party: str,
         store: Store,
-        modules: Iterable[ModuleType],
+        modules: Iterable[ModuleType] | Registry,
         services: Mapping[str, object],
         clock: Callable[[], int],
         key: bytes,
     ) -> None:
         self.party = Party(party)
-        self.registry = Registry(modules)
+        self.registry = modules if isinstance(modules, Registry) else Registry(modules)
         self._clock = clock
         self._store = store
         self._live: dict[int, Checkpoint] = {}
