@@ -239,7 +239,7 @@ class Node(Control):
     def flows(self) -> list[FlowView]:
         """Every living flow, by id. Those whose class is not installed are in the hospital."""
         self.refuse_if_stopped()
-        return [view(flow_id, data, self.registry) for flow_id, data in self._store.flows()]
+        return [view(row.flow_id, row.checkpoint, self.registry) for row in self._store.flows()]
 
     def progress(self, flow_id: int) -> list[ProgressEvent]:
         """A flow's committed progress events."""
