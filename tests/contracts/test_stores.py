@@ -603,7 +603,8 @@ def test_what_ended_long_ago_is_forgotten_whole(store: Store, another: Opener) -
     assert store.purge(10, 100) == (0, 0)
     assert store.purge(30, 1) == (1, 1)
     assert store.purge(30, 100) == (1, 1)
-    for kept in (store, reopened(store, another)):
+    for again in (False, True):
+        kept = reopened(store, another) if again else store
         assert [kept.outcome(n) is None for n in (1, 2, 3)] == [True, True, False]
         assert [kept.moves(n) for n in (1, 2, 3)] == [[], [], [b"m"]]
         assert [kept.mail(n, 0, 9) for n in (1, 2, 3)] == [[], [], [(0, b"l")]]
