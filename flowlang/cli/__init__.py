@@ -21,11 +21,11 @@ import click
 from flowlang import __version__
 from flowlang.cli.checking import check
 from flowlang.cli.compiling import compile_command, compile_or_exit, generate
-from flowlang.cli.exhaust import test_command
 from flowlang.cli.formatting import fmt
 from flowlang.cli.measuring import size, stats
 from flowlang.cli.printing import FILE, JSON, print_json, print_trouble, wants_json
 from flowlang.cli.simulating import sim
+from flowlang.cli.testing import test_command
 from flowlang.diagnostics import closest
 from flowlang.project import FileTrouble, Project, shown, sources_below
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from flowlang.cli.playing import Wanted, made, ready, told
-from flowlang.cli.printing import JSON, PATHS, print_json
+from flowlang.cli.printing import print_json
 from flowlang.cli.worlds import causes, counted, table, told_small, violation_of, write_small
 
 if TYPE_CHECKING:
@@ -46,26 +46,6 @@ def exhaustive_options(command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-@click.command("test")
-@PATHS
-@exhaustive_options
-@JSON
-def test_command(
-    paths: tuple[Path, ...],
-    exhaustive: str | None,
-    written: tuple[str, ...],
-    parties: int,
-    services: str | None,
-    limit: int,
-    output: Path,
-    as_json: bool,
-) -> None:
-    """Try FLOW of some .flow files with its counterparties, in every small world that there is."""
-    if exhaustive is None:
-        raise click.UsageError("Name the flow to try: --exhaustive FLOW")
-    exhaust_flow(paths, exhaustive, written, parties, services, limit, output, as_json)
 
 
 def exhaust_flow(

@@ -74,7 +74,7 @@ class Compared:
         def note(host: Host, batch: Batch) -> None:
             rows.extend([(host, row[0]) for row in batch.flows.values() if row is not None])
 
-        world.listeners.append(note)
+        world.witnesses.append(note)
 
     def judge(self, world: World) -> None:
         rows = self._rows

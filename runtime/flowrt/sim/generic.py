@@ -125,7 +125,7 @@ class Generic:
             make = self._mocks.services
         for party in self._parties:
             world.add(party, self._modules, functools.partial(make, party))
-        world.listeners.append(lambda host, batch: self._ask_people(world, host, batch))
+        world.witnesses.append(lambda host, batch: self._ask_people(world, host, batch))
         taken: set[tuple[str, str, str]] = set()
         count = 1 + world.tape.draw("flows", self._most, 0.7) if self._most > 1 else 1
         for number in range(1, count + 1):
