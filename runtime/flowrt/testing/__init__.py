@@ -1,6 +1,6 @@
 """What authors test their flows with. Loads nothing until it is asked for: hypothesis takes a while.
 
-    from flowrt.testing import conversations, protocol_machine, values_of
+from flowrt.testing import conversations, protocol_machine, values_of
 """
 
 from __future__ import annotations

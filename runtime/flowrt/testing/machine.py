@@ -7,8 +7,9 @@ where it rests. Knows nothing of networks that lose.
 from __future__ import annotations
 
 import datetime
+import decimal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -89,11 +90,12 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.stage.rest()
             self.flow_id = 1
             return
-        arguments = data.draw(
-            arguments_of(self.flow, parties=self._parties, given=self.given, **self.arguments),
-            label="arguments",
-        )
+        arguments = data.draw(self.starting(self._parties), label="arguments")
         self.flow_id = self.stage.start(self.flow, arguments).id
+
+    def starting(self, parties: tuple[rt.Party, ...]) -> SearchStrategy[dict[str, Any]]:
+        """Arguments with which the flow starts, if these are the parties that it may talk to."""
+        return arguments_of(self.flow, parties=parties, given=self.given, **self.arguments)
 
     def _act(self, data: DataObject, act: Callable[[], object]) -> None:
         """Do something; what services answer meanwhile is drawn from `data`."""
@@ -102,6 +104,16 @@ class ProtocolMachine(RuleBasedStateMachine):
             act()
         finally:
             self.mocks.draw = _nothing_to_draw
+
+    def values(self, kind: Any) -> SearchStrategy[Any]:
+        """Values of a declared type: any, or made of what the flow itself has said before."""
+        heard = _pool(self.stage.messages())
+        again = {
+            one: self.given.get(one, values_of(one, parties=self._parties))
+            | st.sampled_from(list(pool.values()))
+            for one, pool in heard.items()
+        }
+        return values_of(kind, parties=self._parties, given={**again, **self.given})
 
     # --- what the other side does ---
 
@@ -117,9 +129,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         line, wanted = data.draw(
             st.sampled_from(options).map(_Shown), label="what the flow waits for"
         ).option
-        message = data.draw(
-            values_of(wanted.kind, parties=self._parties, given=self.given), label="it is sent"
-        )
+        message = data.draw(self.values(wanted.kind), label="it is sent")
         self._act(data, lambda: self._say(line, lambda: line.send(message)))
 
     def has_invitation(self) -> bool:
@@ -139,21 +149,15 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     @precondition(has_open_line)
     @rule(data=st.data())
-    def peer_ends(self, data: DataObject) -> None:
-        """A peer's flow ends well."""
+    def peer_stops(self, data: DataObject) -> None:
+        """A peer's flow ends: well, with an error that this module declares, or with another one."""
         line = self._open_line(data)
-        self._act(data, lambda: self._say(line, line.end))
-
-    @precondition(has_open_line)
-    @rule(data=st.data())
-    def peer_throws(self, data: DataObject) -> None:
-        """A peer's flow ends with an error: one that this module declares, or an unknown one."""
-        line = self._open_line(data)
-        kinds = [*dict.fromkeys(self.flow.errors.values()), rt.UnexpectedFlowEnd]
-        kind = data.draw(st.sampled_from(kinds), label="the error")
-        error = data.draw(
-            values_of(kind, parties=self._parties, given=self.given), label="it is thrown"
-        )
+        kinds = [None, rt.UnexpectedFlowEnd, *dict.fromkeys(self.flow.errors.values())]
+        kind = data.draw(st.sampled_from(kinds), label="ends with")
+        if kind is None:
+            self._act(data, lambda: self._say(line, line.end))
+            return
+        error = data.draw(self.values(kind), label="it is thrown")
         self._act(data, lambda: self._say(line, lambda: line.throw(error)))
 
     def _open_line(self, data: DataObject) -> Line:
@@ -176,9 +180,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     def owner_sends(self, data: DataObject) -> None:
         """A command from who started the flow."""
         kind = data.draw(st.sampled_from(self.flow.commands), label="command")
-        message = data.draw(
-            values_of(kind, parties=self._parties, given=self.given), label="it is sent"
-        )
+        message = data.draw(self.values(kind), label="it is sent")
 
         def act() -> None:
             self.stage.node.submit_command(self.flow_id, message)
@@ -195,9 +197,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     def person_answers(self, data: DataObject, by: str) -> None:
         """Somebody answers an open question."""
         task = data.draw(st.sampled_from(self.stage.node.tasks()), label="task")
-        value = data.draw(
-            values_of(task.answer, parties=self._parties, given=self.given), label="answer"
-        )
+        value = data.draw(self.values(task.answer), label="answer")
 
         def act() -> None:
             self.stage.node.submit_answer(task.flow_id, task.number, value, by)
@@ -306,6 +306,42 @@ def protocol_machine(
 
 def _caller() -> str:
     return str(sys._getframe(2).f_globals.get("__name__", __name__))
+
+
+_LEAVES = {
+    int: rt.Int,
+    str: str,
+    bytes: bytes,
+    decimal.Decimal: decimal.Decimal,
+    datetime.datetime: rt.Timestamp,
+    datetime.timedelta: datetime.timedelta,
+}
+
+
+def _pool(messages: Iterable[object]) -> dict[Any, dict[object, object]]:
+    """All that stands in these messages, by type: a peer that answers sensibly repeats much of it."""
+    found: dict[Any, dict[object, object]] = {}
+
+    def look(value: object) -> None:
+        kind = _LEAVES.get(type(value))
+        if kind is not None:
+            found.setdefault(kind, {}).setdefault(value, value)
+        elif isinstance(value, rt.Value) and not isinstance(value, rt.Party):
+            if not isinstance(value, rt.Message):
+                found.setdefault(type(value), {}).setdefault(repr(value), value)
+            for name in value.__struct_fields__:
+                look(getattr(value, name))
+        elif isinstance(value, tuple):
+            for one in value:
+                look(one)
+        elif isinstance(value, Mapping):
+            for key, one in value.items():
+                look(key)
+                look(one)
+
+    for message in messages:
+        look(message)
+    return found
 
 
 class _Shown:

@@ -88,9 +88,7 @@ class Mocks:
             setattr(mock, operation.name, self._operation(party, key.name, operation))
         return mock
 
-    def _operation(
-        self, party: str, service: str, operation: rt.Operation
-    ) -> Callable[..., Any]:
+    def _operation(self, party: str, service: str, operation: rt.Operation) -> Callable[..., Any]:
         name = f"{service}.{operation.name}"
         given = self._answers.get(name)
         if given is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from flowrt.core import flow as rt
 from flowrt.core.hospital import Patient
-from flowrt.core.values import Checkpoint, decode_checkpoint
+from flowrt.core.values import Checkpoint, Data, decode_checkpoint, decode_message
 from flowrt.handle import Handle
 from flowrt.node import Node
 from flowrt.store.memory import MemoryDisk, MemoryStore
@@ -41,8 +41,15 @@ class Stage:
         self._disk.incarnation = HOST.encode().ljust(8, b".")
         self._modules = tuple(modules)
         self._services = services
-        self.peers = {name: Counterparty(self._network, name, HOST) for name in peers}
+        self.peers: dict[str, Counterparty] = {}
+        for name in peers:
+            self.join(name)
         self.node = self._opened()
+
+    def join(self, name: str) -> Counterparty:
+        """One more peer."""
+        peer = self.peers[name] = Counterparty(self._network, name, HOST)
+        return peer
 
     def _opened(self) -> Node:
         return Node.create(
@@ -121,6 +128,16 @@ class Stage:
         """A flow as it is stored; None if it has ended."""
         found = self._disk.flows.get(flow_id)
         return found[0] if found is not None else None
+
+    def messages(self) -> list[rt.Message]:
+        """What the node's flows have said to the peers, by session."""
+        kinds = self.node.registry.messages
+        return [
+            decode_message(kinds[content.name], content.body)
+            for line in self.lines
+            for content in line.heard
+            if isinstance(content, Data)
+        ]
 
     def expected(self) -> list[tuple[Line, Expected]]:
         """The messages that some flow waits for, with the peer's session in which they would come,

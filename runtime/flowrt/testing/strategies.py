@@ -21,7 +21,6 @@ from hypothesis.strategies import SearchStrategy
 
 from flowrt.core import flow as rt
 from flowrt.core import opaque
-from flowrt.core.values import encode
 
 PARTIES = tuple(map(rt.Party, ("alice", "bob", "carol", "dave")))
 """Who is meant where a Party is wanted and nobody says which there are."""
@@ -31,11 +30,23 @@ _MOST = 10**rt.DECIMAL_DIGITS - 1
 
 _TEXT = st.text(st.characters(codec="utf-8"))
 
+# As far as a duration can be written out. With more, a sum with a time leaves the calendar, and a
+# flow cannot be blamed for that.
+_LONGEST = datetime.timedelta(days=36525)
 _DURATION = st.one_of(
     st.integers(0, 90).map(lambda days: datetime.timedelta(days=days)),
     st.timedeltas(datetime.timedelta(0), datetime.timedelta(days=3)),
-    st.timedeltas(),
+    st.timedeltas(-_LONGEST, _LONGEST),
 )
+_TIMESTAMP = st.datetimes(
+    datetime.datetime(1970, 1, 1), datetime.datetime(2199, 12, 31), timezones=st.just(datetime.UTC)
+)
+
+EXTREMES: Mapping[Any, SearchStrategy[Any]] = {
+    rt.Timestamp: st.datetimes(timezones=st.just(datetime.UTC)),
+    datetime.timedelta: st.timedeltas(),
+}
+"""For `given`: times that any sum takes out of the calendar."""
 
 _under_way: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar(
     "_under_way", default=()
@@ -132,7 +143,7 @@ def _basic(kind: Any, parties: tuple[rt.Party, ...]) -> SearchStrategy[Any] | No
         case None | types.NoneType:
             return st.none()
         case rt.Timestamp | datetime.datetime:
-            return st.datetimes(timezones=st.just(datetime.UTC))
+            return _TIMESTAMP
         case rt.Int:
             return _INT
         case rt.Party:
@@ -169,7 +180,7 @@ def _answers(values: SearchStrategy[Any]) -> SearchStrategy[Any]:
         rt.Answer,
         values,
         st.sampled_from(["ann", "ben"]),
-        st.datetimes(timezones=st.just(datetime.UTC)),
+        _TIMESTAMP,
     )
 
 
@@ -196,9 +207,7 @@ def _fields(
     parties: tuple[rt.Party, ...],
     given: Mapping[Any, SearchStrategy[Any]],
 ) -> dict[str, SearchStrategy[Any]]:
-    return {
-        field.name: _of(field.type, parties, given) for field in msgspec.structs.fields(kind)
-    }
+    return {field.name: _of(field.type, parties, given) for field in msgspec.structs.fields(kind)}
 
 
 def _error(
@@ -227,8 +236,3 @@ def _is_kept(value: object) -> bool:
         return bool(opaque.from_plain(type(value), opaque.to_plain(value)) == value)
     except (TypeError, ValueError):
         return False
-
-
-def size_of(value: object) -> int:
-    """The bytes of a value as it travels."""
-    return len(encode(value))
