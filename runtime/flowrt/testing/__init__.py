@@ -1,4 +1,4 @@
-"""What authors test their flows with. Loads nothing until it is asked for: hypothesis takes a while.
+"""What authors test their flows with. Loads nothing until it is asked for: hypothesis is slow.
 
 from flowrt.testing import conversations, protocol_machine, values_of
 """
@@ -17,7 +17,7 @@ _HOMES = {
     "values_of": "strategies",
 }
 
-__all__ = [  # noqa: F822 - each is loaded when it is asked for
+__all__ = [
     "Conversation",
     "ProtocolMachine",
     "arguments_of",

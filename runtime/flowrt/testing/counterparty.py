@@ -106,7 +106,7 @@ class Counterparty:
         self.host = host
         self.lines: list[Line] = []
         self.is_hostile = False
-        """Whether what comes to it need not make sense: it has done things that nobody understands."""
+        """Whether what it hears need not make sense, because what it says does not."""
         self._unacked: dict[int, bytes] = {}
         self._next_row = 1
         self._invited = 0

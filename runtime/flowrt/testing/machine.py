@@ -150,7 +150,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     @precondition(has_open_line)
     @rule(data=st.data())
     def peer_stops(self, data: DataObject) -> None:
-        """A peer's flow ends: well, with an error that this module declares, or with another one."""
+        """A peer's flow ends: well, with an error that this module declares, or with another."""
         line = self._open_line(data)
         kinds = [None, rt.UnexpectedFlowEnd, *dict.fromkeys(self.flow.errors.values())]
         kind = data.draw(st.sampled_from(kinds), label="ends with")
@@ -319,7 +319,7 @@ _LEAVES = {
 
 
 def _pool(messages: Iterable[object]) -> dict[Any, dict[object, object]]:
-    """All that stands in these messages, by type: a peer that answers sensibly repeats much of it."""
+    """All that stands in these messages, by type: who answers sensibly repeats much of it."""
     found: dict[Any, dict[object, object]] = {}
 
     def look(value: object) -> None:

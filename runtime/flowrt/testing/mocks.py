@@ -38,7 +38,7 @@ class Mocks:
     """The services of one test.
 
     Args:
-        answers: by operation, such as `"Treasury.judge"`; the others answer any value of their type.
+        answers: by operation, such as `"Treasury.judge"`; the others answer any value.
         services: objects that are bound as they are, by service.
         parties: who is meant where an answer names a party.
         draw: takes one value of a strategy; may be changed while the test runs.
