@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 import msgspec
 
@@ -102,7 +102,7 @@ class Node(Loop):
         key: bytes | None = None,
         batch: int = BATCH,
         reload: bool = False,
-    ) -> Node:
+    ) -> Self:
         """A node that acts only when `turn` is called.
 
         `clock` gives microseconds since 1970. `key` is 32 bytes from which ids are derived (random

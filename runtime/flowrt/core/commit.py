@@ -23,7 +23,7 @@ class World:
     `key` is 32 random bytes that no one else knows: ids of sessions and errors are derived from it.
     `tx` is the running transaction, made when a service first asks for it. `new_flow` gives the id
     of a flow to be started, `lookup` the outcome of one that has ended, `holder` the living flow of
-    a name and a business key.
+    a name and a business key. `running` is what a step runs as, if somebody watches it.
     """
 
     __slots__ = (
@@ -34,6 +34,7 @@ class World:
         "new_flow",
         "now_us",
         "registry",
+        "running",
         "services",
         "tx",
     )
@@ -50,6 +51,7 @@ class World:
         self.new_flow: Callable[[], int] = _no_flow
         self.lookup: Callable[[int], Outcome | None] = _no_outcome
         self.holder: Callable[[str, str], int | None] = _no_holder
+        self.running: Callable[..., Any] | None = None
 
     def secret(self, flow_id: int, number: int, purpose: bytes = b"session") -> bytes:
         """16 bytes that nobody can guess and that no other flow and number gets."""

@@ -1,0 +1,462 @@
+"""One party's computer in a world: its disk, the process on it, and the ends of processes.
+
+Runs a node and opens another when one is gone. Knows no scenario and checks nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from flowrt.core.engine import Outcome
+from flowrt.core.flow import Message
+from flowrt.handle import Handle, NodeStopped, NotAccepted
+from flowrt.node import Node
+from flowrt.services import External
+from flowrt.sim.disk import Crash, SimStore
+from flowrt.sim.faults import (
+    FAILS,
+    FATES,
+    NOT_BEGUN,
+    NOT_TOLD,
+    OPERATIONS,
+    REFUSED,
+    SLOW,
+    Faults,
+)
+from flowrt.sim.network import SimPlace
+from flowrt.sim.watch import Watch, WatchedRun
+from flowrt.store import Batch, StoreError
+from flowrt.store.memory import MemoryDisk
+
+if typing.TYPE_CHECKING:
+    from flowrt.sim.world import World
+
+RESTART_US = 20_000
+"""How long it takes until a new process runs."""
+
+SLOW_US = 20_000_000
+"""How long a slow operation takes."""
+
+Services = Callable[[], Mapping[str, object]]
+
+
+class Wish:
+    """Something that somebody outside wants from a party's flows, once, however often he must
+    ask."""
+
+    is_done = False
+
+    def ask(self, host: Host) -> None:
+        """Ask the process; it has just been opened, or is asked for the first time."""
+        raise NotImplementedError
+
+    def look(self, host: Host) -> None:
+        """After a commit: see whether it is done."""
+        raise NotImplementedError
+
+
+class Started(Wish):
+    """A flow that is started exactly once. `id` is its number at its party, once it has one."""
+
+    def __init__(self, party: str, flow: Any, arguments: dict[str, Any]) -> None:
+        self.party = party
+        self.flow = flow
+        self.arguments = arguments
+        self.id = 0
+        self.handle: Handle[Any] | None = None
+        self.host: Host | None = None
+
+    def __repr__(self) -> str:
+        return f"<flow {self.id} {self.flow.__name__} of {self.party}>"
+
+    def ask(self, host: Host) -> None:
+        assert host.node is not None
+        # Nothing has run yet in this process: a flow with the promised number is this one.
+        if self.id and self._is_stored(host):
+            self.is_done = True
+            return
+        self.handle = host.node.submit(self.flow, **self.arguments)
+        self.id = self.handle.id
+
+    def look(self, host: Host) -> None:
+        self.is_done = self._is_stored(host)
+
+    def _is_stored(self, host: Host) -> bool:
+        return self.id in host.disk.flows or self.id in host.disk.outcomes
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the flow ended, from the disk; None while it lives."""
+        found = self.host.disk.outcomes.get(self.id) if self.host is not None else None
+        return Outcome(found[0], found[2], found[1]) if found is not None else None
+
+
+class Commanded(Wish):
+    """A message from a flow's owner. `refused` says why the flow did not take it."""
+
+    def __init__(self, flow: Started, message: Message) -> None:
+        self.flow = flow
+        self.message = message
+        self.refused: str | None = None
+        self._number = 0
+        self._told: Any = None
+
+    def ask(self, host: Host) -> None:
+        assert host.node is not None
+        if not self.flow.is_done:
+            return
+        if not self._number:
+            host.sent_commands[self.flow.id] = host.sent_commands.get(self.flow.id, 0) + 1
+            self._number = host.sent_commands[self.flow.id]
+        self.look(host)
+        if not self.is_done:
+            self._told = host.node.submit_command(self.flow.id, self.message)
+
+    def look(self, host: Host) -> None:
+        if self._told is None:
+            if self.flow.is_done and host.node is not None:
+                self.ask(host)
+            return
+        if self._told.done():
+            self.is_done = True
+            if self._told.exception() is not None:
+                host.sent_commands[self.flow.id] -= 1
+                self.refused = str(self._told.exception())
+        elif host.commands.get(self.flow.id, 0) >= self._number > 0:
+            self.is_done = True
+
+
+class Answered(Wish):
+    """An answer to a question that a flow asks."""
+
+    def __init__(self, flow_id: int, number: int, value: object, by: str) -> None:
+        self.flow_id = flow_id
+        self.number = number
+        self.value = value
+        self.by = by
+        self._told: Any = None
+
+    def ask(self, host: Host) -> None:
+        assert host.node is not None
+        try:
+            self._told = host.node.submit_answer(self.flow_id, self.number, self.value, self.by)
+        except NotAccepted:
+            self.is_done = True
+
+    def look(self, host: Host) -> None:
+        self.is_done = self.is_done or (self._told is not None and self._told.done())
+
+
+class SimNode(Node):
+    """A node that tells its host when it has something to do."""
+
+    host: Host | None = None
+
+    def _wake(self) -> None:
+        if self.host is not None:
+            self.host.wake(self)
+
+    def _perform(
+        self,
+        work: External,
+        arguments: tuple[Any, ...],
+        done: Callable[[Any, Exception | None], None],
+    ) -> None:
+        assert self.host is not None
+        self.host.perform(self, work, arguments, done)
+
+
+class Host:
+    """One party's computer.
+
+    Args:
+        world: where it stands: the clock, the tape, what is told.
+        name: the party.
+        modules: what its nodes run.
+        services: makes its services anew for every process.
+    """
+
+    def __init__(
+        self, world: World, name: str, modules: Sequence[ModuleType], services: Services
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.modules = tuple(modules)
+        self.services = services
+        self.disk = MemoryDisk()
+        self.key = hashlib.blake2b(name.encode(), key=b"flowrt.sim", digest_size=32).digest()
+        self.disk.incarnation = self.key[:8]
+        self.node: SimNode | None = None
+        self.watch = Watch()
+        self.wishes: list[Wish] = []
+        self.skew_us = 0
+        self.full = False
+        self.paused_until = 0
+        self.crashes = 0
+        self.processes = 0
+        self.sent_commands: dict[int, int] = {}
+        self.commands: dict[int, int] = {}
+        """How many commands of its owner each flow has taken."""
+        self._store: SimStore | None = None
+        self._due_us = 0
+        self._is_awake = False
+
+    # --- its process ---
+
+    def open(self) -> None:
+        """Start a process, if none runs; one that does not live through it is followed by
+        another."""
+        if self.node is not None:
+            return
+        world = self.world
+        self.processes += 1
+        self.watch = Watch()
+        watch = self.watch
+        store = SimStore(
+            self.disk,
+            self._fate,
+            self._opening,
+            lambda batch: world.committed(self, watch, batch),
+        )
+        try:
+            node = SimNode.create(
+                self.name,
+                store=store,
+                network=world.network,
+                modules=self.modules,
+                services=self.services(),
+                clock=self.clock,
+                key=self.key,
+                batch=world.batch,
+                reload=world.reload,
+            )
+        except Crash:
+            store.close()
+            self._restart("crash")
+            return
+        except StoreError as error:
+            if not world.is_faulty and not self.full:
+                raise
+            self._restart(f"cannot open: {error}")
+            return
+        node._world.running = self._run_as(watch)
+        node.host = self
+        self.node, self._store = node, store
+        place = node._transport
+        assert isinstance(place, SimPlace)
+        place.sending = self._sending
+        for wish in self.wishes:
+            if not wish.is_done:
+                wish.ask(self)
+        self.wishes = [wish for wish in self.wishes if not wish.is_done]
+        self.wake(node)
+
+    def _run_as(self, watch: Watch) -> Callable[..., WatchedRun]:
+        def run(*arguments: Any) -> WatchedRun:
+            return WatchedRun(watch, *arguments)
+
+        return run
+
+    def clock(self) -> int:
+        """What this computer thinks the time is (microseconds)."""
+        return self.world.now_us + self.skew_us
+
+    def end(self, kind: str = "crash", during: str = "") -> None:
+        """The process ends now: nothing of its memory stays, and no lock."""
+        node, store = self.node, self._store
+        if node is None or store is None:
+            return
+        self.world.trouble(self.name, kind, during or self._doing())
+        self._gone(node, store)
+        self._restart("")
+
+    def _gone(self, node: SimNode, store: SimStore) -> None:
+        self.crashes += 1
+        node.host = None
+        node._stopped = NodeStopped(f"{self.name}: its process has ended")
+        node._transport.close()
+        store.close()
+        self.node = self._store = None
+        self._is_awake = False
+        self._due_us = 0
+
+    def _restart(self, why: str) -> None:
+        if why:
+            self.world.trouble(self.name, why)
+        delay_us = RESTART_US
+        if self.world.is_faulty:
+            delay_us *= 10 ** self.world.tape.pick("restart", (1, 2, 3), 0.3)
+        self.world.later(delay_us, self.open)
+
+    def usurp(self) -> None:
+        """Another process opens the store; the one that had it does not know, and goes on later."""
+        old, store = self.node, self._store
+        if old is None or store is None:
+            return
+        self.world.trouble(self.name, "takeover", self._doing())
+        old.host = None
+        self.node = self._store = None
+        self._is_awake = False
+        self._due_us = 0
+        self.open()
+
+        def go_on() -> None:
+            try:
+                while old.turn():
+                    pass
+            except (NodeStopped, Crash):
+                pass
+
+        self.world.later(RESTART_US // 2, go_on)
+        self.world.later(RESTART_US * 50, go_on)
+
+    def _doing(self) -> str:
+        """What the flows of this party wait for, in a word each."""
+        node = self.node
+        if node is None:
+            return "down"
+        kinds = {type(checkpoint.waiting).__name__ for checkpoint in node._live.values()}
+        return " ".join(sorted(kinds)) or "idle"
+
+    # --- its turns ---
+
+    def wake(self, node: SimNode) -> None:
+        """The node has something to do."""
+        if node is not self.node or self._is_awake:
+            return
+        self._is_awake = True
+        delay_us = 0
+        world = self.world
+        if world.faults.turn and world.is_faulty:
+            delay_us = 5_000 * world.tape.pick("turn", _DELAYS, world.faults.turn)
+        world.later(delay_us, lambda: self._turn(node))
+
+    def _turn(self, node: SimNode) -> None:
+        if node is not self.node:
+            return
+        world = self.world
+        if world.now_us < self.paused_until:
+            world.later(self.paused_until - world.now_us, lambda: self._turn(node))
+            return
+        self._is_awake = False
+        try:
+            node.turn()
+        except Crash:
+            assert self._store is not None
+            self._gone(node, self._store)
+            self._restart("")
+            return
+        except NodeStopped as stopped:
+            if not world.is_faulty and not world.was_faulty:
+                raise
+            assert self._store is not None
+            self._gone(node, self._store)
+            self._restart(f"stopped: {stopped}"[:80])
+            return
+        if self.wishes:
+            for wish in self.wishes:
+                wish.look(self)
+            self.wishes = [wish for wish in self.wishes if not wish.is_done]
+        self._set_alarm(node)
+
+    def _set_alarm(self, node: SimNode) -> None:
+        due_us = node.next_due()
+        if due_us == 0:
+            self.wake(node)
+        elif due_us is not None:
+            at_us = max(due_us - self.skew_us, self.world.now_us)
+            if self._due_us != at_us:
+                self._due_us = at_us
+                self.world.later(at_us - self.world.now_us, lambda: self._ring(node, at_us))
+
+    def _ring(self, node: SimNode, at_us: int) -> None:
+        if node is self.node and self._due_us == at_us:
+            self._due_us = 0
+            self.wake(node)
+
+    def set_clock(self, skew_us: int) -> None:
+        """Set the clock; nobody tells the process."""
+        self.skew_us = skew_us
+        if self.node is not None:
+            self.wake(self.node)
+
+    # --- what goes wrong in it ---
+
+    def _fate(self, batch: Batch) -> int:
+        world = self.world
+        if self.full:
+            return REFUSED
+        faults = world.faults
+        if not faults.commit or not world.is_faulty:
+            return 0
+        fate = world.tape.pick(f"commit {self.name}", faults.commits, faults.commit)
+        if fate:
+            world.trouble(self.name, f"commit {FATES[fate]}", world.kinds_of(batch))
+        return fate
+
+    def _opening(self) -> None:
+        world = self.world
+        if world.is_faulty and world.tape.chance(f"opening {self.name}", world.faults.opening):
+            world.trouble(self.name, "crash while opening")
+            raise Crash
+
+    def _sending(self) -> None:
+        world = self.world
+        if not world.is_faulty or not world.faults.send:
+            return
+        if world.tape.chance(f"crash sending {self.name}", world.faults.send):
+            world.trouble(self.name, "crash while telling", self._doing())
+            raise Crash
+
+    # --- what runs outside of steps ---
+
+    def perform(
+        self,
+        node: SimNode,
+        work: External,
+        arguments: tuple[Any, ...],
+        done: Callable[[Any, Exception | None], None],
+    ) -> None:
+        """Run an external operation as an event of its own."""
+        world = self.world
+        fate = 0
+        faults: Faults = world.faults
+        if world.is_faulty and faults.operation:
+            fate = world.tape.pick(f"operation {self.name}", faults.operations, faults.operation)
+            if fate:
+                world.trouble(self.name, f"operation {OPERATIONS[fate]}", work.name)
+
+        def run() -> None:
+            if node is not self.node and fate != SLOW:
+                return
+            if fate == NOT_BEGUN:
+                self.end("crash", "an operation begins")
+                return
+            value, error = None, None
+            try:
+                if fate == FAILS:
+                    raise ConnectionError("the network is down")
+                value = work.method(*arguments)
+                if inspect.isawaitable(value):
+                    value = asyncio.run(_awaited(value))
+            except Exception as failure:
+                error = failure
+            if fate == NOT_TOLD:
+                self.end("crash", "an operation has run")
+            elif node is self.node:
+                done(value, error)
+
+        world.later(SLOW_US if fate == SLOW else 1_000, run)
+
+
+_DELAYS = (1, 2, 3)
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value

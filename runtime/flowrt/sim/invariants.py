@@ -1,0 +1,306 @@
+"""What must hold in every world, whatever goes wrong: looked at with each commit, and at the end.
+
+The names are those of docs/reliability.md. It reads disks and what steps did; it changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowrt.core import session as sessions
+from flowrt.core.flow import Message
+from flowrt.core.progress import ProgressEvent
+from flowrt.core.registry import Registry
+from flowrt.core.session import Peer
+from flowrt.core.values import (
+    FLOW,
+    TASK,
+    Ack,
+    BadBytes,
+    Checkpoint,
+    Content,
+    Data,
+    End,
+    Failure,
+    Invite,
+    Letter,
+    OnAcceptance,
+    OnAny,
+    OnMessage,
+    OnSettling,
+    SessionState,
+    decode,
+    decode_checkpoint,
+    decode_frame,
+)
+from flowrt.core.waiting import can_go_on, find, is_outside, is_over, is_undecided
+from flowrt.outbox import unpack
+from flowrt.sim.host import Host, Started
+from flowrt.sim.violation import Violation
+from flowrt.sim.watch import Record
+from flowrt.store import Batch
+
+COMMAND = 4
+"""How the audit trail writes an owner's command."""
+
+End_ = tuple[str, int]
+"""One end of a conversation: the party and its flow."""
+
+
+class Conversation:
+    """What both ends of one session said and read, in order. `read` counts what was read by the
+    other; `may_drop` are the ends that have said that they drop what comes late."""
+
+    __slots__ = ("may_drop", "read", "said")
+
+    def __init__(self) -> None:
+        self.said: dict[End_, list[Content]] = {}
+        self.read: dict[End_, int] = {}
+        self.may_drop: set[End_] = set()
+
+
+class Invariants:
+    """The judge of one world. Every method raises Violation."""
+
+    def __init__(self, hosts: dict[str, Host], registries: dict[str, Registry]) -> None:
+        self._hosts = hosts
+        self._registries = registries
+        self._steps: dict[tuple[str, int], int] = {}
+        self._moves: dict[tuple[str, int], int] = {}
+        self._talks: dict[bytes, Conversation] = {}
+        self._acked: set[tuple[str, int]] = set()
+        self._began: set[tuple[str, int]] = set()
+        self._outcomes: dict[tuple[str, int], tuple[str, str | None, bytes]] = {}
+
+    # --- with each commit ---
+
+    def committed(self, host: Host, records: list[Record], batch: Batch) -> None:
+        """A batch is on the disk."""
+        party = host.name
+        if batch.audit:
+            self._steps_are_in_order(host, decode(list[tuple[Any, ...]], batch.audit))
+        for flow_id, flow, error, value in batch.outcomes:
+            if (party, flow_id) in self._outcomes:
+                raise Violation("I4", f"flow {flow_id} of {party} ended a second time")
+            self._outcomes[party, flow_id] = (flow, error, value)
+        for flow_id, _, event in batch.moves:
+            number = decode(ProgressEvent, event).number
+            known = self._moves.get((party, flow_id), 0)
+            if number != known:
+                raise Violation("I14", f"flow {flow_id} of {party} moves to {number}, not {known}")
+            self._moves[party, flow_id] = known + 1
+        for number, peer, _ in batch.outbox:
+            if peer not in self._hosts:
+                self._acked.add((party, number))  # Strangers may say what they like of their own.
+        for number in batch.settled:
+            if (party, number) not in self._acked:
+                raise Violation("I6", f"{party} forgets row {number}, which nobody has taken")
+        for record in records:
+            if record.began:
+                if (party, record.flow_id) in self._began:
+                    raise Violation("I2", f"flow {record.flow_id} of {party} began twice")
+                self._began.add((party, record.flow_id))
+            if record.said:
+                self._hear(party, record)
+
+    def _steps_are_in_order(self, host: Host, entries: list[tuple[Any, ...]]) -> None:
+        for flow_id, step, code, *_ in entries:
+            key = (host.name, flow_id)
+            last = self._steps.get(key, 0)
+            if step != last + 1:
+                raise Violation(
+                    "I2", f"step {step} of flow {flow_id} of {host.name} follows step {last}"
+                )
+            self._steps[key] = step
+            if code == COMMAND:
+                host.commands[flow_id] = host.commands.get(flow_id, 0) + 1
+
+    def _hear(self, party: str, record: Record) -> None:
+        """I1: what a flow reads is what its peer said: all of it, once, in order."""
+        me = (party, record.flow_id)
+        for secret in record.dropping:
+            self._talk(secret).may_drop.add(me)
+        for sent, _, _, secret, peer, content, _ in record.said:
+            talk = self._talk(secret)
+            if sent:
+                talk.said.setdefault(me, []).append(content)
+                continue
+            if peer not in self._hosts:
+                continue
+            other = next((end for end in talk.said if end != me and end[0] == peer), None)
+            said = talk.said[other] if other is not None else []
+            index = talk.read.get(me, 0)
+            while index < len(said) and said[index] != content and me in talk.may_drop:
+                index += 1
+            if index >= len(said) or said[index] != content:
+                wanted = said[index] if index < len(said) else "nothing more"
+                raise Violation(
+                    "I1", f"flow {me[1]} of {party} reads {content}, and {peer} said {wanted}"
+                )
+            talk.read[me] = index + 1
+
+    def _talk(self, secret: bytes) -> Conversation:
+        found = self._talks.get(secret)
+        if found is None:
+            found = self._talks[secret] = Conversation()
+        return found
+
+    # --- with each packet ---
+
+    def sent(self, sender: str, receiver: str, data: bytes) -> None:
+        """I5: nothing leaves that is not committed. I6: nothing is acknowledged that is not."""
+        host = self._hosts.get(sender)
+        packet = unpack(data)
+        if host is None or packet is None:
+            return
+        number, content = packet
+        if number:
+            if host.disk.outbox.get(number) != (receiver, content) and (
+                (sender, number) not in self._acked
+            ):
+                raise Violation("I5", f"{sender} sends row {number}, which its store does not hold")
+            return
+        frame = decode_frame(content)
+        other = self._hosts.get(receiver)
+        if type(frame) is not Ack or other is None:
+            return
+        for row in frame.ids:
+            if (receiver, row) in self._acked:
+                continue
+            held = other.disk.outbox.get(row)
+            if held is not None and held[0] == sender:
+                if not self._holds(host, receiver, held[1]):
+                    raise Violation(
+                        "I6",
+                        f"{sender} acknowledges row {row} of {receiver}, and its store has it not: "
+                        f"{decode_frame(held[1])}",
+                    )
+                self._acked.add((receiver, row))
+
+    def _holds(self, host: Host, sender: str, content: bytes) -> bool:
+        """Whether a store has taken what a frame says, or will never need it."""
+        frame = decode_frame(content)
+        if type(frame) is Invite:
+            known = host.disk.peers.get(sender)
+            seen = decode(Peer, known).seen if known is not None else []
+            return any(
+                one.incarnation == frame.incarnation and one.has(frame.number) for one in seen
+            )
+        assert type(frame) is Letter
+        row = host.disk.flows.get(frame.to_flow)
+        if row is None:
+            return True
+        checkpoint = self._decoded(host, row[0])
+        session = find(checkpoint, frame.to_session) if checkpoint is not None else None
+        if session is None or session.secret != frame.secret or is_over(session):
+            return True
+        if frame.seq < session.expected or any(seq == frame.seq for seq, _, _ in session.inbox):
+            return True
+        return bool(session.inbox) and type(session.inbox[-1][1]) is not Data
+
+    def _decoded(self, host: Host, data: bytes) -> Checkpoint | None:
+        try:
+            return decode_checkpoint(data, self._registries[host.name].states_of)
+        except (BadBytes, KeyError):
+            return None
+
+    # --- at the end ---
+
+    def at_rest(self, starts: list[Started], roots: set[tuple[str, int]]) -> None:
+        """Nothing more happens by itself. `roots` are the flows that nobody's flow started."""
+        for started in starts:
+            if started.is_done and started.handle is not None:
+                self._is_told(started)
+        wanted = {(started.party, started.id) for started in starts if started.is_done}
+        for party, flow_id in roots - wanted:
+            raise Violation("I22", f"flow {flow_id} of {party} was started by nobody")
+        for host in self._hosts.values():
+            self._rests(host)
+
+    def _is_told(self, started: Started) -> None:
+        """I4: what a client is told is what is written."""
+        assert started.handle is not None
+        told = started.handle.outcome
+        if told is not None and told != started.outcome:
+            raise Violation("I4", f"{started} was told {told}, and {started.outcome} is written")
+
+    def _rests(self, host: Host) -> None:
+        disk, party = host.disk, host.name
+        patients = set(disk.patients)
+        living: dict[int, Checkpoint] = {}
+        for flow_id, (data, _) in disk.flows.items():
+            checkpoint = self._decoded(host, data)
+            if checkpoint is None:
+                continue
+            living[flow_id] = checkpoint
+            if checkpoint.admitted and flow_id not in patients:
+                raise Violation("I16", f"flow {flow_id} of {party} is held, and no patient")
+            if not checkpoint.admitted and flow_id not in patients:
+                self._is_explained(host, flow_id, checkpoint)
+        for flow_id in patients:
+            if flow_id not in disk.flows:
+                raise Violation("I16", f"patient {flow_id} of {party} is no living flow")
+        for flow_id, number in disk.tasks:
+            calls = living[flow_id].extra if flow_id in living else None
+            if calls is None or all(c.number != number or c.kind != TASK for c in calls.calls):
+                raise Violation("I16", f"task {number} of flow {flow_id} of {party} is nobody's")
+        for (name, key), flow_id in disk.keys.items():
+            if flow_id not in disk.flows:
+                raise Violation("I16", f"{name} {key} of {party} is held by flow {flow_id}, gone")
+        for number, (peer, frame) in disk.outbox.items():
+            if peer in self._hosts:
+                raise Violation(
+                    "I16", f"{party} still has row {number} for {peer}: {decode_frame(frame)}"
+                )
+
+    # --- liveness ---
+
+    def _is_explained(self, host: Host, flow_id: int, checkpoint: Checkpoint) -> None:
+        """A flow that rests for ever waits for something that can still come."""
+        name = f"flow {flow_id} of {host.name}"
+        if can_go_on(checkpoint, host.clock()):
+            raise Violation("L", f"{name} could go on, and does not: {checkpoint.waiting}")
+        waiting = checkpoint.waiting
+        awaited: tuple[int, ...] = ()
+        if type(waiting) is OnMessage:
+            awaited = (waiting.session,)
+        elif type(waiting) is OnAny:
+            awaited = waiting.sessions
+            if waiting.due_us or waiting.until_us:
+                return
+        elif type(waiting) in (OnAcceptance, OnSettling):
+            awaited = tuple([s.id for s in checkpoint.sessions if is_undecided(s)])
+        for number in awaited:
+            session = find(checkpoint, number)
+            if session is not None and session.secret:
+                self._may_be_heard(name, host, flow_id, session)
+        calls = waiting.calls if type(waiting) is OnAny else ()
+        for call in checkpoint.extra.calls if checkpoint.extra is not None else ():
+            if call.number not in calls or call.done is not None:
+                continue
+            if is_outside(call):
+                raise Violation("L", f"{name} waits for {call.what}, which nobody runs")
+            if call.kind == FLOW and call.target not in host.disk.flows:
+                raise Violation("L", f"{name} waits for flow {call.target}, which has ended")
+            if call.kind == TASK and (flow_id, call.number) not in host.disk.tasks:
+                raise Violation("I15", f"{name} waits for an answer that nobody is asked for")
+
+    def _may_be_heard(self, name: str, host: Host, flow_id: int, session: SessionState) -> None:
+        other = self._hosts.get(session.peer)
+        if other is None or is_over(session) or sessions.head(session) is not None:
+            return
+        if is_undecided(session):
+            raise Violation("L", f"{name} invited {session.peer}, and never heard of it")
+        if session.peer_flow not in other.disk.flows:
+            raise Violation(
+                "I8", f"{name} waits for flow {session.peer_flow} of {session.peer}, which ended"
+            )
+
+
+def summary(content: Content, kind: type[Message] | None) -> str:
+    """A content in a few words."""
+    if type(content) is Data:
+        return kind.__name__ if kind is not None else content.name
+    if type(content) is Failure:
+        return f"fails with {content.name}"
+    return "ends" if type(content) is End else type(content).__name__

@@ -1,0 +1,190 @@
+"""A running step that is watched: what it says, reads and calls. Kept only if it is committed.
+
+The node runs flows as ever; it is only asked to run each step as this class.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from flowrt.core.commit import Commit, World
+from flowrt.core.flow import Arm, Message, ServiceKey, Session
+from flowrt.core.step import StepRun
+from flowrt.core.values import (
+    Checkpoint,
+    Content,
+    Data,
+    Letter,
+    OnAny,
+    OnTime,
+    Reject,
+    SessionState,
+    StackFrame,
+)
+from flowrt.core.waiting import can_go_on, find
+from flowrt.sim.violation import Violation
+
+S = TypeVar("S")
+
+Path = tuple[tuple[str, str], ...]
+
+
+class Record:
+    """What one step did: `said` are (whether it was sent, flow, place, session's secret, peer,
+    content, class), `calls` (operation, arguments)."""
+
+    __slots__ = (
+        "before",
+        "began",
+        "calls",
+        "dropping",
+        "flow",
+        "flow_id",
+        "held",
+        "parent",
+        "path",
+        "said",
+    )
+
+    def __init__(self, flow_id: int, checkpoint: Checkpoint) -> None:
+        self.flow_id = flow_id
+        self.flow = checkpoint.frames[0].flow if checkpoint.frames else ""
+        self.began = checkpoint.steps == 0
+        self.parent = checkpoint.extra.parent if checkpoint.extra is not None else 0
+        self.before: Path = () if self.began else path_of(checkpoint.frames)
+        self.path: Path = ()
+        self.said: list[tuple[bool, str, str, bytes, str, Content, type[Message] | None]] = []
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.dropping: list[bytes] = []
+        self.held = False
+
+
+class Watch:
+    """What the steps of one process did since its last commit, and what they must not have done."""
+
+    __slots__ = ("records", "violations")
+
+    def __init__(self) -> None:
+        self.records: dict[int, Record] = {}
+        self.violations: list[Violation] = []
+
+
+def path_of(frames: list[StackFrame]) -> Path:
+    """Where a flow is: (flow, state) for it and the subflows in it."""
+    return tuple([(frame.flow, type(frame.state).__name__) for frame in frames])
+
+
+class WatchedRun(StepRun):
+    """A step that tells a `watch` what it did, once it has gone through."""
+
+    __slots__ = ("_record", "_watch")
+
+    def __init__(
+        self,
+        watch: Watch,
+        checkpoint: Checkpoint,
+        flow_id: int,
+        world: World,
+        commit: Commit,
+    ) -> None:
+        super().__init__(checkpoint, flow_id, world, commit)
+        self._watch = watch
+        self._record = Record(flow_id, checkpoint)
+
+    def go(self) -> None:
+        self._in_time()
+        super().go()
+        record = self._record
+        record.path = path_of(self._checkpoint.frames)
+        record.held = self._commit.held is not None
+        self._watch.records[record.flow_id] = record
+
+    def _in_time(self) -> None:
+        """I13: no timer rings before it is due, and nothing goes on without what it waits for."""
+        waiting = self._checkpoint.waiting
+        now_us = self._world.now_us
+        if type(waiting) is OnTime and now_us < waiting.due_us:
+            text = f"flow {self.flow_id} goes on {waiting.due_us - now_us} us early"
+            self._watch.violations.append(Violation("I13", text))
+        if type(waiting) is OnAny and not can_go_on(self._checkpoint, now_us):
+            text = f"flow {self.flow_id} goes on, and nothing of {waiting} came"
+            self._watch.violations.append(Violation("I13", text))
+
+    def _say(self, sent: bool, session: SessionState | None, content: Content) -> None:
+        if session is None or not session.secret:
+            return
+        frame = self._checkpoint.frames[-1]
+        kind = None
+        if type(content) is Data:
+            kind = self._world.registry.messages.get(content.name)
+        self._record.said.append(
+            (sent, frame.flow, frame.state.place, session.secret, session.peer, content, kind)
+        )
+
+    # --- what is said ---
+
+    def send(self, session: Session, message: Message) -> None:
+        super().send(session, message)
+        found = find(self._checkpoint, session)
+        if found is None or not found.secret:
+            return
+        if found.unsent:
+            self._say(True, found, found.unsent[-1])
+        else:
+            letter = self._commit.outbox[-1][1]
+            assert type(letter) is Letter
+            self._say(True, found, letter.content)
+
+    def _end(self, session: SessionState, farewell: Content, named: int = 0) -> None:
+        self._say(True, session, farewell)
+        super()._end(session, farewell, named)
+
+    # --- what is read ---
+
+    def _take(self, number: int) -> None:
+        super()._take(number)
+        self._read_given()
+
+    def chosen(self, *arms: Arm) -> int:
+        number = super().chosen(*arms)
+        if self._given is not None:
+            self._read_given()
+        return number
+
+    def _read_given(self) -> None:
+        assert self._given is not None
+        session, content = self._given
+        if session is not None and type(content) is not Reject:
+            self._say(False, session, content)
+
+    def _owe(self, waited: OnAny, number: int) -> None:
+        super()._owe(waited, number)
+        found = find(self._checkpoint, number)
+        if found is not None:
+            self._record.dropping.append(found.secret)
+
+    # --- what is called ---
+
+    def service(self, key: ServiceKey[S]) -> S:
+        return Overheard(super().service(key), key.name, self._record)  # type: ignore[return-value]
+
+
+class Overheard:
+    """A service of which each call is noted."""
+
+    __slots__ = ("_name", "_record", "_service")
+
+    def __init__(self, service: object, name: str, record: Record) -> None:
+        self._service = service
+        self._name = name
+        self._record = record
+
+    def __getattr__(self, operation: str) -> Any:
+        called = getattr(self._service, operation)
+        record, what = self._record, f"{self._name}.{operation}"
+
+        def run(*arguments: Any) -> Any:
+            record.calls.append((what, arguments[1:]))
+            return called(*arguments)
+
+        return run

@@ -1,0 +1,422 @@
+"""A world in one thread and in virtual time: parties, their computers, a network, trouble.
+
+Everything that happens is an event in one queue; everything that is by chance is on the tape. Two
+phases: while there are faults, whatever the tape says goes wrong; then all of it is healed, and
+every flow must come to an end, to the hospital, or to wait for somebody who may still speak.
+(After TigerBeetle's simulator and FoundationDB's.)
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from flowrt.core.flow import Message
+from flowrt.core.registry import Registry
+from flowrt.core.values import Ack, BadBytes, Invite, Letter, decode_frame
+from flowrt.handle import TaskView
+from flowrt.node import Node
+from flowrt.outbox import unpack
+from flowrt.sim import faults as kinds
+from flowrt.sim import strangers
+from flowrt.sim.faults import Faults
+from flowrt.sim.history import Began, Called, Ended, Event, Received, Rested, Sent, Trouble
+from flowrt.sim.host import Answered, Commanded, Host, Services, Started
+from flowrt.sim.invariants import Invariants
+from flowrt.sim.network import SimNetwork
+from flowrt.sim.strangers import STRANGERS, Stranger
+from flowrt.sim.tape import Tape
+from flowrt.sim.violation import Violation
+from flowrt.sim.watch import Record, Watch
+from flowrt.store import Batch
+
+START_US = 1_800_000_000_000_000
+"""When a world begins, unless it is told otherwise: January 2027."""
+
+DAY = datetime.timedelta(days=1)
+TROUBLES = 40
+"""How often at most a world is in trouble besides commits and packets."""
+
+STILL_US = 600_000_000
+"""If nothing was committed for so long and no flow has a time of its own, nothing more will be."""
+
+EVENTS = 200_000
+"""A world that has more events than that never rests."""
+
+BATCHES = (512, 1, 3, 16)
+
+
+class World:
+    """Parties that talk, in trouble.
+
+    Args:
+        tape: where choices come from; `Tape()` is a world in which nothing goes wrong.
+        faults: what may go wrong, and how often.
+        start_us: the time at the beginning, in microseconds since 1970.
+        reload: nodes forget each flow after its step; None lets the tape say.
+        batch: how many events one commit takes; None lets the tape say.
+        fault_events: after so many events everything is healed.
+
+    `history` is what happened, `cells` how often which fault fell in which situation.
+    """
+
+    def __init__(
+        self,
+        tape: Tape | None = None,
+        faults: Faults | None = None,
+        *,
+        start_us: int = START_US,
+        reload: bool | None = None,
+        batch: int | None = None,
+        fault_events: int = 400,
+    ) -> None:
+        self.tape = tape if tape is not None else Tape()
+        self.faults = faults if faults is not None else Faults.none()
+        self.now_us = start_us
+        self.start_us = start_us
+        self.reload = self.tape.uniform("reload", 2) > 0 if reload is None else reload
+        self.batch = BATCHES[self.tape.uniform("batch", 4)] if batch is None else batch
+        self.is_faulty = self.faults != Faults.none() or self.tape.is_replay()
+        self.was_faulty = self.is_faulty
+        self.hosts: dict[str, Host] = {}
+        self.network = SimNetwork(self.tape, self.faults, self)
+        self.network.kind_of = kind_of
+        self.history: list[Event] = []
+        self.cells: Counter[tuple[str, str]] = Counter()
+        self.events = 0
+        self.starts: list[Started] = []
+        self.strangers: list[Stranger] = list(STRANGERS)
+        """What a stranger does when the tape says that it does something."""
+        self.registries: dict[str, Registry] = {}
+        self._invariants = Invariants(self.hosts, self.registries)
+        self.network.sent = self._invariants.sent
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._number = 0
+        self._fault_events = fault_events
+        self._roots: set[tuple[str, int]] = set()
+        self._healed_us: int | None = None if self.is_faulty else start_us
+        self._moved_us = start_us
+        strangers.join(self)
+        if self.faults.every_us:
+            self._expect_trouble(TROUBLES)
+
+    # --- who is there and what is wanted ---
+
+    def add(
+        self,
+        party: str,
+        modules: Sequence[ModuleType],
+        services: Mapping[str, object] | Services | None = None,
+    ) -> Host:
+        """A party and its computer, whose first process opens now. `services` by name, or what
+        makes them anew for each process."""
+        make: Services = services if callable(services) else (lambda: services or {})
+        host = Host(self, party, modules, make)
+        self.hosts[party] = host
+        self.registries[party] = Registry(modules)
+        if self.faults.skew:
+            host.skew_us = _SKEWS[self.tape.uniform(f"skew {party}", len(_SKEWS))]
+        host.open()
+        return host
+
+    def start(self, party: str, flow: Any, /, **arguments: Any) -> Started:
+        """Have a party start a flow, exactly once, however often it must ask."""
+        started = Started(party, flow, arguments)
+        host = started.host = self.hosts[party]
+        self.starts.append(started)
+        host.wishes.append(started)
+        if host.node is not None:
+            started.ask(host)
+        return started
+
+    def command(self, started: Started, message: Message) -> Commanded:
+        """Send to a flow from its owner, exactly once."""
+        commanded = Commanded(started, message)
+        host = self.hosts[started.party]
+        host.wishes.append(commanded)
+        if host.node is not None:
+            commanded.ask(host)
+        return commanded
+
+    def answer(self, party: str, task: TaskView, value: object, by: str) -> Answered:
+        """Answer a question; if somebody else did before, that counts."""
+        answered = Answered(task.flow_id, task.number, value, by)
+        host = self.hosts[party]
+        host.wishes.append(answered)
+        if host.node is not None:
+            answered.ask(host)
+        return answered
+
+    def node(self, party: str) -> Node:
+        """The party's process, opened if it has none."""
+        host = self.hosts[party]
+        while host.node is None:
+            if not self._step():
+                host.open()
+        return host.node
+
+    def tasks(self, party: str) -> list[TaskView]:
+        """The questions that are open at a party."""
+        return self.node(party).tasks()
+
+    def result(self, started: Started) -> Any:
+        """A flow's result; raises the error that ended it, or StillRunning."""
+        return self.node(started.party).handle(started.id).result_now()
+
+    def mail(self, started: Started) -> list[Any]:
+        """All that a flow has said to its owner."""
+        node = self.node(started.party)
+        found: list[Any] = []
+        number = 0
+        while True:
+            number, letter = node.mail(started.id, number)
+            if letter is None or isinstance(letter, Exception):
+                return found
+            found.append(letter)
+            number += 1
+
+    def rows(self, party: str, sql: str) -> list[tuple[Any, ...]]:
+        """What a service of the party would read."""
+        store = self.node(party)._store
+        store.savepoint()
+        rows = store.execute(sql, (), read_only=True)
+        store.release()
+        store.abandon()
+        return rows
+
+    @property
+    def now(self) -> datetime.datetime:
+        """The world's time, in UTC."""
+        since = datetime.timedelta(microseconds=self.now_us)
+        return datetime.datetime.fromtimestamp(0, datetime.UTC) + since
+
+    # --- time ---
+
+    def later(self, delay_us: int, act: Callable[[], None]) -> None:
+        """Have something happen after a while."""
+        self._number += 1
+        heapq.heappush(self._queue, (self.now_us + delay_us, self._number, act))
+
+    def run(self, horizon: datetime.timedelta | None = None) -> None:
+        """Go on until nobody has anything to do, or the world is `horizon` further. Raises
+        Violation."""
+        end_us = None if horizon is None else self.now_us + horizon // _MICROSECOND
+        while self._step(end_us):
+            pass
+        if end_us is None:
+            self._invariants.at_rest(self.starts, self._roots)
+            self._check_watches()
+        else:
+            self.now_us = max(self.now_us, end_us)
+
+    def sleep(self, duration: datetime.timedelta) -> None:
+        """Let time pass, and everything happen in it that would."""
+        self.run(duration)
+
+    def crash(self, party: str) -> None:
+        """End the party's process; another opens."""
+        self.hosts[party].end()
+
+    def heal(self) -> None:
+        """From now on nothing goes wrong any more."""
+        if self._healed_us is not None:
+            return
+        self.is_faulty = False
+        self._healed_us = self.now_us
+        self.network.heal()
+        for host in self.hosts.values():
+            host.full = False
+            host.paused_until = 0
+            host.open()
+
+    def _step(self, end_us: int | None = None) -> bool:
+        """The next event. False if there is none, or it is after `end_us`."""
+        if not self._queue or self._rests():
+            if self._healed_us is None:
+                self.heal()
+                return True
+            return False
+        at_us = self._queue[0][0]
+        if end_us is not None and at_us > end_us:
+            return False
+        _, _, act = heapq.heappop(self._queue)
+        self.now_us = max(self.now_us, at_us)
+        self.events += 1
+        act()
+        if self.events > self._fault_events:
+            self.heal()
+            if self.events > self._fault_events + EVENTS:
+                raise Violation("L", "the world never rests")
+        return True
+
+    def _rests(self) -> bool:
+        """Whether only repeated attempts to reach somebody who is not there are under way."""
+        since_us = self._moved_us if self._healed_us is None else self._healed_us
+        if self._queue[0][0] < max(since_us, self._moved_us) + STILL_US:
+            return False
+        for host in self.hosts.values():
+            node = host.node
+            if node is None or node._has_work() or host.wishes:
+                return False
+            due = (node._timers.next_due(), node._operations.next_due())
+            if any(time is not None for time in due):
+                return False
+        return True
+
+    # --- what goes wrong besides ---
+
+    def _expect_trouble(self, left: int) -> None:
+        def come() -> None:
+            if self.is_faulty:
+                self._trouble()
+                if left > 1:
+                    self._expect_trouble(left - 1)
+
+        self.later(self.faults.every_us, come)
+
+    def _trouble(self) -> None:
+        tape, faults = self.tape, self.faults
+        kind = tape.pick("trouble", faults.troubles, faults.trouble)
+        if not kind or not self.hosts:
+            return
+        names = sorted(self.hosts)
+        host = self.hosts[names[tape.uniform("trouble where", len(names))]]
+        other = names[tape.uniform("trouble with", len(names))]
+        long_us = faults.every_us * (1 + tape.uniform("trouble how long", 8))
+        if kind == kinds.CRASH:
+            host.end()
+        elif kind == kinds.PAUSE:
+            self.trouble(host.name, "pause", host._doing())
+            host.paused_until = self.now_us + long_us
+        elif kind == kinds.TAKEOVER:
+            host.usurp()
+        elif kind in (kinds.CUT, kinds.CUT_ONE_WAY):
+            pairs = {(host.name, other)}
+            if kind == kinds.CUT:
+                pairs.add((other, host.name))
+            self.trouble(host.name, kinds.TROUBLE[kind], other)
+            self.network.cut |= pairs
+            self.later(long_us, lambda: self.network.cut.difference_update(pairs))
+        elif kind == kinds.CLOG:
+            self.trouble(host.name, "clog", host._doing())
+            self.network.clogged.setdefault(host.name, [])
+            self.later(long_us, lambda: self.network.open(host.name))
+        elif kind == kinds.FULL:
+            self.trouble(host.name, "disk full", host._doing())
+            host.full = True
+            self.later(long_us, lambda: setattr(host, "full", False))
+        elif kind in (kinds.FORWARD, kinds.BACK):
+            jump_us = _JUMPS[tape.uniform("clock jump", len(_JUMPS))]
+            self.trouble(host.name, kinds.TROUBLE[kind], host._doing())
+            host.set_clock(host.skew_us + (jump_us if kind == kinds.FORWARD else -jump_us))
+        elif kind == kinds.STRANGER and self.strangers:
+            who = self.strangers[tape.uniform("which stranger", len(self.strangers))]
+            self.trouble(host.name, f"stranger {who.__name__.replace('_', ' ')}", host._doing())
+            who(self)
+
+    def trouble(self, party: str, kind: str, during: str = "") -> None:
+        """Note that something goes wrong."""
+        self.cells[kind, during] += 1
+        self.history.append(Trouble(self.now_us, party, kind, during))
+
+    # --- what is committed ---
+
+    def committed(self, host: Host, watch: Watch, batch: Batch) -> None:
+        """A batch is on a disk: what its steps did has happened."""
+        self._moved_us = self.now_us
+        records = self._records_of(watch, batch)
+        if watch.violations:
+            raise watch.violations[0]
+        for record in records:
+            self._note(host.name, record)
+        for flow_id, flow, error, value in batch.outcomes:
+            self.history.append(Ended(self.now_us, host.name, flow_id, flow, error, value))
+        try:
+            self._invariants.committed(host, records, batch)
+        except Violation as violation:
+            # A step may not catch it: it is told when the event is over.
+            watch.violations.append(violation)
+            raise
+
+    def _records_of(self, watch: Watch, batch: Batch) -> list[Record]:
+        """What the steps of this batch did. Who failed after all did nothing."""
+        found = [
+            record
+            for flow_id, record in watch.records.items()
+            if flow_id in batch.flows and (batch.patients.get(flow_id) is None or record.held)
+        ]
+        watch.records = {}
+        return found
+
+    def _note(self, party: str, record: Record) -> None:
+        at_us, flow_id = self.now_us, record.flow_id
+        if record.began:
+            self.history.append(Began(at_us, party, flow_id, record.flow, record.parent))
+            kind = self.registries[party].classes[record.flow]
+            if kind.responds_to is None and not record.parent and "schedule" not in kind.startable:
+                self._roots.add((party, flow_id))
+        for sent, flow, place, secret, peer, content, message in record.said:
+            event = Sent if sent else Received
+            self.history.append(
+                event(at_us, party, flow_id, flow, place, secret, peer, content, message)
+            )
+        for operation, arguments in record.calls:
+            self.history.append(Called(at_us, party, flow_id, operation, arguments))
+        self.history.append(Rested(at_us, party, flow_id, record.before, record.path))
+
+    def _check_watches(self) -> None:
+        for host in self.hosts.values():
+            if host.watch.violations:
+                raise host.watch.violations[0]
+
+    @property
+    def digest(self) -> str:
+        """What happened, in 16 hex digits: the same for the same choices."""
+        text = "\n".join(map(repr, self.history))
+        text += f"\n{self.events} {self.now_us} {self.network.carried}"
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def kinds_of(self, batch: Batch) -> str:
+        """What leaves with a batch, in a word each."""
+        found = {_frame_kind(frame) for _, _, frame in batch.outbox[:8]}
+        if batch.outcomes:
+            found.add("outcome")
+        return " ".join(sorted(found)) or "nothing"
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for host in self.hosts.values():
+            if host.disk.tables is not None:
+                host.disk.tables.close()
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def kind_of(data: bytes) -> str:
+    """What a packet is, in a word."""
+    packet = unpack(data)
+    return _frame_kind(packet[1]) if packet is not None else "bytes"
+
+
+def _frame_kind(frame: bytes) -> str:
+    try:
+        found = decode_frame(frame)
+    except BadBytes:
+        return "bytes"
+    if type(found) is Letter:
+        return type(found.content).__name__
+    return "Invite" if type(found) is Invite else type(found).__name__ if type(found) is Ack else ""
+
+
+_MICROSECOND = datetime.timedelta(microseconds=1)
+_SKEWS = (0, 1_000_000, -1_000_000, 900_000_000, -900_000_000, 3_600_000_000, -3_600_000_000)
+_JUMPS = (1_000_000, 60_000_000, 3_600_000_000, 365 * 86_400_000_000)
