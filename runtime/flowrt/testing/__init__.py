@@ -10,8 +10,8 @@ from typing import Any
 
 _HOMES = {
     "arguments_of": "strategies",
-    "conversations": "conversations",
-    "Conversation": "conversations",
+    "conversations": "conversation",
+    "Conversation": "conversation",
     "protocol_machine": "machine",
     "ProtocolMachine": "machine",
     "values_of": "strategies",

@@ -5,6 +5,7 @@ Knows no node: it makes objects that one can bind.
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
@@ -31,7 +32,7 @@ class Asked(msgspec.Struct, frozen=True):
     party: str
     operation: str
     arguments: tuple[Any, ...]
-    answer: Any
+    is_external: bool = False
 
 
 class Mocks:
@@ -82,7 +83,8 @@ class Mocks:
             if name in self._services:
                 real = self._services[name]
                 # A class or function makes one for each party.
-                return real(party) if isinstance(real, type | types.FunctionType) else real
+                made = real(party) if isinstance(real, type | types.FunctionType) else real
+                return _Overheard(self, party, key, made)
         mock = types.SimpleNamespace()
         for operation in key.operations:
             setattr(mock, operation.name, self._operation(party, key.name, operation))
@@ -94,6 +96,7 @@ class Mocks:
         if given is None:
             given = values_of(operation.result, parties=self._parties, given=self._given)
         answer = given
+        is_external = operation.kind in OUTSIDE
 
         def run(_: object, *arguments: Any) -> Any:
             if isinstance(answer, SearchStrategy):
@@ -102,14 +105,38 @@ class Mocks:
                 value = answer(*arguments)
                 if isinstance(value, SearchStrategy):
                     value = self.draw(value)
-            self.asked.append(Asked(party, name, arguments, value))
+            self.asked.append(Asked(party, name, arguments, is_external))
             if isinstance(value, rt.FlowError):
                 raise value
             return value
 
         run.__name__ = operation.name
-        run.__doc__ = f"{name}, {'outside of' if operation.kind in OUTSIDE else 'in'} a step"
+        run.__doc__ = f"{name}, {'outside of' if is_external else 'in'} a step"
         return run
+
+
+class _Overheard:
+    """A service that is somebody's own; the external operations that run are noted."""
+
+    def __init__(self, mocks: Mocks, party: str, key: rt.ServiceKey[Any], service: object) -> None:
+        self._service = service
+        for operation in key.operations:
+            method = getattr(service, operation.name, None)
+            if operation.kind in OUTSIDE and callable(method):
+                name = f"{key.name}.{operation.name}"
+                setattr(self, operation.name, _noted(mocks, party, name, method))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+
+def _noted(mocks: Mocks, party: str, name: str, method: Any) -> Any:
+    @functools.wraps(method)
+    def run(key: str, *arguments: Any) -> Any:
+        mocks.asked.append(Asked(party, name, arguments, True))
+        return method(key, *arguments)
+
+    return run
 
 
 def _by_operation(
