@@ -12,6 +12,7 @@ from flowrt.sim.faults import (
     UNKNOWN_DONE,
     UNKNOWN_UNDONE,
 )
+from flowrt.sim.violation import Violation
 from flowrt.store import Batch, Opened, OutcomeUnknown, Unwritable
 from flowrt.store.memory import MemoryDisk, MemoryStore
 
@@ -50,7 +51,10 @@ class SimStore(MemoryStore):
         if fate in (REFUSED, UNKNOWN_UNDONE):
             self.abandon()
         else:
+            is_stale = self._epoch != self.disk.epoch
             super().commit(batch)
+            if is_stale:
+                raise Violation("I12", "a process wrote whose store another had opened since")
             self._written(batch)
         if fate == CRASH_AFTER:
             raise Crash

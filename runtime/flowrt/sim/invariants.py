@@ -124,6 +124,7 @@ class Invariants:
             talk = self._talk(secret)
             if sent:
                 talk.said.setdefault(me, []).append(content)
+                self._tells_no_more(party, content)
                 continue
             if peer not in self._hosts:
                 continue
@@ -138,6 +139,13 @@ class Invariants:
                     "I1", f"flow {me[1]} of {party} reads {content}, and {peer} said {wanted}"
                 )
             talk.read[me] = index + 1
+
+    def _tells_no_more(self, party: str, content: Content) -> None:
+        """I19: a counterparty learns the fields of declared errors, and of others nothing."""
+        if type(content) is not Failure or not content.fields:
+            return
+        if content.name not in self._registries[party].errors:
+            raise Violation("I19", f"{party} tells its peer more than the name of {content.name}")
 
     def _talk(self, secret: bytes) -> Conversation:
         found = self._talks.get(secret)

@@ -93,6 +93,7 @@ class WatchedRun(StepRun):
 
     def go(self) -> None:
         self._in_time()
+        self._by_its_own_class()
         super().go()
         record = self._record
         record.path = path_of(self._checkpoint.frames)
@@ -109,6 +110,15 @@ class WatchedRun(StepRun):
         if type(waiting) is OnAny and not can_go_on(self._checkpoint, now_us):
             text = f"flow {self.flow_id} goes on, and nothing of {waiting} came"
             self._watch.violations.append(Violation("I13", text))
+
+    def _by_its_own_class(self) -> None:
+        """I17: a state is run by the code of the version that it was written by."""
+        for frame in self._checkpoint.frames:
+            kind = self._world.registry.classes[frame.flow]
+            state = type(frame.state)
+            if kind.versioned() != frame.flow or getattr(kind, state.__name__, None) is not state:
+                text = f"{frame.flow} at {state.__qualname__} is run by {kind.__qualname__}"
+                self._watch.violations.append(Violation("I17", text))
 
     def _say(self, sent: bool, session: SessionState | None, content: Content) -> None:
         if session is None or not session.secret:
