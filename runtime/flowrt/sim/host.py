@@ -114,9 +114,10 @@ class Commanded(Wish):
         if not self._number:
             host.sent_commands[self.flow.id] = host.sent_commands.get(self.flow.id, 0) + 1
             self._number = host.sent_commands[self.flow.id]
-        self.look(host)
-        if not self.is_done:
-            self._told = host.node.submit_command(self.flow.id, self.message)
+        if host.commands.get(self.flow.id, 0) >= self._number:
+            self.is_done = True
+            return
+        self._told = host.node.submit_command(self.flow.id, self.message)
 
     def look(self, host: Host) -> None:
         if self._told is None:
