@@ -87,13 +87,13 @@ class HostileMachine(ProtocolMachine):
 
     def _line(self, data: DataObject) -> Line:
         lines = [line for line in self.stage.lines if line.owner.name != WITNESS]
-        return data.draw(st.sampled_from(lines).map(_Hidden), label="session").value  # type: ignore[no-any-return]
+        return data.draw(st.sampled_from(lines).map(_Hidden), label="session").value
 
     def _content(self, data: DataObject) -> Content:
         kind = type(self)
         if kind._any_content is None:  # It is large, and the same for all examples.
             kind._any_content = self._contents()
-        return data.draw(kind._any_content, label="content")  # type: ignore[no-any-return]
+        return data.draw(kind._any_content, label="content")
 
     def _contents(self) -> SearchStrategy[Content]:
         """Anything that a letter can carry, most of it of the right types."""
@@ -106,16 +106,16 @@ class HostileMachine(ProtocolMachine):
             st.builds(Data, st.text(max_size=20), st.binary(max_size=40)),
             st.builds(Failure, st.text(max_size=20), st.binary(max_size=20), st.just("")),
         ]
+        extreme = {**EXTREMES, **self.given}
         for wire, message in kinds:
-            values = values_of(message, parties=self._parties, given={**EXTREMES, **self.given})
-            some.append(values.map(lambda value: Data(value.wire, encode(value))))
-            some.append(st.binary(max_size=40).map(lambda body, wire=wire: Data(wire, body)))  # type: ignore[misc]
+            values = values_of(message, parties=self._parties, given=extreme)
+            some.append(values.map(_data))
+            some.append(st.builds(Data, st.just(wire), st.binary(max_size=40)))
         for wire, error in errors:
-            fields = values_of(error, parties=self._parties, given={**EXTREMES, **self.given})
-            some.append(fields.map(lambda one: Failure(one.wire, encode(one.fields()), "peer", ())))
-            some.append(
-                st.binary(max_size=20).map(lambda body, wire=wire: Failure(wire, body, "peer"))  # type: ignore[misc]
-            )
+            thrown = values_of(error, parties=self._parties, given=extreme)
+            some.append(thrown.map(_failure))
+            spoiled = st.binary(max_size=20)
+            some.append(st.builds(Failure, st.just(wire), spoiled, st.just("peer")))
         return st.one_of(some)
 
     @precondition(has_line)
@@ -209,6 +209,14 @@ class HostileMachine(ProtocolMachine):
 
 def _packet(row: int, frame: Frame) -> bytes:
     return _HEADER.pack(row) + encode(frame)
+
+
+def _data(message: rt.Message) -> Data:
+    return Data(message.wire, encode(message))
+
+
+def _failure(error: rt.FlowError) -> Failure:
+    return Failure(error.wire, encode(error.fields()), "peer")
 
 
 class _Hidden:

@@ -153,6 +153,7 @@ class Conversation:
 
     def assert_ended(self) -> None:
         """Every flow has an outcome."""
+        __tracebackhide__ = True
         running = self.running()
         assert not running, "these flows have not ended: " + ", ".join(
             f"{flow} of {party}" for party, flow in running
@@ -168,6 +169,7 @@ class Conversation:
     ) -> None:
         """A message of this class, or this very message, was sent; exactly so often, if `times`
         says how often."""
+        __tracebackhide__ = True
         count = len(self._sent(kind, frm, to))
         what = _what(kind, frm, to)
         if times is None:
@@ -179,6 +181,7 @@ class Conversation:
         self, kind: type[rt.Message] | rt.Message, *, frm: str | None = None, to: str | None = None
     ) -> None:
         """No message of this class, or not this one, was sent."""
+        __tracebackhide__ = True
         count = len(self._sent(kind, frm, to))
         assert not count, f"{_what(kind, frm, to)} was sent {count} times"
 
@@ -195,6 +198,7 @@ class Conversation:
 
     def assert_effect(self, operation: str, *arguments: Any, times: int = 1) -> None:
         """An operation was called so often; with these arguments, if there are any."""
+        __tracebackhide__ = True
         found = [
             one for one in self.effects(operation) if not arguments or one.arguments == arguments
         ]
@@ -452,7 +456,7 @@ def _arguments(plan: _Plan, party: str, flow: AnyFlow) -> SearchStrategy[dict[st
         # A parameter that is called as a party means that one.
         if field.type is rt.Party and field.name in others:
             named.setdefault(field.name, st.just(rt.Party(field.name)))
-    return arguments_of(flow, parties=tuple(map(rt.Party, others)), given=plan.given, **named)
+    return arguments_of(flow, named, parties=tuple(map(rt.Party, others)), given=plan.given)
 
 
 class _Theatre(World):

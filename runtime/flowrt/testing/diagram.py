@@ -108,6 +108,9 @@ def _rows(history: list[Event], outcomes: dict[Any, str], start_us: int) -> list
             text = outcomes.get((event.party, event.flow_id), event.error or "ends")
             rows.append(_Note(event.at_us, event.party, cut(f"{_short(event.flow)} {text}", 60)))
         elif type(event) is Trouble:
+            last = rows[-1] if rows else None
+            if event.kind == "crash" and isinstance(last, _Note) and "crash" in last.text:
+                continue  # It is said already what brought it about.
             during = f" ({event.during})" if event.during else ""
             rows.append(_Note(event.at_us, event.party, f"** {event.kind}{during}"))
         elif type(event) is Rested:

@@ -95,7 +95,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     def starting(self, parties: tuple[rt.Party, ...]) -> SearchStrategy[dict[str, Any]]:
         """Arguments with which the flow starts, if these are the parties that it may talk to."""
-        return arguments_of(self.flow, parties=parties, given=self.given, **self.arguments)
+        return arguments_of(self.flow, self.arguments, parties=parties, given=self.given)
 
     def _act(self, data: DataObject, act: Callable[[], object]) -> None:
         """Do something; what services answer meanwhile is drawn from `data`."""
@@ -289,7 +289,7 @@ def protocol_machine(
             "test the flow that calls it"
         )
     if flow.responds_to is None:
-        arguments_of(flow, **(arguments or {}))
+        arguments_of(flow, arguments)
     attributes = {
         "__module__": _caller(),
         "__doc__": f"Plays the counterparties of {flow.versioned()}.",

@@ -17,7 +17,6 @@ from flowrt.sim.tape import Choices, Tape
 MOST = 6
 """So many things go wrong in one conversation at most."""
 
-_LATEST = 30
 _KINDS = {"commit": FATES, "packet": PACKETS, "operation": OPERATIONS, "trouble": TROUBLE}
 
 
@@ -35,26 +34,65 @@ class DrawnTape(Tape):
 
 def schedules(parties: Sequence[str], most: int = MOST) -> SearchStrategy[Choices]:
     """Schedules for a world of these parties: at most `most` things go wrong, none at the least."""
-    pairs = [f"{one}-{other}" for one in parties for other in parties if one != other]
-    often = [f"commit {party}" for party in parties] + [f"packet {pair}" for pair in pairs]
-    seldom = [f"operation {party}" for party in parties]
-    seldom += [f"crash sending {party}" for party in parties]
-    seldom += [f"opening {party}" for party in parties]
-    seldom += ["packet delay", "restart", "turn", "batch", "reload", "trouble every"]
-    seldom += ["trouble", "trouble where", "trouble how long"]
-    seldom += [f"skew {party}" for party in parties]
-    choice = st.tuples(
-        st.sampled_from([*often, *often, *seldom]), st.integers(0, _LATEST), st.integers(1, 10)
-    )
-    return st.lists(choice, max_size=most, unique_by=lambda one: one[:2]).map(_choices)
+    who = st.sampled_from(list(parties))
+    pairs = [(one, other) for one in parties for other in parties if one != other]
+    kinds = [
+        st.builds(_commit, who, _index, st.integers(1, len(FATES) - 1), st.integers(0, 3)),
+        st.builds(_ending, who, _index, st.integers(0, 3)),
+        st.builds(_operation, who, st.integers(0, 3), st.integers(1, len(OPERATIONS) - 1)),
+        st.builds(_settings, who, st.integers(0, 3), st.integers(0, 1), st.integers(0, 6)),
+        st.builds(_trouble, st.integers(0, 12), st.integers(1, 9), who.map(list(parties).index)),
+    ]
+    if pairs:
+        between = st.sampled_from(pairs)
+        kind = st.integers(1, len(PACKETS) - 1)
+        # Losing one packet only delays: several in a row are what a flow's own clock notices.
+        kinds.insert(1, st.builds(_packets, between, _index, kind, st.integers(1, 4), _delay))
+    return st.lists(st.one_of(kinds), max_size=most).map(_joined)
 
 
-def _choices(drawn: Sequence[tuple[str, int, int]]) -> Choices:
+_index = st.integers(0, 9)
+_delay = st.integers(0, 7)
+
+Trouble = list[tuple[str, int, int]]
+"""(label, number of the draw, choice); the number -1 is the next one of its label."""
+
+
+def _commit(party: str, index: int, fate: int, slow: int) -> Trouble:
+    return [(f"commit {party}", index, fate), ("restart", -1, slow)]
+
+
+def _packets(pair: tuple[str, str], index: int, kind: int, count: int, delay: int) -> Trouble:
+    label = f"packet {pair[0]}-{pair[1]}"
+    found = [(label, index + number, kind) for number in range(count)]
+    return [*found, *([("packet delay", -1, delay)] * count)]
+
+
+def _ending(party: str, index: int, slow: int) -> Trouble:
+    return [(f"crash sending {party}", index, 1), ("restart", -1, slow)]
+
+
+def _operation(party: str, index: int, kind: int) -> Trouble:
+    return [(f"operation {party}", index, kind)]
+
+
+def _settings(party: str, batch: int, reload: int, skew: int) -> Trouble:
+    return [("batch", 0, batch), ("reload", 0, reload), (f"skew {party}", 0, skew)]
+
+
+def _trouble(index: int, kind: int, where: int) -> Trouble:
+    return [("trouble every", 0, 1), ("trouble", index, kind), ("trouble where", -1, where)]
+
+
+def _joined(drawn: Sequence[Trouble]) -> Choices:
     found: dict[str, dict[int, int]] = {}
-    for label, index, value in drawn:
-        # Some are drawn once in a world.
-        once = label in ("batch", "reload", "trouble every") or label.startswith("skew ")
-        found.setdefault(label, {})[0 if once else index] = value
+    following: dict[str, int] = {}
+    for label, number, value in (one for trouble in drawn for one in trouble):
+        if number < 0:
+            number = following.get(label, 0)
+            following[label] = number + 1
+        if value:
+            found.setdefault(label, {}).setdefault(number, value)
     return found
 
 

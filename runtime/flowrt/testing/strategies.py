@@ -77,16 +77,17 @@ def values_of(
 
 def arguments_of(
     flow: type[rt.Flow[Any]],
+    named: Mapping[str, SearchStrategy[Any]] | None = None,
     *,
     parties: Sequence[rt.Party] = PARTIES,
     given: Mapping[Any, SearchStrategy[Any]] | None = None,
-    **named: SearchStrategy[Any],
 ) -> SearchStrategy[dict[str, Any]]:
     """The arguments with which a flow can be started, by name.
 
     Those in `named` are drawn from there, all others by their types.
     """
     fields = {field.name: field for field in starting_fields(flow)}
+    named = named or {}
     unknown = named.keys() - fields.keys()
     if unknown:
         raise InvalidArgument(
