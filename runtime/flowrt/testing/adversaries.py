@@ -99,24 +99,22 @@ class HostileMachine(ProtocolMachine):
         """Anything that a letter can carry, most of it of the right types."""
         kinds = sorted(self.stage.node.registry.messages.items())
         errors = sorted(self.stage.node.registry.errors.items())
-        some: list[SearchStrategy[Content]] = [
-            st.just(End()),
+        extreme = {**EXTREMES, **self.given}
+        typed: list[SearchStrategy[Content]] = [st.just(End())]
+        spoiled: list[SearchStrategy[Content]] = [
             st.builds(Confirm, _NUMBERS, _NUMBERS, _NUMBERS),
             st.builds(Reject, st.text(max_size=20), st.text(max_size=8)),
             st.builds(Data, st.text(max_size=20), st.binary(max_size=40)),
             st.builds(Failure, st.text(max_size=20), st.binary(max_size=20), st.just("")),
         ]
-        extreme = {**EXTREMES, **self.given}
         for wire, message in kinds:
-            values = values_of(message, parties=self._parties, given=extreme)
-            some.append(values.map(_data))
-            some.append(st.builds(Data, st.just(wire), st.binary(max_size=40)))
+            typed.append(values_of(message, parties=self._parties, given=extreme).map(_data))
+            spoiled.append(st.builds(Data, st.just(wire), st.binary(max_size=40)))
         for wire, error in errors:
-            thrown = values_of(error, parties=self._parties, given=extreme)
-            some.append(thrown.map(_failure))
-            spoiled = st.binary(max_size=20)
-            some.append(st.builds(Failure, st.just(wire), spoiled, st.just("peer")))
-        return st.one_of(some)
+            typed.append(values_of(error, parties=self._parties, given=extreme).map(_failure))
+            bytes_ = st.binary(max_size=20)
+            spoiled.append(st.builds(Failure, st.just(wire), bytes_, st.just("peer")))
+        return st.integers(0, 3).flatmap(lambda one: st.one_of(spoiled if one == 3 else typed))
 
     @precondition(has_line)
     @rule(data=st.data())
@@ -138,15 +136,21 @@ class HostileMachine(ProtocolMachine):
         self._attack(data, lambda: self._send(line.owner, letter))
 
     @precondition(has_line)
-    @rule(data=st.data(), flow_id=_NUMBERS, session=_NUMBERS, knows=st.booleans())
-    def peer_writes_to_another_flow(
-        self, data: DataObject, flow_id: int, session: int, knows: bool
-    ) -> None:
+    @rule(data=st.data(), knows=st.booleans())
+    def peer_writes_to_another_flow(self, data: DataObject, knows: bool) -> None:
         """A letter to somebody else's session, even with that session's own secret."""
         line, content = self._line(data), self._content(data)
-        secrets = [one.state.secret for one in self.stage.lines if one.owner.name == WITNESS]
-        secret = secrets[0] if knows and secrets else line.state.secret
-        letter = Letter(flow_id, session, secret, data.draw(_NUMBERS, label="number"), content)
+        known = [
+            (flow_id, session.id, session.secret, session.expected)
+            for flow_id, checkpoint in self.stage.checkpoints().items()
+            for session in checkpoint.sessions
+            if session.secret
+        ]
+        guessed = st.tuples(_NUMBERS, _NUMBERS, st.just(line.state.secret), _NUMBERS)
+        address = st.sampled_from(known) | guessed if known else guessed
+        flow_id, session, secret, seq = data.draw(address, label="address")
+        secret = secret if knows else line.state.secret
+        letter = Letter(flow_id, session, secret, seq, content)
         self._attack(data, lambda: self._send(line.owner, letter))
 
     @rule(data=st.data(), number=_NUMBERS, version=_NUMBERS)

@@ -18,12 +18,15 @@ from hypothesis.errors import InvalidArgument
 from hypothesis.strategies import SearchStrategy
 
 from flowrt.core import flow as rt
+from flowrt.core.hospital import Patient
 from flowrt.core.registry import Registry
+from flowrt.core.values import decode
 from flowrt.node import Node
 from flowrt.sim.faults import Faults
 from flowrt.sim.history import Began, Called, Ended, Sent
 from flowrt.sim.host import Host, Started
 from flowrt.sim.tape import Tape
+from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Watch
 from flowrt.sim.world import World
 from flowrt.store import Batch
@@ -33,6 +36,12 @@ from flowrt.testing.schedule import MOST, DrawnTape, schedules, words
 from flowrt.testing.strategies import arguments_of, starting_fields, values_of
 
 AnyFlow = type[rt.Flow[Any]]
+
+MOST_EVENTS = 20_000
+"""A conversation that has more events than that never ends."""
+
+MOST_RESTING = 12
+"""So many flows that have not ended are listed."""
 
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _DELAYS = st.sampled_from(
@@ -225,6 +234,7 @@ class Conversation:
         wrong = words(self.choices)
         lines += ["what went wrong:"] if wrong else ["nothing went wrong on the way"]
         lines += [f"  {line}" for line in wrong]
+        resting: list[str] = []
         for party, node in self._nodes():
             patients = {one.flow_id: one for one in node.hospital()}
             for view in node.flows():
@@ -233,7 +243,10 @@ class Conversation:
                     told = f"is in the hospital, at {patient.place}: {patient.cause}"
                 else:
                     told = f"rests at {view.place} and waits for {view.waits}"
-                lines.append(f"{party}: {view.flow} {told}")
+                resting.append(f"{party}: {view.flow} {told}")
+        lines += resting[:MOST_RESTING]
+        if len(resting) > MOST_RESTING:
+            lines.append(f"… {len(resting) - MOST_RESTING} more flows have not ended")
         lines.append(f"it took {passed(world.start_us, world.now_us)[1:]}")
         return lines
 
@@ -280,8 +293,10 @@ def _started(one: Started) -> str:
 # --- the strategy -------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class _Plan:
+    """What was asked for; shown as the flows that take part."""
+
     parties: Mapping[str, AnyFlow]
     modules: tuple[ModuleType, ...]
     answers: Mapping[str, Answer]
@@ -292,6 +307,12 @@ class _Plan:
     commands: SearchStrategy[Sequence[Any]] | None
     faults: int
     allow_hospital: bool
+
+    def __repr__(self) -> str:
+        return ", ".join(flow.__name__ for flow in self.parties.values())
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
 
 
 def conversations(
@@ -363,7 +384,7 @@ def conversations(
             + (", ".join(sorted(known)) or "none")
         )
     _mocks(plan, _nothing)  # Says now what does not fit.
-    return _conversations(plan)
+    return _played(plan)
 
 
 def _names(flows: Sequence[AnyFlow], parties: Sequence[str]) -> list[str]:
@@ -399,7 +420,7 @@ def _nothing(strategy: SearchStrategy[Any]) -> Any:
 
 
 @st.composite
-def _conversations(draw: Any, plan: _Plan) -> Conversation:
+def _played(draw: Any, plan: _Plan) -> Conversation:
     mocks = _mocks(plan, draw)
     tape: Tape
     if plan.faults:
@@ -421,8 +442,6 @@ def _conversations(draw: Any, plan: _Plan) -> Conversation:
             started = world.start(party, plan.parties[party], **given)
             world.expect_commands(started)
         world.play()
-        if not plan.allow_hospital:
-            _refuse_hospital(run)
     except Exception as error:
         error.add_note(_report(run))
         raise
@@ -436,16 +455,6 @@ def _report(run: Conversation) -> str:
         return run.report()
     except Exception as error:
         return f"(no diagram: {error})"
-
-
-def _refuse_hospital(run: Conversation) -> None:
-    for party in run.parties:
-        for patient in run.world.node(party).hospital():
-            if not patient.cause.startswith("hold: "):
-                raise FlowFailedInTest(
-                    f"{patient.flow} of {party} is in the hospital, at {patient.place}: "
-                    f"{patient.cause}"
-                )
 
 
 def _arguments(plan: _Plan, party: str, flow: AnyFlow) -> SearchStrategy[dict[str, Any]]:
@@ -468,12 +477,17 @@ class _Theatre(World):
         self._draw = draw
         self._planned: list[tuple[int, int, Callable[[], object]]] = []
         self._asked: set[tuple[str, int, int]] = set()
+        self._failed: FlowFailedInTest | None = None
 
     def play(self) -> None:
         """Go on until nobody has anything to say any more."""
         while True:
             end_us = self._planned[0][0] if self._planned else None
             if self._step(end_us):
+                if self._failed is not None:
+                    raise self._failed
+                if self.events > MOST_EVENTS:
+                    raise Violation("L", "the conversation never rests")
                 continue
             if not self._planned:
                 break
@@ -493,7 +507,9 @@ class _Theatre(World):
             return
         parties = tuple(map(rt.Party, self._plan.parties))
         values = [values_of(kind, parties=parties, given=self._plan.given) for kind in kinds]
-        commands = self._plan.commands or st.lists(st.one_of(values), max_size=4)
+        commands = self._plan.commands
+        if commands is None:
+            commands = st.lists(st.one_of(values), max_size=4)
         at = datetime.timedelta(0)
         for command in self._draw(commands):
             at += self._draw(_DELAYS)
@@ -501,6 +517,14 @@ class _Theatre(World):
 
     def committed(self, host: Host, watch: Watch, batch: Batch) -> None:
         super().committed(host, watch, batch)
+        for data in batch.patients.values():
+            patient = decode(Patient, data) if data is not None else None
+            if patient is None or self._plan.allow_hospital or patient.cause.startswith("hold: "):
+                continue
+            self._failed = FlowFailedInTest(
+                f"{patient.flow} of {host.name} is in the hospital, at {patient.place}: "
+                f"{patient.cause}"
+            )
         for (flow_id, number), task in batch.tasks.items():
             key = (host.name, flow_id, number)
             if task is not None and key not in self._asked:

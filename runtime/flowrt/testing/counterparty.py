@@ -110,7 +110,7 @@ class Counterparty:
         self._unacked: dict[int, bytes] = {}
         self._next_row = 1
         self._invited = 0
-        self._place = network.join(name, self._receive)
+        self._place = network.join(name, self.hear)
 
     def number_of(self, line: Line) -> int:
         """Which of this peer's sessions it is."""
@@ -171,7 +171,8 @@ class Counterparty:
 
     # --- what comes ---
 
-    def _receive(self, sender: str, packet: bytes) -> None:
+    def hear(self, sender: str, packet: bytes) -> None:
+        """One packet. Raises BrokenPeer for what the node under test must not send."""
         if sender != self.host:
             return
         unpacked = unpack(packet)

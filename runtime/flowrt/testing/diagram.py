@@ -18,7 +18,7 @@ from flowrt.sim.history import Began, Ended, Event, Received, Rested, Said, Sent
 MOST_LABEL = 48
 """So wide may what is said be; more is cut."""
 
-MOST_ROWS = 200
+MOST_ROWS = 80
 _NEAREST = 16
 _TIME = 10
 

@@ -43,10 +43,17 @@ _TIMESTAMP = st.datetimes(
 )
 
 EXTREMES: Mapping[Any, SearchStrategy[Any]] = {
-    rt.Timestamp: st.datetimes(timezones=st.just(datetime.UTC)),
-    datetime.timedelta: st.timedeltas(),
+    rt.Int: st.sampled_from([0, -1, rt.INT_MAX, rt.INT_MIN]) | _INT,
+    rt.Timestamp: st.sampled_from(
+        [one.replace(tzinfo=datetime.UTC) for one in (datetime.datetime.max, datetime.datetime.min)]
+    )
+    | st.datetimes(timezones=st.just(datetime.UTC)),
+    datetime.timedelta: st.sampled_from(
+        [datetime.timedelta(0), datetime.timedelta.max, datetime.timedelta.min]
+    )
+    | st.timedeltas(),
 }
-"""For `given`: times that any sum takes out of the calendar."""
+"""For `given`: numbers and times at their bounds, which any sum takes beyond them."""
 
 _under_way: contextvars.ContextVar[tuple[Any, ...]] = contextvars.ContextVar(
     "_under_way", default=()
