@@ -33,7 +33,10 @@ bench: $(READY)  ## the benchmarks; figures in build/bench.json
 campaign: $(READY)  ## the long runs; FLOW_PROGRAMS=20000 for more of them
 	$(BIN)/pytest -n 2 -q -m campaign
 
-fuzz: $(READY)  ## spoiled programs, planted mistakes; FLOW_FUZZ=20000 FLOW_PLANTED=2000 for fewer of them
+FUZZ ?= 10
+
+fuzz: $(READY)  ## everything that reads what others wrote, FUZZ times a few seconds; then FLOW_FUZZ spoiled programs, FLOW_PLANTED mistakes
+	$(BIN)/python -m tests.fuzz.targets $(FUZZ)
 	$(BIN)/pytest -n 2 -q -m campaign tests/test_fuzz.py tests/test_planted.py
 
 build: $(READY)  ## the wheel and the source package, in dist/

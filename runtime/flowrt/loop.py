@@ -23,6 +23,7 @@ from flowrt.core.flow import Schedule
 from flowrt.core.hospital import Patient, one_line
 from flowrt.core.session import Peer
 from flowrt.core.values import (
+    MAX_ACKS,
     Ack,
     BadBytes,
     Checkpoint,
@@ -298,7 +299,8 @@ class Loop(Stepping):
         for outbox_id, peer, frame in turn.batch.outbox:
             self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
         for peer, ids in turn.acks.items():
-            self._transport.send(peer, packed_ack(ids))
+            for at in range(0, len(ids), MAX_ACKS):
+                self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS]))
         for flow_id in turn.resumed:
             self._ready.append(Job(flow_id, RESUME))
         for timer in turn.timers:
