@@ -232,7 +232,10 @@ def test_a_flow_in_the_hospital_can_be_allowed(examples: dict[str, SimpleNamespa
         flow.Borrow_v1,
         flow.Lend_v1,
         arguments={"lenders": st.just((rt.Party("lend"),)), "units": st.just(5)},
-        answers={"Treasury.reserve": broken, "Treasury.judge": st.just(flow.Offer(5, decimal.Decimal(1)))},
+        answers={
+            "Treasury.reserve": broken,
+            "Treasury.judge": st.just(flow.Offer(5, decimal.Decimal(1))),
+        },
         faults=0,
         allow_hospital=True,
     )

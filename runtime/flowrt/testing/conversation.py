@@ -271,7 +271,7 @@ class Conversation:
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """How hypothesis prints it in a failing example."""
         with printer.group(4, "Conversation:", ""):
-            for line in self._lines():
+            for line in filter(None, self._lines()):
                 printer.break_()
                 printer.text(line)
 
