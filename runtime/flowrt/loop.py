@@ -420,7 +420,8 @@ class Loop(Stepping):
             if hopeless and not written:
                 raise error
         except StoreError as worse:
-            self._stop(NodeStopped(f"{self.party.name}: the store cannot be written: {worse}"))
+            text = f"{self.party.name}: the store cannot be written: {worse}"
+            self._stop(NodeStopped(f"{text}; nothing that was acknowledged is lost"))
             self.refuse_if_stopped()
         self._next_flow = max(self._next_flow, next_flow)  # Some are promised to waiting starts.
         self._outbox.send_all(self._transport, self._clock())
