@@ -257,6 +257,8 @@ def test_services_are_mocked_or_real() -> None:
 
     def test(run: Conversation) -> None:
         assert run.result == 3
+        rows = run.world.rows("seller", "SELECT party, count FROM taken")
+        assert rows == [("seller", 3)] * len(run.outcomes(orders.Seller_v1))
 
     check(conversations(*BOTH, services={"Shop": Shop}, arguments={"count": st.just(3)}), test, 10)
 

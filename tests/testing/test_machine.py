@@ -228,7 +228,7 @@ flow Calendar() -> Timestamp:
     return meeting.at + 36525d
 """
     )
-    run(protocol_machine(faulty.Calendar_v1), examples=50, steps=5)
+    run(protocol_machine(faulty.Calendar_v1), examples=15, steps=5)
     with pytest.raises(AssertionError, match="the time is out of range"):
         run(hostile_machine(faulty.Calendar_v1), examples=300, steps=5)
 

@@ -11,6 +11,13 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
 FENCE = re.compile(r"^```(?:flow|python) (\S+)\n(.*?)^```$", re.M | re.S)
 
+FEWER = """
+from hypothesis import settings
+
+settings.register_profile("fewer", max_examples=15)
+settings.load_profile("fewer")
+"""
+
 
 def test_what_the_page_shows_runs(tmp_path: Path) -> None:
     names = []
@@ -18,6 +25,7 @@ def test_what_the_page_shows_runs(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         names.append(name)
     assert "test_conversations.py" in names
+    (tmp_path / "conftest.py").write_text(FEWER)
     flowc = [sys.executable, "-m", "flowlang"]
     subprocess.run([*flowc, "compile", "shop.flow"], cwd=tmp_path, check=True, timeout=60)
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]

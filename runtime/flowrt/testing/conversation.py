@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from hypothesis import strategies as st
+from hypothesis.control import cleanup
 from hypothesis.errors import InvalidArgument
 from hypothesis.strategies import SearchStrategy
 
@@ -434,6 +435,7 @@ def _played(draw: Any, plan: _Plan) -> Conversation:
         if "rpc" in flow.startable
     }
     world = _Theatre(tape, faults, plan, draw)
+    cleanup(world.close)  # The test may still look at what services wrote.
     run = Conversation(world, plan.parties, mocks.asked)
     try:
         for party in plan.parties:
@@ -445,8 +447,6 @@ def _played(draw: Any, plan: _Plan) -> Conversation:
     except Exception as error:
         error.add_note(_report(run))
         raise
-    finally:
-        world.close()
     return run
 
 
