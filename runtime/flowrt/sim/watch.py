@@ -95,6 +95,13 @@ class WatchedRun(StepRun):
         self._in_time()
         self._by_its_own_class()
         super().go()
+        self._has_gone()
+
+    def kill(self, by: str, reason: str) -> None:
+        super().kill(by, reason)
+        self._has_gone()
+
+    def _has_gone(self) -> None:
         record = self._record
         record.path = path_of(self._checkpoint.frames)
         record.held = self._commit.held is not None
