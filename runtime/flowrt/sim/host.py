@@ -114,10 +114,10 @@ class Commanded(Wish):
         if not self._number:
             host.sent_commands[self.flow.id] = host.sent_commands.get(self.flow.id, 0) + 1
             self._number = host.sent_commands[self.flow.id]
-        if host.commands.get(self.flow.id, 0) >= self._number:
-            self.is_done = True
-            return
-        self._told = host.node.submit_command(self.flow.id, self.message)
+        # Asked again by a new process: perhaps the one before it had committed it.
+        self.is_done = host.commands.get(self.flow.id, 0) >= self._number
+        if not self.is_done:
+            self._told = host.node.submit_command(self.flow.id, self.message)
 
     def look(self, host: Host) -> None:
         if self._told is None:

@@ -50,6 +50,9 @@ EVENTS = 200_000
 
 BATCHES = (512, 1, 3, 16)
 
+watchers: list[Callable[[World], None]] = []
+"""Told of each world when it closes: who counts what all worlds have seen."""
+
 
 class World:
     """Parties that talk, in trouble.
@@ -390,6 +393,8 @@ class World:
 
     def close(self) -> None:
         """Let go of everything."""
+        for tell in watchers:
+            tell(self)
         for host in self.hosts.values():
             if host.disk.tables is not None:
                 host.disk.tables.close()
