@@ -30,6 +30,7 @@ HOMES = {
     "click": "flowlang.cli",
     "rich": "flowlang.demo",
     "sqlite3": "flowrt.store",
+    "hypothesis": "flowrt.testing",
 }
 SIDES = {"cronsim": {"flowlang.checker.schedules", "flowrt.schedules"}}
 """What the compiler and the runtime each have one home for."""
@@ -187,6 +188,7 @@ def test_the_wheel_holds_the_tree(wheel: set[str]) -> None:
     [
         ("import flowlang.cli", {"lark", "jinja2", "rich", "cryptography", "msgspec", "flowrt"}),
         ("import flowrt.node", {"lark", "jinja2", "rich", "cryptography", "click", "flowlang"}),
+        ("import flowrt.testing.register", {"hypothesis", "flowrt.node", "flowlang"}),
         ("import flowrt.store.sqlite", {"lark", "jinja2", "rich", "click", "flowlang"}),
     ],
 )

@@ -205,7 +205,8 @@ class Host:
     ) -> None:
         self.world = world
         self.name = name
-        self.registry = registry_of(tuple(modules))
+        self.modules = tuple(modules)
+        self.registry = registry_of(self.modules)
         self.services = services
         self.disk = MemoryDisk()
         self.key = hashlib.blake2b(name.encode(), key=b"flowrt.sim", digest_size=32).digest()
