@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +25,11 @@ from flowlang.cli.worlds import (
 )
 
 if TYPE_CHECKING:
+    from flowrt.sim.campaign import Figures
     from flowrt.sim.replay import Trace
-    from flowrt.sim.scenario import Played
 
 TELL_S = 2.0
+DAY_US = 86_400_000_000
 
 
 @click.group()
@@ -43,6 +43,9 @@ def sim() -> None:
 @click.option("--arg", "written", multiple=True, metavar="KEY=VALUE", help="An argument of it.")
 @click.option("--worlds", default=200, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True, help="That of the first world.")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="So many processes. Default: one for each processor."
+)
 @click.option("--parties", default=3, show_default=True, type=click.IntRange(1, 7))
 @click.option("--services", help="MODULE:FUNCTION that gives a party's services. Default: made up.")
 @click.option("--scenario", "target", help="MODULE:OBJECT, a scenario of your own.")
@@ -60,6 +63,7 @@ def run_worlds(
     written: tuple[str, ...],
     worlds: int,
     seed: int,
+    jobs: int | None,
     parties: int,
     services: str | None,
     target: str | None,
@@ -77,13 +81,27 @@ def run_worlds(
     wanted = Wanted(
         tuple(map(str, files)), flow, written, parties, services=services, target=target
     )
+    from flowrt.sim import campaign
+
+    last = began = time.monotonic()
+
+    def tell(figures: Figures) -> None:
+        nonlocal last
+        if not as_json and sys.stderr.isatty() and time.monotonic() - last > TELL_S:
+            last = time.monotonic()
+            click.echo(f"… {figures.worlds:,} worlds", err=True)
+
+    jobs = min(jobs or os.cpu_count() or 1, -(-worlds // campaign.CHUNK))
     with told(as_json), ready(wanted, as_json) as stage:
-        sums = _play(stage, wanted, range(seed, seed + worlds), made(output), as_json)
+        folder = made(output)
+        figures = campaign.run([stage.scenario], worlds, first=seed, processes=jobs, told=tell)
+        seconds = max(time.monotonic() - began, 1e-6)
+        found = _shrunk(stage, wanted, figures, folder, as_json)
     if as_json:
-        print_json(sums.data())
+        print_json(_data(figures, found, seconds))
     else:
-        click.echo(sums.text())
-    sys.exit(1 if sums.found else 0)
+        click.echo(_text(figures, found, seconds))
+    sys.exit(1 if figures.violated else 0)
 
 
 @sim.command("replay")
@@ -169,85 +187,70 @@ def _found(wanted: Wanted, trace: Path) -> Wanted:
 # --- playing ------------------------------------------------------------------------------------
 
 
-class Sums:
-    """What came of many worlds. `found` are the violations: seed, invariant, text, and, for the
-    first of each kind, the smallest world and its file."""
-
-    def __init__(self) -> None:
-        self.worlds = self.events = self.virtual_us = 0
-        self.seconds = 0.0
-        self.troubles: Counter[str] = Counter()
-        self.outcomes: Counter[tuple[str, str]] = Counter()
-        self.found: list[dict[str, Any]] = []
-
-    def add(self, played: Played) -> None:
-        from flowrt.sim.history import Ended, Trouble
-
-        world = played.world
-        self.worlds += 1
-        self.events += world.events
-        self.virtual_us += world.now_us - world.start_us
-        for event in world.history:
-            if type(event) is Trouble:
-                self.troubles[re.sub(r": .*", "", event.kind)] += 1
-            elif type(event) is Ended:
-                self.outcomes[event.flow, event.error or "returned"] += 1
-
-    def data(self) -> dict[str, Any]:
-        return {
-            "ok": not self.found,
-            "worlds": self.worlds,
-            "events": self.events,
-            "seconds": round(self.seconds, 2),
-            "virtual_days": round(self.virtual_us / 86_400_000_000, 2),
-            "troubles": dict(sorted(self.troubles.items())),
-            "outcomes": [
-                {"flow": flow, "outcome": outcome, "count": count}
-                for (flow, outcome), count in sorted(self.outcomes.items())
-            ],
-            "violations": self.found,
-        }
-
-    def text(self) -> str:
-        worlds, events = self.worlds / self.seconds, self.events / self.seconds
-        lines = [
-            f"{counted(self.worlds, 'world')}, {counted(self.events, 'event')}, "
-            f"{self.virtual_us / 86_400_000_000:,.1f} days of virtual time "
-            f"in {self.seconds:.1f} s ({worlds:,.0f} worlds/s, {events:,.0f} events/s)",
-            "flows that ended:",
-            *table([(f, o, f"{n:,}") for (f, o), n in sorted(self.outcomes.items())]),
-            "what went wrong on the way:",
-            *table([(kind, f"{n:,}") for kind, n in sorted(self.troubles.items())]),
-        ]
-        if not self.found:
-            return "\n".join([*lines, "All invariants held."])
-        lines.append(f"{counted(len(self.found), 'violation')}:")
-        lines += table([(f"seed {one['seed']}", one["text"]) for one in self.found[:20]])
-        return "\n".join(lines)
-
-
-def _play(stage: Ready, wanted: Wanted, seeds: Iterable[int], output: Path, as_json: bool) -> Sums:
+def _shrunk(
+    stage: Ready, wanted: Wanted, figures: Figures, output: Path, as_json: bool
+) -> list[dict[str, Any]]:
+    """What went wrong, by seed; the first of each kind is made small, told and written."""
     from flowrt.sim.scenario import play
     from flowrt.sim.shrink import kind_of, shrink
+    from flowrt.sim.violation import Violation
 
-    sums = Sums()
+    found = []
     kinds: set[str] = set()
-    began = last = time.monotonic()
-    for seed in seeds:
-        played = play(stage.scenario, seed)
-        sums.add(played)
-        if played.violation is not None:
-            one: dict[str, Any] = {"seed": seed, **violation_of(played)}
-            sums.found.append(one)
-            if kind_of(played.violation) not in kinds:
-                kinds.add(kind_of(played.violation))
-                small = shrink(stage.scenario, played)
-                one["file"] = str(write_small(small, wanted, stage, str(seed), output))
-                one["choices"] = causes(small.played)
-                if not as_json:
-                    click.echo(told_small(f"world of seed {seed}", small, one["file"]))
-        if not as_json and sys.stderr.isatty() and time.monotonic() - last > TELL_S:
-            last = time.monotonic()
-            click.echo(f"… {sums.worlds:,} worlds", err=True)
-    sums.seconds = max(time.monotonic() - began, 1e-6)
-    return sums
+    for one in sorted(figures.violations, key=lambda one: one.seed):
+        violation = Violation(one.invariant, one.text)
+        data: dict[str, Any] = {
+            "seed": one.seed,
+            "invariant": one.invariant,
+            "text": str(violation),
+        }
+        found.append(data)
+        if kind_of(violation) in kinds:
+            continue
+        kinds.add(kind_of(violation))
+        played = play(stage.scenario, one.seed)
+        if played.violation is None:
+            data["text"] += " (and not when its seed is played again: something keeps state)"
+            continue
+        small = shrink(stage.scenario, played)
+        data["file"] = str(write_small(small, wanted, stage, str(one.seed), output))
+        data["choices"] = causes(small.played)
+        if not as_json:
+            click.echo(told_small(f"world of seed {one.seed}", small, data["file"]))
+    return found
+
+
+def _data(figures: Figures, found: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    return {
+        "ok": not figures.violated,
+        "worlds": figures.worlds,
+        "events": figures.events,
+        "seconds": round(seconds, 2),
+        "virtual_days": round(figures.simulated_us / DAY_US, 2),
+        "troubles": dict(sorted(figures.troubles.items())),
+        "outcomes": [
+            {"flow": flow, "outcome": end or "returned", "count": count}
+            for (flow, end), count in sorted(figures.outcomes.items())
+        ],
+        "violated": figures.violated,
+        "violations": found,
+    }
+
+
+def _text(figures: Figures, found: Sequence[dict[str, Any]], seconds: float) -> str:
+    worlds, events = figures.worlds / seconds, figures.events / seconds
+    ends = sorted(figures.outcomes.items())
+    lines = [
+        f"{counted(figures.worlds, 'world')}, {counted(figures.events, 'event')}, "
+        f"{figures.simulated_us / DAY_US:,.1f} days of virtual time "
+        f"in {seconds:.1f} s ({worlds:,.0f} worlds/s, {events:,.0f} events/s)",
+        "flows that ended:",
+        *table([(flow, end or "returned", f"{n:,}") for (flow, end), n in ends]),
+        "what went wrong on the way:",
+        *table([(kind, f"{n:,}") for kind, n in sorted(figures.troubles.items())]),
+    ]
+    if not figures.violated:
+        return "\n".join([*lines, "All invariants held."])
+    lines.append(f"{counted(figures.violated, 'violation')}:")
+    lines += table([(f"seed {one['seed']}", one["text"]) for one in found[:20]])
+    return "\n".join(lines)

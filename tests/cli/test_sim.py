@@ -89,6 +89,13 @@ def test_the_same_seeds_are_the_same_worlds(flowc: Flowc) -> None:
     assert first["troubles"]
 
 
+def test_more_processes_play_the_same_worlds(flowc: Flowc) -> None:
+    options = ("--worlds", "120", "--json", "--jobs")
+    one, two = [json.loads(flowc("sim", "run", "greet.flow", *options, n)[1]) for n in "12"]
+    assert one | {"seconds": 0} == two | {"seconds": 0}
+    assert one["worlds"] == 120
+
+
 def test_a_violation_is_told_written_and_played_again(flowc: Flowc, forgetful: None) -> None:
     code, out, err = flowc(
         "sim", "run", "greet.flow", "--flow", "Greet", "--worlds", "20", "-o", "found"
