@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from types import ModuleType
 
 from flowlang.codegen import generate
@@ -101,9 +102,14 @@ flow Tell():
 """
 
 
-@functools.cache
 def compiled(text: str, name: str) -> ModuleType:
-    """The module of a program; importable under its name from then on."""
+    """The module of a program; importable under its name from then on, whatever had that name."""
+    sys.modules[f"{name}_flow"] = module = _compiled(text, name)
+    return module
+
+
+@functools.cache
+def _compiled(text: str, name: str) -> ModuleType:
     source = Source(f"{name}.flow", name, text)
     made = compile_modules([name], {name: source}.get, lambda: [name])
     assert not made.diagnostics, "".join(as_text(one, made.sources) for one in made.diagnostics)

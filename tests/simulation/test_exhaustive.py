@@ -26,7 +26,7 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def counter() -> ModuleType:
     return compiled(COUNTER, "counter")
 

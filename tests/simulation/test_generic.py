@@ -28,7 +28,7 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def order() -> ModuleType:
     return compiled(ORDER, "order")
 
