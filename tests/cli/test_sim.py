@@ -91,7 +91,9 @@ def test_the_same_seeds_are_the_same_worlds(flowc: Flowc) -> None:
 
 def test_more_processes_play_the_same_worlds(flowc: Flowc) -> None:
     options = ("--worlds", "120", "--json", "--jobs")
-    one, two = [json.loads(flowc("sim", "run", "greet.flow", *options, n)[1]) for n in "12"]
+    told = [flowc("sim", "run", "greet.flow", *options, jobs) for jobs in "12"]
+    assert [(code, err) for code, _, err in told] == [(0, ""), (0, "")]
+    one, two = [json.loads(out) for _, out, _ in told]
     assert one | {"seconds": 0} == two | {"seconds": 0}
     assert one["worlds"] == 120
 
