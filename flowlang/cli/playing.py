@@ -145,9 +145,15 @@ def ready(wanted: Wanted, as_json: bool = False) -> Iterator[Ready]:
 def _is_theirs(module: ModuleType, folders: Sequence[Path]) -> bool:
     """Whether a module is an author's, and may be another one the next time."""
     file = getattr(module, "__file__", None)
-    return file is not None and any(
-        Path(file).is_relative_to(folder.resolve()) or Path(file).is_relative_to(folder)
-        for folder in folders
+    if module.__name__.partition(".")[0] in ("flowlang", "flowrt"):
+        return False  # Our own, which may lie in the same folder.
+    return (
+        file is not None
+        and "site-packages" not in file
+        and any(
+            Path(file).is_relative_to(folder.resolve()) or Path(file).is_relative_to(folder)
+            for folder in folders
+        )
     )
 
 
