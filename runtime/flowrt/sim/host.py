@@ -114,15 +114,18 @@ class Commanded(Wish):
         if not self._number:
             host.sent_commands[self.flow.id] = host.sent_commands.get(self.flow.id, 0) + 1
             self._number = host.sent_commands[self.flow.id]
-        self.look(host)
+        if self._told is not None:
+            self._look(host)
         if not self.is_done:
             self._told = host.node.submit_command(self.flow.id, self.message)
 
     def look(self, host: Host) -> None:
-        if self._told is None:
-            if self.flow.is_done and host.node is not None:
-                self.ask(host)
-            return
+        if self._told is not None:
+            self._look(host)
+        elif self.flow.is_done and host.node is not None:
+            self.ask(host)
+
+    def _look(self, host: Host) -> None:
         if self._told.done():
             self.is_done = True
             if self._told.exception() is not None:

@@ -236,7 +236,7 @@ class World:
 
     def _step(self, end_us: int | None = None) -> bool:
         """The next event. False if there is none, or it is after `end_us`."""
-        if not self._queue or self._rests():
+        if not self._queue or (end_us is None and self._rests()):
             if self._healed_us is None:
                 self.heal()
                 return True
