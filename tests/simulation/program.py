@@ -89,7 +89,7 @@ flow Drain() -> Int:
             case Stop:
                 break
         if got == 3:
-            sleep 2s
+            checkpoint
     send Sum(sum) to s
     return got
 

@@ -408,8 +408,7 @@ class Work(Story):
     def _judge_answers(self, world: World) -> None:
         accepted: dict[tuple[int, int], list[Any]] = {}
         for answer in self.helpers.answered:
-            told = answer._told
-            if told is not None and told.done() and told.exception() is None:
+            if answer.is_accepted:
                 accepted.setdefault((answer.flow_id, answer.number), []).append(answer.value.n)
         for question in self.questions:
             taken = [n for (flow_id, _), n in accepted.items() if flow_id == question.id]

@@ -126,7 +126,7 @@ class Commanded(Wish):
             self.ask(host)
 
     def _look(self, host: Host) -> None:
-        if self._told.done():
+        if self._told.done() and not _is_gone(self._told):
             self.is_done = True
             if self._told.exception() is not None:
                 host.sent_commands[self.flow.id] -= 1
@@ -153,7 +153,19 @@ class Answered(Wish):
             self.is_done = True
 
     def look(self, host: Host) -> None:
-        self.is_done = self.is_done or (self._told is not None and self._told.done())
+        told = self._told
+        self.is_done = self.is_done or (told is not None and told.done() and not _is_gone(told))
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether who answered was told that the answer counts."""
+        told = self._told
+        return told is not None and told.done() and told.exception() is None
+
+
+def _is_gone(told: Any) -> bool:
+    """Whether the process ended before it could say anything: who asked must ask the next one."""
+    return isinstance(told.exception(), NodeStopped)
 
 
 class SimNode(Node):
@@ -171,8 +183,9 @@ class SimNode(Node):
         arguments: tuple[Any, ...],
         done: Callable[[Any, Exception | None], None],
     ) -> None:
-        assert self.host is not None
-        self.host.perform(self, work, arguments, done)
+        # One that lost its store and does not know it is alone: what it begins reaches nobody.
+        if self.host is not None:
+            self.host.perform(self, work, arguments, done)
 
 
 class Host:
@@ -454,6 +467,7 @@ class Host:
                 self.end("crash", "an operation has run")
             elif node is self.node:
                 done(value, error)
+                self.wake(node)
 
         world.later(SLOW_US if fate == SLOW else 1_000, run)
 
