@@ -25,11 +25,10 @@ class CannotPlant(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """In a function ("package.module:Class.method") one text becomes another."""
+    """In a function ("package.module:Class.method") each old text becomes a new one."""
 
     target: str
-    old: str
-    new: str
+    edits: tuple[tuple[str, str], ...]
 
     def function(self) -> types.FunctionType:
         """The function that is changed."""
@@ -48,9 +47,11 @@ class Change:
         """The broken function's code."""
         function = self.function()
         text = textwrap.dedent(inspect.getsource(function))
-        if text.count(self.old) != 1:
-            raise CannotPlant(f"{self.target} has {self.old!r} {text.count(self.old)} times")
-        tree = ast.parse(text.replace(self.old, self.new))
+        for old, new in self.edits:
+            if text.count(old) != 1:
+                raise CannotPlant(f"{self.target} has {old!r} {text.count(old)} times")
+            text = text.replace(old, new)
+        tree = ast.parse(text)
         made = tree.body[0]
         assert isinstance(made, ast.FunctionDef)
         made.decorator_list = []
@@ -105,4 +106,8 @@ class Defect:
 
 def defect(name: str, room: str, text: str, sees: str, *changes: tuple[str, str, str]) -> Defect:
     """A defect, with its changes as (function, old text, new text)."""
-    return Defect(name, room, text, sees, tuple([Change(*change) for change in changes]))
+    edits: dict[str, tuple[tuple[str, str], ...]] = {}
+    for target, old, new in changes:
+        edits[target] = (*edits.get(target, ()), (old, new))
+    made = tuple([Change(target, found) for target, found in edits.items()])
+    return Defect(name, room, text, sees, made)

@@ -363,6 +363,22 @@ flow Either(peer: Party, nap: Duration) -> Text:
         case timeout 1m:
             return "late"
 
+flow Fallback(peer: Party, nap: Duration) -> Int:
+    """What is given when nothing comes is known before."""
+    startable by rpc
+    open FallbackServed with peer as s
+    let instead = peer.name.size + 4
+    try:
+        send Ask(8, nap) to s then receive bid: Bid from s within 20s:
+            require bid.n == 8 else Bad(bid.n)
+        return bid.n
+    catch Timeout:
+        return instead
+
+flow FallbackServed():
+    responds to Fallback as s
+    subflow Serve(s)
+
 flow EitherServed():
     responds to Either as s
     subflow Serve(s)
@@ -381,7 +397,7 @@ flow Order(n: Int) -> Int:
     step WAITING
     let child = start Pack(n)
     let other = start Listen(child)
-    let late = start Pack(n + 1) at now + 30s
+    let late = start After(n + 1, now + 30s) at now + 30s
     let packed = await child
     let heard = await other
     let last = await late
@@ -401,6 +417,10 @@ flow Pack(n: Int) -> Int:
             case result b as two:
                 left = left - 1
     return n
+
+flow After(n: Int, time: Timestamp) -> Int:
+    require now >= time else Unheard()
+    return subflow Pack(n)
 
 flow Listen(child: FlowId[Int]) -> Int:
     checkpoint
@@ -426,10 +446,20 @@ flow Question1(n: Int) -> Int:
     catch TaskExpired:
         return -1
 
+flow Question2(n: Int) -> Int:
+    """Asks, and looks at the answer much later."""
+    startable by rpc
+    let asked = pending ask "boss": Question("how many, later") -> Decision
+    sleep 50s
+    receive:
+        case answer asked as answer:
+            return answer.n
+
 flow Locker(name: Text) -> Int:
     """Only one lives under a key: who comes second tries again."""
     startable by rpc
     var tries = 0
+    var pause = 7s
     while true:
         try:
             let id = start Keyed(name)
@@ -437,7 +467,8 @@ flow Locker(name: Text) -> Int:
             return tries
         catch FlowFailed:
             tries = tries + 1
-            sleep 7s
+            sleep pause
+            pause = pause * 2
 
 flow Keyed(name: Text):
     startable by rpc

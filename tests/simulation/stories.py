@@ -327,7 +327,7 @@ class Waits(Story):
 
     name = "waits"
     errors = {
-        f"{name}Served": ("SessionEnded",) for name in ("Twice", "Limited", "Some", "Either")
+        f"{name}Served": ("SessionEnded",) for name in ("Twice", "Limited", "Some", "Either", "Fallback")
     }
 
     def build(self, world: World) -> None:
@@ -347,6 +347,7 @@ class Waits(Story):
             world, CAROL, "Either", lambda t: t == "late" or not in_time(), peer=BOB, nap=long
         )
         self.start(world, CAROL, "Either", _one_of("late", "bid"), peer=ALICE, nap=nap)
+        self.start(world, ALICE, "Fallback", _one_of(7, 8), peer=BOB, nap=nap)
 
 
 def _ends_with(text: str) -> Callable[[Any], bool]:
@@ -377,6 +378,7 @@ class Work(Story):
             self.start(world, ALICE, "Order", 2 * n * 1000 + 3 * n + 1, n=n)
         self.orders = 2
         self.questions = [self.start(world, ALICE, "Question1", self._is_decided, n=1)]
+        self.questions.append(self.start(world, ALICE, "Question2", self._is_decided, n=1))
         for _ in range(3):
             self.start(world, ALICE, "Locker", lambda tries: tries >= 0, name="a")
 
@@ -432,6 +434,8 @@ class Late(Story):
         ]
         for n in range(6):
             world.later(3_590_000_000 + n * 4_000_000, lambda: self._answer(world))
+        alice = world.hosts["alice"]
+        world.later(3_595_000_000, lambda: setattr(alice, "paused_until", world.now_us + 30_000_000))
 
     def _answer(self, world: World) -> None:
         node = world.hosts["alice"].node

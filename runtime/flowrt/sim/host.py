@@ -220,6 +220,7 @@ class Host:
         self.commands: dict[int, int] = {}
         """How many commands of its owner each flow has taken."""
         self._store: SimStore | None = None
+        self._running: set[str] = set()
         self._due_us = 0
         self._is_awake = False
 
@@ -294,6 +295,7 @@ class Host:
 
     def _gone(self, node: SimNode, store: SimStore) -> None:
         self.crashes += 1
+        self._running.clear()
         node.host = None
         node._stopped = NodeStopped(f"{self.name}: its process has ended")
         node._transport.close()
@@ -301,6 +303,7 @@ class Host:
         self.node = self._store = None
         self._is_awake = False
         self._due_us = 0
+        self.world.told(self)
 
     def _restart(self, why: str) -> None:
         if why:
@@ -318,6 +321,7 @@ class Host:
         self.world.trouble(self.name, "takeover", self._doing())
         old.host = None
         self.node = self._store = None
+        self._running.clear()
         self._is_awake = False
         self._due_us = 0
         self.open()
@@ -379,6 +383,7 @@ class Host:
             for wish in self.wishes:
                 wish.look(self)
             self.wishes = [wish for wish in self.wishes if not wish.is_done]
+        world.turned(self)
         self._set_alarm(node)
 
     def _set_alarm(self, node: SimNode) -> None:
@@ -442,11 +447,17 @@ class Host:
         """Run an external operation as an event of its own."""
         world = self.world
         fate = 0
+        key = arguments[0]
+        fails_after = False
+        world.begins(self, key, is_running=key in self._running)
+        self._running.add(key)
         faults: Faults = world.faults
         if world.is_faulty and faults.operation:
             fate = world.tape.pick(f"operation {self.name}", faults.operations, faults.operation)
             if fate:
                 world.trouble(self.name, f"operation {OPERATIONS[fate]}", work.name)
+            if fate == FAILS:
+                fails_after = world.tape.uniform("operation fails after", 2) > 0
 
         def run() -> None:
             if node is not self.node and fate != SLOW:
@@ -455,12 +466,14 @@ class Host:
                 self.end("crash", "an operation begins")
                 return
             value, error = None, None
+            self._running.discard(key)
             try:
+                if fate != FAILS or fails_after:
+                    value = work.method(*arguments)
+                    if inspect.isawaitable(value):
+                        value = asyncio.run(_awaited(value))
                 if fate == FAILS:
                     raise ConnectionError("the network is down")
-                value = work.method(*arguments)
-                if inspect.isawaitable(value):
-                    value = asyncio.run(_awaited(value))
             except Exception as failure:
                 error = failure
             if fate == NOT_TOLD:

@@ -36,6 +36,7 @@ from flowrt.core.values import (
 from flowrt.core.waiting import can_go_on, find, is_outside, is_over, is_undecided
 from flowrt.outbox import unpack
 from flowrt.sim.host import Host, Started
+from flowrt.sim.kept import missing
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record
 from flowrt.store import Batch
@@ -77,6 +78,9 @@ class Invariants:
     def committed(self, host: Host, records: list[Record], batch: Batch) -> None:
         """A batch is on the disk."""
         party = host.name
+        lost = missing(host.disk, batch)
+        if lost is not None:
+            raise Violation("I16", f"{party} has committed {lost}, and its disk does not hold it")
         if batch.audit:
             self._steps_are_in_order(host, decode(list[tuple[Any, ...]], batch.audit))
         for flow_id, flow, error, value in batch.outcomes:
@@ -152,6 +156,36 @@ class Invariants:
         if found is None:
             found = self._talks[secret] = Conversation()
         return found
+
+    # --- with each turn ---
+
+    def turned(self, host: Host) -> None:
+        """A process has done all that was ready, and rests until its alarm: no flow may be due
+        before that. Rows that are ready at once say so for a new process only."""
+        dues = [due for _, due in host.disk.flows.values() if due]
+        due_us = host.node.next_due() if host.node is not None else 0
+        if dues and (due_us is None or due_us > min(dues)):
+            raise Violation("L", f"a flow of {host.name} is due at {min(dues)}, and nobody looks")
+
+    def told(self, host: Host, starts: list[Started]) -> None:
+        """I4: nobody is told of an end that is not written."""
+        for started in starts:
+            handle = started.handle
+            if started.host is not host or handle is None or handle.outcome is None:
+                continue
+            if started.outcome is None:
+                raise Violation("I4", f"{started} was told of its end, and it is not written")
+
+    def begins(self, host: Host, key: str) -> None:
+        """I3: nothing runs outside of a step that is not recorded before."""
+        _, flow_id, number = key.rsplit("-", 2)
+        row = host.disk.flows.get(int(flow_id))
+        checkpoint = self._decoded(host, row[0]) if row is not None else None
+        if row is not None and checkpoint is None:
+            return
+        calls = checkpoint.extra.calls if checkpoint is not None and checkpoint.extra else []
+        if all(call.number != int(number) for call in calls):
+            raise Violation("I3", f"{host.name} runs {key}, which no flow has asked for")
 
     # --- with each packet ---
 

@@ -343,6 +343,21 @@ class World:
             watch.violations.append(violation)
             raise
 
+    def turned(self, host: Host) -> None:
+        """A process has done what was ready."""
+        if host.node is not None and not host.node._has_work():
+            self._invariants.turned(host)
+
+    def told(self, host: Host) -> None:
+        """A process has ended: what its clients heard must be written."""
+        self._invariants.told(host, self.starts)
+
+    def begins(self, host: Host, key: str, is_running: bool) -> None:
+        """An operation begins outside of a step."""
+        if is_running:
+            raise Violation("I3", f"{host.name} begins {key} a second time while it runs")
+        self._invariants.begins(host, key)
+
     def _records_of(self, watch: Watch, batch: Batch) -> list[Record]:
         """What the steps of this batch did. Who failed after all did nothing."""
         found = [

@@ -78,8 +78,8 @@ DEFECTS = (
         "L, I8",
         (
             f"{_STEP}._drop_frame",
-            "                if not session.closed:",
-            "                if not session.closed and depth == 0:",
+            "            if not session.closed:",
+            "            if not session.closed and depth == 0:",
         ),
     ),
     defect(
@@ -252,7 +252,7 @@ DEFECTS = (
         _ROOM,
         "two moves of progress have one number",
         "I14",
-        (f"{_STEP}._moved", "checkpoint.moves += 1", "checkpoint.moves += depth == 0 and outcome is None"),
+        (f"{_STEP}._moved", "checkpoint.moves += 1", "checkpoint.moves += not self._commit.moves"),
     ),
     defect(
         "group in order of arrival",

@@ -228,6 +228,7 @@ DEFECTS = (
             "engine.begin(one.flow, kind, one.start, flow_id, one.due_us)",
             "engine.begin(one.flow, kind, one.start, flow_id, 0)",
         ),
+        (f"{_STEPPING}._started", "(encode(child), one.due_us)", "(encode(child), 0)"),
     ),
     defect(
         "parent is not told",

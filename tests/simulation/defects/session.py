@@ -62,13 +62,6 @@ DEFECTS = (
         (f"{_AT}:_is_too_much", "seq == session.expected and head(session) is None", "False"),
     ),
     defect(
-        "last word is not the last",
-        _ROOM,
-        "what comes behind the peer's end is kept in the inbox",
-        "I1, I6",
-        (f"{_AT}:_catch_up", "            del inbox[index:]\n", "            pass\n"),
-    ),
-    defect(
         "waiting letters are lost",
         _ROOM,
         "what was said before the confirmation is forgotten when it comes",
@@ -120,7 +113,7 @@ DEFECTS = (
         _ROOM,
         "a repeated invitation begins another responder",
         "I22",
-        (f"{_AT}:Peer.welcome", "            return False\n", "            return True\n"),
+        (f"{_AT}:Peer.welcome", "        return False\n", "        return True\n"),
     ),
     defect(
         "low water too high",
