@@ -511,12 +511,16 @@ flow Shaky(peer: Party, owing: Bool) -> Int:
     var n = 0
     while n < 3:
         n = n + 1
-        send Ask(n, 0s) to s then receive bid: Bid from s:
+        send Ask(n, 0s) to s
+        send Ask(n + 10, 0s) to s
+        receive bid: Bid from s:
             require bid.n == n else Bad(bid.n)
         if owing:
             Book.owe("shaky {n}")
         else:
             Book.trip("shaky {n}")
+        receive more: Bid from s:
+            require more.n == n + 10 else Bad(more.n)
     return n
 
 flow ShakyServed():

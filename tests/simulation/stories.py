@@ -433,7 +433,7 @@ class Late(Story):
             self.start(world, ALICE, "Question1", lambda found: found != -2, n=1) for _ in range(2)
         ]
         for n in range(6):
-            world.later(3_590_000_000 + n * 4_000_000, lambda: self._answer(world))
+            world.later(3_601_000_000 + n * 4_000_000, lambda: self._answer(world))
         alice = world.hosts["alice"]
         world.later(3_595_000_000, lambda: setattr(alice, "paused_until", world.now_us + 30_000_000))
 
@@ -461,7 +461,7 @@ class Once(Story):
 
     def build(self, world: World) -> None:
         self.people(world, ALICE)
-        for n in (1, 2, 3):
+        for n in range(8):
             self.start(world, ALICE, "Pay", n, n=n)
 
     def judge(self, world: World) -> None:
@@ -563,8 +563,20 @@ class Clockwork(Story):
     def build(self, world: World) -> None:
         self.flows = program(CLOCK)
         world.add("alice", [self.flows], lambda: {"Book": Book(self.sink, "alice")})
-        self.start(world, ALICE, "Nap", 3)
+        for _ in range(5):
+            self.start(world, ALICE, "Nap", 3)
+        self.turns = world.tape.uniform("set back after", 8)
+        world.later(10_800_000_000, lambda: self._set_back(world))
         world.sleep(datetime.timedelta(hours=5, minutes=1))
+
+    def _set_back(self, world: World) -> None:
+        """Set the clock back by a minute, in the middle of what wakes now."""
+        if self.turns > 0:
+            self.turns -= 1
+            world.later(0, lambda: self._set_back(world))
+            return
+        alice = world.hosts["alice"]
+        alice.set_clock(alice.skew_us - 60_000_000)
 
     def judge(self, world: World) -> None:
         super().judge(world)
@@ -572,6 +584,9 @@ class Clockwork(Story):
         for hour, count in Counter(hours).items():
             if count > 1:
                 raise Violation("I13", f"the schedule of {hour} fired {count} times")
+        awake = len(self.rows(world, ALICE, "awake"))
+        if awake != 5:
+            raise Violation("J5", f"{awake} of 5 sleepers wrote that they are awake")
         if is_in_time(world) and len(hours) < 3:
             raise Violation("L", f"five hours, and the hourly schedule fired at {hours}")
 

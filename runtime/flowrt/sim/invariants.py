@@ -28,6 +28,7 @@ from flowrt.core.values import (
     OnAny,
     OnMessage,
     OnSettling,
+    OnTime,
     SessionState,
     decode,
     decode_checkpoint,
@@ -99,6 +100,9 @@ class Invariants:
         for number in batch.settled:
             if (party, number) not in self._acked:
                 raise Violation("I6", f"{party} forgets row {number}, which nobody has taken")
+        for flow_id, row in batch.flows.items():
+            if row is not None and row[1] != 0:
+                self._is_looked_at(host, flow_id, *row)
         for record in records:
             if record.began:
                 if (party, record.flow_id) in self._began:
@@ -106,6 +110,27 @@ class Invariants:
                 self._began.add((party, record.flow_id))
             if record.said:
                 self._hear(party, record)
+
+    def _is_looked_at(self, host: Host, flow_id: int, data: bytes, due_us: int | None) -> None:
+        """I13: who waits for a time is looked at by then."""
+        checkpoint = self._decoded(host, data)
+        if checkpoint is None or checkpoint.admitted:
+            return
+        waiting = checkpoint.waiting
+        times: list[int] = []
+        if type(waiting) is OnTime:
+            times = [waiting.due_us]
+        elif type(waiting) is OnAcceptance:
+            times = [waiting.until_us]
+        elif type(waiting) is OnAny:
+            extra = checkpoint.extra
+            calls = extra.calls if extra is not None else []
+            asked = [call.due_us for call in calls if call.number in waiting.calls]
+            times = [waiting.due_us, waiting.until_us, *asked]
+        first_us = min(filter(None, times), default=None)
+        if first_us is not None and (due_us is None or due_us > first_us):
+            text = f"flow {flow_id} of {host.name} rests until {first_us}, and is due at {due_us}"
+            raise Violation("I13", text)
 
     def _steps_are_in_order(self, host: Host, entries: list[tuple[Any, ...]]) -> None:
         for flow_id, step, code, *_ in entries:
