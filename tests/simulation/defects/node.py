@@ -337,7 +337,7 @@ DEFECTS = (
         _ROOM,
         "a schedule that became due twice, because a batch was refused, fires twice",
         "I13",
-        (f"{_LOOP}._fire", "not self._schedules.is_due(\n        schedule, self._world.now_us\n    )", "False"),
+        (f"{_LOOP}._fire", "not self._schedules.is_due(schedule, self._world.now_us)", "False"),
     ),
     defect(
         "commit skipped",
