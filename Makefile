@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check coverage format bench campaign fuzz build clean
+.PHONY: demo test check coverage format bench campaign kill fuzz build clean power
 
 demo: $(READY)  ## fifty trades between three parties, through kill -9
 	$(BIN)/flowc demo
@@ -33,8 +33,17 @@ bench: $(READY)  ## the benchmarks; figures in build/bench.json
 campaign: $(READY)  ## the long runs; FLOW_PROGRAMS=20000 for more of them
 	$(BIN)/pytest -n 2 -q -m campaign
 
-fuzz: $(READY)  ## spoiled programs, planted mistakes; FLOW_FUZZ=20000 FLOW_PLANTED=2000 for fewer of them
+kill: $(READY)  ## real processes, killed at every named point; FLOW_KILLS=10000 for more kills
+	$(BIN)/pytest -n 0 -q -m campaign tests/test_processes.py
+
+FUZZ ?= 10
+
+fuzz: $(READY)  ## everything that reads what others wrote, FUZZ times a few seconds; then FLOW_FUZZ spoiled programs, FLOW_PLANTED mistakes
+	$(BIN)/python -m tests.fuzz.targets $(FUZZ)
 	$(BIN)/pytest -n 2 -q -m campaign tests/test_fuzz.py tests/test_planted.py
+
+power: $(READY)  ## the store on a disk that loses its power; FLOW_POWER=200000 for more states
+	$(BIN)/python -m tests.power $(or $(FLOW_POWER),20000)
 
 build: $(READY)  ## the wheel and the source package, in dist/
 	$(BIN)/python -m build

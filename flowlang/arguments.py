@@ -29,6 +29,8 @@ def value_of(text: str, kind: Any, modules: Iterable[types.ModuleType]) -> Any:
 
     Texts and names of parties may stand without quotes. Raises NotAValue.
     """
+    if not _is_written(text):
+        raise NotAValue("the text holds bytes that are not UTF-8")
     known = list(modules)
     wanted = _without_none(kind)
     if wanted is str and not text.startswith('"'):
@@ -43,7 +45,7 @@ def value_of(text: str, kind: Any, modules: Iterable[types.ModuleType]) -> Any:
     value = _Reader(known).value(node, wanted)
     try:
         return decode(kind, encode(value))
-    except (BadBytes, TypeError, ValueError) as error:
+    except (BadBytes, TypeError, ValueError, OverflowError) as error:
         raise NotAValue(f"`{text}` does not fit: {error}") from None
 
 
@@ -75,7 +77,12 @@ class _Reader:
             case syntax.Constant(value=value):
                 return value
             case syntax.Unary(operator="-", operand=operand):
-                return -self.value(operand, kind)
+                number = self.value(operand, kind)
+                if isinstance(number, bool) or not isinstance(
+                    number, int | decimal.Decimal | datetime.timedelta
+                ):
+                    raise NotAValue("only a number has a minus")
+                return -number
             case syntax.ListLiteral(items=items):
                 item = (typing.get_args(kind) or (Any,))[0]
                 return tuple([self.value(one, item) for one in items])
@@ -85,7 +92,7 @@ class _Reader:
             case syntax.Name(name=name) if kind is Party:
                 return Party(name)
             case syntax.Name(name=name) | syntax.Attribute(name=name):
-                return self._class(name, kind)()
+                return self._made(self._class(name, kind), ())
             case syntax.Call(callee=syntax.Name(name="timestamp"), arguments=(argument,)):
                 return self._time(argument.value)
             case syntax.Call(callee=callee, arguments=arguments):
@@ -136,6 +143,11 @@ def _without_none(kind: Any) -> Any:
         left = [one for one in typing.get_args(kind) if one is not types.NoneType]
         return _without_none(left[0]) if len(left) == 1 else typing.Union[tuple(left)]  # noqa: UP007
     return kind
+
+
+def _is_written(text: str) -> bool:
+    """Whether it can be encoded; a command line may hold bytes that nobody can read."""
+    return text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _is_time(kind: Any) -> bool:

@@ -23,6 +23,7 @@ from flowrt.core.flow import Flow, FlowError, Message, Party
 from flowrt.core.flow import written as written_as
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import NotRegistrable
+from flowrt.core.values import BadBytes, decode, encode, writable
 from flowrt.core.values import plain as plain
 from flowrt.node import Node, NodeStopped, NotAccepted, NotStartable, TaskView
 from flowrt.services import ServiceMissing
@@ -108,10 +109,10 @@ def arguments_of(
     for word in written:
         key, equals, value = word.partition("=")
         if not equals:
-            raise WrongUsage(f"`{word}` is not an argument; write key=value")
+            raise WrongUsage(f"`{writable(word)}` is not an argument; write key=value")
         if key not in fields:
             known = ", ".join(fields) or "none"
-            raise WrongUsage(f"{flow.__name__} has no parameter `{key}`; it has: {known}")
+            raise WrongUsage(f"{flow.__name__} has no parameter `{writable(key)}`; it has: {known}")
         if fields[key].name in given:
             raise WrongUsage(f"{key}=… is given twice")
         given[fields[key].name] = _argument(key, value, fields[key].type, modules)
@@ -127,9 +128,9 @@ def _argument(key: str, value: str, kind: Any, modules: Sequence[ModuleType]) ->
         return value_of(value, kind, modules)
     except NotAValue as error:
         try:
-            return msgspec.json.decode(value.encode(), type=kind)
-        except msgspec.MsgspecError:
-            raise WrongUsage(f"{key}={value}: {error}") from None
+            return decode(kind, encode(msgspec.json.decode(value.encode(), type=kind)))
+        except (msgspec.MsgspecError, BadBytes, ValueError, OverflowError, RecursionError):
+            raise WrongUsage(f"{writable(key)}={writable(value)}: {error}") from None
 
 
 def parties_in(arguments: Mapping[str, Any], own: str) -> list[str]:

@@ -30,7 +30,6 @@ from flowrt.core.values import (
     OnMessage,
     OnOperator,
     OnTime,
-    decode_checkpoint,
 )
 from flowrt.core.waiting import call_of
 
@@ -323,7 +322,7 @@ def _call(call: CallState | None) -> str:
 def view(flow_id: int, data: bytes, registry: Registry) -> FlowView:
     """A living flow's view, from its checkpoint's bytes."""
     try:
-        checkpoint = decode_checkpoint(data, registry.states_of)
+        checkpoint = registry.checkpoint(data)
     except KeyError as error:
         name = str(error.args[0])
         return FlowView(

@@ -23,6 +23,7 @@ from flowrt.core.flow import Schedule
 from flowrt.core.hospital import Patient, one_line
 from flowrt.core.session import Peer
 from flowrt.core.values import (
+    MAX_ACKS,
     Ack,
     BadBytes,
     Checkpoint,
@@ -299,7 +300,8 @@ class Loop(Stepping):
         for outbox_id, peer, frame in turn.batch.outbox:
             self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
         for peer, ids in turn.acks.items():
-            self._transport.send(peer, packed_ack(ids))
+            for at in range(0, len(ids), MAX_ACKS):
+                self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS]))
         for flow_id in turn.resumed:
             self._ready.append(Job(flow_id, RESUME))
         for timer in turn.timers:
@@ -419,7 +421,8 @@ class Loop(Stepping):
             if hopeless and not written:
                 raise error
         except StoreError as worse:
-            self._stop(NodeStopped(f"{self.party.name}: the store cannot be written: {worse}"))
+            text = f"{self.party.name}: the store cannot be written: {worse}"
+            self._stop(NodeStopped(f"{text}; nothing that was acknowledged is lost"))
             self.refuse_if_stopped()
         self._next_flow = max(self._next_flow, next_flow)  # Some are promised to waiting starts.
         self._outbox.send_all(self._transport, self._clock())

@@ -88,6 +88,7 @@ class Node(Loop):
     _scheduled = False
     _alarm: asyncio.TimerHandle | None = None
     _outside: set[asyncio.Task[None]]
+    _over: asyncio.Event | None = None
 
     @classmethod
     def create(
@@ -151,6 +152,7 @@ class Node(Loop):
         )
         node._asyncio = asyncio.get_running_loop()
         node._outside = set()
+        node._over = asyncio.Event()
         node._wake()
         return node
 
@@ -159,6 +161,15 @@ class Node(Loop):
         self._stop(NodeStopped(f"the node of {self.party.name} was closed"))
         if self._asyncio is not None and self._outside:
             await asyncio.wait(self._outside, timeout=CLOSING_S)
+
+    async def stopped(self) -> NodeStopped:
+        """Wait until the node does nothing any more, because it was closed or because its store
+        cannot go on; gives the reason. A program that serves flows ends then and is started again.
+        """
+        assert self._over is not None, "only a node that runs in an event loop stops by itself"
+        await self._over.wait()
+        assert isinstance(self._stopped, NodeStopped)
+        return self._stopped
 
     # --- starting and asking ---
 
@@ -434,7 +445,8 @@ class Node(Loop):
             return
         try:
             self.turn()
-        except NodeStopped:
+        except NodeStopped as reason:
+            _LOG.error("%s", reason)
             return
         except Exception as error:
             _LOG.exception("%s: the node stops", self.party.name)
@@ -455,6 +467,8 @@ class Node(Loop):
         for task in self._outside if self._asyncio is not None else ():
             task.cancel()  # Its operation is begun again when the node is opened again.
         super()._stop(reason)
+        if self._over is not None:
+            self._over.set()
 
 
 def _now_us() -> int:

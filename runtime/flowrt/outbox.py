@@ -89,7 +89,7 @@ class Outbox:
 
 
 def packed_ack(numbers: Iterable[int]) -> bytes:
-    """The packet that acknowledges rows of the peer's outbox."""
+    """The packet that acknowledges rows of the peer's outbox, at most MAX_ACKS of them."""
     return _HEADER.pack(0) + encode(Ack(tuple(numbers)))
 
 

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowrt.core.flow import Flow, Operation, Party, ServiceKey, typed
 from flowrt.core.values import decode, encode
@@ -19,6 +19,18 @@ from flowrt.store.statements import Refused
 
 OUTSIDE = ("external", "once")
 """The kinds of operation that run outside of a step."""
+
+
+class Watcher(NamedTuple):
+    """Sees what steps call of the author's Python, for tests: `operation(name, method, *arguments)`
+    calls an operation, `function(target)` hears of a function that a flow of some node calls."""
+
+    operation: Callable[..., Any]
+    function: Callable[[str], None]
+
+
+watcher: Watcher | None = None
+"""Sees the calls of all nodes of this process, while a test has set it."""
 
 
 class ServiceMissing(Exception):
@@ -146,6 +158,8 @@ def find_functions(flows: Iterable[type[Flow[Any]]]) -> None:
                 continue
             if not callable(found):
                 problems[target] = f"{flow.__name__} calls {target}, which is not a function"
+            elif watcher is not None:
+                watcher.function(target)
     if problems:
         raise ServiceMissing("\n".join(problems.values()))
 
@@ -240,7 +254,10 @@ def _guarded(service: str, operation: Operation, method: Callable[..., Any]) -> 
     def run(tx: StepTx, *arguments: Any) -> Any:
         outer = tx.enter(read_only)
         try:
-            value = method(tx, *arguments)
+            if watcher is None:
+                value = method(tx, *arguments)
+            else:
+                value = watcher.operation(what, method, tx, *arguments)
         finally:
             tx.leave(outer)
         return typed(what, result, value)

@@ -36,7 +36,6 @@ from flowrt.core.values import (
     Checkpoint,
     Invite,
     Letter,
-    decode_checkpoint,
     encode,
 )
 from flowrt.core.waiting import call_of, is_outside, runs_outside
@@ -301,7 +300,7 @@ class Stepping:
         if data is None:
             return None
         try:
-            checkpoint = decode_checkpoint(data, self.registry.states_of)
+            checkpoint = self.registry.checkpoint(data)
         except (BadBytes, KeyError) as error:
             self._cannot_load(flow_id, error, turn)
             return None
@@ -329,7 +328,14 @@ class Stepping:
         checkpoint = self._checkpoint(job, turn)
         if checkpoint is None:
             return
-        commit = engine.admit(checkpoint, job.event, self._world)
+        try:
+            commit = engine.admit(checkpoint, job.event, self._world)
+            data = encode(checkpoint)
+        except Exception as spoiled:
+            # Damaged bytes that could be read all the same: they stay as they are.
+            self._live.pop(flow_id, None)
+            self._cannot_load(flow_id, spoiled, turn)
+            return
         cause = engine.writable(text_of(error))[:MAX_CAUSE]
         trace = engine.writable("".join(traceback.format_exception(error)))[-MAX_TRACE:]
         self._admitted(flow_id, checkpoint, cause, trace, turn)
@@ -337,7 +343,6 @@ class Stepping:
             turn.acknowledge(job.event.peer, job.outbox_id)
         for peer, frame in self._frames(flow_id, commit, turn):
             self._enqueue(turn, peer, frame)
-        data = encode(checkpoint)
         self._write(flow_id, checkpoint, commit, data, job.event, turn)
 
     def _admitted(

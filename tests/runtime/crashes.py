@@ -148,6 +148,7 @@ class World:
         batch: how many events one commit takes.
         reload: whether nodes forget each flow after its step.
         wire_dies: whether a crash loses what is on the wire.
+        stores: makes a party's store anew for each process; instead of `folder`.
     """
 
     def __init__(
@@ -159,6 +160,7 @@ class World:
         batch: int = 512,
         reload: bool = False,
         wire_dies: bool = False,
+        stores: Callable[[str], Store] | None = None,
     ) -> None:
         self.power = power or Power()
         self.network = network or MemoryNetwork()
@@ -169,6 +171,7 @@ class World:
         self._batch = batch
         self._reload = reload
         self._wire_dies = wire_dies
+        self._stores = stores
 
     def add(
         self,
@@ -290,7 +293,9 @@ class World:
 
     def _open(self, member: Member) -> None:
         inner: Store
-        if isinstance(member.disk, MemoryDisk):
+        if self._stores is not None:
+            inner = self._stores(member.name)
+        elif isinstance(member.disk, MemoryDisk):
             inner = MemoryStore(member.disk)
         else:
             inner = SqliteStore(member.disk)

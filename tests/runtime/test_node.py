@@ -20,6 +20,7 @@ from flowrt.core.registry import NotRegistrable
 from flowrt.node import Handle, Node, NodeStopped, NotStartable, StillRunning
 from flowrt.store import StoreError
 from flowrt.store.memory import MemoryDisk, MemoryStore
+from flowrt.store.sqlite import SqliteStore
 from flowrt.transport.memory import MemoryNetwork
 from tests.runtime import hand_flow as hand
 from tests.runtime import plays
@@ -554,6 +555,43 @@ async def test_a_result_that_is_known_is_known_after_closing_too() -> None:
         await handle.result()
         await alice.close()
         assert await handle.result() == 2
+
+
+@run
+async def test_who_waits_for_a_node_to_stop_hears_why() -> None:
+    async with street() as on:
+        alice, bob = await on.open("alice"), await on.open("bob")
+        waiting = [asyncio.ensure_future(alice.stopped()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert not any(one.done() for one in waiting)
+        await alice.close()
+        for found in (*await asyncio.gather(*waiting), await alice.stopped()):
+            assert str(found) == "the node of alice was closed"
+        assert not bob._stopped
+
+
+@run
+async def test_a_node_that_stops_because_its_store_has_another_owner_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with street() as on:
+        store = SqliteStore(tmp_path / "alice.db")
+        services = {"Journal": Book()}
+        alice = await Node.open(
+            "alice", store=store, network=on.network, modules=[hand], services=services
+        )
+        on.nodes.append(alice)
+        other = SqliteStore(tmp_path / "alice.db")
+        other.open("alice")
+        start = asyncio.ensure_future(alice.start(hand.Holder_v1, reason="x"))
+        reason = str(await alice.stopped())
+        other.close()
+        assert reason == (
+            f"alice: {tmp_path}/alice.db was opened by another process; this one stops"
+        )
+        assert caplog.messages[-1] == reason
+        with pytest.raises(NodeStopped, match="opened by another process"):
+            await start
 
 
 @pytest.mark.parametrize("kind", ["refused", "unknown, not done"])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, StoreError, Unwritable, sqlite
+from flowrt.store.files import CHUNK, Files
 from flowrt.store.sqlite import SqliteStore
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import services
@@ -55,9 +56,9 @@ def nth(count: int, function: Callable[..., Any], after: bool) -> Callable[..., 
     ("where", "name", "count"),
     [
         (sqlite.SqliteStore, "_connect", 1),
-        (sqlite, "_sync", 1),
+        (Files, "sync", 1),
         (os, "rename", 1),
-        (sqlite, "_sync", 2),
+        (Files, "sync", 2),
         (sqlite.SqliteStore, "_connect", 2),
         (sqlite.SqliteStore, "_connect", 3),
         (sqlite.SqliteStore, "_claim", 1),
@@ -91,20 +92,24 @@ def test_it_is_synchronised_before_it_has_its_name_and_its_folder_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    sync, rename = sqlite._sync, os.rename
+    sync, rename = Files.sync, os.rename
 
-    def syncs(path: Path) -> None:
+    def syncs(files: Files, path: Path) -> None:
         done.append(f"sync {path.name}")
-        sync(path)
+        sync(files, path)
 
     def renames(old: Path, new: Path) -> None:
         done.append(f"rename to {new.name}")
         rename(old, new)
 
-    monkeypatch.setattr(sqlite, "_sync", syncs)
+    monkeypatch.setattr(Files, "sync", syncs)
     monkeypatch.setattr(os, "rename", renames)
     opened(tmp_path / "alice.db").close()
-    assert done == ["sync alice.db.creating", "rename to alice.db", f"sync {tmp_path.name}"]
+    folder = f"sync {tmp_path.name}"
+    assert done == ["sync alice.db.creating", "rename to alice.db", folder, folder]
+    done.clear()
+    opened(tmp_path / "alice.db").close()
+    assert done == [folder, folder], "its own name, and then that of its log"
 
 
 def test_what_an_earlier_crash_left_is_swept_away(tmp_path: Path) -> None:
@@ -112,6 +117,40 @@ def test_what_an_earlier_crash_left_is_swept_away(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"half")
     opened(tmp_path / "alice.db").close()
     assert [file.name for file in tmp_path.iterdir()] == ["alice.db"]
+
+
+def test_a_log_without_its_database_is_not_taken_for_that_of_a_new_one(tmp_path: Path) -> None:
+    path, log = tmp_path / "alice.db", tmp_path / "alice.db-wal"
+    log.write_bytes(b"of another file")
+    assert refusal(path) == (
+        f"{path} is gone, and its log alice.db-wal is there: "
+        "bring the file back, or remove its log to begin anew"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["alice.db-wal"]
+    log.unlink()
+    opened(path).close()
+
+
+def test_who_looks_into_a_store_while_it_is_made_is_told_to_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Looking(sqlite3.Connection):
+        def execute(self, sql: str, *rest: Any) -> Any:
+            if "wal_checkpoint" in sql:
+                looking.append(connect(tmp_path / "alice.db.creating", isolation_level=None))
+                looking[0].execute("BEGIN")
+                looking[0].execute("SELECT * FROM engine_node").fetchall()
+            return super().execute(sql, *rest)
+
+    connect = sqlite3.connect
+    looking: list[sqlite3.Connection] = []
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k, factory=Looking))
+        text = refusal(tmp_path / "alice.db")
+    assert text.endswith("another process has it open; let it end first")
+    looking[0].close()
+    opened(tmp_path / "alice.db").close()
 
 
 def test_two_stores_have_two_names(tmp_path: Path) -> None:
@@ -133,6 +172,45 @@ def test_it_runs_wal_with_full_synchronisation(tmp_path: Path) -> None:
         assert store._open_db.execute(f"PRAGMA {pragma}").fetchone()[0] == value
     store.close()
     assert (tmp_path / "alice.db").read_bytes()[18:20] == b"\x02\x02", "WAL is in the file itself"
+
+
+def test_the_log_of_who_was_killed_is_written_once_more_before_it_is_used(tmp_path: Path) -> None:
+    """After a sync that failed only that makes it durable."""
+    log = tmp_path / "alice.db-wal"
+
+    class Seen(Files):
+        def rewrite(self, path: Path) -> None:
+            before = path.read_bytes() if path.exists() else b""
+            super().rewrite(path)
+            rewritten.append((path, before, path.read_bytes() if path.exists() else b""))
+
+    rewritten: list[tuple[Path, bytes, bytes]] = []
+    first = opened(tmp_path / "alice.db")
+    first.commit(Batch(1, 1, 1, flows={1: (bytes(3 * CHUNK), None)}))
+    store = SqliteStore(tmp_path / "alice.db", Seen())
+    store.open("alice")
+    assert store.load(1) == bytes(3 * CHUNK)
+    [(path, before, after)] = rewritten
+    assert path == log
+    assert len(before) > 3 * CHUNK
+    assert before == after
+    store.close()
+    first.close()
+
+
+def test_who_may_not_have_it_copies_no_log_into_it(tmp_path: Path) -> None:
+    path = tmp_path / "alice.db"
+    store = opened(path)
+    store.commit(Batch(1, 1, 1, flows={1: (b"x", None)}))
+    kept = {name: (tmp_path / name).read_bytes() for name in ("alice.db", "alice.db-wal")}
+    store.close()
+    for name, content in kept.items():
+        (tmp_path / name).write_bytes(content)
+    assert refusal(path, "bob").endswith("belongs to party alice, not bob")
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept
+    store = opened(path)
+    assert store.load(1) == b"x"
+    store.close()
 
 
 def test_where_wal_is_not_to_be_had_it_does_not_open(
@@ -247,7 +325,7 @@ def test_a_folder_where_nothing_can_be_made(
     def refuses(*_: Any, **__: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    for where, name in ((os, "rename"), (sqlite, "_sync"), (Path, "unlink")):
+    for where, name in ((os, "rename"), (Files, "sync"), (Path, "unlink")):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, refuses)
             assert "cannot be opened as a store" in refusal(tmp_path / "alice.db")
@@ -288,7 +366,9 @@ def test_a_database_that_somebody_has_for_himself(
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("UPDATE engine_node SET epoch = epoch")
-    assert "cannot be opened as a store: database is locked" in refusal(path)
+    found = refusal(path)
+    assert "cannot be opened as a store: database is locked; " in found
+    assert found.endswith("in the middle of a commit and does not go on: end that one")
     other.close()
     opened(path).close()
 

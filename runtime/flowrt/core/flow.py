@@ -571,8 +571,8 @@ def finite(*values: decimal.Decimal | None) -> None:
             continue
         if not isinstance(value, decimal.Decimal):
             raise TypeError(f"this is {type(value).__name__}, but Decimal is wanted")
-        exponent = value.as_tuple().exponent
-        if not isinstance(exponent, int) or len(value.as_tuple().digits) > DECIMAL_DIGITS:
+        _, digits, exponent = value.as_tuple() if len(str(value)) < 100 else (0, (), "long")
+        if not isinstance(exponent, int) or len(digits) > DECIMAL_DIGITS:
             raise ValueError("a Decimal must be a number of at most 38 digits")
         if not -DECIMAL_DIGITS <= exponent <= DECIMAL_DIGITS:
             raise ValueError("a Decimal's exponent must lie between -38 and 38")

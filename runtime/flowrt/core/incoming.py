@@ -53,6 +53,7 @@ from flowrt.core.values import (
     Reject,
     SessionState,
     decode,
+    decode_foreign,
     decode_message,
     error_of,
 )
@@ -183,7 +184,7 @@ class Incoming:
         kind = self._kind_of(content.name)
         if kind is not None:
             try:
-                fields = decode(kind.Fields, content.fields)
+                fields = decode_foreign(kind.Fields, content.fields)
             except BadBytes:
                 return built_in(UnexpectedFlowEnd(), content.error_id, session)
             return error_of(kind, fields, content.error_id, peer)

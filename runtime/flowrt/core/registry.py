@@ -22,6 +22,8 @@ from flowrt.core.flow import (
     ServiceKey,
     Value,
 )
+from flowrt.core.progress import number_of
+from flowrt.core.values import BadBytes, Checkpoint, OnSettling, decode_checkpoint
 
 AnyFlow = type[Flow[Any]]
 
@@ -124,6 +126,21 @@ class Registry:
     def states_of(self, name: str) -> Any:
         """The union of states of the flow with that versioned name. KeyError if unknown."""
         return self.classes[name].States
+
+    def checkpoint(self, data: bytes) -> Checkpoint:
+        """A flow at rest, from its bytes.
+
+        Raises:
+            BadBytes: these are not the bytes of a flow at rest.
+            KeyError: its flow, which it names, is not installed.
+        """
+        checkpoint = decode_checkpoint(data, self.states_of)
+        if bool(checkpoint.frames) == (type(checkpoint.waiting) is OnSettling):
+            raise BadBytes("the checkpoint has no state, or one after its end")
+        for frame in checkpoint.frames:
+            if not -1 <= number_of(frame.step) < len(self.step_names[frame.flow]):
+                raise BadBytes(f"{frame.flow} has no progress step {number_of(frame.step)}")
+        return checkpoint
 
     def responder(self, flow: str, initiator: str) -> AnyFlow | str:
         """The newest version of the responder `flow`, or why there is none for this initiator."""

@@ -9,19 +9,26 @@ from __future__ import annotations
 import datetime
 import decimal
 import functools
+import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
 from flowrt.core import opaque
-from flowrt.core.flow import INT_MAX, FlowError, Malformed, Message, Party, State, written
+from flowrt.core.flow import INT_MAX, FlowError, Int, Malformed, Message, Party, State, written
 
 MAX_FRAME_BYTES = 1 << 20
 """The largest frame that is sent or read."""
 
 MAX_TEXT = 500
 """How much is kept of a text that a peer wrote."""
+
+MAX_ACKS = 4096
+"""How many rows one frame acknowledges; those of a full frame would fill 16 times its size."""
+
+MAX_FAMILIES = 64
+"""How many families of an error are told to the peer."""
 
 CHECKPOINT_FORMAT = 1
 
@@ -70,7 +77,7 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
     name: Name
     fields: bytes
     error_id: ErrorId
-    families: tuple[Name, ...] = ()
+    families: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MAX_FAMILIES)] = ()
 
 
 class Reject(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
@@ -114,7 +121,7 @@ class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
     """The receiver's store holds these of the sender's outbox rows."""
 
-    ids: tuple[int, ...]
+    ids: Annotated[tuple[int, ...], msgspec.Meta(max_length=MAX_ACKS)]
 
 
 Frame = Invite | Letter | Ack
@@ -145,15 +152,15 @@ class SessionState(msgspec.Struct, array_like=True, gc=False):
     peer: str
     secret: bytes
     status: int
-    sent: int
-    expected: int
+    sent: Number
+    expected: Number
     frame: int
     block: int
-    peer_flow: int = 0
-    peer_session: int = 0
-    version: int = 0
+    peer_flow: Number = 0
+    peer_session: Number = 0
+    version: Number = 0
     closed: int = 0
-    inbox: list[tuple[int, Content, int]] = []
+    inbox: list[tuple[Number, Content, int]] = []
     unsent: list[Content] = []
 
 
@@ -169,7 +176,7 @@ class OnCommit(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 
 
 class OnTime(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    due_us: int
+    due_us: Int
 
 
 class OnOperator(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
@@ -181,7 +188,7 @@ class OnAcceptance(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4
     deadline over it, 0 if there is none."""
 
     result: bytes
-    until_us: int = 0
+    until_us: Int = 0
 
 
 class OnSettling(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
@@ -198,8 +205,8 @@ class OnAny(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
     sessions: tuple[int, ...] = ()
     calls: tuple[int, ...] = ()
     kind: int = 0
-    due_us: int = 0
-    until_us: int = 0
+    due_us: Int = 0
+    until_us: Int = 0
     discard: bool = False
 
 
@@ -228,13 +235,13 @@ class CallState(msgspec.Struct, array_like=True, gc=False):
     commits when that came. A `lost` operation runs again only when a person says so.
     """
 
-    number: int
+    number: Number
     kind: int
     frame: int
     what: str = ""
     detail: bytes = b""
-    target: int = 0
-    due_us: int = 0
+    target: Int = 0
+    due_us: Int = 0
     done: Ending | None = None
     came: int = 0
     lost: bool = False
@@ -259,11 +266,11 @@ class Extra(msgspec.Struct, array_like=True, gc=False):
     `followers` are the others that wait for its end; `key` is its business key, or ""."""
 
     calls: list[CallState] = []
-    next_call: int = 0
-    deadlines: list[tuple[int, int]] = []
-    owed: dict[int, int] = {}
-    parent: int = 0
-    followers: list[int] = []
+    next_call: Number = 0
+    deadlines: list[tuple[int, Int]] = []
+    owed: dict[int, Number] = {}
+    parent: Number = 0
+    followers: list[Number] = []
     key: str = ""
 
 
@@ -290,9 +297,9 @@ class Checkpoint(msgspec.Struct, array_like=True, gc=False):
     frames: list[StackFrame]
     waiting: Waiting
     sessions: list[SessionState]
-    next_session: int = 0
-    steps: int = 0
-    moves: int = 0
+    next_session: Number = 0
+    steps: Number = 0
+    moves: Number = 0
     admitted: bool = False
     extra: Extra | None = None
 
@@ -308,9 +315,9 @@ class _RawCheckpoint(msgspec.Struct, array_like=True, gc=False):
     frames: list[_RawFrame]
     waiting: Waiting
     sessions: list[SessionState]
-    next_session: int = 0
-    steps: int = 0
-    moves: int = 0
+    next_session: Number = 0
+    steps: Number = 0
+    moves: Number = 0
     admitted: bool = False
     extra: Extra | None = None
 
@@ -366,9 +373,8 @@ def _one_of(kind: type[FlowError], wire: str) -> type[FlowError]:
 def families_of(error: FlowError) -> tuple[str, ...]:
     """The declared errors that an error is one of, the nearest first."""
     above = type(error).__mro__[1:]
-    return tuple(
-        [kind.wire for kind in above if issubclass(kind, FlowError) and kind is not FlowError]
-    )
+    names = [kind.wire for kind in above if issubclass(kind, FlowError) and kind is not FlowError]
+    return tuple(names[:MAX_FAMILIES])
 
 
 def error_of(kind: type[FlowError], fields: object, error_id: str, peer: str | None) -> FlowError:
@@ -450,10 +456,40 @@ def decode(kind: Any, data: bytes) -> Any:
         raise BadBytes(str(error)) from None
 
 
+def decode_foreign(kind: Any, data: bytes) -> Any:
+    """The value of type `kind` that a peer wrote: its times as a reload gives them, in UTC, in
+    whatever zone they came. Raises BadBytes, also for times that UTC's calendar does not have."""
+    value = decode(kind, data)
+    if not _holds_times(kind):
+        return value
+    try:
+        return decode(kind, encode(value))
+    except OverflowError:
+        raise BadBytes("a time lies outside of the years 1 to 9999") from None
+
+
+@functools.cache
+def _holds_times(kind: Any) -> bool:
+    """Whether a value of the type may hold a moment, however deep."""
+    seen: set[Any] = set()
+    waiting = [kind]
+    while waiting:
+        at = waiting.pop()
+        if at is datetime.datetime:
+            return True
+        if at in seen:
+            continue
+        seen.add(at)
+        waiting += typing.get_args(at)
+        if isinstance(at, type) and issubclass(at, msgspec.Struct):
+            waiting += [field.type for field in msgspec.structs.fields(at)]
+    return False
+
+
 def decode_message(kind: type[M], data: bytes) -> M:
     """A message that was received. Throws `Malformed`, to be caught by the flow or not."""
     try:
-        message: M = decode(kind, data)
+        message: M = decode_foreign(kind, data)
     except BadBytes as error:
         raise Malformed(f"{kind.wire} could not be read: {error}"[:MAX_TEXT]) from None
     return message

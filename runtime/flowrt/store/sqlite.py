@@ -7,6 +7,7 @@ acknowledged commits when power fails.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrt.store import Batch, Fenced, Opened, OutcomeUnknown, StoreError
+from flowrt.store.files import MACHINE, Files
 from flowrt.store.transaction import Transaction, refusal
 
 FORMAT = 2
@@ -31,11 +33,13 @@ class SqliteStore:
     """One party's flows in the file `path`, created when it is first opened.
 
     Created safely: written aside, synchronised with its folder, renamed, reopened and verified
-    before any flow is accepted, so that no crash can leave half a store.
+    before any flow is accepted, so that no crash can leave half a store. `files` is the disk that
+    the file is on.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], files: Files = MACHINE) -> None:
         self.path = Path(path)
+        self._files = files
         self._work: Transaction | None = None
         self._epoch = 0
 
@@ -44,16 +48,21 @@ class SqliteStore:
     def open(self, party: str) -> Opened:
         self._let_go()
         try:
-            if not self.path.exists():
+            if not self._files.exists(self.path):
                 self._create(party)
+            else:  # Who made it may have been killed before its name was durable.
+                self._files.sync(self.path.parent)
             db = self._connect(self.path, party)
             try:
                 opened = self._claim(db, party)
+                # The log's name: SQLite does not look whether that worked, if it does it at all.
+                self._files.sync(self.path.parent)
             except BaseException:
-                db.close()
+                _drop(db)
                 raise
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self.path} cannot be opened as a store: {error}") from error
+            text = f"{self.path} cannot be opened as a store: {error}{_remedy(error)}"
+            raise StoreError(text) from error
         self._work = Transaction(db)
         self._epoch = opened.epoch
         return opened
@@ -61,9 +70,7 @@ class SqliteStore:
     def _connect(self, path: Path, party: str | None) -> sqlite3.Connection:
         """A connection that keeps what it commits. Whose file it is, is looked at first: another
         program's database must stay as it is."""
-        db = sqlite3.connect(
-            path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=512
-        )
+        db = self._files.connect(path, BUSY_SECONDS)
         try:
             db.execute("PRAGMA trusted_schema = OFF")
             if party is not None:
@@ -71,7 +78,7 @@ class SqliteStore:
             mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
-            db.execute("PRAGMA wal_autocheckpoint = 4000")
+            db.execute(f"PRAGMA wal_autocheckpoint = {self._files.checkpoint_pages}")
             db.execute("PRAGMA cache_size = -65536")
             level = db.execute("PRAGMA synchronous").fetchone()[0]
             if (mode, level) != ("wal", 2):
@@ -80,7 +87,7 @@ class SqliteStore:
                     "keep the store on a local disk"
                 )
         except BaseException:
-            db.close()
+            _drop(db)
             raise
         return db
 
@@ -100,11 +107,17 @@ class SqliteStore:
             raise StoreError(f"{self.path} belongs to party {owner}, not {party}")
 
     def _create(self, party: str) -> None:
-        if not self.path.parent.is_dir():
+        files = self._files
+        if not files.is_folder(self.path.parent):
             raise StoreError(f"{self.path.parent} is not a folder; create it first")
+        if files.exists(log := Path(f"{self.path}-wal")):
+            raise StoreError(
+                f"{self.path} is gone, and its log {log.name} is there: "
+                "bring the file back, or remove its log to begin anew"
+            )
         aside = self.path.with_name(self.path.name + ".creating")
-        for leftover in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
-            leftover.unlink(missing_ok=True)
+        for leftover in [aside, *(Path(f"{aside}-{end}") for end in ("journal", "wal", "shm"))]:
+            files.remove(leftover)
         import importlib.resources  # Slow, and only a new store needs it.
 
         schema = importlib.resources.files("flowrt.store").joinpath("schema.sql").read_text()
@@ -115,15 +128,20 @@ class SqliteStore:
                 (FORMAT, party, os.urandom(8)),
             )
             db.execute("COMMIT")
-        _sync(aside)
-        os.rename(aside, self.path)
-        _sync(self.path.parent)
+            # Closing copies the log too, but does not say when that failed.
+            if db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() != (0, 0, 0):
+                raise StoreError(f"{aside}: another process has it open; let it end first")
+        files.sync(aside)
+        files.rename(aside, self.path)
+        files.sync(self.path.parent)
         with contextlib.closing(self._connect(self.path, party)) as db:
             if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise StoreError(f"{self.path}: what was just written cannot be read back")
 
     def _claim(self, db: sqlite3.Connection, party: str) -> Opened:
         db.execute("BEGIN IMMEDIATE")
+        # A process whose sync failed leaves a log that can be read and may be on no disk.
+        self._files.rewrite(Path(f"{self.path}-wal"))
         incarnation, epoch, commits, next_flow, next_outbox = db.execute(
             "SELECT incarnation, epoch, commits, next_flow, next_outbox FROM engine_node"
         ).fetchone()
@@ -316,6 +334,26 @@ class SqliteStore:
             )
 
 
+def _remedy(error: sqlite3.Error | OSError) -> str:
+    """What to do about what keeps a store shut, where that is known."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_BUSY:
+        return "; another process is in the middle of a commit and does not go on: end that one"
+    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC:
+        return "; make room there and open it again"
+    return ""
+
+
+def _drop(db: sqlite3.Connection) -> None:
+    """Close a connection that may not be used, and leave its files as they are.
+
+    SQLite's last connection copies the log into the database. If the log is not known to be
+    durable, a loss of power meanwhile would leave a mixture; an interrupted copy begins nothing.
+    """
+    db.interrupt()
+    db.close()
+
+
 def _flat(rows: Sequence[Sequence[Any]]) -> list[Any]:
     return [value for row in rows for value in row]
 
@@ -333,12 +371,3 @@ def _insert(
     rest = [values[i : i + columns] for i in range(whole, len(values), columns)]
     if rest:
         db.executemany(f"INSERT INTO {table} VALUES {marks}{conflict}", rest)
-
-
-def _sync(path: Path) -> None:
-    """Make a file, or the names in a folder, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,63 @@
+"""The disk that a SQLite store lies on: its connection, and what it does to files itself.
+
+The machine's own, unless a store is given another one. Knows no schema and no flow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+
+class Files:
+    """The machine's disk. A subclass can be any other, such as one that loses its power."""
+
+    checkpoint_pages = 4000
+    """How many pages the write-ahead log has before its content is copied into the database."""
+
+    def connect(self, path: Path, busy_seconds: float) -> sqlite3.Connection:
+        """A connection to a database, which is created if it is not there."""
+        return sqlite3.connect(
+            path, isolation_level=None, timeout=busy_seconds, cached_statements=512
+        )
+
+    def exists(self, path: Path) -> bool:
+        return path.exists()
+
+    def is_folder(self, path: Path) -> bool:
+        return path.is_dir()
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+        path.unlink(missing_ok=True)
+
+    def rename(self, old: Path, new: Path) -> None:
+        os.rename(old, new)
+
+    def sync(self, path: Path) -> None:
+        """Make a file, or the names in a folder, durable."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rewrite(self, path: Path) -> None:
+        """Write the same content again and make it durable, if the file is there.
+
+        After a sync that failed, Linux shows what was written and takes it for durable: no later
+        sync writes it. Writing it again does.
+        """
+        with contextlib.suppress(FileNotFoundError), open(path, "r+b") as file:
+            while chunk := file.read(CHUNK):
+                file.seek(-len(chunk), os.SEEK_CUR)
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+CHUNK = 1 << 20
+
+MACHINE = Files()
