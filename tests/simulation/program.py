@@ -275,6 +275,42 @@ flow ShutServed():
     subflow Serve(s)
     Book.put("shut")
 
+flow Tried(peer: Party) -> Text:
+    """A session ends with the block that an error leaves."""
+    startable by rpc
+    try:
+        open TriedServed with peer as s
+        send Ask(3, 0s) to s then receive bid: Bid from s:
+            require bid.n == 3 else Bad(bid.n)
+        throw Unheard()
+    catch Unheard:
+        let done = pending ask "boss": Question("tried") -> Decision
+        receive:
+            case answer done as answer:
+                return "tried"
+
+flow Rounds(peer: Party) -> Text:
+    """A session ends with the round of the loop that opened it."""
+    startable by rpc
+    for n in [1, 2]:
+        open RoundServed with peer as s
+        send Ask(n, 0s) to s then receive bid: Bid from s:
+            require bid.n == n else Bad(bid.n)
+    let done = pending ask "boss": Question("rounds") -> Decision
+    receive:
+        case answer done as answer:
+            return "done"
+
+flow RoundServed():
+    responds to Rounds as s
+    subflow Serve(s)
+    Book.put("round")
+
+flow TriedServed():
+    responds to Tried as s
+    subflow Serve(s)
+    Book.put("tried")
+
 # --- time -----------------------------------------------------------------------------------------
 
 flow Twice(peer: Party, nap: Duration) -> Text:

@@ -298,14 +298,19 @@ class Errors(Story):
         self.start(world, ALICE, "Chain", "unexpected", peer=BOB, then_to=CAROL)
         self.start(world, ALICE, "Tell", "told", peer=BOB)
         self.start(world, CAROL, "Tell", _is_rejected, peer=DAVE)
-        self.shut = world.start("alice", self.flows.Shut_v1, peer=CAROL)
+        world.start("alice", self.flows.Shut_v1, peer=CAROL)
+        world.start("alice", self.flows.Tried_v1, peer=CAROL)
+        world.start("alice", self.flows.Rounds_v1, peer=CAROL)
 
     def judge(self, world: World) -> None:
         super().judge(world)
         if len(self.rows(world, BOB, "heard")) != 1:
             raise Violation("J5", "who was told did not hear it once")
-        if len(self.rows(world, CAROL, "shut")) != 1:
-            raise Violation("I8", "a session that was closed did not end at the other side")
+        for what, count in (("shut", 1), ("tried", 1), ("round", 2)):
+            found = self.rows(world, CAROL, what)
+            if len(found) != count:
+                text = f"{what}: {len(found)} of {count} sessions ended at the other side"
+                raise Violation("I8", text)
         ids = {_error_id(e) for e in world.history if type(e) is Ended and e.party == "bob"}
         for _, text in self.rows(world, ALICE, "id "):
             if text.removeprefix("id ") not in ids:
@@ -348,6 +353,7 @@ class Waits(Story):
         )
         self.start(world, CAROL, "Either", _one_of("late", "bid"), peer=ALICE, nap=nap)
         self.start(world, ALICE, "Fallback", _one_of(7, 8), peer=BOB, nap=nap)
+        self.start(world, BOB, "Fallback", lambda n: n == 9 or not in_time(), peer=ALICE, nap=long)
 
 
 def _ends_with(text: str) -> Callable[[Any], bool]:
