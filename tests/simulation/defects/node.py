@@ -183,7 +183,11 @@ DEFECTS = (
         _ROOM,
         "a flow whose step failed goes on from the checkpoint that the step has spoiled",
         "I1, judge",
-        (f"{_STEPPING}._fail", "self._live.pop(flow_id, None)", "pass"),
+        (
+            f"{_STEPPING}._fail",
+            "    self._live.pop(flow_id, None)\n    checkpoint = self._checkpoint",
+            "    checkpoint = self._checkpoint",
+        ),
     ),
     defect(
         "failed step keeps its rows",
