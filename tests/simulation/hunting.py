@@ -171,14 +171,17 @@ class Hunted:
     def row(self) -> str:
         """A row of the table in docs/reliability.md."""
         if not self.found:
-            return f"| {self.defect.name} | {self.defect.room} | {self.defect.text} | not seen | | |"
+            return (
+                f"| {self.defect.name} | {self.defect.room} | {self.defect.text} | not seen | | |"
+            )
         seeds = [kill.seeds for kill in self.found]
         seen = ", ".join(sorted({f"{kill.invariant} ({kill.story.name})" for kill in self.found}))
         missed = len(self.kills) - len(self.found)
         also = f"; {missed} not seen" if missed else ""
         return (
             f"| {self.defect.name} | {self.defect.room} | {self.defect.text} | {seen}{also} "
-            f"| {statistics.median(seeds):g} ({', '.join(map(str, seeds))}) | {self.found[0].left} |"
+            f"| {statistics.median(seeds):g} ({', '.join(map(str, seeds))}) "
+            f"| {self.found[0].left} |"
         )
 
 

@@ -6,8 +6,8 @@ A defect whose text is gone fails loudly: the product has changed, and the defec
 """
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import contextlib
 import dataclasses
@@ -65,7 +65,9 @@ class Change:
             tree = around
         flags = __future__.annotations.compiler_flag
         space: dict[str, Any] = {}
-        exec(compile(tree, f"<planted in {self.target}>", "exec", flags), function.__globals__, space)
+        exec(
+            compile(tree, f"<planted in {self.target}>", "exec", flags), function.__globals__, space
+        )
         broken = space["around"](*captured) if captured else space[made.name]
         found: types.CodeType = broken.__code__
         if found.co_freevars != captured:

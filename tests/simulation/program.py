@@ -538,7 +538,7 @@ flow Fussy() -> Int:
     receive stop: Stop from owner unchecked
     return add.n
 
-# --- what fails ------------------------------------------------------------------------------------
+# --- what fails -----------------------------------------------------------------------------------
 
 flow Shaky(peer: Party, owing: Bool) -> Int:
     """Steps that fail once after they wrote and sent something."""
@@ -564,7 +564,7 @@ flow ShakyServed():
     subflow Serve(s)
 '''
 
-CLOCK = '''
+CLOCK = """
 service Book:
     write put(text: Text)
 
@@ -579,14 +579,14 @@ flow Nap() -> Int:
     sleep 3h
     Book.put("awake")
     return 3
-'''
+"""
 """What runs by the clock."""
 
-ELSEWHERE = '''
+ELSEWHERE = """
 message Nothing
 
 flow Alone() -> Int:
     startable by rpc
     return 1
-'''
+"""
 """What runs where nobody responds to anything."""

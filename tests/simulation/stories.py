@@ -1,7 +1,9 @@
 """Stories for the simulator, with a judge each: what must have come of it whatever went wrong.
 
 A story says who is there and what is started; its judge counts results, rows and effects. Knows no
-defect.
+defect. What a judge finds has a name, like the simulator's own invariants: J1 an error that no flow
+may end with, J2 a patient, J3 a flow that has not ended, J4 another result than was foretold, J5
+rows, J6 an error's id, J7 what an owner sent and heard.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ import pytest
 
 from flowrt.core import session as sessions
 from flowrt.core.commit import Mail
+from flowrt.core.engine import CallEnded
 from flowrt.core.flow import FlowError, Party, Tx
-from flowrt.core.values import Bounce, Data, decode
+from flowrt.core.values import Bounce, Data, Ending, decode, encode
 from flowrt.handle import StillRunning
 from flowrt.sim import Started, Violation, World
 from flowrt.sim.history import Ended, Trouble
 from flowrt.sim.host import Answered, Commanded
 from flowrt.sim.scenario import Played, play
+from flowrt.turn import Job
 from tests.runtime.written import compiled
 from tests.simulation.program import CLOCK, ELSEWHERE, TEXT
 
@@ -332,7 +336,8 @@ class Waits(Story):
 
     name = "waits"
     errors = {
-        f"{name}Served": ("SessionEnded",) for name in ("Twice", "Limited", "Some", "Either", "Fallback")
+        f"{name}Served": ("SessionEnded",)
+        for name in ("Twice", "Limited", "Some", "Either", "Fallback")
     }
 
     def build(self, world: World) -> None:
@@ -434,14 +439,16 @@ class Late(Story):
 
     def build(self, world: World) -> None:
         self.people(world, ALICE)
-        self.people_ = People(world, answers=False)
+        People(world, answers=False)
         self.questions = [
             self.start(world, ALICE, "Question1", lambda found: found != -2, n=1) for _ in range(2)
         ]
         for n in range(6):
             world.later(3_601_000_000 + n * 4_000_000, lambda: self._answer(world))
         alice = world.hosts["alice"]
-        world.later(3_595_000_000, lambda: setattr(alice, "paused_until", world.now_us + 30_000_000))
+        world.later(
+            3_595_000_000, lambda: setattr(alice, "paused_until", world.now_us + 30_000_000)
+        )
 
     def _answer(self, world: World) -> None:
         node = world.hosts["alice"].node
@@ -449,10 +456,6 @@ class Late(Story):
             if node is None or not question.is_done or question.outcome is not None:
                 continue
             # As somebody does whose form was open for long.
-            from flowrt.core.engine import CallEnded
-            from flowrt.core.values import Ending, encode
-            from flowrt.turn import Job
-
             value = encode(self.flows.Decision(3))
             ending = Ending(value, None, "", "ann", node._clock())
             node._ready.append(Job(question.id, CallEnded(0, ending)))
@@ -515,9 +518,7 @@ class Owners(Story):
     def judge(self, world: World) -> None:
         super().judge(world)
         for started, commands in self.sent:
-            letters = [
-                decode(Mail, data) for _, data in world.hosts["alice"].disk.mail[started.id]
-            ]
+            letters = [decode(Mail, data) for _, data in world.hosts["alice"].disk.mail[started.id]]
             taken = [one for one in letters if type(one) is Data]
             bounced = [one for one in letters if type(one) is Bounce]
             refused = [one for one in commands if one.refused is not None]

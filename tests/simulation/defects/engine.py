@@ -16,7 +16,11 @@ DEFECTS = (
         _ROOM,
         "a flow that sleeps wakes up to a second before its time",
         "I13",
-        (f"{_WAITING}:can_go_on", "waiting.due_us <= now_us", "waiting.due_us - 1_000_000 <= now_us"),
+        (
+            f"{_WAITING}:can_go_on",
+            "waiting.due_us <= now_us",
+            "waiting.due_us - 1_000_000 <= now_us",
+        ),
     ),
     defect(
         "sleeps for ever",
@@ -115,7 +119,11 @@ DEFECTS = (
         _ROOM,
         "what comes too late is read, though the flow said that it drops it",
         "judge",
-        (f"{_ENGINE}:_drop_owed", "        sessions.read(session)\n        _settle(extra, session.id)\n", "        _settle(extra, session.id)\n        return\n"),
+        (
+            f"{_ENGINE}:_drop_owed",
+            "        sessions.read(session)\n        _settle(extra, session.id)\n",
+            "        _settle(extra, session.id)\n        return\n",
+        ),
     ),
     defect(
         "all is dropped",
@@ -206,7 +214,11 @@ DEFECTS = (
         _ROOM,
         "a flow that only sent ends before its invitation is accepted",
         "judge",
-        (f"{_STEP}._returned", "if is_unheard(checkpoint):", "if is_unheard(checkpoint) and depth:"),
+        (
+            f"{_STEP}._returned",
+            "if is_unheard(checkpoint):",
+            "if is_unheard(checkpoint) and depth:",
+        ),
     ),
     defect(
         "rejection is overheard",
@@ -238,7 +250,11 @@ DEFECTS = (
         _ROOM,
         "the sessions of a flow have one secret",
         "I1",
-        (f"{_STEP}.open", "self._world.secret(self.flow_id, number)", "self._world.secret(self.flow_id, 0)"),
+        (
+            f"{_STEP}.open",
+            "self._world.secret(self.flow_id, number)",
+            "self._world.secret(self.flow_id, 0)",
+        ),
     ),
     defect(
         "step is not counted",
@@ -262,7 +278,8 @@ DEFECTS = (
         (
             f"{_IN}.received_each",
             "for number in waited.sessions])",
-            "for number in sorted(waited.sessions, key=lambda n: sessions.came(find(self._checkpoint, n)))])",
+            "for number in sorted("
+            "waited.sessions, key=lambda n: sessions.came(find(self._checkpoint, n)))])",
         ),
     ),
     defect(
@@ -280,7 +297,8 @@ DEFECTS = (
         (
             f"{_IN}.received",
             "if not is_ready(find(self._checkpoint, number)):",
-            "if 0 < waited.until_us <= self._world.now_us or not is_ready(find(self._checkpoint, number)):",
+            "late = 0 < waited.until_us <= self._world.now_us\n"
+            "        if late or not is_ready(find(self._checkpoint, number)):",
         ),
     ),
     defect(

@@ -102,7 +102,11 @@ DEFECTS = (
         _ROOM,
         "what was sent three times in vain is not sent again",
         "I16",
-        (f"{_OUTBOX}.send_again", "if number in self._unacked:", "if number in self._unacked and times < 2:"),
+        (
+            f"{_OUTBOX}.send_again",
+            "if number in self._unacked:",
+            "if number in self._unacked and times < 2:",
+        ),
     ),
     defect(
         "restart sends nothing",
@@ -212,7 +216,11 @@ DEFECTS = (
         _ROOM,
         "a flow that is ready twice in one batch does not go on after it",
         "L",
-        (f"{_STEPPING}._step", "        turn.resumed[flow_id] = None\n        return", "        return"),
+        (
+            f"{_STEPPING}._step",
+            "        turn.resumed[flow_id] = None\n        return",
+            "        return",
+        ),
         (f"{_STEPPING}._write", "            turn.resumed[flow_id] = None\n", "            pass\n"),
     ),
     defect(
@@ -271,7 +279,7 @@ DEFECTS = (
         _ROOM,
         "each attempt of an operation has a key of its own",
         "I3",
-        (f"{_OPERATIONS}._begin", "{wanted.number}\"", "{wanted.number}-{begun}\""),
+        (f"{_OPERATIONS}._begin", '{wanted.number}"', '{wanted.number}-{begun}"'),
     ),
     defect(
         "once is again",
@@ -320,7 +328,11 @@ DEFECTS = (
         _ROOM,
         "a timer that rings too early after the clock was set back is forgotten",
         "L",
-        (f"{_STEPPING}._step", "            turn.timers.append((due_us, flow_id))  #", "            pass  #"),
+        (
+            f"{_STEPPING}._step",
+            "            turn.timers.append((due_us, flow_id))  #",
+            "            pass  #",
+        ),
     ),
     defect(
         "schedule is not written",

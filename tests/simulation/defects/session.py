@@ -27,7 +27,11 @@ DEFECTS = (
         _ROOM,
         "what is at the head of the inbox is read, though a number before it is missing",
         "I1",
-        (f"{_AT}:head", "session.inbox and session.inbox[0][0] < session.expected", "session.inbox"),
+        (
+            f"{_AT}:head",
+            "session.inbox and session.inbox[0][0] < session.expected",
+            "session.inbox",
+        ),
     ),
     defect(
         "order of arrival",
@@ -120,7 +124,11 @@ DEFECTS = (
         _ROOM,
         "invitations that fill a gap raise the low-water mark by one too many",
         "L, I6",
-        (f"{_AT}:Seen.add", "        self.low += 1\n    self.above", "        self.low += 1 + (self.low + 1 not in held)\n    self.above"),
+        (
+            f"{_AT}:Seen.add",
+            "        self.low += 1\n    self.above",
+            "        self.low += 1 + (self.low + 1 not in held)\n    self.above",
+        ),
     ),
     defect(
         "late invitation is old",

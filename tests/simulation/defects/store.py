@@ -98,7 +98,11 @@ DEFECTS = (
         "a step that fails undoes also what the steps before it in the batch wrote",
         "judge",
         (f"{_WORK}.rollback", '"ROLLBACK TO step"', '"ROLLBACK"'),
-        (f"{_WORK}.rollback", '        self.db.execute("RELEASE step")\n', '        self.db.execute("BEGIN")\n'),
+        (
+            f"{_WORK}.rollback",
+            '        self.db.execute("RELEASE step")\n',
+            '        self.db.execute("BEGIN")\n',
+        ),
     ),
     defect(
         "patient is not discharged",
@@ -119,7 +123,11 @@ DEFECTS = (
         _ROOM,
         "what services wrote is committed with the next batch, not with its own",
         "judge",
-        (f"{_STORE}._commit_tables", "if work.db.in_transaction:", "if work.db.in_transaction and self.disk.commits % 3:"),
+        (
+            f"{_STORE}._commit_tables",
+            "if work.db.in_transaction:",
+            "if work.db.in_transaction and self.disk.commits % 3:",
+        ),
     ),
     defect(
         "tasks are not written",
