@@ -36,6 +36,9 @@ ALICE, BOB, CAROL, DAVE = (Party(name) for name in ("alice", "bob", "carol", "da
 UNREAD = 24
 """In these worlds so few messages may wait unread, so that who sends must wait now and then."""
 
+LOST = 7
+"""The payment of which nobody hears whether it was made."""
+
 POLLS = 60
 """How often somebody looks whether a flow wants something of a person."""
 
@@ -78,6 +81,8 @@ class Post:
 
     def pay(self, key: str, n: int) -> int:
         self.sink.paid.append((key, n))
+        if n == LOST:
+            raise ConnectionError("the line is dead; nobody knows what has come of it")
         return n
 
 
@@ -347,6 +352,11 @@ class Waits(Story):
         short = datetime.timedelta(seconds=12 + world.tape.uniform("short nap", 2))
         self.start(world, ALICE, "Twice", _ends_with(" 2 3"), peer=BOB, nap=nap)
         self.start(world, BOB, "Twice", _ends_with(" 2 3"), peer=ALICE, nap=short)
+        # Its answer and its deadline find the node asleep, and come in one batch.
+        close = datetime.timedelta(seconds=30.5)
+        self.start(world, ALICE, "Twice", _ends_with(" 2 3"), peer=CAROL, nap=close)
+        alice = world.hosts["alice"]
+        world.later(29_900_000, lambda: setattr(alice, "paused_until", world.now_us + 2_000_000))
         in_time = lambda: is_in_time(world)  # noqa: E731
         self.start(
             world, ALICE, "Limited", lambda t: t == "late" or not in_time(), peer=BOB, nap=long
