@@ -20,9 +20,10 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 import msgspec
 
+from flowrt.control import Control
 from flowrt.core import engine
 from flowrt.core.commit import Mail, Task
-from flowrt.core.engine import BEGIN, RETRY, CallEnded, Command, Outcome
+from flowrt.core.engine import BEGIN, CallEnded, Command, Outcome
 from flowrt.core.flow import (
     Flow,
     Malformed,
@@ -33,7 +34,6 @@ from flowrt.core.flow import (
     all_finite,
     has_decimal,
 )
-from flowrt.core.hospital import Patient
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
@@ -59,7 +59,7 @@ from flowrt.handle import (
     TaskView,
     view,
 )
-from flowrt.loop import BATCH, Loop
+from flowrt.loop import BATCH
 from flowrt.services import External
 from flowrt.store import Store
 from flowrt.transport import Network
@@ -77,7 +77,7 @@ CLOSING_S = 10.0
 _LOG = logging.getLogger("flowrt.node")
 
 
-class Node(Loop):
+class Node(Control):
     """One party's flows, durable in its store, talking over a network.
 
     `Node.open` runs it in the event loop; `Node.create` makes one that does only what `turn` is
@@ -245,26 +245,6 @@ class Node(Loop):
         """A flow's committed progress events."""
         self.refuse_if_stopped()
         return [decode(ProgressEvent, event) for event in self._store.moves(flow_id)]
-
-    def hospital(self) -> list[Patient]:
-        """The flows that failed and wait for an operator, by id."""
-        self.refuse_if_stopped()
-        return [decode(Patient, patient) for patient in self._store.patients()]
-
-    async def retry(self, flow_id: int) -> None:
-        """Let a flow of the hospital try again; returns when that step is committed. It is
-        discharged only if the step passed. KeyError if it is not in the hospital."""
-        waiter = asyncio.get_running_loop().create_future()
-        self.submit_retry(flow_id, waiter)
-        await waiter
-
-    def submit_retry(self, flow_id: int, waiter: asyncio.Future[None] | None = None) -> None:
-        """Like `retry`, but does not wait: `turn` does it."""
-        if all(patient.flow_id != flow_id for patient in self.hospital()):
-            raise KeyError(flow_id)
-        self._unloadable.discard(flow_id)
-        self._ready.append(Job(flow_id, RETRY, None, waiter))
-        self._wake()
 
     # --- owners ---
 

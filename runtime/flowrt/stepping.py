@@ -9,33 +9,38 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from flowrt.core import engine
 from flowrt.core.commit import More, Started
 from flowrt.core.engine import (
     RESUME,
-    RETRY,
     Arrival,
     CallEnded,
     Command,
     Commit,
     FlowEnded,
     Followed,
+    Kill,
     Lost,
     NotTaken,
     Opened,
     Outcome,
+    Pause,
 )
-from flowrt.core.flow import FlowFailed, Party
-from flowrt.core.hospital import Patient, one_line, text_of
-from flowrt.core.registry import Registry
+from flowrt.core.flow import FlowFailed, Party, State
+from flowrt.core.hospital import FAILED, HELD, LOST, PAUSED, UNLOADABLE, Patient, one_line, text_of
+from flowrt.core.registry import Registry, unversioned
 from flowrt.core.session import NEW, Peer, invite, is_full
 from flowrt.core.values import (
+    CHECKPOINT_FORMAT,
     BadBytes,
     Checkpoint,
     Invite,
     Letter,
+    OnCommit,
+    StackFrame,
+    decode_checkpoint,
     encode,
 )
 from flowrt.core.waiting import call_of, is_outside, runs_outside
@@ -108,6 +113,9 @@ class Stepping:
         if type(event) in _ENDS:
             turn.settled.append((flow_id, event.number))  # type: ignore[union-attr]  # as just looked at
         if checkpoint is None:
+            if type(event) is Kill and flow_id in self._unloadable:
+                self._bury(flow_id, event, turn)
+                return
             if type(event) is Followed:
                 self._follow_the_dead(flow_id, event.follower, turn)
             if peer and flow_id not in self._unloadable:
@@ -124,7 +132,7 @@ class Stepping:
         if not run and event is RESUME:
             turn.resumed[flow_id] = None
             return
-        if not run and event is RETRY:
+        if not run and type(event) in _WAITS_FOR_ITS_TURN:
             if job.waiter is not None:
                 turn.waiters.remove(job.waiter)
             turn.later.append(job)
@@ -170,7 +178,10 @@ class Stepping:
                 self._refuse(job, "this question is answered already, or its time is over", turn)
             return
         if commit.held is not None:
-            self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn)
+            self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn, HELD)
+        elif type(event) is Pause:
+            cause = engine.writable(f"paused by {event.by}: {event.reason}")[:MAX_CAUSE]
+            self._admitted(flow_id, checkpoint, cause, "", turn, PAUSED)
         elif flow_id in self._patients and self._is_cured(checkpoint):
             self._patients.discard(flow_id)
             turn.batch.patients[flow_id] = None
@@ -279,7 +290,7 @@ class Stepping:
             return
         commit = engine.admit(checkpoint, event, self._world)
         cause = engine.writable(event.cause)[:MAX_CAUSE]
-        self._admitted(job.flow_id, checkpoint, cause, "", turn)
+        self._admitted(job.flow_id, checkpoint, cause, "", turn, LOST)
         self._write(job.flow_id, checkpoint, commit, encode(checkpoint), event, turn)
 
     def _checkpoint(self, job: Job, turn: Turn) -> Checkpoint | None:
@@ -316,10 +327,34 @@ class Stepping:
         if isinstance(error, KeyError):
             name = str(error.args[0])
             cause = f"{name} is not installed"
-        patient = Patient(flow_id, name, "?", "", f"cannot be loaded: {cause}", self._world.now_us)
+        cause = f"cannot be loaded: {cause}"
+        now_us = self._world.now_us
+        patient = Patient(flow_id, name, "?", "", cause, now_us, "", UNLOADABLE)
         turn.batch.patients[flow_id] = encode(patient)
         text = one_line(cause)
-        _LOG.error("%s: flow %d cannot be loaded: %s", self.party.name, flow_id, text)
+        _LOG.error("%s: flow %d %s", self.party.name, flow_id, text)
+
+    def _bury(self, flow_id: int, event: Kill, turn: Turn) -> None:
+        """End a flow that cannot be loaded. Its sessions can be read without its class; if not
+        even that, only its end is written, and its peers are told nothing."""
+        if flow_id in turn.batch.flows:
+            return
+        data = self._store.load(flow_id)
+        if data is None:
+            return
+        try:
+            checkpoint = decode_checkpoint(data, lambda name: Any)
+        except BadBytes:
+            checkpoint = Checkpoint(CHECKPOINT_FORMAT, [StackFrame("?", State())], OnCommit(), [])
+        commit = engine.advance(checkpoint, flow_id, event, self._world)
+        self._unloadable.discard(flow_id)
+        self._patients.discard(flow_id)
+        turn.batch.patients[flow_id] = None
+        if commit is None:
+            return
+        for peer, frame in self._frames(flow_id, commit, turn):
+            self._enqueue(turn, peer, frame)
+        self._write(flow_id, checkpoint, commit, encode(checkpoint), event, turn)
 
     def _fail(self, job: Job, error: Exception, turn: Turn) -> None:
         """The step raised: its flow stays where it was, in the hospital."""
@@ -346,12 +381,18 @@ class Stepping:
         self._write(flow_id, checkpoint, commit, data, job.event, turn)
 
     def _admitted(
-        self, flow_id: int, checkpoint: Checkpoint, cause: str, trace: str, turn: Turn
+        self,
+        flow_id: int,
+        checkpoint: Checkpoint,
+        cause: str,
+        trace: str,
+        turn: Turn,
+        kind: str = FAILED,
     ) -> None:
         frame = checkpoint.frames[-1]
         state = type(frame.state)
         patient = Patient(
-            flow_id, frame.flow, state.__name__, state.place, cause, self._world.now_us, trace
+            flow_id, frame.flow, state.__name__, state.place, cause, self._world.now_us, trace, kind
         )
         self._patients.add(flow_id)
         turn.paused.add(flow_id)
@@ -425,7 +466,7 @@ class Stepping:
             batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
             turn.ended.append((flow_id, outcome))
             if checkpoint.extra is not None and checkpoint.extra.key:
-                name = self.registry.classes[outcome.flow].name
+                name = unversioned(outcome.flow)
                 batch.keys[name, checkpoint.extra.key] = None
             extra = checkpoint.extra
             for follower in (extra.parent, *extra.followers) if extra is not None else ():
@@ -459,6 +500,9 @@ def _write_rest(flow_id: int, rest: More, turn: Turn) -> None:
     turn.endings += [Job(other, Followed(flow_id)) for other in rest.follows]
 
 
+_WAITS_FOR_ITS_TURN = frozenset({engine.Retry, Kill})
+"""What an operator wants done when the flow's step in this batch is over."""
+
 _ENDS = frozenset({CallEnded, Lost})
 """Events that say what came of an operation."""
 
@@ -472,5 +516,7 @@ _CODE: dict[type, int] = {
     FlowEnded: 6,
     Lost: 7,
     Followed: 8,
+    Kill: 9,
+    Pause: 10,
 }
 """Events as the audit trail writes them."""

@@ -101,10 +101,24 @@ class Retry(msgspec.Struct, frozen=True, gc=False):
     """An operator lets a flow out of the hospital, to try again."""
 
 
+class Kill(msgspec.Struct, frozen=True, gc=False):
+    """An operator ends a flow, wherever it is; says who and why."""
+
+    by: str
+    reason: str
+
+
+class Pause(msgspec.Struct, frozen=True, gc=False):
+    """An operator lets a flow rest: it keeps what comes, and does not go on."""
+
+    by: str
+    reason: str
+
+
 Taken: TypeAlias = Command | CallEnded | FlowEnded | Followed | Lost
 """What is kept in the checkpoint, whether or not the flow can go on with it."""
 
-Event = Begin | Resume | Arrival | Taken | Retry
+Event = Begin | Resume | Arrival | Taken | Retry | Kill | Pause
 
 BEGIN = Begin()
 RESUME = Resume()
@@ -162,6 +176,17 @@ def advance(
     elif type(event) in _TAKEN:
         if not _take_in(checkpoint, event, world, commit):  # type: ignore[arg-type]  # as just looked at
             return None
+    elif type(event) is Kill:
+        if not run or not checkpoint.frames:
+            return None
+        (world.running or StepRun)(checkpoint, flow_id, world, commit).kill(event.by, event.reason)
+        _finish(checkpoint, world, commit)
+        return commit
+    elif type(event) is Pause:
+        if checkpoint.admitted or not checkpoint.frames:
+            return None
+        checkpoint.admitted = True
+        run = False
     elif type(event) is Retry:
         checkpoint.admitted = False
         commit.more.requested += _found_again(checkpoint)

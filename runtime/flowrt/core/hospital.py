@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import msgspec
 
+FAILED, HELD, LOST, PAUSED, UNLOADABLE = "failed", "held", "lost", "paused", "unloadable"
+"""Why a flow is in the hospital."""
+
 
 class Patient(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A flow in the hospital, with its last good state.
 
     `cause` is the error's type and text, or the reason of a `hold`; `flow` and `state` are the
     innermost flow and its state, `place` the `.flow` line there; `since_us` is when (microseconds
-    since 1970); `trace` is the Python traceback, for the operator only.
+    since 1970); `trace` is the Python traceback, for the operator only. `kind` is why it is here:
+    its step failed, it holds itself, an operation was lost, an operator paused it, or it cannot be
+    loaded.
     """
 
     flow_id: int
@@ -23,6 +28,7 @@ class Patient(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cause: str
     since_us: int
     trace: str = ""
+    kind: str = FAILED
 
 
 def text_of(error: Exception) -> str:

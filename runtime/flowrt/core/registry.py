@@ -28,6 +28,11 @@ from flowrt.core.values import BadBytes, Checkpoint, OnSettling, decode_checkpoi
 AnyFlow = type[Flow[Any]]
 
 
+def unversioned(name: str) -> str:
+    """The flow's name without its version: `trade.Seller` of `trade.Seller_v1`."""
+    return name.rpartition("_v")[0]
+
+
 class NotRegistrable(Exception):
     """A module or class that this runtime cannot run; says which, why and the remedy."""
 

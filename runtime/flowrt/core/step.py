@@ -23,6 +23,7 @@ from flowrt.core.flow import (
     Flow,
     FlowError,
     FlowFailed,
+    FlowKilled,
     Hold,
     InvariantBroken,
     Message,
@@ -44,6 +45,7 @@ from flowrt.core.flow import (
 from flowrt.core.flow import Checkpoint as Pause
 from flowrt.core.incoming import END, EPOCH, Incoming, NotForNow
 from flowrt.core.progress import ProgressEvent, path_of
+from flowrt.core.registry import unversioned
 from flowrt.core.values import (
     ANY,
     EACH,
@@ -155,6 +157,16 @@ class StepRun(Incoming):
                 continue
             self._rest(step)
             return
+
+    def kill(self, by: str, reason: str) -> None:
+        """End every frame, whatever it waits for; nothing of the flow's own code runs, so nothing
+        can catch it. Peers learn that the flow ended, and its error id."""
+        checkpoint = self._checkpoint
+        checkpoint.admitted = False
+        error = FlowKilled(f"killed by {writable(by)}: {writable(reason)}"[:MAX_TEXT])
+        while checkpoint.frames:
+            self._thrown(error)
+        self._result = None
 
     def _accepted(self, waiting: OnAcceptance) -> bool:
         """The invitations are accepted, or it is too late. True if a caller goes on."""
@@ -499,7 +511,7 @@ class StepRun(Incoming):
         registry = self._world.registry
         event = ProgressEvent(
             checkpoint.moves,
-            registry.classes[name].name,
+            unversioned(name),
             depth,
             path_of(checkpoint.frames, registry.step_names),
             writable(label),

@@ -99,6 +99,13 @@ class WatchedRun(StepRun):
         if self._checkpoint.admitted:
             self._violates("I16", f"flow {self.flow_id} goes on, and is in the hospital")
         super().go()
+        self._has_gone()
+
+    def kill(self, by: str, reason: str) -> None:
+        super().kill(by, reason)
+        self._has_gone()
+
+    def _has_gone(self) -> None:
         record = self._record
         record.path = path_of(self._checkpoint.frames)
         record.held = self._commit.held is not None

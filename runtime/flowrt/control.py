@@ -1,0 +1,102 @@
+"""What an operator does with flows: retry, kill, pause, resume. Each returns when it is committed.
+
+Runs nothing itself: it puts an event before the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from flowrt.core.engine import RETRY, Event, Kill, Pause
+from flowrt.core.hospital import PAUSED, Patient
+from flowrt.core.values import decode
+from flowrt.loop import Loop
+from flowrt.turn import Job, Waiter
+
+
+class Control(Loop):
+    """A loop that operators can reach into. `by` is who does it, `reason` why: both are kept."""
+
+    def hospital(self) -> list[Patient]:
+        """The flows that failed and wait for an operator, by id."""
+        self.refuse_if_stopped()
+        return [decode(Patient, patient) for patient in self._store.patients()]
+
+    async def retry(self, flow_id: int) -> None:
+        """Let a flow of the hospital try again; returns when that step is committed. It is
+        discharged only if the step passed. KeyError if it is not in the hospital."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.submit_retry(flow_id, waiter)
+        await waiter
+
+    def submit_retry(self, flow_id: int, waiter: Waiter | None = None) -> None:
+        """Like `retry`, but does not wait: `turn` does it."""
+        self._patient(flow_id)
+        self._unloadable.discard(flow_id)
+        self._put(flow_id, RETRY, waiter)
+
+    async def kill(self, flow_id: int, *, by: str, reason: str) -> None:
+        """End a flow, whatever it waits for, running or in the hospital, installed or not.
+
+        Nothing of its own code runs, so nothing catches it. Its result is the error FlowKilled; its
+        peers, and the flow that started it, learn that it ended; its business key is free; what it
+        asked people is closed; an external operation under way goes on, and nobody hears of its
+        end. Flows that it started live on. A flow that has ended already stays as it ended.
+
+        Raises:
+            KeyError: there never was such a flow here, or it is forgotten.
+            NodeStopped: the node stops first.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        self.submit_kill(flow_id, waiter, by=by, reason=reason)
+        await waiter
+
+    def submit_kill(
+        self, flow_id: int, waiter: Waiter | None = None, *, by: str, reason: str
+    ) -> None:
+        """Like `kill`, but does not wait: `turn` does it."""
+        self._must_be_known(flow_id)
+        self._put(flow_id, Kill(by, reason), waiter)
+
+    async def pause(self, flow_id: int, *, by: str, reason: str) -> None:
+        """Let a flow rest until `resume`: it keeps what comes, and does not go on. Its deadlines
+        pass meanwhile, and are seen when it goes on. No more than that for one in the hospital.
+
+        Raises as `kill` does."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.submit_pause(flow_id, waiter, by=by, reason=reason)
+        await waiter
+
+    def submit_pause(
+        self, flow_id: int, waiter: Waiter | None = None, *, by: str, reason: str
+    ) -> None:
+        """Like `pause`, but does not wait: `turn` does it."""
+        self._must_be_known(flow_id)
+        self._put(flow_id, Pause(by, reason), waiter)
+
+    async def resume(self, flow_id: int) -> None:
+        """Let a paused flow go on. KeyError if it is not paused: one that failed is retried."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.submit_resume(flow_id, waiter)
+        await waiter
+
+    def submit_resume(self, flow_id: int, waiter: Waiter | None = None) -> None:
+        """Like `resume`, but does not wait: `turn` does it."""
+        if self._patient(flow_id).kind != PAUSED:
+            raise KeyError(flow_id)
+        self._put(flow_id, RETRY, waiter)
+
+    def _patient(self, flow_id: int) -> Patient:
+        for patient in self.hospital():
+            if patient.flow_id == flow_id:
+                return patient
+        raise KeyError(flow_id)
+
+    def _must_be_known(self, flow_id: int) -> None:
+        self.refuse_if_stopped()
+        if self._store.load(flow_id) is None and self._store.outcome(flow_id) is None:
+            raise KeyError(flow_id)
+
+    def _put(self, flow_id: int, event: Event, waiter: Waiter | None) -> None:
+        self._ready.append(Job(flow_id, event, None, waiter))
+        self._wake()
