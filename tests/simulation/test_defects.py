@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,16 @@ def test_there_are_enough_and_every_one_can_be_planted() -> None:
         assert [function.__code__ for function in functions] == sound, one.name
 
 
+def test_the_page_lists_every_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text()
+    section = page.partition("## Planted defects")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.count(" | ") == 5]
+    listed = {(row[0].removeprefix("| "), row[1], row[2]) for row in rows[1:]}
+    planted = {(one.name, one.room, one.text) for one in DEFECTS}
+    assert listed - planted == set()
+    assert planted - listed == set()
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -76,7 +87,7 @@ def test_a_defect_whose_text_is_gone_fails_loudly(change: Change, text: str) -> 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_without_a_defect_the_worlds_are_sound(story: type[Story]) -> None:
     assert played(story).violation is None
-    for seed in range(7_000, 7_012):
+    for seed in range(7_000, 7_008):
         assert played(story, seed).violation is None, seed
 
 
