@@ -39,7 +39,7 @@ kill: $(READY)  ## real processes, killed at every named point; FLOW_KILLS=10000
 FUZZ ?= 10
 
 defects: $(READY)  ## defects planted in runtime and compiler, each hunted by the simulator; FLOW_HUNTS=5 for more hunts
-	$(BIN)/python -m tests.simulation
+	$(BIN)/python -m tests.planted
 
 fuzz: $(READY)  ## everything that reads what others wrote, FUZZ times a few seconds; then FLOW_FUZZ spoiled programs, FLOW_PLANTED mistakes
 	$(BIN)/python -m tests.fuzz.targets $(FUZZ)

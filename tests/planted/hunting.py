@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from flowrt.sim.scenario import Played
 from flowrt.sim.tape import Choices, count
-from tests.simulation.planting import Defect
-from tests.simulation.stories import STORIES, Story, forget, played
+from tests.planted.planting import Defect
+from tests.planted.stories import STORIES, Story, forget, played
 
 MOST = 4000
 """So many worlds are played before a defect counts as not seen."""

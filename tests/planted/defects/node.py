@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.planting import defect
+from tests.planted.planting import defect
 
 _ROOM = "node"
 _LOOP = "flowrt.loop:Loop"

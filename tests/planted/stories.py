@@ -30,7 +30,7 @@ from flowrt.sim.host import Answered, Commanded
 from flowrt.sim.scenario import Played, play
 from flowrt.turn import Job
 from tests.runtime.written import compiled
-from tests.simulation.program import CLOCK, ELSEWHERE, TEXT
+from tests.planted.program import CLOCK, ELSEWHERE, TEXT
 
 ALICE, BOB, CAROL, DAVE = (Party(name) for name in ("alice", "bob", "carol", "dave"))
 UNREAD = 24

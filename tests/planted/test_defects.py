@@ -10,10 +10,10 @@ import pytest
 
 from flowrt.sim import Violation, World
 from flowrt.sim.tape import count
-from tests.simulation.defects import DEFECTS
-from tests.simulation.hunting import APART, Hunted, hunt, hunted, summary, worlds
-from tests.simulation.planting import CannotPlant, Change, Defect, defect
-from tests.simulation.stories import ALICE, STORIES, Story, played
+from tests.planted.defects import DEFECTS
+from tests.planted.hunting import APART, Hunted, hunt, hunted, summary, worlds
+from tests.planted.planting import CannotPlant, Change, Defect, defect
+from tests.planted.stories import ALICE, STORIES, Story, played
 
 HANDFUL = (
     "repeat is news",

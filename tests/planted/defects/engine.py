@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.planting import defect
+from tests.planted.planting import defect
 
 _ROOM = "engine"
 _ENGINE = "flowrt.core.engine"

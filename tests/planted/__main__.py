@@ -1,4 +1,4 @@
-"""`python -m tests.simulation`: plant every defect, hunt it from several first seeds, and print the
+"""`python -m tests.planted`: plant every defect, hunt it from several first seeds, and print the
 table of docs/reliability.md. Words name defects or rooms; FLOW_HUNTS says how many hunts each.
 """
 
@@ -9,9 +9,9 @@ import logging
 import os
 import sys
 
-from tests.simulation.defects import DEFECTS
-from tests.simulation.hunting import HEAD, Hunted, hunted, summary
-from tests.simulation.planting import Defect
+from tests.planted.defects import DEFECTS
+from tests.planted.hunting import HEAD, Hunted, hunted, summary
+from tests.planted.planting import Defect
 
 
 def _hunted(name: str, hunts: int) -> Hunted:

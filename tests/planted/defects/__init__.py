@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.simulation.defects import compiler, engine, node, session, store
-from tests.simulation.planting import Defect
+from tests.planted.defects import compiler, engine, node, session, store
+from tests.planted.planting import Defect
 
 DEFECTS: tuple[Defect, ...] = (
     *session.DEFECTS,
