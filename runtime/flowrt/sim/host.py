@@ -6,6 +6,7 @@ Runs a node and opens another when one is gone. Knows no scenario and checks not
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import inspect
 import typing
@@ -15,6 +16,7 @@ from typing import Any
 
 from flowrt.core.engine import Outcome
 from flowrt.core.flow import Message
+from flowrt.core.registry import Registry
 from flowrt.handle import Handle, NodeStopped, NotAccepted
 from flowrt.node import Node
 from flowrt.services import External
@@ -114,25 +116,28 @@ class Commanded(Wish):
         if not self._number:
             host.sent_commands[self.flow.id] = host.sent_commands.get(self.flow.id, 0) + 1
             self._number = host.sent_commands[self.flow.id]
-        if self._told is not None:
-            self._look(host)
+        self._see(host)
         if not self.is_done:
             self._told = host.node.submit_command(self.flow.id, self.message)
 
     def look(self, host: Host) -> None:
         if self._told is not None:
-            self._look(host)
-        elif self.flow.is_done and host.node is not None:
+            self._see(host)
+        elif host.node is not None:
             self.ask(host)
 
-    def _look(self, host: Host) -> None:
-        if self._told.done() and not _is_gone(self._told):
+    def _see(self, host: Host) -> None:
+        told = self._told
+        if host.commands.get(self.flow.id, 0) >= self._number:
             self.is_done = True
-            if self._told.exception() is not None:
+        elif told is not None and told.done():
+            error = told.exception()
+            if isinstance(error, NodeStopped):
+                return
+            self.is_done = True
+            if error is not None:
                 host.sent_commands[self.flow.id] -= 1
-                self.refused = str(self._told.exception())
-        elif host.commands.get(self.flow.id, 0) >= self._number > 0:
-            self.is_done = True
+                self.refused = str(error)
 
 
 class Answered(Wish):
@@ -172,6 +177,8 @@ class SimNode(Node):
     """A node that tells its host when it has something to do."""
 
     host: Host | None = None
+    home: Host | None = None
+    """Where it runs; `host` only as long as it is the one that should."""
 
     def _wake(self) -> None:
         if self.host is not None:
@@ -183,9 +190,9 @@ class SimNode(Node):
         arguments: tuple[Any, ...],
         done: Callable[[Any, Exception | None], None],
     ) -> None:
-        # One that lost its store and does not know it is alone: what it begins reaches nobody.
-        if self.host is not None:
-            self.host.perform(self, work, arguments, done)
+        # One that has lost its store but does not know it yet calls what its flows call.
+        assert self.home is not None
+        self.home.perform(self, work, arguments, done)
 
 
 class Host:
@@ -204,6 +211,7 @@ class Host:
         self.world = world
         self.name = name
         self.modules = tuple(modules)
+        self.registry = registry_of(self.modules)
         self.services = services
         self.disk = MemoryDisk()
         self.key = hashlib.blake2b(name.encode(), key=b"flowrt.sim", digest_size=32).digest()
@@ -246,7 +254,7 @@ class Host:
                 self.name,
                 store=store,
                 network=world.network,
-                modules=self.modules,
+                modules=self.registry,
                 services=self.services(),
                 clock=self.clock,
                 key=self.key,
@@ -263,7 +271,7 @@ class Host:
             self._restart(f"cannot open: {error}")
             return
         node._world.running = self._run_as(watch)
-        node.host = self
+        node.host = node.home = self
         self.node, self._store = node, store
         place = node._transport
         assert isinstance(place, SimPlace)
@@ -449,8 +457,9 @@ class Host:
         fate = 0
         key = arguments[0]
         fails_after = False
-        world.begins(self, key, is_running=key in self._running)
-        self._running.add(key)
+        if node is self.node:
+            world.begins(self, key, is_running=key in self._running)
+            self._running.add(key)
         faults: Faults = world.faults
         if world.is_faulty and faults.operation:
             fate = world.tape.pick(f"operation {self.name}", faults.operations, faults.operation)
@@ -466,7 +475,8 @@ class Host:
                 self.end("crash", "an operation begins")
                 return
             value, error = None, None
-            self._running.discard(key)
+            if node is self.node:
+                self._running.discard(key)
             try:
                 if fate != FAILS or fails_after:
                     value = work.method(*arguments)
@@ -483,6 +493,12 @@ class Host:
                 self.wake(node)
 
         world.later(SLOW_US if fate == SLOW else 1_000, run)
+
+
+@functools.lru_cache(maxsize=1024)
+def registry_of(modules: tuple[ModuleType, ...]) -> Registry:
+    """What is found out about modules, once for all worlds of this process."""
+    return Registry(modules)
 
 
 _DELAYS = (1, 2, 3)
