@@ -29,8 +29,8 @@ from flowrt.sim.history import Ended, Trouble
 from flowrt.sim.host import Answered, Commanded
 from flowrt.sim.scenario import Played, play
 from flowrt.turn import Job
-from tests.runtime.written import compiled
 from tests.planted.program import CLOCK, ELSEWHERE, TEXT
+from tests.runtime.written import compiled
 
 ALICE, BOB, CAROL, DAVE = (Party(name) for name in ("alice", "bob", "carol", "dave"))
 UNREAD = 24

@@ -76,12 +76,16 @@ class Invariants:
 
     # --- with each commit ---
 
+    def written(self, host: Host, batch: Batch) -> None:
+        """I16: what is committed is on the disk, all of it."""
+        lost = missing(host.disk, batch)
+        if lost is not None:
+            text = f"{host.name} has committed {lost}, and its disk does not hold it"
+            raise Violation("I16", text)
+
     def committed(self, host: Host, records: list[Record], batch: Batch) -> None:
         """A batch is on the disk."""
         party = host.name
-        lost = missing(host.disk, batch)
-        if lost is not None:
-            raise Violation("I16", f"{party} has committed {lost}, and its disk does not hold it")
         if batch.audit:
             self._steps_are_in_order(host, decode(list[tuple[Any, ...]], batch.audit))
         for flow_id, flow, error, value in batch.outcomes:

@@ -368,6 +368,7 @@ class World:
         for flow_id, flow, error, value in batch.outcomes:
             self.history.append(Ended(self.now_us, host.name, flow_id, flow, error, value))
         try:
+            self._invariants.written(host, batch)
             self._invariants.committed(host, records, batch)
             for see in self.witnesses:
                 see(host, batch)
