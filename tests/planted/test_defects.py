@@ -62,7 +62,7 @@ def test_the_page_lists_every_one() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text()
     section = page.partition("## Planted defects")[2].partition("\n## ")[0]
     rows = [line.split(" | ") for line in section.splitlines() if line.count(" | ") == 5]
-    listed = {(row[0].removeprefix("| "), row[1], row[2]) for row in rows[1:]}
+    listed = {(row[0].removeprefix("| "), row[1], row[2]) for row in rows[2:]}
     planted = {(one.name, one.room, one.text) for one in DEFECTS}
     assert listed - planted == set()
     assert planted - listed == set()
