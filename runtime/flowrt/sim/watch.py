@@ -143,7 +143,15 @@ class WatchedRun(StepRun):
         if type(content) is Data:
             kind = self._world.registry.messages.get(content.name)
         self._record.said.append(
-            (sent, frame.flow, frame.state.place, session.secret, session.peer, content, kind)
+            (
+                sent,
+                frame.flow,
+                getattr(frame.state, "place", ""),
+                session.secret,
+                session.peer,
+                content,
+                kind,
+            )
         )
 
     # --- what is said ---

@@ -19,7 +19,6 @@ from typing import Any
 from flowrt.core.flow import Message
 from flowrt.core.registry import Registry
 from flowrt.core.values import Ack, BadBytes, Invite, Letter, decode_frame
-from flowrt.handle import TaskView
 from flowrt.node import Node
 from flowrt.outbox import unpack
 from flowrt.sim import faults as kinds
@@ -34,6 +33,7 @@ from flowrt.sim.tape import Tape
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record, Watch
 from flowrt.store import Batch
+from flowrt.views import TaskView
 
 START_US = 1_800_000_000_000_000
 """When a world begins, unless it is told otherwise: January 2027."""
