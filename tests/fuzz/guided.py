@@ -1,6 +1,6 @@
 """The same judges, with inputs guided by what code they reach.
 
-    python -m tests.fuzz.guided frames|checkpoints|programs [libFuzzer's options, such as -runs=9999]
+    python -m tests.fuzz.guided frames|checkpoints|programs [libFuzzer options, as -runs=9999]
 
 Wants atheris, which the project does not depend on: `pip install atheris`. It begins from what real
 conversations made, and ends with the first finding. Without it there are the targets of
