@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowlang.cli.playing import Ready, Wanted, made, ready, told
-from flowlang.cli.printing import JSON, PATH, print_json
+from flowlang.cli.printing import JSON, PATH, colored, print_json
 from flowlang.cli.worlds import (
     causes,
     counted,
@@ -150,7 +150,7 @@ def replay_world(file: Path, verbose: bool, until: int | None, as_json: bool) ->
         click.echo("\n".join(lines[:until]))
         if until is not None and until < len(lines):
             click.echo(f"… {counted(len(lines) - until, 'line')} more")
-        click.echo(ending(again.played))
+        click.echo(ending(again.played), color=colored())
         click.echo(_verdict(again.difference, changed, violation is None))
     sys.exit(0 if violation is None else 1)
 
