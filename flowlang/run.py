@@ -239,6 +239,8 @@ def answers_of(answers: Sequence[str]) -> list[tuple[str, str]]:
 def find_services(target: str) -> Services:
     """The function `module:function` that gives a party's services. Raises CannotRun."""
     module, _, name = target.partition(":")
+    if not module or not name:
+        raise WrongUsage(f"--services {target}: write MODULE:FUNCTION")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

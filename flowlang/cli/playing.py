@@ -210,6 +210,8 @@ def _object(target: str) -> Scenario:
     from flowlang import run
 
     module, _, name = target.partition(":")
+    if not module or not name:
+        raise run.WrongUsage(f"--scenario {target}: write MODULE:OBJECT")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowlang.cli.playing import Ready, Wanted, made, ready, told
-from flowlang.cli.printing import JSON, PATH, print_json
+from flowlang.cli.printing import JSON, PATH, colored, print_json
 from flowlang.cli.worlds import (
     causes,
     counted,
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 TELL_S = 2.0
 DAY_US = 86_400_000_000
+MOST_CAUSES = 10
+CAUSE_WIDTH = 120
 
 
 @click.group()
@@ -145,10 +147,11 @@ def replay_world(file: Path, verbose: bool, until: int | None, as_json: bool) ->
             }
         )
     else:
-        click.echo("\n".join(lines if until is None else lines[:until]))
-        if until is None:
-            click.echo(ending(again.played))
-            click.echo(_verdict(again.difference, changed, violation is None))
+        click.echo("\n".join(lines[:until]))
+        if until is not None and until < len(lines):
+            click.echo(f"… {counted(len(lines) - until, 'line')} more")
+        click.echo(ending(again.played), color=colored())
+        click.echo(_verdict(again.difference, changed, violation is None))
     sys.exit(0 if violation is None else 1)
 
 
@@ -232,6 +235,10 @@ def _data(figures: Figures, found: list[dict[str, Any]], seconds: float) -> dict
             {"flow": flow, "outcome": end or "returned", "count": count}
             for (flow, end), count in sorted(figures.outcomes.items())
         ],
+        "hospital": [
+            {"flow": flow, "cause": why, "count": count}
+            for (flow, why), count in sorted(figures.hospital.items())
+        ],
         "violated": figures.violated,
         "violations": found,
     }
@@ -244,8 +251,9 @@ def _text(figures: Figures, found: Sequence[dict[str, Any]], seconds: float) -> 
         f"{counted(figures.worlds, 'world')}, {counted(figures.events, 'event')}, "
         f"{figures.simulated_us / DAY_US:,.1f} days of virtual time "
         f"in {seconds:.1f} s ({worlds:,.0f} worlds/s, {events:,.0f} events/s)",
-        "flows that ended:",
+        "flows that ended:" if ends else "no flow ended",
         *table([(flow, end or "returned", f"{n:,}") for (flow, end), n in ends]),
+        *_hospital(figures),
         "what went wrong on the way:",
         *table([(kind, f"{n:,}") for kind, n in sorted(figures.troubles.items())]),
     ]
@@ -254,3 +262,18 @@ def _text(figures: Figures, found: Sequence[dict[str, Any]], seconds: float) -> 
     lines.append(f"{counted(figures.violated, 'violation')}:")
     lines += table([(f"seed {one['seed']}", one["text"]) for one in found[:20]])
     return "\n".join(lines)
+
+
+def _hospital(figures: Figures) -> list[str]:
+    """The mistakes of flows and their Python: no invariant is broken by them, but no flow ends."""
+    found = figures.hospital.most_common(MOST_CAUSES)
+    if not found:
+        return []
+    rows = [(flow, _short(why), f"{count:,}") for (flow, why), count in found]
+    more = len(figures.hospital) - len(found)
+    rest = [f"  … {counted(more, 'cause')} more"] if more else []
+    return ["flows in the hospital, by a mistake in them or in their Python:", *table(rows), *rest]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= CAUSE_WIDTH else f"{text[: CAUSE_WIDTH - 1]}…"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from flowlang.cli.exhaust import exhaust_flow, exhaustive_options
 from flowlang.cli.printing import (
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
     from flowlang.testing.gathering import Workshop
     from flowlang.testing.playing import Played
     from flowlang.testing.tally import Tally
+
+OF_TESTS = {"name": "-k", "coverage": "--coverage", "least": "--min", "seed": "--seed"}
+OF_WORLDS = {
+    "written": "--arg",
+    "parties": "--parties",
+    "services": "--services",
+    "limit": "--limit",
+    "output": "--output",
+}
+"""Options of one half of the command, by their parameters."""
 
 
 @click.command("test")
@@ -60,6 +71,7 @@ def test_command(
     With --exhaustive FLOW, play that flow with its counterparties instead: every crash at every
     commit, one and two of them, and every order of deliveries, a world for each.
     """
+    _refuse_mixed(exhaustive is not None)
     if exhaustive is not None:
         exhaust_flow(
             paths or (Path(),), exhaustive, written, parties, services, limit, output, as_json
@@ -80,6 +92,8 @@ def test_command(
     finally:
         for workshop in found:
             workshop.close()
+    if not found:
+        _exit_if_mistaken(files, as_json)
     if not played:
         _nothing(files, name, as_json)
     failed = [one for one in played if one.failure is not None]
@@ -95,6 +109,16 @@ def test_command(
     sys.exit(1 if failed or short else 0)
 
 
+def _refuse_mixed(is_exhaustive: bool) -> None:
+    """An option that would do nothing is not what was meant."""
+    context = click.get_current_context()
+    others = OF_TESTS if is_exhaustive else OF_WORLDS
+    for name, option in others.items():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            way = "does not go with" if is_exhaustive else "needs"
+            raise click.UsageError(f"{option} {way} --exhaustive.")
+
+
 def _exit_if_wrong(found: Sequence[Workshop], as_json: bool) -> None:
     """A file with a mistake in it is not tested."""
     wrong = [one for workshop in found for one in workshop.diagnostics]
@@ -107,6 +131,18 @@ def _exit_if_wrong(found: Sequence[Workshop], as_json: bool) -> None:
         print_diagnostics(wrong, sources)
         click.echo(summary(wrong, len(sources)))
     sys.exit(1)
+
+
+def _exit_if_mistaken(files: Sequence[Path], as_json: bool) -> None:
+    """Where no file has a test, a mistake may be why: it is told first."""
+    from flowlang.testing.gathering import workshops
+
+    found = workshops(files, with_all=True)
+    try:
+        _exit_if_wrong(found, as_json)
+    finally:
+        for workshop in found:
+            workshop.close()
 
 
 def _play(

@@ -121,11 +121,11 @@ class _Group:
     files: list[Path]
 
 
-def workshops(files: Iterable[Path]) -> list[Workshop]:
-    """Files with tests, by project. Raises FileTrouble."""
+def workshops(files: Iterable[Path], *, with_all: bool = False) -> list[Workshop]:
+    """Files with tests, or all of them, by project. Raises FileTrouble."""
     groups: dict[Path, _Group] = {}
     for path in files:
-        if has_tests(path):
+        if with_all or has_tests(path):
             project = Project.around(path)
             group = groups.setdefault(project.sources.resolve(), _Group(project, []))
             group.files.append(path)

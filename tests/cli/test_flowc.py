@@ -352,6 +352,8 @@ def test_new_makes_a_project_that_passes_its_test(flowc: Flowc) -> None:
     ):  # fmt: skip
         done = subprocess.run(command, cwd="hello", capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+        if "pytest" in command:
+            assert "3 passed" in done.stdout  # Also the test in greeting.flow.
     assert "Hello World, this is bob." in done.stdout
 
 

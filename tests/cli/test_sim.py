@@ -155,7 +155,10 @@ def test_a_replay_shows_steps_and_stops(flowc: Flowc, forgetful: None) -> None:
     assert len(verbose) > len(plain)
     assert any("flow 1 rests in greet.Greet_v1.AwaitAnswer" in line for line in verbose)
     code, out, _ = flowc("sim", "replay", file, "--until", "2")
-    assert (code, out.splitlines()) == (1, plain[:2])
+    told = out.splitlines()
+    assert (code, told[:2]) == (1, plain[:2])
+    assert re.fullmatch(r"… \d+ lines more", told[2])
+    assert told[3:] == plain[plain.index("because of:") :]  # What is wrong is never cut off.
 
 
 def test_a_replay_as_data(flowc: Flowc, forgetful: None) -> None:
@@ -228,6 +231,19 @@ def test_a_scenario_of_ones_own(flowc: Flowc, tmp_path: Path) -> None:
             "error: --services nothing:here: No module named 'nothing'",
         ),
         (
+            ["sim", "run", "greet.flow", "--services", "json"],
+            2,
+            "error: --services json: write MODULE:FUNCTION",
+        ),
+        (["sim", "run", "--scenario", "json"], 2, "error: --scenario json: write MODULE:OBJECT"),
+        (["test", "greet.flow", "--parties", "2"], 2, "Error: --parties needs --exhaustive."),
+        (["test", "-o", "x", "greet.flow"], 2, "Error: --output needs --exhaustive."),
+        (
+            ["test", "greet.flow", "--exhaustive", "Greet", "--coverage"],
+            2,
+            "Error: --coverage does not go with --exhaustive.",
+        ),
+        (
             ["sim", "run", "--scenario", "json:loads"],
             2,
             "error: --scenario json:loads: this is no scenario: it has no `name`",
@@ -282,6 +298,20 @@ def test_nothing_is_written_where_it_cannot_be(flowc: Flowc, forgetful: None) ->
     code, _, err = flowc("sim", "run", "greet.flow", "-o", "found")
     assert code in (1, 2)
     assert "found" in err
+
+
+def test_flows_that_only_come_to_the_hospital_are_told(flowc: Flowc) -> None:
+    Path("spin.flow").write_text(
+        "flow Spin() -> Int:\n    startable by rpc\n    let zero = [1].size - 1\n"
+        "    return 1 // zero\n"
+    )
+    command = ("sim", "run", "spin.flow", "--worlds", "3", "--seed", "1")
+    code, out, _ = flowc(*command)
+    assert code == 0
+    assert "no flow ended\nflows in the hospital, by a mistake in them or in their Python:\n" in out
+    assert re.search(r"^  spin\.Spin_v1  spin\.flow:\d+: .+  \d+$", out, re.MULTILINE)
+    told = json.loads(flowc(*command, "--json")[1])
+    assert [one["flow"] for one in told["hospital"]] == ["spin.Spin_v1"]
 
 
 def test_every_small_world(flowc: Flowc) -> None:

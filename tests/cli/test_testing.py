@@ -135,6 +135,10 @@ def test_nothing_to_run(flowc: Flowc) -> None:
     assert talk == 'error: there is no test in 1 file; one begins with `test "what is shown":`\n'
     code, printed, _ = flowc("test", "plain.flow", "--json")
     assert json.loads(printed)["ok"] is False
+    Path("plain.flow").write_text("flow X(:\n")
+    code, printed, talk = flowc("test", "plain.flow")
+    assert (code, talk) == (1, "")
+    assert printed.startswith("error[F105]: this `(` is never closed\n")
 
 
 @pytest.mark.usefixtures("files")

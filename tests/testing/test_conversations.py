@@ -193,12 +193,15 @@ def test_assertions_say_what_was_seen() -> None:
             lambda: run.assert_sent(orders.Order, times=3),
             lambda: run.assert_not_sent(orders.Order, to="seller"),
             lambda: run.assert_effect("Shop.take", 7, times=2),
+            lambda: run.assert_effect("Shop.take", 8),
         ):
             with pytest.raises(AssertionError) as caught:
                 assertion()
             said.append(str(caught.value))
         with pytest.raises(InvalidArgument, match=r"calls an operation Shop\.give"):
             run.effects("Shop.give")
+        with pytest.raises(InvalidArgument, match=r"no party is named bayer; there are: buyer, s"):
+            run.assert_not_sent(orders.Order, frm="bayer")
 
     check(conversations(*BOTH, faults=0, arguments={"count": st.just(7)}), test, 1)
     assert said == [
@@ -206,6 +209,7 @@ def test_assertions_say_what_was_seen() -> None:
         "Order was sent 1 times, not 3",
         "Order to seller was sent 1 times",
         "Shop.take(7) was called 1 times, not 2",
+        "Shop.take(8) was called 0 times, not 1\n  it was called with (7) by seller",
     ]
 
 
@@ -268,6 +272,8 @@ def test_what_does_not_fit_is_said_at_once() -> None:
         conversations(orders.Seller_v1)
     with pytest.raises(InvalidArgument, match="no flow is given"):
         conversations()
+    with pytest.raises(InvalidArgument, match=r"Order'> is no flow; give generated classes"):
+        conversations(orders.Order)
     with pytest.raises(InvalidArgument, match="2 flows want 2 different parties"):
         conversations(*BOTH, parties=["one"])
     with pytest.raises(InvalidArgument, match="has a parameter price; they have: count, seller"):

@@ -266,6 +266,8 @@ def _divider(stage: Stage) -> str:
 
 
 def test_what_cannot_be_tested_so() -> None:
+    with pytest.raises(InvalidArgument, match="is no flow; give a generated class"):
+        protocol_machine(object)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="Rest_v1 neither responds to a flow nor is"):
         protocol_machine(waits.Rest_v1)
     with pytest.raises(InvalidArgument, match="Opens_v1 has no parameter from_"):

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
+from flowrt.core.hospital import FAILED, Patient, one_line
+from flowrt.core.values import decode
 from flowrt.sim.faults import FATES, OPERATIONS, PACKETS, TROUBLE
 from flowrt.sim.history import Ended
 from flowrt.sim.scenario import Scenario, play
@@ -56,6 +58,8 @@ class Figures:
     by_scenario: Counter[str] = dataclasses.field(default_factory=Counter)
     outcomes: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
     """By flow, and the name of what ended it; "" if it returned."""
+    hospital: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
+    """Flows that a mistake of their author brought there, by flow, and place and cause."""
     violated: int = 0
     violations: list[Found] = dataclasses.field(default_factory=list)
 
@@ -72,6 +76,7 @@ class Figures:
         self.cells.update(other.cells)
         self.by_scenario.update(other.by_scenario)
         self.outcomes.update(other.outcomes)
+        self.hospital.update(other.hospital)
         self.violated += other.violated
         self.violations += other.violations[: MOST_VIOLATIONS - len(self.violations)]
 
@@ -122,6 +127,7 @@ class Figures:
             "troubles": dict(sorted(self.troubles.items())),
             "by_scenario": dict(sorted(self.by_scenario.items())),
             "outcomes": [[flow, end, n] for (flow, end), n in sorted(self.outcomes.items())],
+            "hospital": [[flow, why, n] for (flow, why), n in sorted(self.hospital.items())],
             "worlds_per_s": round(self.worlds_per_s, 1),
             "events_per_s": round(self.events_per_s, 1),
             "cells": [[kind, during, n] for (kind, during), n in sorted(self.cells.items())],
@@ -162,6 +168,11 @@ def one(scenario: Scenario, seed: int) -> Figures:
     for event in world.history:
         if type(event) is Ended:
             figures.outcomes[event.flow, event.error or ""] += 1
+    for host in world.hosts.values():
+        for data in host.disk.patients.values():
+            patient = decode(Patient, data)
+            if patient.kind == FAILED:
+                figures.hospital[patient.flow, f"{patient.place}: {one_line(patient.cause)}"] += 1
     for (kind, during), count in world.cells.items():
         figures.troubles[_general(kind)] += count
         name = "stranger" if kind.startswith("stranger ") else kind

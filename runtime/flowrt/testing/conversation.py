@@ -198,6 +198,11 @@ class Conversation:
     def _sent(
         self, kind: type[rt.Message] | rt.Message, frm: str | None, to: str | None
     ) -> list[Message]:
+        for name in (frm, to):
+            if name is not None and name not in self.parties:
+                raise InvalidArgument(
+                    f"no party is named {name}; there are: {', '.join(self.parties)}"
+                )
         return [
             one
             for one in self.messages
@@ -209,11 +214,17 @@ class Conversation:
     def assert_effect(self, operation: str, *arguments: Any, times: int = 1) -> None:
         """An operation was called so often; with these arguments, if there are any."""
         __tracebackhide__ = True
-        found = [
-            one for one in self.effects(operation) if not arguments or one.arguments == arguments
-        ]
+        called = self.effects(operation)
+        found = [one for one in called if not arguments or one.arguments == arguments]
         given = f"({', '.join(map(shown, arguments))})" if arguments else ""
-        assert len(found) == times, f"{operation}{given} was called {len(found)} times, not {times}"
+        others = "".join(
+            f"\n  it was called with ({', '.join(map(shown, one.arguments))}) by {one.party}"
+            for one in called
+            if arguments and one not in found
+        )
+        assert len(found) == times, (
+            f"{operation}{given} was called {len(found)} times, not {times}{others}"
+        )
 
     # --- as text ---
 
@@ -357,6 +368,9 @@ def conversations(
         InvalidArgument: no flow is given, none of them can be started, or something is named that
             is not there.
     """
+    for flow in flows:
+        if not (isinstance(flow, type) and issubclass(flow, rt.Flow)):
+            raise InvalidArgument(f"{flow!r} is no flow; give generated classes, such as Buyer_v1")
     if not any("rpc" in flow.startable for flow in flows):
         raise InvalidArgument(
             "none of these flows is `startable by rpc`: "

@@ -283,6 +283,8 @@ def protocol_machine(
         InvalidArgument: the flow can neither be started nor be invited, or something is named that
             is not there.
     """
+    if not (isinstance(flow, type) and issubclass(flow, rt.Flow)):
+        raise InvalidArgument(f"{flow!r} is no flow; give a generated class, such as Seller_v1")
     if flow.responds_to is None and "rpc" not in flow.startable:
         raise InvalidArgument(
             f"{flow.__name__} neither responds to a flow nor is `startable by rpc`; "
