@@ -60,9 +60,11 @@ from flowrt.handle import (
     view,
 )
 from flowrt.loop import BATCH
+from flowrt.policies import Policy
 from flowrt.services import External
 from flowrt.store import Store
 from flowrt.transport import Network
+from flowrt.treatment import as_declared
 from flowrt.turn import Job, Waiter
 
 P = ParamSpec("P")
@@ -103,12 +105,14 @@ class Node(Control):
         key: bytes | None = None,
         batch: int = BATCH,
         reload: bool = False,
+        policy: Policy | None = None,
     ) -> Self:
         """A node that acts only when `turn` is called.
 
         `clock` gives microseconds since 1970. `key` is 32 bytes from which ids are derived (random
         if absent). `batch` is how many events one transaction takes. With `reload` every flow is
-        forgotten after its step and loaded from its bytes for the next.
+        forgotten after its step and loaded from its bytes for the next. `policy` says what is done
+        with a flow whose step fails (`flowrt.policies`).
 
         Raises:
             NotRegistrable: a module holds no flows that this runtime can run.
@@ -125,6 +129,7 @@ class Node(Control):
             key or os.urandom(32),
             batch,
             reload,
+            policy,
         )
 
     @classmethod
@@ -138,6 +143,7 @@ class Node(Control):
         services: Mapping[str, object] | None = None,
         clock: Callable[[], int] | None = None,
         batch: int = BATCH,
+        policy: Policy | None = None,
     ) -> Node:
         """A node that runs in this event loop until `close`. Flows in its store go on at once.
         Raises as `create` does."""
@@ -149,6 +155,7 @@ class Node(Control):
             services=services,
             clock=clock,
             batch=batch,
+            policy=policy,
         )
         node._asyncio = asyncio.get_running_loop()
         node._outside = set()
@@ -264,7 +271,7 @@ class Node(Control):
         self.refuse_if_stopped()
         if not isinstance(message, Message):
             raise TypeError(f"{message!r} is not a message")
-        message = _as_declared(type(message).__name__, type(message), message)
+        message = as_declared(type(message).__name__, type(message), message)
         body = encode(message)
         if len(body) > MAX_FRAME_BYTES - 1024:
             raise NotAccepted(f"a message of {len(body)} bytes is larger than one may be")
@@ -361,7 +368,7 @@ class Node(Control):
         asked = [t for t in self.tasks() if (t.flow_id, t.number) == (flow_id, number)]
         if not asked:
             raise NotAccepted(f"there is no open question {number} of flow {flow_id}")
-        data = encode(_as_declared(f"the answer to {asked[0].flow}", asked[0].answer, answer))
+        data = encode(as_declared(f"the answer to {asked[0].flow}", asked[0].answer, answer))
         ending = Ending(data, by=engine.writable(by), at_us=self._clock())
         self._ready.append(Job(flow_id, CallEnded(number, ending), None, waiter))
         self._wake()
@@ -459,16 +466,6 @@ def _time_of(time_us: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(
         microseconds=time_us
     )
-
-
-def _as_declared(what: str, kind: Any, value: Any) -> Any:
-    """A value from outside, if it has the type that it says it has."""
-    try:
-        all_finite(kind, value)
-        return decode(kind, encode(value))
-    except (TypeError, ValueError, OverflowError, RecursionError, BadBytes) as error:
-        text = f"{what} is not what the .flow file declares: {error}"
-        raise TypeError(text) from None
 
 
 def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:

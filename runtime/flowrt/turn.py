@@ -60,6 +60,7 @@ class Turn:
         "allowed",
         "audit",
         "batch",
+        "discharged",
         "ended",
         "endings",
         "fired",
@@ -75,6 +76,7 @@ class Turn:
         "taken",
         "timers",
         "unstarted",
+        "visits",
         "waiters",
         "wanted",
     )
@@ -100,6 +102,8 @@ class Turn:
         self.settled: list[tuple[int, int]] = []
         self.paused: set[int] = set()
         self.gone: list[int] = []
+        self.visits: list[tuple[int, int]] = []
+        self.discharged: list[int] = []
         self.had_endings = False
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:

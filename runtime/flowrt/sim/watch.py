@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from flowrt.core.commit import Commit, World
-from flowrt.core.flow import Arm, Message, ServiceKey, Session
+from flowrt.core.flow import Arm, FlowKilled, Message, ServiceKey, Session
 from flowrt.core.step import StepRun
 from flowrt.core.values import (
     Checkpoint,
@@ -97,8 +97,12 @@ class WatchedRun(StepRun):
         super().go()
         self._has_gone()
 
-    def kill(self, by: str, reason: str) -> None:
-        super().kill(by, reason)
+    def end(self, error: FlowKilled) -> None:
+        super().end(error)
+        self._has_gone()
+
+    def throw(self, name: str, fields: bytes) -> None:
+        super().throw(name, fields)
         self._has_gone()
 
     def _has_gone(self) -> None:

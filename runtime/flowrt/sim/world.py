@@ -263,7 +263,8 @@ class World:
             node = host.node
             if node is None or node._has_work() or host.wishes:
                 return False
-            due = (node._timers.next_due(), node._operations.next_due())
+            visits = node._ward.visits
+            due = (node._timers.next_due(), node._operations.next_due(), visits.next_due())
             if any(time is not None for time in due):
                 return False
         return True
