@@ -73,6 +73,7 @@ from flowrt.policies import SOONEST_US, Failure, Policy, Verdict, Wait, decided
 from flowrt.policies import End as Ends
 from flowrt.policies import Retry as TryAgain
 from flowrt.services import StepTx, bind, find_functions
+from flowrt.source_lines import place_of
 from flowrt.store import Store, StoreError, Unwritable
 from flowrt.turn import Job, Turn
 from flowrt.ward import Ward
@@ -432,7 +433,9 @@ class Stepping:
     def _fail(self, job: Job, error: Exception, turn: Turn) -> None:
         """The step raised: its flow stays where it was, in the hospital."""
         flow_id = job.flow_id
-        self._live.pop(flow_id, None)
+        # Subflows that began in the step are gone with it, and have their say all the same.
+        failed = self._live.pop(flow_id, None)
+        remedies = self._remedies(failed) if failed is not None else {}
         checkpoint = self._checkpoint(job, turn)
         if checkpoint is None:
             return
@@ -446,7 +449,7 @@ class Stepping:
             return
         cause = engine.writable(text_of(error))[:MAX_CAUSE]
         trace = engine.writable("".join(traceback.format_exception(error)))[-MAX_TRACE:]
-        self._admitted(flow_id, checkpoint, cause, trace, turn, error=error)
+        self._admitted(flow_id, checkpoint, cause, trace, turn, error=error, remedies=remedies)
         if type(job.event) is Arrival:
             turn.acknowledge(job.event.peer, job.outbox_id)
         for peer, frame in self._frames(flow_id, commit, turn):
@@ -464,6 +467,7 @@ class Stepping:
         *,
         error: Exception | None = None,
         once: bool = False,
+        remedies: Mapping[str, Remedy] | None = None,
     ) -> None:
         frame = checkpoint.frames[-1]
         state = type(frame.state)
@@ -486,7 +490,7 @@ class Stepping:
                 once,
                 tries,
                 peer,
-                self._remedies(checkpoint),
+                self._remedies(checkpoint) if remedies is None else remedies,
                 int.from_bytes(chance[:4]) / 2**32,
             )
             verdict = decided(self._policy, failure)
@@ -514,6 +518,7 @@ class Stepping:
             doing,
             event_of(checkpoint),
             peer,
+            place_of(error) if error is not None else "",
         )
         self._ward.admit(patient)
         if doing:
@@ -526,7 +531,7 @@ class Stepping:
             self.party.name,
             flow_id,
             frame.flow,
-            state.place,
+            patient.line or state.place,
             said,
             one_line(cause),
         )

@@ -38,9 +38,10 @@ class PatientView(msgspec.Struct, frozen=True):
     `kind` is why it is here: `"failed"`, `"held"`, `"lost"` (an operation), `"paused"`,
     `"unloadable"`. `cause` and `trace` are what was raised, `event` what the flow was going on
     with, `peer` who invited it. `place` is the `.flow` line of the innermost of `frames`, which
-    are outermost first. `tries` counts retries by itself since the flow last went on; `next_try` is
-    the next one (UTC), None if a person is needed. `commands` are the methods of the node that can
-    be used with it, `errors` the declared errors that can be thrown in.
+    are outermost first, and `line` the one that failed, if it is known. `tries` counts retries by
+    itself since the flow last went on; `next_try` is the next one (UTC), None if a person is
+    needed. `commands` are the methods of the node that can be used with it, `errors` the declared
+    errors that can be thrown in.
     """
 
     flow_id: int
@@ -49,6 +50,7 @@ class PatientView(msgspec.Struct, frozen=True):
     cause: str
     event: str
     place: str
+    line: str
     since: datetime.datetime
     tries: int
     next_try: datetime.datetime | None
@@ -94,6 +96,7 @@ def view(patient: Patient, data: bytes | None, registry: Registry) -> PatientVie
         patient.cause,
         patient.event,
         patient.place,
+        patient.line,
         _time_of(patient.since_us),
         patient.tries,
         _time_of(patient.next_us) if patient.next == AGAIN else None,

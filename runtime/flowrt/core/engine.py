@@ -328,7 +328,7 @@ def _change(checkpoint: Checkpoint, event: Change) -> bool:
 
 
 def _ended_by(event: Kill | End) -> FlowKilled:
-    if type(event) is End:
+    if isinstance(event, End):
         return FlowKilled(f"its step failed, and its policy ends it: {event.cause}"[:MAX_TEXT])
     return FlowKilled(f"killed by {writable(event.by)}: {writable(event.reason)}"[:MAX_TEXT])
 

@@ -41,7 +41,8 @@ class Patient(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `tries` counts how often it was tried again by itself since it last went on. At `next_us` it
     is tried again by itself, or ended, as `next` says; "" waits for a person. `event` is what it
-    was doing when it failed, `peer` who invited it, or "".
+    was going on with when it failed, `peer` who invited it, or "", `line` the `.flow` line that
+    failed, if it is known.
     """
 
     flow_id: int
@@ -57,6 +58,7 @@ class Patient(msgspec.Struct, frozen=True, array_like=True, gc=False):
     next: str = ""
     event: str = ""
     peer: str = ""
+    line: str = ""
 
 
 def text_of(error: Exception) -> str:
