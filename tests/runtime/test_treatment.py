@@ -250,7 +250,7 @@ def test_only_what_the_engine_would_decode_is_taken(value: object) -> None:
 
 def test_sessions_are_not_to_be_changed(clinic: Clinic) -> None:
     flow_id = admitted(clinic, "message")
-    with pytest.raises(TypeError, match="no variable line to be changed; it has: (n, )?lines"):
+    with pytest.raises(TypeError, match="no variable line to be changed; it has: how, lines, n"):
         clinic.alice.submit_change(flow_id, {"line": 3}, by="ann", reason="why")
 
 
