@@ -22,6 +22,7 @@ from flowrt.core.engine import AGAIN, BEGIN, RESUME, Arrival, CallEnded, End, Lo
 from flowrt.core.flow import Schedule
 from flowrt.core.hospital import AGAIN as TRIED
 from flowrt.core.hospital import Patient, one_line
+from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
 from flowrt.core.values import (
     MAX_ACKS,
@@ -46,7 +47,7 @@ from flowrt.stepping import Stepping
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
 from flowrt.timers import Timers
 from flowrt.transport import Network
-from flowrt.turn import Firing, Job, Packet, Turn
+from flowrt.turn import Draining, Firing, Job, Packet, Turn
 
 BATCH = 512
 """How many events one transaction takes at most."""
@@ -62,7 +63,24 @@ _FLOW_LOG = logging.getLogger("flowrt.flow")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
 
 
-Item: TypeAlias = "Job | Firing | Packet"
+DRAINING = 11
+"""How the audit trail writes that a node begins or ends to drain; it is no flow's."""
+
+
+class Asked:
+    """A flow that somebody wants under a name of his own, and that is not committed yet."""
+
+    __slots__ = ("digest", "handle", "told")
+
+    def __init__(
+        self, handle: Handle[Any], digest: bytes, told: asyncio.Future[None] | None
+    ) -> None:
+        self.handle = handle
+        self.digest = digest
+        self.told = told
+
+
+Item: TypeAlias = "Job | Firing | Draining | Packet"
 """What a turn takes: an event for a flow, a schedule that is due, what a peer sent."""
 
 
@@ -74,7 +92,7 @@ class Loop(Stepping):
         party: str,
         store: Store,
         network: Network,
-        modules: Iterable[ModuleType],
+        modules: Iterable[ModuleType] | Registry,
         services: Mapping[str, object],
         clock: Callable[[], int],
         key: bytes,
@@ -85,7 +103,7 @@ class Loop(Stepping):
         super().__init__(party, store, modules, services, clock, key, policy)
         self._limit = batch
         self._reload = reload
-        self._ready: collections.deque[Job | Firing] = collections.deque()
+        self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
         self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
         self._outbox = Outbox()
@@ -103,6 +121,8 @@ class Loop(Stepping):
         self._refused_after: StoreError | None = None
         self._taking: Turn | None = None
         self._stopped: Exception | None = None
+        self._asked: dict[str, Asked] = {}
+        self._draining = False
         try:
             self._open_store()
             self._set_up(services)
@@ -180,7 +200,7 @@ class Loop(Stepping):
             self._timers.next_due(),
             self._ward.visits.next_due(),
             self._outbox.next_due(),
-            self._schedules.next_due(),
+            None if self._draining else self._schedules.next_due(),
             self._operations.next_due(),
         ]
         return min((time for time in times if time is not None), default=None)
@@ -190,7 +210,8 @@ class Loop(Stepping):
             self._ready.append(Job(flow_id, RESUME))
         for flow_id in self._ward.visits.take_due(now_us):
             self._visit(flow_id, now_us)
-        self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
+        if not self._draining:
+            self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
         self._operations.try_again(now_us)
         self._outbox.send_again(self._transport, now_us)
 
@@ -211,6 +232,8 @@ class Loop(Stepping):
             self._step(item, turn)
         elif type(item) is Firing:
             self._fire(item.schedule, turn)
+        elif type(item) is Draining:
+            self._drain(item, turn)
         else:
             assert isinstance(item, tuple)
             self._read(*item, turn)
@@ -222,12 +245,20 @@ class Loop(Stepping):
                 self._step(turn.endings.popleft(), turn)
             self._refused = None
 
+    def _drain(self, item: Draining, turn: Turn) -> None:
+        turn.batch.draining = item.on
+        what = "takes nothing new" if item.on else "takes new flows again"
+        turn.audit.append((0, 0, DRAINING, [("warn", f"{what}: {engine.writable(item.by)}")]))
+        if item.waiter is not None:
+            turn.waiters.append(item.waiter)
+
     def _fire(self, schedule: Schedule, turn: Turn) -> None:
         """Start a schedule's flow, and remember when the next one is due."""
-        if schedule.name in turn.batch.schedules or not self._schedules.is_due(
-            schedule, self._world.now_us
-        ):
+        if schedule.name in turn.batch.schedules:
             return  # The node went back to its store in between, and found it due there too.
+        if not self._schedules.is_due(schedule, self._world.now_us):
+            self._schedules.wait_again(schedule)
+            return
         due_us, row = self._schedules.following(schedule, self._world.now_us)
         turn.batch.schedules[schedule.name] = row
         turn.fired.append((schedule.name, due_us))
@@ -266,6 +297,8 @@ class Loop(Stepping):
             return
         turn.batch.peers[peer] = b""
         found = self.registry.responder(invitation.flow, invitation.initiator)
+        if self._draining:
+            found = f"{self.party.name} is draining: it takes no new sessions"
         if isinstance(found, str):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
             content = Reject(found, error_id)
@@ -312,6 +345,10 @@ class Loop(Stepping):
         now_us = turn.batch.now_us
         self._refusals = 0
         self._suspect = None
+        if turn.batch.draining is not None:
+            self._draining = turn.batch.draining
+        for name in turn.asked:
+            self._asked.pop(name, None)
         for outbox_id, peer, frame in turn.batch.outbox:
             self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
         for peer, ids in turn.acks.items():
@@ -385,6 +422,7 @@ class Loop(Stepping):
     def _open_store(self) -> None:
         opened = self._store.open(self.party.name)
         self._incarnation = opened.incarnation
+        self._draining = opened.draining
         self._commits = opened.commits
         self._next_flow = opened.next_flow
         self._next_outbox = opened.next_outbox
@@ -426,7 +464,11 @@ class Loop(Stepping):
         self._refusals += 1
         self._tx.forget()
         commits, next_flow = self._commits, self._next_flow
-        started = [job for job in self._ready if type(job) is Job and job.event is not RESUME]
+        started = [
+            job
+            for job in self._ready
+            if type(job) is Draining or (type(job) is Job and job.event is not RESUME)
+        ]
         self._live.clear()
         self._ready.clear()
         self._ready.extend(started)
@@ -506,7 +548,9 @@ class Loop(Stepping):
         self._store.close()
         taken = self._taking.taken if self._taking is not None else ()
         for job in (*self._ready, *itertools.chain(*self._again), *taken):
-            if type(job) is Job and job.waiter is not None and not job.waiter.done():
+            if type(job) not in (Job, Draining):
+                continue
+            if job.waiter is not None and not job.waiter.done():
                 job.waiter.set_exception(reason)
         for handle in list(self._handles.values()):
             handle.wake(reason)

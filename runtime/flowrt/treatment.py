@@ -20,6 +20,7 @@ from flowrt.core.registry import Registry
 from flowrt.core.values import BadBytes, Checkpoint, decode, encode, plain, writable
 from flowrt.core.waiting import find
 from flowrt.handle import NotAccepted
+from flowrt.views import time_of
 
 
 class FrameView(msgspec.Struct, frozen=True):
@@ -97,9 +98,9 @@ def view(patient: Patient, data: bytes | None, registry: Registry) -> PatientVie
         patient.event,
         patient.place,
         patient.line,
-        _time_of(patient.since_us),
+        time_of(patient.since_us),
         patient.tries,
-        _time_of(patient.next_us) if patient.next == AGAIN else None,
+        time_of(patient.next_us) if patient.next == AGAIN else None,
         patient.peer or None,
         frames,
         tuple(commands),
@@ -217,9 +218,3 @@ def _shown(value: Any) -> Any:
         return plain(opaque.to_plain(value))
     except Exception:
         return writable(f"{type(value).__name__}")
-
-
-def _time_of(time_us: int) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(
-        microseconds=time_us
-    )

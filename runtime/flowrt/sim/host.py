@@ -6,6 +6,7 @@ Runs a node and opens another when one is gone. Knows no scenario and checks not
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import inspect
 import typing
@@ -15,6 +16,7 @@ from typing import Any
 
 from flowrt.core.engine import Outcome
 from flowrt.core.flow import Message
+from flowrt.core.registry import Registry
 from flowrt.handle import Handle, NodeStopped, NotAccepted
 from flowrt.node import Node
 from flowrt.services import External
@@ -114,22 +116,35 @@ class Commanded(Wish):
         if not self._number:
             host.sent_commands[self.flow.id] = host.sent_commands.get(self.flow.id, 0) + 1
             self._number = host.sent_commands[self.flow.id]
-        self.look(host)
+        self._see(host)
         if not self.is_done:
             self._told = host.node.submit_command(self.flow.id, self.message)
 
     def look(self, host: Host) -> None:
-        if self._told is None:
-            if self.flow.is_done and host.node is not None:
-                self.ask(host)
-            return
-        if self._told.done():
+        if self._told is not None:
+            self._see(host)
+        elif host.node is not None:
+            self.ask(host)
+
+    def _see(self, host: Host) -> None:
+        told = self._told
+        if host.commands.get(self.flow.id, 0) >= self._number:
             self.is_done = True
-            if self._told.exception() is not None:
-                host.sent_commands[self.flow.id] -= 1
-                self.refused = str(self._told.exception())
-        elif host.commands.get(self.flow.id, 0) >= self._number > 0:
+        elif told is not None and told.done():
+            error = told.exception()
+            if isinstance(error, NodeStopped):
+                return
             self.is_done = True
+            if error is not None:
+                self._make_room(host)
+                self.refused = str(error)
+
+    def _make_room(self, host: Host) -> None:
+        """It was refused, so those that were sent after it have smaller numbers."""
+        host.sent_commands[self.flow.id] -= 1
+        for other in host.wishes:
+            if isinstance(other, Commanded) and other.flow.id == self.flow.id:
+                other._number -= other._number > self._number
 
 
 class Answered(Wish):
@@ -150,13 +165,27 @@ class Answered(Wish):
             self.is_done = True
 
     def look(self, host: Host) -> None:
-        self.is_done = self.is_done or (self._told is not None and self._told.done())
+        told = self._told
+        self.is_done = self.is_done or (told is not None and told.done() and not _is_gone(told))
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether who answered was told that the answer counts."""
+        told = self._told
+        return told is not None and told.done() and told.exception() is None
+
+
+def _is_gone(told: Any) -> bool:
+    """Whether the process ended before it could say anything: who asked must ask the next one."""
+    return isinstance(told.exception(), NodeStopped)
 
 
 class SimNode(Node):
     """A node that tells its host when it has something to do."""
 
     host: Host | None = None
+    home: Host | None = None
+    """Where it runs; `host` only as long as it is the one that should."""
 
     def _wake(self) -> None:
         if self.host is not None:
@@ -168,8 +197,9 @@ class SimNode(Node):
         arguments: tuple[Any, ...],
         done: Callable[[Any, Exception | None], None],
     ) -> None:
-        assert self.host is not None
-        self.host.perform(self, work, arguments, done)
+        # One that has lost its store but does not know it yet calls what its flows call.
+        assert self.home is not None
+        self.home.perform(self, work, arguments, done)
 
 
 class Host:
@@ -188,12 +218,13 @@ class Host:
         self.world = world
         self.name = name
         self.modules = tuple(modules)
+        self.registry = registry_of(self.modules)
         self.services = services
         self.disk = MemoryDisk()
         self.key = hashlib.blake2b(name.encode(), key=b"flowrt.sim", digest_size=32).digest()
         self.disk.incarnation = self.key[:8]
         self.node: SimNode | None = None
-        self.watch = Watch()
+        self.watch = Watch(world.notes)
         self.wishes: list[Wish] = []
         self.skew_us = 0
         self.full = False
@@ -204,6 +235,7 @@ class Host:
         self.commands: dict[int, int] = {}
         """How many commands of its owner each flow has taken."""
         self._store: SimStore | None = None
+        self._running: set[str] = set()
         self._due_us = 0
         self._is_awake = False
 
@@ -216,7 +248,7 @@ class Host:
             return
         world = self.world
         self.processes += 1
-        self.watch = Watch()
+        self.watch = Watch(world.notes)
         watch = self.watch
         store = SimStore(
             self.disk,
@@ -229,7 +261,7 @@ class Host:
                 self.name,
                 store=store,
                 network=world.network,
-                modules=self.modules,
+                modules=self.registry,
                 services=self.services(),
                 clock=self.clock,
                 key=self.key,
@@ -246,7 +278,7 @@ class Host:
             self._restart(f"cannot open: {error}")
             return
         node._world.running = self._run_as(watch)
-        node.host = self
+        node.host = node.home = self
         self.node, self._store = node, store
         place = node._transport
         assert isinstance(place, SimPlace)
@@ -278,6 +310,7 @@ class Host:
 
     def _gone(self, node: SimNode, store: SimStore) -> None:
         self.crashes += 1
+        self._running.clear()
         node.host = None
         node._stopped = NodeStopped(f"{self.name}: its process has ended")
         node._transport.close()
@@ -285,13 +318,14 @@ class Host:
         self.node = self._store = None
         self._is_awake = False
         self._due_us = 0
+        self.world.told(self)
 
     def _restart(self, why: str) -> None:
         if why:
             self.world.trouble(self.name, why)
         delay_us = RESTART_US
         if self.world.is_faulty:
-            delay_us *= 10 ** self.world.tape.pick("restart", (1, 2, 3), 0.3)
+            delay_us *= 10 ** self.world.tape.pick(f"restart {self.name}", (1, 2, 3), 0.3)
         self.world.later(delay_us, self.open)
 
     def usurp(self) -> None:
@@ -302,6 +336,7 @@ class Host:
         self.world.trouble(self.name, "takeover", self._doing())
         old.host = None
         self.node = self._store = None
+        self._running.clear()
         self._is_awake = False
         self._due_us = 0
         self.open()
@@ -334,7 +369,7 @@ class Host:
         delay_us = 0
         world = self.world
         if world.faults.turn and world.is_faulty:
-            delay_us = 5_000 * world.tape.pick("turn", _DELAYS, world.faults.turn)
+            delay_us = 5_000 * world.tape.pick(f"turn {self.name}", _DELAYS, world.faults.turn)
         world.later(delay_us, lambda: self._turn(node))
 
     def _turn(self, node: SimNode) -> None:
@@ -363,6 +398,7 @@ class Host:
             for wish in self.wishes:
                 wish.look(self)
             self.wishes = [wish for wish in self.wishes if not wish.is_done]
+        world.turned(self)
         self._set_alarm(node)
 
     def _set_alarm(self, node: SimNode) -> None:
@@ -426,11 +462,18 @@ class Host:
         """Run an external operation as an event of its own."""
         world = self.world
         fate = 0
+        key = arguments[0]
+        fails_after = False
+        if node is self.node:
+            world.begins(self, key, is_running=key in self._running)
+            self._running.add(key)
         faults: Faults = world.faults
         if world.is_faulty and faults.operation:
             fate = world.tape.pick(f"operation {self.name}", faults.operations, faults.operation)
             if fate:
                 world.trouble(self.name, f"operation {OPERATIONS[fate]}", work.name)
+            if fate == FAILS:
+                fails_after = world.tape.uniform("operation fails after", 2) > 0
 
         def run() -> None:
             if node is not self.node and fate != SLOW:
@@ -439,20 +482,30 @@ class Host:
                 self.end("crash", "an operation begins")
                 return
             value, error = None, None
+            if node is self.node:
+                self._running.discard(key)
             try:
+                if fate != FAILS or fails_after:
+                    value = work.method(*arguments)
+                    if inspect.isawaitable(value):
+                        value = asyncio.run(_awaited(value))
                 if fate == FAILS:
                     raise ConnectionError("the network is down")
-                value = work.method(*arguments)
-                if inspect.isawaitable(value):
-                    value = asyncio.run(_awaited(value))
             except Exception as failure:
                 error = failure
             if fate == NOT_TOLD:
                 self.end("crash", "an operation has run")
             elif node is self.node:
                 done(value, error)
+                self.wake(node)
 
         world.later(SLOW_US if fate == SLOW else 1_000, run)
+
+
+@functools.lru_cache(maxsize=1024)
+def registry_of(modules: tuple[ModuleType, ...]) -> Registry:
+    """What is found out about modules, once for all worlds of this process."""
+    return Registry(modules)
 
 
 _DELAYS = (1, 2, 3)

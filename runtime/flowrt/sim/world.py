@@ -19,7 +19,6 @@ from typing import Any
 from flowrt.core.flow import Message
 from flowrt.core.registry import Registry
 from flowrt.core.values import Ack, BadBytes, Invite, Letter, decode_frame
-from flowrt.handle import TaskView
 from flowrt.node import Node
 from flowrt.outbox import unpack
 from flowrt.sim import faults as kinds
@@ -34,6 +33,7 @@ from flowrt.sim.tape import Tape
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record, Watch
 from flowrt.store import Batch
+from flowrt.views import TaskView
 
 START_US = 1_800_000_000_000_000
 """When a world begins, unless it is told otherwise: January 2027."""
@@ -45,10 +45,19 @@ TROUBLES = 40
 STILL_US = 600_000_000
 """If nothing was committed for so long and no flow has a time of its own, nothing more will be."""
 
-EVENTS = 200_000
+QUIET_US = 100_000
+"""If nothing is to happen for so long, people look whether there is something for them to do."""
+
+EVENTS = 20_000
 """A world that has more events than that never rests."""
 
+HOUR_US = 3_600_000_000
+"""A world with a horizon that has gone on for so long since it was healed is busy, not stuck."""
+
 BATCHES = (512, 1, 3, 16)
+
+watchers: list[Callable[[World], None]] = []
+"""Told of each world when it closes: who counts what all worlds have seen."""
 
 
 class World:
@@ -90,13 +99,27 @@ class World:
         self.cells: Counter[tuple[str, str]] = Counter()
         self.events = 0
         self.starts: list[Started] = []
+        self.notes: set[str] = set()
+        """Why its end may depend on when things happen, as far as it was seen."""
+        self.is_busy = False
+        """Whether it was left while its flows still had things to do."""
         self.strangers: list[Stranger] = list(STRANGERS)
         """What a stranger does when the tape says that it does something."""
+        self.flows_begun = 0
+        self.most_in_flight = 0
+        """How many frames at most were committed to be sent, and not yet taken."""
+        self.people: list[Callable[[World], bool]] = []
+        """What people do once nothing goes on by itself; each tells whether it did anything."""
+        self.witnesses: list[Callable[[Host, Batch], None]] = []
+        """Who is shown every batch that is on a disk, and may raise Violation."""
         self.registries: dict[str, Registry] = {}
         self._invariants = Invariants(self.hosts, self.registries)
         self.network.sent = self._invariants.sent
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._queue: list[tuple[int, int, Callable[[], object]]] = []
         self._number = 0
+        self._promises = 0
+        self.most_events = EVENTS
+        """How many events may follow after all was healed."""
         self._fault_events = fault_events
         self._roots: set[tuple[str, int]] = set()
         self._healed_us: int | None = None if self.is_faulty else start_us
@@ -118,7 +141,7 @@ class World:
         make: Services = services if callable(services) else (lambda: services or {})
         host = Host(self, party, modules, make)
         self.hosts[party] = host
-        self.registries[party] = Registry(modules)
+        self.registries[party] = host.registry
         if self.faults.skew:
             host.skew_us = _SKEWS[self.tape.uniform(f"skew {party}", len(_SKEWS))]
         host.open()
@@ -197,26 +220,38 @@ class World:
 
     # --- time ---
 
-    def later(self, delay_us: int, act: Callable[[], None]) -> None:
+    def later(self, delay_us: int, act: Callable[[], object]) -> None:
         """Have something happen after a while."""
         self._number += 1
         heapq.heappush(self._queue, (self.now_us + delay_us, self._number, act))
 
+    def promise(self, delay_us: int, act: Callable[[], object]) -> None:
+        """Have somebody outside do something after a while; until then the world does not rest."""
+        self._promises += 1
+
+        def keep() -> None:
+            self._promises -= 1
+            act()
+
+        self.later(delay_us, keep)
+
     def run(self, horizon: datetime.timedelta | None = None) -> None:
-        """Go on until nobody has anything to do, or the world is `horizon` further. Raises
-        Violation."""
+        """Go on until nobody has anything to do, or the world is `horizon` further: flows that
+        never end are left then. Raises Violation."""
         end_us = None if horizon is None else self.now_us + horizon // _MICROSECOND
         while self._step(end_us):
             pass
-        if end_us is None:
+        self._check_watches()
+        self.is_busy = end_us is not None and bool(self._queue) and not self._rests()
+        if not self.is_busy:
             self._invariants.at_rest(self.starts, self._roots)
-            self._check_watches()
-        else:
-            self.now_us = max(self.now_us, end_us)
 
     def sleep(self, duration: datetime.timedelta) -> None:
         """Let time pass, and everything happen in it that would."""
-        self.run(duration)
+        end_us = self.now_us + duration // _MICROSECOND
+        while self._step(end_us):
+            pass
+        self.now_us = max(self.now_us, end_us)
 
     def crash(self, party: str) -> None:
         """End the party's process; another opens."""
@@ -236,7 +271,9 @@ class World:
 
     def _step(self, end_us: int | None = None) -> bool:
         """The next event. False if there is none, or it is after `end_us`."""
-        if not self._queue or self._rests():
+        if self.people and self._is_quiet() and sum(act(self) for act in self.people):
+            return True
+        if not self._queue or (end_us is None and self._rests()):
             if self._healed_us is None:
                 self.heal()
                 return True
@@ -250,14 +287,29 @@ class World:
         act()
         if self.events > self._fault_events:
             self.heal()
-            if self.events > self._fault_events + EVENTS:
+            if self.events > self._fault_events + self.most_events:
+                if end_us is not None and self.now_us > (self._healed_us or 0) + HOUR_US:
+                    return False
                 raise Violation("L", "the world never rests")
+        return True
+
+    def _is_quiet(self) -> bool:
+        """Whether, for a while at least, nothing will happen by itself: all that was said has been
+        heard, all that was begun has ended, and every process is there."""
+        if self._queue and self._queue[0][0] < self.now_us + QUIET_US:
+            return False
+        for host in self.hosts.values():
+            node = host.node
+            if node is None or node._has_work() or host.wishes or host.disk.outbox:
+                return False
+            if len(node._operations):
+                return False
         return True
 
     def _rests(self) -> bool:
         """Whether only repeated attempts to reach somebody who is not there are under way."""
         since_us = self._moved_us if self._healed_us is None else self._healed_us
-        if self._queue[0][0] < max(since_us, self._moved_us) + STILL_US:
+        if self._promises or self._queue[0][0] < max(since_us, self._moved_us) + STILL_US:
             return False
         for host in self.hosts.values():
             node = host.node
@@ -285,10 +337,12 @@ class World:
         kind = tape.pick("trouble", faults.troubles, faults.trouble)
         if not kind or not self.hosts:
             return
+        # Under labels of its own, so that the others stay as they are when this one is left out.
+        number = f"of trouble {tape.drawn('trouble')}"
         names = sorted(self.hosts)
-        host = self.hosts[names[tape.uniform("trouble where", len(names))]]
-        other = names[tape.uniform("trouble with", len(names))]
-        long_us = faults.every_us * (1 + tape.uniform("trouble how long", 8))
+        host = self.hosts[names[tape.uniform(f"place {number}", len(names))]]
+        other = names[tape.uniform(f"other {number}", len(names))]
+        long_us = faults.every_us * (1 + tape.uniform(f"length {number}", 8))
         if kind == kinds.CRASH:
             host.end()
         elif kind == kinds.PAUSE:
@@ -312,11 +366,11 @@ class World:
             host.full = True
             self.later(long_us, lambda: setattr(host, "full", False))
         elif kind in (kinds.FORWARD, kinds.BACK):
-            jump_us = _JUMPS[tape.uniform("clock jump", len(_JUMPS))]
+            jump_us = _JUMPS[tape.uniform(f"jump {number}", len(_JUMPS))]
             self.trouble(host.name, kinds.TROUBLE[kind], host._doing())
             host.set_clock(host.skew_us + (jump_us if kind == kinds.FORWARD else -jump_us))
         elif kind == kinds.STRANGER and self.strangers:
-            who = self.strangers[tape.uniform("which stranger", len(self.strangers))]
+            who = self.strangers[tape.uniform(f"stranger {number}", len(self.strangers))]
             self.trouble(host.name, f"stranger {who.__name__.replace('_', ' ')}", host._doing())
             who(self)
 
@@ -330,6 +384,9 @@ class World:
     def committed(self, host: Host, watch: Watch, batch: Batch) -> None:
         """A batch is on a disk: what its steps did has happened."""
         self._moved_us = self.now_us
+        if batch.outbox:
+            waiting = sum([len(other.disk.outbox) for other in self.hosts.values()])
+            self.most_in_flight = max(self.most_in_flight, waiting)
         records = self._records_of(watch, batch)
         if watch.violations:
             raise watch.violations[0]
@@ -338,11 +395,29 @@ class World:
         for flow_id, flow, error, value in batch.outcomes:
             self.history.append(Ended(self.now_us, host.name, flow_id, flow, error, value))
         try:
+            self._invariants.written(host, batch)
             self._invariants.committed(host, records, batch)
+            for see in self.witnesses:
+                see(host, batch)
         except Violation as violation:
             # A step may not catch it: it is told when the event is over.
             watch.violations.append(violation)
             raise
+
+    def turned(self, host: Host) -> None:
+        """A process has done what was ready."""
+        if host.node is not None and not host.node._has_work():
+            self._invariants.turned(host)
+
+    def told(self, host: Host) -> None:
+        """A process has ended: what its clients heard must be written."""
+        self._invariants.told(host, self.starts)
+
+    def begins(self, host: Host, key: str, is_running: bool) -> None:
+        """An operation begins outside of a step."""
+        if is_running:
+            raise Violation("I3", f"{host.name} begins {key} a second time while it runs")
+        self._invariants.begins(host, key)
 
     def _records_of(self, watch: Watch, batch: Batch) -> list[Record]:
         """What the steps of this batch did. Who failed after all did nothing."""
@@ -357,6 +432,7 @@ class World:
     def _note(self, party: str, record: Record) -> None:
         at_us, flow_id = self.now_us, record.flow_id
         if record.began:
+            self.flows_begun += 1
             self.history.append(Began(at_us, party, flow_id, record.flow, record.parent))
             kind = self.registries[party].classes[record.flow]
             if kind.responds_to is None and not record.parent and "schedule" not in kind.startable:
@@ -391,6 +467,8 @@ class World:
 
     def close(self) -> None:
         """Let go of everything."""
+        for tell in watchers:
+            tell(self)
         for host in self.hosts.values():
             if host.disk.tables is not None:
                 host.disk.tables.close()
