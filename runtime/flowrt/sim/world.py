@@ -110,6 +110,8 @@ class World:
         """How many frames at most were committed to be sent, and not yet taken."""
         self.people: list[Callable[[World], bool]] = []
         """What people do once nothing goes on by itself; each tells whether it did anything."""
+        if self.faults.service:
+            self.people.append(_mend)
         self.witnesses: list[Callable[[Host, Batch], None]] = []
         """Who is shown every batch that is on a disk, and may raise Violation."""
         self.registries: dict[str, Registry] = {}
@@ -494,6 +496,10 @@ def _frame_kind(frame: bytes) -> str:
     if type(found) is Letter:
         return type(found.content).__name__
     return "Invite" if type(found) is Invite else type(found).__name__ if type(found) is Ack else ""
+
+
+def _mend(world: World) -> bool:
+    return sum(host.mend() for host in world.hosts.values()) > 0
 
 
 _MICROSECOND = datetime.timedelta(microseconds=1)
