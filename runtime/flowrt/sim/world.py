@@ -279,7 +279,8 @@ class World:
             if self._healed_us is None:
                 self.heal()
                 return True
-            return False
+            # A patient that reads nothing may have filled its inbox: then it is never quiet.
+            return _mend(self)
         at_us = self._queue[0][0]
         if end_us is not None and at_us > end_us:
             return False

@@ -189,8 +189,8 @@ DEFECTS = (
         "I1, judge",
         (
             f"{_STEPPING}._fail",
-            "    self._live.pop(flow_id, None)\n    checkpoint = self._checkpoint",
-            "    checkpoint = self._checkpoint",
+            "failed = self._live.pop(flow_id, None)",
+            "failed = self._live.get(flow_id)",
         ),
     ),
     defect(
