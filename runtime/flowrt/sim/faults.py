@@ -136,8 +136,8 @@ class Faults:
             operations=some(len(OPERATIONS)),
             turn=rate(0.0, 0.1, 0.5),
             skew=draw(2) > 0,
-            service=rate(0.0, 0.0, 0.02, 0.1),
-            services=some(len(SERVICES)),
+            service=(0.0, 0.0, 0.02, 0.1)[draw(4, "services")],
+            services=tuple(one for one in range(1, len(SERVICES)) if draw(2, "services")),
         )
 
 
