@@ -18,7 +18,7 @@ from flowrt.core.engine import Outcome
 from flowrt.core.flow import Message
 from flowrt.core.hospital import Patient
 from flowrt.core.registry import Registry
-from flowrt.core.values import decode
+from flowrt.core.values import decode, decode_checkpoint
 from flowrt.handle import Handle, NodeStopped, NotAccepted
 from flowrt.node import Node
 from flowrt.services import External
@@ -450,10 +450,16 @@ class Host:
         if node is None:
             return False
         found = [decode(Patient, patient) for patient in self.disk.patients.values()]
-        waiting = [one for one in found if one.cause.startswith(_BROKEN) and not one.next]
+        broken = [one for one in found if one.cause.startswith(_BROKEN) and not one.next]
+        # Who has been let go on and waits, as for a clock that was set back, needs nobody.
+        waiting = [one for one in broken if self._is_admitted(one.flow_id)]
         for one in waiting:
             node.submit_retry(one.flow_id, by="the world", reason="mended")
         return bool(waiting)
+
+    def _is_admitted(self, flow_id: int) -> bool:
+        row = self.disk.flows.get(flow_id)
+        return row is not None and decode_checkpoint(row[0], lambda _: Any).admitted
 
     def _fate(self, batch: Batch) -> int:
         world = self.world
