@@ -168,7 +168,9 @@ CASES: list[tuple[str, Does, Any]] = [
 )
 def test_a_flow_of_the_page(name: str, does: Does, gives: Any, crashes: bool) -> None:
     module, shop = compiled(PROGRAMS[name]), Shop()
-    used = [service for service in ("Stock", "Carrier", "Depot") if f" {service}." in PROGRAMS[name]]
+    used = [
+        service for service in ("Stock", "Carrier", "Depot") if f" {service}." in PROGRAMS[name]
+    ]
     # A process that ends after every turn never gets to hear of an operation that it began.
     crashes = crashes and "Carrier" not in used
     stage = Stage(module, services=dict.fromkeys(used, shop), crashes=crashes)
