@@ -55,6 +55,9 @@ def text(flow: machine.Machine) -> str:
         lines.append(f"responds to {flow.responds_to}")
     if flow.startable:
         lines.append(f"startable by {', '.join(flow.startable)}")
+    for one in flow.remedies:
+        tries = f"retry {one.retries} every {one.every_us / 1e6:g}s then " if one.retries else ""
+        lines.append(f"on {one.cause} {tries}{'end' if one.ends else 'hold'}")
     resting = _resting(flow)
     width = max(len(state.name) for state in resting)
     for state in resting:

@@ -66,6 +66,9 @@ class Shop:
     def reserve(self, tx: Any, sku: str, count: int) -> None:
         self.reserved.append((sku, count))
 
+    def take(self, tx: Any, sku: str) -> int:
+        return len(sku)
+
     def book(self, key: str, sku: str) -> str:
         return f"label for {sku}"
 
@@ -135,6 +138,7 @@ def pay(module: ModuleType, stage: Stage) -> Any:
 CASES: list[tuple[str, Does, Any]] = [
     ("Buy", buy, 5),
     ("Decide", decide, ["approved by bob", "rejected: no", "pending"]),
+    ("Order", runs("Order", sku="bolt"), 4),
     ("Remind", runs("Remind", customer=BOB, days=3), None),
     ("Compare", runs("Compare", shops=(BOB, CAROL), sku="bolt"), 3),
     ("Compare", runs("Compare", shops=(BOB, CAROL), sku="nut"), None),
@@ -164,7 +168,9 @@ CASES: list[tuple[str, Does, Any]] = [
 )
 def test_a_flow_of_the_page(name: str, does: Does, gives: Any, crashes: bool) -> None:
     module, shop = compiled(PROGRAMS[name]), Shop()
-    used = [service for service in ("Stock", "Carrier") if f" {service}." in PROGRAMS[name]]
+    used = [
+        service for service in ("Stock", "Carrier", "Depot") if f" {service}." in PROGRAMS[name]
+    ]
     # A process that ends after every turn never gets to hear of an operation that it began.
     crashes = crashes and "Carrier" not in used
     stage = Stage(module, services=dict.fromkeys(used, shop), crashes=crashes)

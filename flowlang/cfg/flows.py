@@ -8,6 +8,7 @@ that go in a circle, a `try` becomes blocks that know their handlers.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Mapping
 from typing import TypeAlias, assert_never
 
@@ -23,6 +24,8 @@ from flowlang.cfg.liveness import with_keeps
 from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, Shape, Shapes, always
 from flowlang.cfg.variables import Variables
 from flowlang.source import Span
+
+_MICROSECOND = datetime.timedelta(microseconds=1)
 
 _Awaited: TypeAlias = (
     machine.AwaitSubflow | machine.AwaitResult | machine.AwaitResults | machine.AwaitAnswer
@@ -73,6 +76,10 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
         owner=None if flow.owner is None else flow.owner.name,
         commands=commands(flow, checked, project),
         key=None if flow.key is None else expressions.of(flow.key),
+        remedies=tuple(
+            machine.Remedy(one.cause, one.retries, one.every // _MICROSECOND, one.ends)
+            for one in flow.remedies
+        ),
     )
 
 

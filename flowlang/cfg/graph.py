@@ -67,6 +67,7 @@ class Cfg:
     owner: str | None
     commands: tuple[str, ...]
     key: machine.Expr | None
+    remedies: tuple[machine.Remedy, ...]
 
 
 def tidied(blocks: Iterable[Block]) -> tuple[Block, ...]:

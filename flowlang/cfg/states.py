@@ -64,6 +64,7 @@ def machine_of(cfg: Cfg) -> Machine:
         owner=cfg.owner,
         commands=cfg.commands,
         key=cfg.key,
+        remedies=cfg.remedies,
     )
 
 

@@ -407,6 +407,10 @@ class _Made:
             tasks = tuple((Atom(words.text(name)), kind) for name, kind in asked.items())
             name = f"tasks: {scope.library('typing')}.ClassVar[rt.Mapping[str, object]]"
             lines += _assigned(4, name, Dict(tasks))
+        if flow.remedies:
+            said = tuple((Atom(words.text(one.cause)), _remedy(one)) for one in flow.remedies)
+            name = f"remedies: {scope.library('typing')}.ClassVar[rt.Mapping[str, rt.Remedy]]"
+            lines += _assigned(4, name, Dict(said))
         if self._errors:
             lines += _assigned(4, "errors", Atom("_ERRORS"))
         if flow.owner is not None:
@@ -434,6 +438,11 @@ class _Made:
             "place": "\n".join(put.lines),
             "fields": page.lines,
         }
+
+
+def _remedy(one: machine.Remedy) -> Tree:
+    numbers = (f"{one.retries:_}", f"{one.every_us:_}", str(one.ends))
+    return call("rt.Remedy", *map(Atom, numbers))
 
 
 def _families_first(errors: Sequence[machine.Error]) -> list[machine.Error]:

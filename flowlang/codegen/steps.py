@@ -275,11 +275,15 @@ class Steps:
                 self._bind(name, call(asked, Atom(self._scope.named(message))))
             case machine.AwaitChoice():
                 pass  # The state's end tells what it brought.
-            case machine.AwaitTime() | machine.AwaitMoment():
-                # Whoever runs this flow inside its own may have set a deadline.
+            case (
+                machine.AwaitTime()
+                | machine.AwaitMoment()
+                | machine.AwaitCheckpoint()
+                | machine.AwaitOperator()
+            ):
+                # Whoever runs this flow inside its own may have set a deadline, and an operator may
+                # throw an error wherever a flow rests.
                 self._page.line("run.woken()")
-            case machine.AwaitCheckpoint() | machine.AwaitOperator():
-                pass
             case _:
                 assert_never(wait)
         return actions
@@ -601,10 +605,9 @@ def _bindings(machine_: machine.Machine) -> Counter[str]:
 def _is_calm(stretch: Stretch) -> bool:
     """Whether nothing in it can fail, so that nobody need catch anything there."""
     state = stretch.state
-    delivers = state.awaits is not None and waits.may_throw(state.awaits)
     goes_on = isinstance(stretch.ending, Wait | Jump | Fall)
     computed = walk.ending_expressions(state)
-    nothing = not (delivers or state.actions or stretch.below)
+    nothing = not (state.awaits is not None or state.actions or stretch.below)
     return nothing and goes_on and all(map(is_quiet, computed))
 
 

@@ -106,24 +106,3 @@ def chosen(arms: tuple[machine.Arm, ...], of: Given, scope: Scope) -> Tree:
             case _:
                 assert_never(arm)
     return call("run.chosen", *given)
-
-
-def may_throw(wait: machine.Wait) -> bool:
-    """Whether going on after the wait may throw."""
-    match wait:
-        case machine.AwaitCheckpoint() | machine.AwaitOperator():
-            return False
-        case (
-            machine.AwaitMessage()
-            | machine.AwaitEach()
-            | machine.AwaitChoice()
-            | machine.AwaitTime()
-            | machine.AwaitMoment()
-            | machine.AwaitSubflow()
-            | machine.AwaitResult()
-            | machine.AwaitResults()
-            | machine.AwaitAnswer()
-        ):
-            return True
-        case _:
-            assert_never(wait)

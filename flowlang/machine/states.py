@@ -262,6 +262,17 @@ class ProgressStep(msgspec.Struct, frozen=True):
     values: tuple[Variable, ...] = ()
 
 
+class Remedy(msgspec.Struct, frozen=True):
+    """What is done when a step fails for a `cause` ("transient", or any "failure"): it is tried
+    again `retries` times, `every_us` microseconds apart; then it waits for a person, or its flow
+    ends."""
+
+    cause: str
+    retries: int
+    every_us: int
+    ends: bool
+
+
 class Machine(msgspec.Struct, frozen=True):
     """One flow. `parameters` includes the session of a responder or with the `owner`, last;
     `commands` are the messages that it may receive from its owner; `key` is its business key, made
@@ -284,6 +295,7 @@ class Machine(msgspec.Struct, frozen=True):
     owner: str | None = None
     commands: tuple[str, ...] = ()
     key: Expr | None = None
+    remedies: tuple[Remedy, ...] = ()
 
     def state(self, name: str) -> State:
         """The state of that name; KeyError if there is none."""

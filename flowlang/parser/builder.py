@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import keyword
 from typing import Any, NamedTuple
 
@@ -17,6 +18,12 @@ from flowlang.source import START, Span
 
 BROKEN_HEADER = ""
 """The word of a header line that could not be read."""
+
+MOST_RETRIES = 1000
+SHORTEST, LONGEST = datetime.timedelta(milliseconds=100), datetime.timedelta(days=30)
+"""How often a header may have a failing step tried again, and how far apart."""
+
+_REMEDIES = ("on transient", "on failure")
 
 
 class Header(NamedTuple):
@@ -398,6 +405,7 @@ class Builder(Tests):
             ways,
             owner,
             headers.get("key"),
+            tuple(headers[word] for word in _REMEDIES if word in headers),
             headers.get("steps", ()),
             tuple(statements),
             any(span.line <= line <= span.end_line for line in self.broken_lines),
@@ -494,6 +502,46 @@ class Builder(Tests):
     def business_key(self, parts: Parts) -> Header:
         span = between(parts[0].span, parts[1].span)
         return Header("key", parts[1], span)
+
+    def on_failure(self, parts: Parts) -> Header:
+        start, cause, remedy = parts[:3]
+        retries, every, last = remedy
+        span = between(start.span, last.span)
+        node = syntax.Remedy(cause.text, retries, every, last.kind == "END", span)
+        return Header(f"on {cause.text}", node, span)
+
+    def remedy(self, parts: Parts) -> tuple[int, datetime.timedelta, Token]:
+        """How often a step is tried again, how far apart, and the last word of the line."""
+        if len(parts) == 1:
+            return 0, datetime.timedelta(0), parts[0]
+        times: Token = parts[1]
+        pause: Token = parts[3]
+        retries, every = 1, datetime.timedelta(seconds=1)
+        found = literals.number(times.text)
+        if isinstance(found, literals.Wrong):
+            self._literal_is_wrong(found, times.span)
+        elif isinstance(found.value, int) and 1 <= found.value <= MOST_RETRIES:
+            retries = found.value
+        else:
+            self._mistakes.add(
+                "F643",
+                times.span,
+                f"a step is tried again 1 to {MOST_RETRIES} times, not `{times.text}`",
+                "write a whole number: `retry 5 every 10s`",
+            )
+        apart = literals.number(pause.text)
+        if isinstance(apart, literals.Wrong):
+            self._literal_is_wrong(apart, pause.span)
+        elif isinstance(apart.value, datetime.timedelta) and (SHORTEST <= apart.value <= LONGEST):
+            every = apart.value
+        else:
+            self._mistakes.add(
+                "F644",
+                pause.span,
+                f"`{pause.text}` is no time between two tries: it is a duration from 100ms to 30d",
+                "write it with its unit: `retry 5 every 10s`",
+            )
+        return retries, every, parts[-1]
 
     def steps(self, parts: Parts) -> Header:
         start, opening = parts[:2]

@@ -59,6 +59,8 @@ _WORDS = {
     "UNCHECKED": "`unchecked`",
     "RPC": "`rpc`",
     "SCHEDULE": "`schedule`",
+    "EVERY": "`every`",
+    "RETRY": "`retry`",
     "DEBUG": "`debug`",
     "INFO": "`info`",
     "WARN": "`warn`",
@@ -79,7 +81,7 @@ _WORDS = {
 }
 # Keywords that may be names too: where a name could come, they are not what is missing.
 _ALSO_NAMES = frozenset(
-    {"BY", "DEBUG", "FROM", "INFO", "PYTHON", "RPC", "SCHEDULE", "WARN"}
+    {"BY", "DEBUG", "EVERY", "FROM", "INFO", "PYTHON", "RETRY", "RPC", "SCHEDULE", "WARN"}
     | {"RETURNS", "SAYS", "THROWS", "WAITS"}
 )
 _MOST = 4
@@ -191,6 +193,8 @@ _REMEDIES = {
     "FOR": "write `for name in list:`",
     "LOG": 'write `log info "text"`; also `debug` and `warn`',
     "STARTABLE": "write `startable by rpc`, `startable by schedule` or both, with a comma",
+    "ON": "write `on transient retry 5 every 10s`, `on failure end` or "
+    "`on failure retry 3 every 1m then hold`",
     "RESPONDS": "write `responds to SomeFlow as session`",
     "CATCH": "write `catch SomeError:` or `catch SomeError as e:`",
     "ENUM": "write `enum Name:` and its cases, indented below it",

@@ -202,7 +202,9 @@ def _misplaced(scene: Scene) -> Said | None:
             "move it out of this block, and all that belongs to it",
         )
     header = first.kind in ("STEPS", "RESPONDS", "STARTABLE") and scene.at == 0
-    if header or (first.kind == "VERSION" and scene.at == 1 and scene.token.kind == "NUMBER"):
+    number = first.kind == "VERSION" and scene.at == 1 and scene.token.kind == "NUMBER"
+    cause = first.kind == "ON" and scene.at == 1 and scene.token.kind in ("TRANSIENT", "FAILURE")
+    if header or number or cause:
         return Said(
             "F143",
             first.span,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Literal, TypeAlias
 
 from flowlang.source import Span
@@ -157,9 +158,22 @@ class Responds:
 
 
 @node
+class Remedy:
+    """`on transient retry 5 every 10s then end`: `cause` is `transient` or `failure`, `every` 0 if
+    nothing is retried."""
+
+    cause: str
+    retries: int
+    every: datetime.timedelta
+    ends: bool
+    span: Span
+
+
+@node
 class Flow:
-    """`owner` is the session of `startable by rpc as owner`, `key` the business key. `broken` says
-    that part of it could not be read: what follows from a gap is not reported."""
+    """`owner` is the session of `startable by rpc as owner`, `key` the business key, `remedies`
+    what is done when a step fails. `broken` says that part of it could not be read: what follows
+    from a gap is not reported."""
 
     name: str
     name_span: Span
@@ -172,6 +186,7 @@ class Flow:
     startable: tuple[str, ...]
     owner: Bound | None
     key: Expr | None
+    remedies: tuple[Remedy, ...]
     steps: tuple[ProgressStep, ...]
     body: Block
     broken: bool

@@ -1,4 +1,5 @@
-"""What an operator does with flows and a node: retry, kill, pause, resume, drain, purge.
+"""What an operator does with flows and a node: retry, retry with changes, throw an error in, kill,
+pause, resume, drain, purge.
 
 Runs nothing itself: it puts an event before the loop.
 """
@@ -7,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from collections.abc import Mapping
 
-from flowrt.core.engine import RETRY, Event, Kill, Pause
+from flowrt.core.engine import RETRY, Event, Kill, Pause, Retry
+from flowrt.core.flow import FlowError
 from flowrt.core.hospital import PAUSED, Patient
 from flowrt.core.values import decode
 from flowrt.starting import Starting
 from flowrt.store import Purged
+from flowrt.treatment import PatientView, change, throw, view
 from flowrt.turn import Draining, Job, Waiter
 
 PURGED_AT_ONCE = 1000
@@ -27,18 +31,96 @@ class Control(Starting):
         self.refuse_if_stopped()
         return [decode(Patient, patient) for patient in self._store.patients()]
 
-    async def retry(self, flow_id: int) -> None:
+    def patients(self) -> list[PatientView]:
+        """The flows in the hospital, by id, for people: with their variables, the source line, what
+        happens by itself and what can be done."""
+        return [self._view(patient) for patient in self.hospital()]
+
+    def patient(self, flow_id: int) -> PatientView:
+        """One flow in the hospital. KeyError if it is not there."""
+        return self._view(self._patient(flow_id))
+
+    def _view(self, patient: Patient) -> PatientView:
+        return view(patient, self._store.load(patient.flow_id), self.registry)
+
+    async def retry(self, flow_id: int, *, by: str = "", reason: str = "") -> None:
         """Let a flow of the hospital try again; returns when that step is committed. It is
         discharged only if the step passed. KeyError if it is not in the hospital."""
         waiter = asyncio.get_running_loop().create_future()
-        self.submit_retry(flow_id, waiter)
+        self.submit_retry(flow_id, waiter, by=by, reason=reason)
         await waiter
 
-    def submit_retry(self, flow_id: int, waiter: Waiter | None = None) -> None:
+    def submit_retry(
+        self, flow_id: int, waiter: Waiter | None = None, *, by: str = "", reason: str = ""
+    ) -> None:
         """Like `retry`, but does not wait: `turn` does it."""
-        self._patient(flow_id)
+        self._must_be_patient(flow_id)
         self._unloadable.discard(flow_id)
-        self._put(flow_id, RETRY, waiter)
+        self._put(flow_id, Retry(by, reason), waiter)
+
+    async def retry_with(
+        self,
+        flow_id: int,
+        changes: Mapping[str, object] | None = None,
+        /,
+        *,
+        by: str,
+        reason: str,
+        **variables: object,
+    ) -> None:
+        """Change variables of a flow of the hospital, and let it try again; returns when that is
+        committed. They are those of the state in which it rests (`patient(…).frames[-1]`); what a
+        flow calls `by` or `reason` stands in `changes`. The change stays, though the step fails
+        again; the audit trail keeps it.
+
+        Raises:
+            KeyError: the flow is not in the hospital.
+            TypeError: it has no such variable there, or that is of another type.
+            NotAccepted: it has moved on in between, or cannot be loaded.
+            NodeStopped: the node stops first.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        values = {**(changes or {}), **variables}
+        self.submit_change(flow_id, values, waiter, by=by, reason=reason)
+        await waiter
+
+    def submit_change(
+        self,
+        flow_id: int,
+        values: Mapping[str, object],
+        waiter: Waiter | None = None,
+        *,
+        by: str,
+        reason: str,
+    ) -> None:
+        """Like `retry_with`, but does not wait: `turn` does it."""
+        self._must_be_patient(flow_id)
+        data = self._store.load(flow_id)
+        self._put(flow_id, change(flow_id, data, self.registry, values, by, reason), waiter)
+
+    async def throw(self, flow_id: int, error: FlowError, *, by: str, reason: str) -> None:
+        """Throw a declared error where a flow of the hospital rests, so that what catches it there
+        goes on; returns when that step is committed. What the flow would have gone on with, such
+        as the message that its step failed with, is passed over. If nothing catches the error, the
+        flow ends with it, and its peers learn of it.
+
+        Raises:
+            KeyError: the flow is not in the hospital.
+            TypeError: no flow under way there can name the error, or a field is of another type.
+            NotAccepted: it has left the hospital in between, or cannot be loaded.
+            NodeStopped: the node stops first.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        self.submit_throw(flow_id, error, waiter, by=by, reason=reason)
+        await waiter
+
+    def submit_throw(
+        self, flow_id: int, error: FlowError, waiter: Waiter | None = None, *, by: str, reason: str
+    ) -> None:
+        """Like `throw`, but does not wait: `turn` does it."""
+        self._must_be_patient(flow_id)
+        data = self._store.load(flow_id)
+        self._put(flow_id, throw(flow_id, data, self.registry, error, by, reason), waiter)
 
     async def kill(self, flow_id: int, *, by: str, reason: str) -> None:
         """End a flow, whatever it waits for, running or in the hospital, installed or not.
@@ -65,7 +147,8 @@ class Control(Starting):
 
     async def pause(self, flow_id: int, *, by: str, reason: str) -> None:
         """Let a flow rest until `resume`: it keeps what comes, and does not go on. Its deadlines
-        pass meanwhile, and are seen when it goes on. No more than that for one in the hospital.
+        pass meanwhile, and are seen when it goes on. One in the hospital is not tried again by
+        itself any more, and else stays as it is.
 
         Raises as `kill` does."""
         waiter = asyncio.get_running_loop().create_future()
@@ -90,6 +173,11 @@ class Control(Starting):
         if self._patient(flow_id).kind != PAUSED:
             raise KeyError(flow_id)
         self._put(flow_id, RETRY, waiter)
+
+    def _must_be_patient(self, flow_id: int) -> None:
+        self.refuse_if_stopped()
+        if flow_id not in self._ward:
+            raise KeyError(flow_id)
 
     # --- the node ---
 

@@ -18,8 +18,9 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 from flowrt.core import engine
-from flowrt.core.engine import BEGIN, RESUME, Arrival, CallEnded, Lost
+from flowrt.core.engine import AGAIN, BEGIN, RESUME, Arrival, CallEnded, End, Lost
 from flowrt.core.flow import Schedule
+from flowrt.core.hospital import AGAIN as TRIED
 from flowrt.core.hospital import Patient, one_line
 from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
@@ -39,6 +40,7 @@ from flowrt.core.values import (
 from flowrt.handle import Handle, NodeStopped
 from flowrt.operations import Operations
 from flowrt.outbox import Outbox, packed_ack, unpack
+from flowrt.policies import Policy
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
 from flowrt.stepping import Stepping
@@ -96,8 +98,9 @@ class Loop(Stepping):
         key: bytes,
         batch: int,
         reload: bool,
+        policy: Policy | None = None,
     ) -> None:
-        super().__init__(party, store, modules, services, clock, key)
+        super().__init__(party, store, modules, services, clock, key, policy)
         self._limit = batch
         self._reload = reload
         self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
@@ -195,6 +198,7 @@ class Loop(Stepping):
             return 0
         times = [
             self._timers.next_due(),
+            self._ward.visits.next_due(),
             self._outbox.next_due(),
             None if self._draining else self._schedules.next_due(),
             self._operations.next_due(),
@@ -204,10 +208,22 @@ class Loop(Stepping):
     def _due(self, now_us: int) -> None:
         for flow_id in self._timers.take_due(now_us):
             self._ready.append(Job(flow_id, RESUME))
+        for flow_id in self._ward.visits.take_due(now_us):
+            self._visit(flow_id, now_us)
         if not self._draining:
             self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
         self._operations.try_again(now_us)
         self._outbox.send_again(self._transport, now_us)
+
+    def _visit(self, flow_id: int, now_us: int) -> None:
+        """Have a patient tried again, or ended, if its time has come."""
+        known = self._ward.get(flow_id)
+        if known is None or not known.next:
+            return
+        if known.next_us > now_us:
+            self._ward.visits.set(known.next_us, flow_id)
+            return
+        self._ready.append(Job(flow_id, AGAIN if known.next == TRIED else End(known.cause)))
 
     def _take(self, item: Item, turn: Turn) -> None:
         """One event, and those that follow from it in the same transaction. What the store refused
@@ -344,6 +360,10 @@ class Loop(Stepping):
             self._timers.set(*timer)
         for flow_id in turn.gone:
             self._timers.forget(flow_id)
+        for visit in turn.visits:
+            self._ward.visits.set(*visit)
+        for flow_id in turn.discharged:
+            _LOG.info("%s: flow %d is discharged from the hospital", self.party.name, flow_id)
         self._ready.extend(turn.later)
         for waiter in turn.waiters:
             if not waiter.done():
@@ -407,7 +427,7 @@ class Loop(Stepping):
         self._next_flow = opened.next_flow
         self._next_outbox = opened.next_outbox
         self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
-        self._patients = {decode(Patient, patient).flow_id for patient in self._store.patients()}
+        self._ward.load(decode(Patient, patient) for patient in self._store.patients())
         self._outbox.load(opened.outbox)
         self._operations.incarnation = opened.incarnation
         changed = self._schedules.load(self._store.schedules(), self._clock())

@@ -26,13 +26,11 @@ from flowrt.core.flow import (
     Message,
     SessionEnded,
     UnexpectedFlowEnd,
-    all_finite,
 )
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import Registry
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
-    BadBytes,
     Bounce,
     Data,
     Ending,
@@ -52,9 +50,11 @@ from flowrt.handle import (
     StillRunning,
 )
 from flowrt.loop import BATCH
+from flowrt.policies import Policy
 from flowrt.services import External
 from flowrt.store import Store
 from flowrt.transport import Network
+from flowrt.treatment import as_declared
 from flowrt.turn import Job, Waiter
 from flowrt.views import FlowView, TaskView, VersionView, Wanted, dump, time_of, versions, view
 
@@ -96,13 +96,15 @@ class Node(Control):
         key: bytes | None = None,
         batch: int = BATCH,
         reload: bool = False,
+        policy: Policy | None = None,
     ) -> Self:
         """A node that acts only when `turn` is called.
 
         `modules` may be a registry of them that was made before. `clock` gives microseconds since
         1970. `key` is 32 bytes from which ids are derived (random
         if absent). `batch` is how many events one transaction takes. With `reload` every flow is
-        forgotten after its step and loaded from its bytes for the next.
+        forgotten after its step and loaded from its bytes for the next. `policy` says what is done
+        with a flow whose step fails (`flowrt.policies`).
 
         Raises:
             NotRegistrable: a module holds no flows that this runtime can run.
@@ -119,6 +121,7 @@ class Node(Control):
             key or os.urandom(32),
             batch,
             reload,
+            policy,
         )
 
     @classmethod
@@ -132,6 +135,7 @@ class Node(Control):
         services: Mapping[str, object] | None = None,
         clock: Callable[[], int] | None = None,
         batch: int = BATCH,
+        policy: Policy | None = None,
     ) -> Node:
         """A node that runs in this event loop until `close`. Flows in its store go on at once.
         Raises as `create` does."""
@@ -143,6 +147,7 @@ class Node(Control):
             services=services,
             clock=clock,
             batch=batch,
+            policy=policy,
         )
         node._asyncio = asyncio.get_running_loop()
         node._outside = set()
@@ -217,7 +222,7 @@ class Node(Control):
         self.refuse_if_stopped()
         if not isinstance(message, Message):
             raise TypeError(f"{message!r} is not a message")
-        message = _as_declared(type(message).__name__, type(message), message)
+        message = as_declared(type(message).__name__, type(message), message)
         body = encode(message)
         if len(body) > MAX_FRAME_BYTES - 1024:
             raise NotAccepted(f"a message of {len(body)} bytes is larger than one may be")
@@ -314,7 +319,7 @@ class Node(Control):
         asked = [t for t in self.tasks() if (t.flow_id, t.number) == (flow_id, number)]
         if not asked:
             raise NotAccepted(f"there is no open question {number} of flow {flow_id}")
-        data = encode(_as_declared(f"the answer to {asked[0].flow}", asked[0].answer, answer))
+        data = encode(as_declared(f"the answer to {asked[0].flow}", asked[0].answer, answer))
         ending = Ending(data, by=engine.writable(by), at_us=self._clock())
         self._ready.append(Job(flow_id, CallEnded(number, ending), None, waiter))
         self._wake()
@@ -406,16 +411,6 @@ class Node(Control):
 
 def _now_us() -> int:
     return time.time_ns() // 1000
-
-
-def _as_declared(what: str, kind: Any, value: Any) -> Any:
-    """A value from outside, if it has the type that it says it has."""
-    try:
-        all_finite(kind, value)
-        return decode(kind, encode(value))
-    except (TypeError, ValueError, OverflowError, RecursionError, BadBytes) as error:
-        text = f"{what} is not what the .flow file declares: {error}"
-        raise TypeError(text) from None
 
 
 __all__ = [

@@ -6,19 +6,25 @@ Commits nothing and tells nobody: the loop does.
 from __future__ import annotations
 
 import logging
+import math
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
+import msgspec
+
 from flowrt.core import engine
 from flowrt.core.commit import More, Started
 from flowrt.core.engine import (
     RESUME,
+    Again,
     Arrival,
     CallEnded,
+    Change,
     Command,
     Commit,
+    End,
     FlowEnded,
     Followed,
     Kill,
@@ -27,28 +33,50 @@ from flowrt.core.engine import (
     Opened,
     Outcome,
     Pause,
+    Retry,
+    Throw,
 )
-from flowrt.core.flow import FlowFailed, Party, State
-from flowrt.core.hospital import FAILED, HELD, LOST, PAUSED, UNLOADABLE, Patient, one_line, text_of
+from flowrt.core.flow import FlowFailed, Party, Remedy, State
+from flowrt.core.hospital import (
+    AGAIN,
+    ENDS,
+    FAILED,
+    HELD,
+    LOST,
+    PAUSED,
+    UNLOADABLE,
+    Patient,
+    event_of,
+    inviter_of,
+    one_line,
+    text_of,
+)
 from flowrt.core.registry import Registry, unversioned
 from flowrt.core.session import NEW, Peer, invite, is_full
 from flowrt.core.values import (
     CHECKPOINT_FORMAT,
+    ONCE,
     BadBytes,
     Checkpoint,
     Invite,
     Letter,
     OnCommit,
     StackFrame,
+    decode,
     decode_checkpoint,
     encode,
 )
 from flowrt.core.waiting import call_of, is_outside, runs_outside
 from flowrt.handle import NotAccepted, NotStartable
 from flowrt.operations import wanted_of
+from flowrt.policies import SOONEST_US, Failure, Policy, Verdict, Wait, decided
+from flowrt.policies import End as Ends
+from flowrt.policies import Retry as TryAgain
 from flowrt.services import StepTx, bind, find_functions
+from flowrt.source_lines import place_of
 from flowrt.store import Store, StoreError, Unwritable
 from flowrt.turn import Job, Turn
+from flowrt.ward import Ward
 
 MAX_CAUSE = 4000
 MAX_TRACE = 20_000
@@ -72,14 +100,16 @@ class Stepping:
         services: Mapping[str, object],
         clock: Callable[[], int],
         key: bytes,
+        policy: Policy | None = None,
     ) -> None:
+        self._policy = policy
         self.party = Party(party)
         self.registry = modules if isinstance(modules, Registry) else Registry(modules)
         self._clock = clock
         self._store = store
         self._live: dict[int, Checkpoint] = {}
         self._unloadable: set[int] = set()
-        self._patients: set[int] = set()
+        self._ward = Ward()
         self._incarnation = b""
         self._commits = 0
         self._next_flow = 1
@@ -127,6 +157,8 @@ class Stepping:
             if refusal is not None:
                 self._refuse(job, refusal, turn)
                 return
+        if (type(event) is Again or type(event) is End) and not self._is_due(flow_id, turn):
+            return
         # One step a commit: what a flow did in this batch is not committed yet.
         run = flow_id not in turn.batch.flows and type(event) is not Followed
         if not run and event is RESUME:
@@ -150,6 +182,12 @@ class Stepping:
             turn.asked.append(name)
         if type(event) is Lost:
             self._lose(job, event, checkpoint, turn)
+            return
+        if type(event) is Again:
+            self._ward.visited(flow_id)
+        elif type(event) in _BY_A_PERSON:
+            self._ward.begin_anew(flow_id)
+        elif type(event) is Pause and self._gives_up(job, event, checkpoint, turn):
             return
         commit = None
         try:
@@ -178,17 +216,16 @@ class Stepping:
                 turn.timers.append((due_us, flow_id))  # The clock was set back since it rang.
             if event is RESUME and not checkpoint.admitted:
                 self._want(flow_id, checkpoint, turn)
-            if type(event) is CallEnded:
-                self._refuse(job, "this question is answered already, or its time is over", turn)
+            if type(event) in _STALE:
+                self._refuse(job, _STALE[type(event)], turn)
             return
         if commit.held is not None:
             self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn, HELD)
         elif type(event) is Pause:
             cause = engine.writable(f"paused by {event.by}: {event.reason}")[:MAX_CAUSE]
             self._admitted(flow_id, checkpoint, cause, "", turn, PAUSED)
-        elif flow_id in self._patients and self._is_cured(checkpoint):
-            self._patients.discard(flow_id)
-            turn.batch.patients[flow_id] = None
+        elif flow_id in self._ward and self._is_cured(flow_id, checkpoint, commit):
+            self._discharge(flow_id, turn)
         for receiver, frame in frames:
             self._enqueue(turn, receiver, frame)
         for child, row, key in started:
@@ -228,9 +265,47 @@ class Stepping:
             return turn.batch.keys[name, key]
         return self._store.holder(name, key)
 
-    def _is_cured(self, checkpoint: Checkpoint) -> bool:
+    def _is_cured(self, flow_id: int, checkpoint: Checkpoint, commit: Commit) -> bool:
         """Whether a patient has passed what it was admitted for."""
-        return not checkpoint.admitted and not runs_outside(checkpoint)
+        known = self._ward.get(flow_id)
+        if known is None or checkpoint.admitted:
+            return False
+        if known.kind == LOST:
+            return not runs_outside(checkpoint)
+        return commit.ran or not checkpoint.frames or known.kind not in (FAILED, HELD)
+
+    def _discharge(self, flow_id: int, turn: Turn) -> None:
+        self._ward.discharge(flow_id)
+        turn.batch.patients[flow_id] = None
+        turn.discharged.append(flow_id)
+
+    def _is_due(self, flow_id: int, turn: Turn) -> bool:
+        """Whether a patient is to be tried again, or ended, now: much may have happened since its
+        time was set."""
+        known = self._ward.get(flow_id)
+        if known is None or not known.next:
+            return False
+        if known.next_us > self._world.now_us:
+            turn.visits.append((known.next_us, flow_id))
+            return False
+        return True
+
+    def _gives_up(self, job: Job, event: Pause, checkpoint: Checkpoint, turn: Turn) -> bool:
+        """Leave a patient that would be tried again by itself to a person."""
+        flow_id = job.flow_id
+        known = self._ward.get(flow_id)
+        if known is None or not known.next:
+            return False
+        written = turn.batch.patients.get(flow_id)
+        rows = [written] if written is not None else self._store.patients()
+        patients = [decode(Patient, row) for row in rows]
+        patient = next(one for one in patients if one.flow_id == flow_id)
+        patient = msgspec.structs.replace(patient, next="", next_us=0)
+        commit = engine.admit(checkpoint, event, self._world)
+        self._ward.admit(patient)
+        turn.batch.patients[flow_id] = encode(patient)
+        self._write(flow_id, checkpoint, commit, encode(checkpoint), event, turn)
+        return True
 
     def _refusal(self, checkpoint: Checkpoint, event: Command) -> str | None:
         """Why the flow cannot take this from its owner; None if it can."""
@@ -252,7 +327,7 @@ class Stepping:
     def _refuse(self, job: Job, reason: str, turn: Turn) -> None:
         """Tell who waits that it was not taken. Others do not need to know: a flow that ended has
         no use for a timer or an answer."""
-        if job.waiter is not None and type(job.event) in (Command, CallEnded):
+        if job.waiter is not None and type(job.event) in (Command, CallEnded, Change, Throw):
             turn.waiters.remove(job.waiter)
             turn.refused.append((job.waiter, NotAccepted(reason)))
 
@@ -296,7 +371,7 @@ class Stepping:
             return
         commit = engine.admit(checkpoint, event, self._world)
         cause = engine.writable(event.cause)[:MAX_CAUSE]
-        self._admitted(job.flow_id, checkpoint, cause, "", turn, LOST)
+        self._admitted(job.flow_id, checkpoint, cause, "", turn, LOST, once=call.kind == ONCE)
         self._write(job.flow_id, checkpoint, commit, encode(checkpoint), event, turn)
 
     def _checkpoint(self, job: Job, turn: Turn) -> Checkpoint | None:
@@ -328,7 +403,6 @@ class Stepping:
         if flow_id in self._unloadable:
             return
         self._unloadable.add(flow_id)
-        self._patients.add(flow_id)
         name, cause = "?", str(error)
         if isinstance(error, KeyError):
             name = str(error.args[0])
@@ -336,6 +410,7 @@ class Stepping:
         cause = f"cannot be loaded: {cause}"
         now_us = self._world.now_us
         patient = Patient(flow_id, name, "?", "", cause, now_us, "", UNLOADABLE)
+        self._ward.admit(patient)
         turn.batch.patients[flow_id] = encode(patient)
         text = one_line(cause)
         _LOG.error("%s: flow %d %s", self.party.name, flow_id, text)
@@ -354,8 +429,7 @@ class Stepping:
             checkpoint = Checkpoint(CHECKPOINT_FORMAT, [StackFrame("?", State())], OnCommit(), [])
         commit = engine.advance(checkpoint, flow_id, event, self._world)
         self._unloadable.discard(flow_id)
-        self._patients.discard(flow_id)
-        turn.batch.patients[flow_id] = None
+        self._discharge(flow_id, turn)
         if commit is None:
             return
         for peer, frame in self._frames(flow_id, commit, turn):
@@ -365,7 +439,9 @@ class Stepping:
     def _fail(self, job: Job, error: Exception, turn: Turn) -> None:
         """The step raised: its flow stays where it was, in the hospital."""
         flow_id = job.flow_id
-        self._live.pop(flow_id, None)
+        # Subflows that began in the step are gone with it, and have their say all the same.
+        failed = self._live.pop(flow_id, None)
+        remedies = self._remedies(failed) if failed is not None else {}
         checkpoint = self._checkpoint(job, turn)
         if checkpoint is None:
             return
@@ -379,7 +455,7 @@ class Stepping:
             return
         cause = engine.writable(text_of(error))[:MAX_CAUSE]
         trace = engine.writable("".join(traceback.format_exception(error)))[-MAX_TRACE:]
-        self._admitted(flow_id, checkpoint, cause, trace, turn)
+        self._admitted(flow_id, checkpoint, cause, trace, turn, error=error, remedies=remedies)
         if type(job.event) is Arrival:
             turn.acknowledge(job.event.peer, job.outbox_id)
         for peer, frame in self._frames(flow_id, commit, turn):
@@ -394,23 +470,85 @@ class Stepping:
         trace: str,
         turn: Turn,
         kind: str = FAILED,
+        *,
+        error: Exception | None = None,
+        once: bool = False,
+        remedies: Mapping[str, Remedy] | None = None,
     ) -> None:
         frame = checkpoint.frames[-1]
         state = type(frame.state)
+        known = self._ward.get(flow_id)
+        tries = known.tries if known is not None else 0
+        responds = self.registry.classes[checkpoint.frames[0].flow].responds_to is not None
+        peer = inviter_of(checkpoint, responds)
+        now_us = self._world.now_us
+        verdict: Verdict = Wait()
+        if kind in (FAILED, LOST):
+            chance = self._world.secret(flow_id, checkpoint.steps, b"retry")
+            failure = Failure(
+                flow_id,
+                frame.flow,
+                state.__name__,
+                state.place,
+                kind,
+                cause,
+                error,
+                once,
+                tries,
+                peer,
+                self._remedies(checkpoint) if remedies is None else remedies,
+                int.from_bytes(chance[:4]) / 2**32,
+            )
+            verdict = decided(self._policy, failure)
+        doing, next_us = "", 0
+        if type(verdict) is TryAgain:
+            doing, tries = AGAIN, tries + 1
+            next_us = now_us + max(SOONEST_US, math.ceil(verdict.after_s * 1e6))
+            said = f"failed, and is tried again (number {tries})"
+        elif type(verdict) is Ends or self._ward.is_full(peer, flow_id):
+            doing, next_us = ENDS, now_us
+            said = "failed, and is ended"
+        else:
+            said = "is in the hospital"
         patient = Patient(
-            flow_id, frame.flow, state.__name__, state.place, cause, self._world.now_us, trace, kind
+            flow_id,
+            frame.flow,
+            state.__name__,
+            state.place,
+            cause,
+            now_us,
+            trace,
+            kind,
+            tries,
+            next_us,
+            doing,
+            event_of(checkpoint),
+            peer,
+            place_of(error) if error is not None else "",
         )
-        self._patients.add(flow_id)
+        self._ward.admit(patient)
+        if doing:
+            turn.visits.append((next_us, flow_id))
         turn.paused.add(flow_id)
         turn.batch.patients[flow_id] = encode(patient)
-        _LOG.error(
-            "%s: flow %d (%s at %s) is in the hospital: %s",
+        _LOG.log(
+            logging.WARNING if doing == AGAIN else logging.ERROR,
+            "%s: flow %d (%s at %s) %s: %s",
             self.party.name,
             flow_id,
             frame.flow,
-            state.place,
+            patient.line or state.place,
+            said,
             one_line(cause),
         )
+
+    def _remedies(self, checkpoint: Checkpoint) -> Mapping[str, Remedy]:
+        """What the flows under way say of a failure: of each cause the innermost that says
+        something."""
+        said: dict[str, Remedy] = {}
+        for frame in checkpoint.frames:
+            said.update(self.registry.classes[frame.flow].remedies)
+        return said
 
     def _frames(self, flow_id: int, commit: Commit, turn: Turn) -> list[tuple[str, bytes]]:
         """(peer, frame) of what leaves with a step; new sessions are invited and numbered."""
@@ -483,11 +621,17 @@ class Stepping:
             turn.moves.append((flow_id, move))
         if commit.rest is not None:
             _write_rest(flow_id, commit.rest, turn)
+        entry: tuple[Any, ...] = (flow_id, checkpoint.steps, _CODE[type(event)])
         if commit.logs:
             turn.logs += [(flow_id, level, text) for level, text in commit.logs]
-            turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)], commit.logs))
-        else:
-            turn.audit.append((flow_id, checkpoint.steps, _CODE[type(event)]))
+            entry += (commit.logs,)
+        if type(event) in _BY_SOMEBODY:
+            said = engine.writable(getattr(event, "shown", ""))
+            if not commit.logs:
+                entry += ([],)
+            note = (engine.writable(event.by), engine.writable(event.reason), said)  # type: ignore[union-attr]  # as just looked at
+            entry += (note,)
+        turn.audit.append(entry)
 
     def _enqueue(self, turn: Turn, peer: str, frame: bytes) -> None:
         outbox_id = self._next_outbox
@@ -506,8 +650,21 @@ def _write_rest(flow_id: int, rest: More, turn: Turn) -> None:
     turn.endings += [Job(other, Followed(flow_id)) for other in rest.follows]
 
 
-_WAITS_FOR_ITS_TURN = frozenset({engine.Retry, Kill})
-"""What an operator wants done when the flow's step in this batch is over."""
+_WAITS_FOR_ITS_TURN = frozenset({Retry, Again, Change, Throw, End, Kill})
+"""What is to be done when the flow's step in this batch is over."""
+
+_BY_A_PERSON = frozenset({Retry, Change, Throw})
+"""How a person lets a patient go on."""
+
+_BY_SOMEBODY = frozenset({Retry, Change, Throw, Kill, Pause})
+"""Events that say who did it and why, for the audit trail."""
+
+_STALE = {
+    CallEnded: "this question is answered already, or its time is over",
+    Change: "the flow is not where it was: look at it again",
+    Throw: "the flow is not in the hospital any more",
+}
+"""Why an event was not taken, where somebody wants to know."""
 
 _ENDS = frozenset({CallEnded, Lost})
 """Events that say what came of an operation."""
@@ -524,5 +681,9 @@ _CODE: dict[type, int] = {
     Followed: 8,
     Kill: 9,
     Pause: 10,
+    Again: 11,
+    Change: 12,
+    Throw: 13,
+    End: 14,
 }
 """Events as the audit trail writes them."""

@@ -77,6 +77,7 @@ class Turn:
         "asked",
         "audit",
         "batch",
+        "discharged",
         "ended",
         "endings",
         "fired",
@@ -92,6 +93,7 @@ class Turn:
         "taken",
         "timers",
         "unstarted",
+        "visits",
         "waiters",
         "wanted",
     )
@@ -118,6 +120,8 @@ class Turn:
         self.settled: list[tuple[int, int]] = []
         self.paused: set[int] = set()
         self.gone: list[int] = []
+        self.visits: list[tuple[int, int]] = []
+        self.discharged: list[int] = []
         self.had_endings = False
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:

@@ -78,6 +78,9 @@ class Recorder:
     def tick(self) -> None:
         self.turns += 1
 
+    def woken(self) -> None:
+        """Nobody sets a deadline here, nor throws anything in."""
+
     def leave(self, block: int) -> None:
         self.left.append(block)
 

@@ -312,14 +312,14 @@ DECLARATIONS = {
         "Operation(write False b [Parameter(c Int False -)] -)])"
     ),
     "flow F(a: Int) -> Int:\n    pass": (
-        "Flow(F - [Parameter(a Int False -)] Int False 1 - [] - - [] [Pass()] False)"
+        "Flow(F - [Parameter(a Int False -)] Int False 1 - [] - - [] [] [Pass()] False)"
     ),
     (
         'flow F():\n    """D."""\n    steps:\n        A "x" tracks G\n        B "y"\n'
         "    startable by schedule, rpc\n    responds to G as s\n    version 3\n    pass"
     ): (
         "Flow(F D. [] - False 3 Responds(G s) [schedule rpc] - - "
-        "[ProgressStep(A [] 'x' G) ProgressStep(B [] 'y' -)] [Pass()] False)"
+        "[] [ProgressStep(A [] 'x' G) ProgressStep(B [] 'y' -)] [Pass()] False)"
     ),
 }
 

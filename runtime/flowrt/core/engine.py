@@ -18,13 +18,14 @@ from flowrt.core.commit import Commit as Commit
 from flowrt.core.commit import Opened as Opened
 from flowrt.core.commit import Outcome as Outcome
 from flowrt.core.commit import World as World
-from flowrt.core.flow import BUILTIN_ERRORS, FlowError, UnexpectedFlowEnd
+from flowrt.core.flow import BUILTIN_ERRORS, FlowError, FlowKilled, UnexpectedFlowEnd
 from flowrt.core.incoming import built_in
 from flowrt.core.registry import AnyFlow
 from flowrt.core.step import StepRun, ending_of
 from flowrt.core.values import (
     CHECKPOINT_FORMAT,
     FLOW,
+    MAX_TEXT,
     NAMED,
     TASK,
     Checkpoint,
@@ -98,7 +99,42 @@ class Lost(msgspec.Struct, frozen=True, gc=False):
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False):
-    """An operator lets a flow out of the hospital, to try again."""
+    """An operator lets a flow out of the hospital, to try again; says who and why."""
+
+    by: str = ""
+    reason: str = ""
+
+
+class Again(msgspec.Struct, frozen=True, gc=False):
+    """The time has come to try a patient again, with nobody asking for it."""
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """An operator changes variables of a patient that rests in `state`, and lets it try again.
+    `values` are bytes by name; `shown` says it in words."""
+
+    by: str
+    reason: str
+    state: str
+    values: dict[str, bytes]
+    shown: str
+
+
+class Throw(msgspec.Struct, frozen=True, gc=False):
+    """An operator throws a declared error where a patient rests: its name, the bytes of its
+    fields, and `shown`, which says it in words."""
+
+    by: str
+    reason: str
+    error: str
+    fields: bytes
+    shown: str
+
+
+class End(msgspec.Struct, frozen=True, gc=False):
+    """A patient is ended because its policy says so; `cause` is what it was admitted for."""
+
+    cause: str
 
 
 class Kill(msgspec.Struct, frozen=True, gc=False):
@@ -118,11 +154,12 @@ class Pause(msgspec.Struct, frozen=True, gc=False):
 Taken: TypeAlias = Command | CallEnded | FlowEnded | Followed | Lost
 """What is kept in the checkpoint, whether or not the flow can go on with it."""
 
-Event = Begin | Resume | Arrival | Taken | Retry | Kill | Pause
+Event = Begin | Resume | Arrival | Taken | Retry | Again | Change | Throw | End | Kill | Pause
 
 BEGIN = Begin()
 RESUME = Resume()
 RETRY = Retry()
+AGAIN = Again()
 
 
 # --- making and moving checkpoints ------------------------------------------------------------
@@ -176,10 +213,19 @@ def advance(
     elif type(event) in _TAKEN:
         if not _take_in(checkpoint, event, world, commit):  # type: ignore[arg-type]  # as just looked at
             return None
-    elif type(event) is Kill:
+    elif type(event) is Kill or type(event) is End:
         if not run or not checkpoint.frames:
             return None
-        (world.running or StepRun)(checkpoint, flow_id, world, commit).kill(event.by, event.reason)
+        (world.running or StepRun)(checkpoint, flow_id, world, commit).end(_ended_by(event))
+        _finish(checkpoint, world, commit)
+        return commit
+    elif type(event) is Throw:
+        if not checkpoint.admitted or not checkpoint.frames:
+            return None
+        checkpoint.admitted = False
+        commit.ran = True
+        running = (world.running or StepRun)(checkpoint, flow_id, world, commit)
+        running.throw(event.error, event.fields)
         _finish(checkpoint, world, commit)
         return commit
     elif type(event) is Pause:
@@ -187,7 +233,11 @@ def advance(
             return None
         checkpoint.admitted = True
         run = False
-    elif type(event) is Retry:
+    elif type(event) in _LETS_GO:
+        if type(event) is not Retry and not checkpoint.admitted:
+            return None
+        if type(event) is Change and not _change(checkpoint, event):
+            return None
         checkpoint.admitted = False
         commit.more.requested += _found_again(checkpoint)
         if type(checkpoint.waiting) is OnOperator:
@@ -208,6 +258,8 @@ def admit(checkpoint: Checkpoint, event: Event, world: World) -> Commit:
         _arrive(checkpoint, event, commit)
     elif type(event) in _TAKEN:
         _take_in(checkpoint, event, world, commit)  # type: ignore[arg-type]  # as just looked at
+    elif type(event) is Change:
+        _change(checkpoint, event)  # A correction stays, though the step failed again.
     checkpoint.admitted = True
     _finish(checkpoint, world, commit)
     return commit
@@ -257,6 +309,28 @@ def _settle(extra: Extra, number: int) -> None:
     extra.owed[number] -= 1
     if not extra.owed[number]:
         del extra.owed[number]
+
+
+_LETS_GO = frozenset({Retry, Again, Change})
+
+
+def _change(checkpoint: Checkpoint, event: Change) -> bool:
+    """Change variables of the state in which a flow rests; False if it rests elsewhere."""
+    if not checkpoint.frames:
+        return False
+    frame = checkpoint.frames[-1]
+    if type(frame.state).__name__ != event.state:
+        return False
+    kinds = {field.name: field.type for field in msgspec.structs.fields(frame.state)}
+    values = {name: decode(kinds[name], data) for name, data in event.values.items()}
+    frame.state = msgspec.structs.replace(frame.state, **values)
+    return True
+
+
+def _ended_by(event: Kill | End) -> FlowKilled:
+    if isinstance(event, End):
+        return FlowKilled(f"its step failed, and its policy ends it: {event.cause}"[:MAX_TEXT])
+    return FlowKilled(f"killed by {writable(event.by)}: {writable(event.reason)}"[:MAX_TEXT])
 
 
 def _found_again(checkpoint: Checkpoint) -> list[int]:

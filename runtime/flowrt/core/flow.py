@@ -164,6 +164,16 @@ class ProgressStep(msgspec.Struct, frozen=True):
 # --- flows ------------------------------------------------------------------------------------
 
 
+class Remedy(msgspec.Struct, frozen=True):
+    """What is done when a step of a flow fails: it is tried again `retries` times, each `every_us`
+    (microseconds) or a little more after the one before; then it waits for a person, or its flow
+    ends if `ends`."""
+
+    retries: int = 0
+    every_us: int = 0
+    ends: bool = False
+
+
 class Run(typing.Protocol):
     """What a running step may see and do. The engine makes one; generated code uses it."""
 
@@ -310,6 +320,8 @@ class Flow(Generic[R_co]):
     services: ClassVar[tuple[ServiceKey[Any], ...]] = ()
     functions: ClassVar[tuple[str, ...]] = ()
     """`module:function` of every Python function that the flow calls."""
+    remedies: ClassVar[Mapping[str, Remedy]] = {}
+    """What it says of its failing steps: of "transient" causes, and of any "failure"."""
     subflows: ClassVar[tuple[str, ...]] = ()
     """Versioned names of the flows that it calls."""
     errors: ClassVar[Mapping[str, type[FlowError]]] = {}

@@ -37,6 +37,7 @@ from flowrt.core.flow import (
     invariant,
 )
 from flowrt.core.values import (
+    ANY,
     FLOW,
     MAX_TEXT,
     TASK,
@@ -50,8 +51,10 @@ from flowrt.core.values import (
     Extra,
     Failure,
     OnAny,
+    OnMessage,
     Reject,
     SessionState,
+    Waiting,
     decode,
     decode_foreign,
     decode_message,
@@ -83,7 +86,16 @@ class NotForNow(Exception):
 class Incoming:
     """The part of a running step that reads what it was waked by."""
 
-    __slots__ = ("_checkpoint", "_commit", "_given", "_sender", "_taken", "_waited", "_world")
+    __slots__ = (
+        "_checkpoint",
+        "_commit",
+        "_given",
+        "_planned",
+        "_sender",
+        "_taken",
+        "_waited",
+        "_world",
+    )
 
     def __init__(self, checkpoint: Checkpoint, world: World, commit: Commit) -> None:
         self._checkpoint = checkpoint
@@ -91,6 +103,7 @@ class Incoming:
         self._commit = commit
         self._given: tuple[SessionState | None, Content] | None = None
         self._waited: OnAny | None = None
+        self._planned: FlowError | None = None
         self._taken: CallState | None = None
         self._sender = _NOBODY
 
@@ -211,8 +224,11 @@ class Incoming:
                 self._give_up(waited)
 
     def _ask_for(self) -> OnAny:
-        """The wait that is over; asked for once."""
+        """The wait that is over; asked for once. Throws what an operator throws instead."""
         waited, self._waited = self._waited, None
+        if self._planned is not None:
+            planned, self._planned = self._planned, None
+            raise planned
         invariant(waited is not None, "the flow did not wait for this")
         assert waited is not None
         return waited
@@ -237,6 +253,39 @@ class Incoming:
         if waited.discard or (session is not None and is_undecided(session)):
             extra = self._extra()
             extra.owed[number] = extra.owed.get(number, 0) + waited.discard
+
+    def _pass_over(self, waiting: Waiting) -> None:
+        """An operator throws an error instead of what the flow waits for: what it would have gone
+        on with is dropped, and for the rest it waits no more."""
+        if type(waiting) is OnMessage:
+            waited = OnAny((waiting.session,))
+        elif type(waiting) is OnAny:
+            waited = waiting
+        else:
+            return
+        first = min(self._there(waited), key=lambda one: one[0], default=None)
+        for number in waited.sessions:
+            session = find(self._checkpoint, number)
+            if not is_ready(session):
+                self._owe(waited, number)
+            elif session is not None and (waited.kind != ANY or (first and first[1] is session)):
+                self._skip(session)
+        for number in waited.calls:
+            call = call_of(self._checkpoint, number)
+            if call is not None and (
+                waited.kind != ANY or call.lost or (first and first[1] is call)
+            ):
+                self._drop(call)
+
+    def _skip(self, session: SessionState) -> None:
+        """Pass over a message. The last word of a session stays, to be read."""
+        if is_over(session):
+            return
+        content = sessions.head(session)
+        if type(content) is Data:
+            sessions.read(session)
+            if not session.secret:
+                self._commit.bounce(session, content, "an operator passed it over")
 
     def _extra(self) -> Extra:
         if self._checkpoint.extra is None:

@@ -78,6 +78,7 @@ from flowrt.core.values import (
     Waiting,
     decode,
     encode,
+    error_of,
     families_of,
     plain,
     writable,
@@ -115,9 +116,7 @@ class StepRun(Incoming):
 
     def go(self) -> None:
         """Run until the flow rests or ends."""
-        checkpoint = self._checkpoint
-        frames = checkpoint.frames
-        waiting = checkpoint.waiting
+        waiting = self._checkpoint.waiting
         if type(waiting) is OnMessage:
             self._take(waiting.session)
         elif type(waiting) is OnAny:
@@ -127,6 +126,11 @@ class StepRun(Incoming):
                 return
         elif type(waiting) is OnSettling:
             return
+        self._go_on()
+
+    def _go_on(self) -> None:
+        checkpoint = self._checkpoint
+        frames = checkpoint.frames
         classes = self._world.registry.classes
         while True:
             frame = frames[-1]
@@ -158,12 +162,32 @@ class StepRun(Incoming):
             self._rest(step)
             return
 
-    def kill(self, by: str, reason: str) -> None:
+    def throw(self, name: str, fields: bytes) -> None:
+        """Throw a declared error where the flow rests, and go on with what handles it. The message
+        that it would have gone on with is passed over: what failed with it fails no second time."""
+        kind = self._kind_of(name)
+        if kind is None:
+            raise Fault(f"no flow under way here can name the error {name}")
+        error = error_of(kind, decode(kind.Fields, fields), "", None)
+        checkpoint = self._checkpoint
+        frame = checkpoint.frames[-1]
+        waiting = checkpoint.waiting
+        self._pass_over(waiting)
+        at_start = type(frame.state) is self._world.registry.classes[frame.flow].Start
+        if at_start or type(waiting) is OnAcceptance:
+            # There is no `try` around the beginning of a flow, nor around its end.
+            if not self._thrown(error):
+                return
+        else:
+            self._planned = error
+            self._waited = OnAny()
+        self._go_on()
+
+    def end(self, error: FlowKilled) -> None:
         """End every frame, whatever it waits for; nothing of the flow's own code runs, so nothing
         can catch it. Peers learn that the flow ended, and its error id."""
         checkpoint = self._checkpoint
         checkpoint.admitted = False
-        error = FlowKilled(f"killed by {writable(by)}: {writable(reason)}"[:MAX_TEXT])
         while checkpoint.frames:
             self._thrown(error)
         self._result = None

@@ -15,7 +15,7 @@ import msgspec
 
 from flowrt.core.hospital import FAILED, Patient, one_line
 from flowrt.core.values import decode
-from flowrt.sim.faults import FATES, OPERATIONS, PACKETS, TROUBLE
+from flowrt.sim.faults import FATES, OPERATIONS, PACKETS, SERVICES, TROUBLE
 from flowrt.sim.history import Ended
 from flowrt.sim.scenario import Scenario, play
 
@@ -150,6 +150,7 @@ def sometimes() -> list[Cell]:
     cells += [(kind, what) for kind in (*computer, "crash while telling") for what in waits]
     cells += [(kind, "") for kind in TROUBLE[1:] if kind not in (*computer, "stranger")]
     cells += [(f"operation {fate}", "") for fate in OPERATIONS[1:]]
+    cells += [(f"service {fate}", "") for fate in SERVICES[1:]]
     cells += [("crash while opening", ""), ("stranger", "")]
     return cells
 

@@ -49,12 +49,24 @@ TROUBLE = (
 NOT_BEGUN, NOT_TOLD, SLOW, FAILS = range(1, 5)
 OPERATIONS = ("", "crash before it ran", "crash after it ran", "slow", "fails")
 
+# What befalls a service that a step calls.
+DOWN, BROKEN = range(1, 3)
+SERVICES = ("", "down", "broken")
+
+
+class ServiceDown(ConnectionError):
+    """The world's: a service that a step called is not there for a while."""
+
+
+class ServiceBroken(Exception):
+    """The world's: a service that a step called has a bug, until somebody mends it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Faults:
     """Rates of trouble: of commits, packets and so on that go wrong. `commits`, `packets`,
-    `troubles` and `operations` are which kinds of them there are; `every_us` is how often the world
-    is in trouble otherwise, 0 for never; `skew` says whether clocks may differ."""
+    `troubles`, `operations` and `services` are which kinds of them there are; `every_us` is how
+    often the world is in trouble otherwise, 0 for never; `skew` says whether clocks may differ."""
 
     commit: float = 0.0
     commits: tuple[int, ...] = ()
@@ -69,6 +81,8 @@ class Faults:
     operations: tuple[int, ...] = ()
     turn: float = 0.0
     skew: bool = False
+    service: float = 0.0
+    services: tuple[int, ...] = ()
 
     @classmethod
     def none(cls) -> Faults:
@@ -92,6 +106,8 @@ class Faults:
             operations=tuple(range(1, len(OPERATIONS))),
             turn=1.0,
             skew=True,
+            service=1.0,
+            services=tuple(range(1, len(SERVICES))),
         )
 
     @classmethod
@@ -120,6 +136,8 @@ class Faults:
             operations=some(len(OPERATIONS)),
             turn=rate(0.0, 0.1, 0.5),
             skew=draw(2) > 0,
+            service=(0.0, 0.0, 0.02, 0.1)[draw(4, "services")],
+            services=tuple(one for one in range(1, len(SERVICES)) if draw(2, "services")),
         )
 
 

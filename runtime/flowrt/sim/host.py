@@ -16,20 +16,26 @@ from typing import Any
 
 from flowrt.core.engine import Outcome
 from flowrt.core.flow import Message
+from flowrt.core.hospital import Patient
 from flowrt.core.registry import Registry
+from flowrt.core.values import decode, decode_checkpoint
 from flowrt.handle import Handle, NodeStopped, NotAccepted
 from flowrt.node import Node
 from flowrt.services import External
 from flowrt.sim.disk import Crash, SimStore
 from flowrt.sim.faults import (
+    DOWN,
     FAILS,
     FATES,
     NOT_BEGUN,
     NOT_TOLD,
     OPERATIONS,
     REFUSED,
+    SERVICES,
     SLOW,
     Faults,
+    ServiceBroken,
+    ServiceDown,
 )
 from flowrt.sim.network import SimPlace
 from flowrt.sim.watch import Watch, WatchedRun
@@ -250,6 +256,8 @@ class Host:
         self.processes += 1
         self.watch = Watch(world.notes)
         watch = self.watch
+        if world.faults.service:
+            watch.fails = self._service_fails
         store = SimStore(
             self.disk,
             self._fate,
@@ -424,6 +432,35 @@ class Host:
 
     # --- what goes wrong in it ---
 
+    def _service_fails(self, what: str) -> None:
+        """A step calls a service: perhaps that is down, or broken."""
+        world = self.world
+        if not world.is_faulty:
+            return
+        faults = world.faults
+        fate = world.tape.pick(f"service {self.name}", faults.services, faults.service)
+        if not fate:
+            return
+        world.trouble(self.name, f"service {SERVICES[fate]}", what)
+        raise (ServiceDown if fate == DOWN else ServiceBroken)(what)
+
+    def mend(self) -> bool:
+        """Whoever mends services has those tried again that wait for that. False if none does."""
+        node = self.node
+        if node is None:
+            return False
+        found = [decode(Patient, patient) for patient in self.disk.patients.values()]
+        broken = [one for one in found if one.cause.startswith(_BROKEN) and not one.next]
+        # Who has been let go on and waits, as for a clock that was set back, needs nobody.
+        waiting = [one for one in broken if self._is_admitted(one.flow_id)]
+        for one in waiting:
+            node.submit_retry(one.flow_id, by="the world", reason="mended")
+        return bool(waiting)
+
+    def _is_admitted(self, flow_id: int) -> bool:
+        row = self.disk.flows.get(flow_id)
+        return row is not None and decode_checkpoint(row[0], lambda _: Any).admitted
+
     def _fate(self, batch: Batch) -> int:
         world = self.world
         if self.full:
@@ -507,6 +544,9 @@ def registry_of(modules: tuple[ModuleType, ...]) -> Registry:
     """What is found out about modules, once for all worlds of this process."""
     return Registry(modules)
 
+
+_BROKEN = (ServiceDown.__name__, ServiceBroken.__name__)
+"""How the causes of the patients begin whose services the world has broken."""
 
 _DELAYS = (1, 2, 3)
 

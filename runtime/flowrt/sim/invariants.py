@@ -38,6 +38,7 @@ from flowrt.core.waiting import can_go_on, find, is_outside, is_over, is_undecid
 from flowrt.outbox import unpack
 from flowrt.sim.host import Host, Started
 from flowrt.sim.kept import missing
+from flowrt.sim.treated import Treated
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record
 from flowrt.store import Batch
@@ -73,6 +74,7 @@ class Invariants:
         self._acked: set[tuple[str, int]] = set()
         self._began: set[tuple[str, int]] = set()
         self._outcomes: dict[tuple[str, int], tuple[str, str | None, bytes]] = {}
+        self._wards: dict[str, Treated] = {}
 
     # --- with each commit ---
 
@@ -107,6 +109,10 @@ class Invariants:
         for flow_id, row in batch.flows.items():
             if row is not None and row[1] != 0:
                 self._is_looked_at(host, flow_id, *row)
+        ward = self._wards.get(party)
+        if ward is None:
+            ward = self._wards[party] = Treated(party, host.registry.classes.values())
+        ward.committed(batch, {record.flow_id for record in records})
         for record in records:
             if record.began:
                 if (party, record.flow_id) in self._began:
@@ -300,6 +306,8 @@ class Invariants:
     def _rests(self, host: Host) -> None:
         disk, party = host.disk, host.name
         patients = set(disk.patients)
+        if party in self._wards:
+            self._wards[party].rests()
         living: dict[int, Checkpoint] = {}
         for flow_id, (data, _) in disk.flows.items():
             checkpoint = self._decoded(host, data)

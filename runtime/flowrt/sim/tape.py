@@ -30,6 +30,7 @@ class Tape:
         """All choices so far that were not 0."""
         self.draws = 0
         self._random = random.Random(seed) if seed is not None else None
+        self._apart: dict[str, random.Random] = {}
         self._given = {label: dict(found) for label, found in (choices or {}).items()}
         self._counts: dict[str, int] = {}
         self._next: dict[str, int] = {}
@@ -82,10 +83,17 @@ class Tape:
         assert self._random is not None
         return int(math.log(1.0 - self._random.random()) / math.log1p(-rate))
 
-    def swarm(self, n: int) -> int:
+    def swarm(self, n: int, kind: str = "") -> int:
         """One of range(n) for the mix of faults, which is no choice of the world: what it led to is
-        on the tape. 0 if nothing is random."""
-        return self._random.randrange(n) if self._random is not None else 0
+        on the tape. 0 if nothing is random. A `kind` of faults that came later is drawn apart, so
+        that the other draws of a seed stay what they were."""
+        if self._random is None:
+            return 0
+        if not kind:
+            return self._random.randrange(n)
+        if kind not in self._apart:
+            self._apart[kind] = random.Random(f"{kind} {self.seed}")
+        return self._apart[kind].randrange(n)
 
     def is_replay(self) -> bool:
         """Whether nothing in it is random."""

@@ -6,11 +6,11 @@ The node runs flows as ever; it is only asked to run each step as this class.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from flowrt.core.commit import Commit, World
-from flowrt.core.flow import Arm, Done, Late, Message, ServiceKey, Session, Timeout
+from flowrt.core.flow import Arm, Done, FlowKilled, Late, Message, ServiceKey, Session, Timeout
 from flowrt.core.step import StepRun
 from flowrt.core.values import (
     Checkpoint,
@@ -64,11 +64,13 @@ class Record:
 
 class Watch:
     """What the steps of one process did since its last commit, and what they must not have done.
-    `notes` is for the whole world: by what its end may depend on when things happen."""
+    `fails` is asked before each call of a service, and may raise. `notes` is for the whole world:
+    by what its end may depend on when things happen."""
 
-    __slots__ = ("notes", "records", "violations")
+    __slots__ = ("fails", "notes", "records", "violations")
 
     def __init__(self, notes: set[str] | None = None) -> None:
+        self.fails: Callable[[str], None] | None = None
         self.notes = notes if notes is not None else set()
         self.records: dict[int, Record] = {}
         self.violations: list[Violation] = []
@@ -104,8 +106,12 @@ class WatchedRun(StepRun):
         super().go()
         self._has_gone()
 
-    def kill(self, by: str, reason: str) -> None:
-        super().kill(by, reason)
+    def end(self, error: FlowKilled) -> None:
+        super().end(error)
+        self._has_gone()
+
+    def throw(self, name: str, fields: bytes) -> None:
+        super().throw(name, fields)
         self._has_gone()
 
     def _has_gone(self) -> None:
@@ -240,24 +246,30 @@ class WatchedRun(StepRun):
     # --- what is called ---
 
     def service(self, key: ServiceKey[S]) -> S:
-        return Overheard(super().service(key), key.name, self._record)  # type: ignore[return-value]
+        found = super().service(key)
+        return Overheard(found, key.name, self._record, self._watch.fails)  # type: ignore[return-value]
 
 
 class Overheard:
     """A service of which each call is noted."""
 
-    __slots__ = ("_name", "_record", "_service")
+    __slots__ = ("_fails", "_name", "_record", "_service")
 
-    def __init__(self, service: object, name: str, record: Record) -> None:
+    def __init__(
+        self, service: object, name: str, record: Record, fails: Callable[[str], None] | None
+    ) -> None:
+        self._fails = fails
         self._service = service
         self._name = name
         self._record = record
 
     def __getattr__(self, operation: str) -> Any:
         called = getattr(self._service, operation)
-        record, what = self._record, f"{self._name}.{operation}"
+        record, what, fails = self._record, f"{self._name}.{operation}", self._fails
 
         def run(*arguments: Any) -> Any:
+            if fails is not None:
+                fails(what)
             record.calls.append((what, arguments[1:]))
             return called(*arguments)
 

@@ -78,6 +78,9 @@ _WORDS: Mapping[str, Callable[[str, int, int], str]] = {
     "commit": lambda who, n, v: f"commit {_nth(n)} of {who}: {_kind(faults.FATES, v)}",
     "packet": _packet,
     "delay": _delay,
+    "service": lambda who, n, v: (
+        f"call {_nth(n)} of a service at {who}: it is {_kind(faults.SERVICES, v)}"
+    ),
     "operation": lambda who, n, v: (
         f"operation {_nth(n)} outside of steps at {who}: {_kind(faults.OPERATIONS, v)}"
     ),

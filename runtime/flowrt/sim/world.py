@@ -110,6 +110,8 @@ class World:
         """How many frames at most were committed to be sent, and not yet taken."""
         self.people: list[Callable[[World], bool]] = []
         """What people do once nothing goes on by itself; each tells whether it did anything."""
+        if self.faults.service:
+            self.people.append(_mend)
         self.witnesses: list[Callable[[Host, Batch], None]] = []
         """Who is shown every batch that is on a disk, and may raise Violation."""
         self.registries: dict[str, Registry] = {}
@@ -277,7 +279,8 @@ class World:
             if self._healed_us is None:
                 self.heal()
                 return True
-            return False
+            # A patient that reads nothing may have filled its inbox: then it is never quiet.
+            return _mend(self)
         at_us = self._queue[0][0]
         if end_us is not None and at_us > end_us:
             return False
@@ -315,7 +318,8 @@ class World:
             node = host.node
             if node is None or node._has_work() or host.wishes:
                 return False
-            due = (node._timers.next_due(), node._operations.next_due())
+            visits = node._ward.visits
+            due = (node._timers.next_due(), node._operations.next_due(), visits.next_due())
             if any(time is not None for time in due):
                 return False
         return True
@@ -493,6 +497,10 @@ def _frame_kind(frame: bytes) -> str:
     if type(found) is Letter:
         return type(found.content).__name__
     return "Invite" if type(found) is Invite else type(found).__name__ if type(found) is Ack else ""
+
+
+def _mend(world: World) -> bool:
+    return sum(host.mend() for host in world.hosts.values()) > 0
 
 
 _MICROSECOND = datetime.timedelta(microseconds=1)

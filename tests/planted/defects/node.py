@@ -189,8 +189,8 @@ DEFECTS = (
         "I1, judge",
         (
             f"{_STEPPING}._fail",
-            "    self._live.pop(flow_id, None)\n    checkpoint = self._checkpoint",
-            "    checkpoint = self._checkpoint",
+            "failed = self._live.pop(flow_id, None)",
+            "failed = self._live.get(flow_id)",
         ),
     ),
     defect(
@@ -255,6 +255,37 @@ DEFECTS = (
         "the business key of a flow that has ended is not free",
         "I16",
         (f"{_STEPPING}._write", "batch.keys[name, checkpoint.extra.key] = None", "pass"),
+    ),
+    defect(
+        "retried at once",
+        _ROOM,
+        "a step that failed for a while is tried again before its time",
+        "I23",
+        (f"{_STEPPING}._admitted", "append((next_us, flow_id))", "append((now_us, flow_id))"),
+        (f"{_STEPPING}._is_due", "known.next_us > self._world.now_us", "False"),
+        (f"{_LOOP}._visit", "known.next_us > now_us", "False"),
+    ),
+    defect(
+        "tries are forgotten",
+        _ROOM,
+        "a new process counts a patient's tries from the beginning",
+        "I23",
+        ("flowrt.ward:Ward.admit", "patient.kind, patient.tries,", "patient.kind, 0,"),
+    ),
+    defect(
+        "nobody looks at patients",
+        _ROOM,
+        "after a restart no patient is tried again by itself",
+        "L",
+        ("flowrt.ward:Ward.load", "if patient.next:", "if False:"),
+    ),
+    defect(
+        "discharged unhealed",
+        _ROOM,
+        "a patient is discharged when something arrives for it",
+        "I16, I23",
+        (f"{_STEPPING}._is_cured", "known is None or checkpoint.admitted", "known is None"),
+        (f"{_STEPPING}._is_cured", "return commit.ran or", "return True or"),
     ),
     defect(
         "operations are not begun again",
