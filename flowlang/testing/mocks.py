@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flowlang.testing import plan
-from flowlang.testing.values import Unmade, fits, made, shown
+from flowlang.testing.values import Unmade, fits, made
 from flowrt.core.flow import Flow, FlowError, Operation, ServiceKey
+from flowrt.sim.notation import shown
 
 OUTSIDE = ("external", "once")
 
