@@ -22,7 +22,7 @@ MOST = 4000
 APART = 1_000_000
 """How far apart the first seeds of two hunts are."""
 
-TRIES = 200
+TRIES = 1000
 """How many worlds shrinking may play."""
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
@@ -252,6 +254,11 @@ class Conversation:
         if len(resting) > MOST_RESTING:
             lines.append(f"… {len(resting) - MOST_RESTING} more flows have not ended")
         lines.append(f"it took {passed(world.start_us, world.now_us)}")
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+        if test:
+            # What was drawn has types, functions and assertions of the test: only it can play that
+            # again, and hypothesis tries first what failed before.
+            lines.append(f"again: pytest {shlex.quote(test)}")
         return lines
 
     def _told(self) -> dict[tuple[str, int], str]:
