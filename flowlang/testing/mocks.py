@@ -5,15 +5,16 @@ Knows no world; it is handed the classes of the flows and what the test says.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from flowlang.testing import plan
-from flowlang.testing.values import Unmade, fits, made, shown
-from flowrt.core.flow import Flow, FlowError, Operation, ServiceKey
-
-OUTSIDE = ("external", "once")
+from flowlang.testing.values import Unmade, fits, made
+from flowrt.core.flow import Flow, FlowError, Operation
+from flowrt.services import OUTSIDE
+from flowrt.sim.notation import shown
+from flowrt.sim.stand_in import short, stand_in
 
 
 class NoAnswer(Exception):
@@ -33,7 +34,10 @@ class Mocks:
     def services(self, party: str, flows: Iterable[type[Flow[Any]]]) -> Mapping[str, object]:
         """An object for each service that the flows use, by qualified name."""
         keys = {key.name: key for flow in flows for key in flow.services}
-        return {name: _service(self, party, key) for name, key in keys.items()}
+        return {
+            name: stand_in(key, functools.partial(_method, self, party, name))
+            for name, key in keys.items()
+        }
 
     def answer(self, party: str, service: str, operation: str, given: Sequence[Any]) -> Any:
         """What an operation answers. Raises the error that it throws."""
@@ -52,10 +56,10 @@ class Mocks:
                 raise found
             return found
         self._lacks(party, service, operation, given)
-        raise NoAnswer(f"{_short(service)}.{operation} of {party} has no answer")
+        raise NoAnswer(f"{short(service)}.{operation} of {party} has no answer")
 
     def _lacks(self, party: str, service: str, operation: str, given: Sequence[Any]) -> None:
-        call = f"{_short(service)}.{operation}({', '.join(map(shown, given))})"
+        call = f"{short(service)}.{operation}({', '.join(map(shown, given))})"
         text = (
             f"a flow of {party} calls {call}, and the test does not say what that answers\n"
             f"add to the test:\n    at {party}:\n        {call} -> …"
@@ -73,31 +77,12 @@ def _made(value: plan.Value) -> Any:
     return made(value)
 
 
-def _short(name: str) -> str:
-    return name.rpartition(".")[2]
+def _method(mocks: Mocks, party: str, service: str, operation: Operation) -> Callable[..., Any]:
+    is_outside = operation.kind in OUTSIDE
 
-
-class _Service:
-    """One party's stand-in for a service."""
-
-
-def _service(mocks: Mocks, party: str, key: ServiceKey[Any]) -> _Service:
-    service = _Service()
-    for operation in key.operations:
-        setattr(service, operation.name, _method(mocks, party, key.name, operation))
-    return service
-
-
-def _method(mocks: Mocks, party: str, service: str, operation: Operation) -> Any:
-    outside = operation.kind in OUTSIDE
-
-    def run(first: Any, *given: Any) -> Any:
-        if outside:
+    def run(_: object, *given: Any) -> Any:
+        if is_outside:
             mocks.called.append((party, service, operation.name, given))
         return mocks.answer(party, service, operation.name, given)
 
-    # A node looks at the parameters when it opens.
-    names = ("first_", *operation.parameters)
-    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return run

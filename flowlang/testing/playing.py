@@ -15,16 +15,17 @@ from types import ModuleType
 from typing import Any, assert_never
 
 from flowlang.testing import plan
-from flowlang.testing.lanes import Row, lanes
 from flowlang.testing.mocks import Mocks
-from flowlang.testing.values import Unmade, brief, class_of, fits, made, shown
+from flowlang.testing.values import Unmade, class_of, fits, made
 from flowrt.core.engine import Outcome
 from flowrt.core.flow import FlowError
 from flowrt.core.registry import NotRegistrable, Registry
 from flowrt.handle import NotAccepted, NotStartable, StillRunning
 from flowrt.services import ServiceMissing
 from flowrt.sim import Started, Tape, Violation, World
+from flowrt.sim.diagram import Row, diagram
 from flowrt.sim.history import Began, Called, Event, Sent
+from flowrt.sim.notation import brief, shown
 from flowrt.store import StoreError
 from flowrt.views import TaskView
 
@@ -63,8 +64,9 @@ class Played:
         parts.append(f"expected: {_below(failure.expected)}\nhappened: {_below(failure.happened)}")
         rows = messages(self.history)
         if rows:
-            said = [Row(one.party, one.peer, _message(one)) for one in rows]
-            parts.append(_block(lanes(self.plan.parties, said, ascii_only=ascii_only)))
+            said = [Row(one.party, one.peer, brief(one.message)) for one in rows]
+            lines = diagram(self.plan.parties, said, ascii_only=ascii_only)
+            parts.append(_block("\n".join(lines)))
         elif self.flows:
             parts.append("    no message was sent")
         if self.flows:
@@ -390,10 +392,6 @@ def _said(what: str, wanted: plan.Outcome, place: plan.Place) -> str:
 
 def _question(task: TaskView) -> str:
     return shown(task.question)
-
-
-def _message(one: Sent) -> str:
-    return brief(one.message)
 
 
 def _short(name: str) -> str:

@@ -1,22 +1,16 @@
-"""Values of a test: made from its plan, compared with what came, shown. Knows no test."""
+"""Values of a test: made from its plan, compared with what came. Knows no test."""
 
 from __future__ import annotations
 
 import datetime
 import decimal
 import importlib
-import json
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-import msgspec
-
 from flowlang.testing import plan
 from flowrt.core import flow as core
-from flowrt.core.flow import FlowError, Party, normal, written
-
-MOST = 60
-"""Characters of a value that are shown in a diagram."""
+from flowrt.core.flow import Party, normal
 
 
 class Unmade(Exception):
@@ -87,31 +81,3 @@ def fits(value: plan.Value, given: Any) -> bool:
 
 def _has(given: Mapping[Any, Any], key: Any, value: plan.Value) -> bool:
     return key in given and fits(value, given[key])
-
-
-def shown(value: Any) -> str:
-    """A value on one line, as an author would write it."""
-    if isinstance(value, FlowError):
-        fields = ", ".join(
-            f"{name}={shown(getattr(value, name))}" for name in value.Fields.__struct_fields__
-        )
-        return f"{type(value).__name__}({fields})"
-    if isinstance(value, msgspec.Struct) and not isinstance(value, Party):
-        name = type(value).__name__.replace("_", ".", 1).rstrip("_")
-        names = value.__struct_fields__
-        if not names and isinstance(type(value).__struct_config__.tag, str):
-            return name
-        return f"{name}({', '.join(f'{one}={shown(getattr(value, one))}' for one in names)})"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(shown, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{shown(k)}: {shown(v)}' for k, v in value.items())}}}"
-    return written(value)
-
-
-def brief(value: Any) -> str:
-    """A value for a diagram: cut short if it is long."""
-    text = shown(value)
-    return text if len(text) <= MOST else f"{text[: MOST - 1]}…"

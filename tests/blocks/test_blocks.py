@@ -19,7 +19,6 @@ from flowlang.compiler import compile_modules
 from flowlang.project import Project
 from flowlang.source import Source
 from flowlang.testing.gathering import Workshop
-from flowlang.testing.lanes import Row, lanes
 from flowlang.testing.playing import Played
 
 HERE = Path(__file__).parent
@@ -145,23 +144,3 @@ def test_names_of_two_projects_do_not_meet(tmp_path: Path, monkeypatch: pytest.M
             assert "shop_flow" not in sys.modules
     for shop in shops:
         shop.close()
-
-
-# --- diagrams ---------------------------------------------------------------------------------
-
-
-def test_lanes_of_three() -> None:
-    rows = [Row("a", "b", "Order(3)"), Row("c", "a", "Offer"), Row("b", "b", "itself")]
-    assert lanes(["a", "b", "c"], rows, ascii_only=True).split("\n") == [
-        "a             b             c",
-        "|  Order(3)   |             |",
-        "|------------>|             |",
-        "|          Offer            |",
-        "|<--------------------------|",
-        "|             | itself      |",
-    ]
-
-
-def test_wide_letters_take_two_columns() -> None:
-    found = lanes(["ann", "売り手"], [Row("ann", "売り手", "注文")])
-    assert found.split("\n")[0] == "ann         売り手"

@@ -43,7 +43,10 @@ def project(tmp_path: Path) -> Path:
 
 def run(project: Path, *arguments: str) -> tuple[int, str]:
     """pytest in a folder; its exit code and what it prints, without what differs each time."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    command = [sys.executable, "-m", "pytest"]
+    # hypothesis takes a second to load, and nothing here needs it.
+    for plugin in ("cacheprovider", "randomly", "hypothesispytest"):
+        command += ["-p", f"no:{plugin}"]
     done = subprocess.run(
         [*command, "--rootdir", str(project), *arguments],
         cwd=project, capture_output=True, text=True, check=False,

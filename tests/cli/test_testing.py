@@ -56,11 +56,9 @@ test "another is answered" failed at wrong.flow:41:5
 expected: greeting returns "Hello World, this is rob."
 happened: greeting returned "Hello World, this is bob."
 
-    alice                                        bob
-      │          Greeting(name="World")           │
-      │──────────────────────────────────────────▶│
-      │ Reply(words="Hello World, this is bob.")  │
-      │◀──────────────────────────────────────────│
+    alice                                           bob
+      │─────────── Greeting(name="World") ──────────▶│
+      │◀─ Reply(words="Hello World, this is bob.") ──│
 
 flows:
     alice  Greet   returned "Hello World, this is bob."

@@ -86,6 +86,8 @@ def after(kind: str, code: int, many: int, files: type[SimulatedFiles] = Simulat
     while True:
         faults = Faults(kind, code, first, many)
         disk = persevere(faults, files)
+        if report.violations:
+            return report
         if not faults.is_over:
             assert first > 10, "many operations have failed, one after the other"
             return report

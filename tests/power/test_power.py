@@ -208,7 +208,7 @@ class InPlace(Watched):
         with contextlib.closing(self._connect(self.path, None)) as db:
             db.executescript(f"BEGIN; {schema}")
             row = (FORMAT, party, os.urandom(8))
-            db.execute("INSERT INTO engine_node VALUES (1, ?, ?, ?, 0, 0, 1, 1)", row)
+            db.execute("INSERT INTO engine_node VALUES (1, ?, ?, ?, 0, 0, 1, 1, 0)", row)
             db.execute("COMMIT")
 
 

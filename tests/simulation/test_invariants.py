@@ -11,7 +11,18 @@ import pytest
 from flowrt.core.commit import Commit
 from flowrt.core.flow import Party
 from flowrt.core.progress import ProgressEvent
-from flowrt.core.values import Data, Failure, Letter, OnTime, decode_checkpoint, encode
+from flowrt.core.values import (
+    TASK,
+    CallState,
+    Data,
+    Extra,
+    Failure,
+    Letter,
+    OnAny,
+    OnTime,
+    decode_checkpoint,
+    encode,
+)
 from flowrt.outbox import packed_ack
 from flowrt.sim import Violation, World
 from flowrt.sim.disk import SimStore
@@ -106,6 +117,11 @@ def test_i2_steps_have_no_gap_and_come_once(world: World) -> None:
     broken("I2", lambda: committed(world, "alice", [begun]))
 
 
+def test_i3_nothing_runs_that_no_flow_has_asked_for(midway: World) -> None:
+    host = midway.hosts["alice"]
+    broken("I3", lambda: midway._invariants.begins(host, "1f-1-7"))
+
+
 def test_i4_a_flow_ends_once(world: World) -> None:
     ending = [(1, "hand.Asker_v1", None, b"")]
     broken("I4", lambda: committed(world, "alice", [], outcomes=ending))
@@ -189,6 +205,22 @@ def test_l_who_could_go_on_does_not_rest(midway: World) -> None:
     midway.hosts["bob"].disk.outbox.clear()
     disk.flows[1] = (encode(checkpoint), 1)
     broken("L", lambda: rests(midway))
+
+
+def test_i15_what_a_flow_waits_for_people_are_asked(midway: World) -> None:
+    for host in midway.hosts.values():
+        host.disk.outbox.clear()
+    midway.hosts["bob"].disk.flows.clear()
+    disk = midway.hosts["alice"].disk
+    data, _ = disk.flows[1]
+    checkpoint = decode_checkpoint(data, midway.registries["alice"].states_of)
+    checkpoint.waiting = OnAny((), (1,))
+    checkpoint.extra = Extra([CallState(1, TASK, 0, "manager")])
+    disk.flows[1] = (encode(checkpoint), None)
+    disk.tasks[1, 1] = b""
+    rests(midway)
+    disk.tasks.clear()
+    broken("I15", lambda: rests(midway))
 
 
 def test_i8_nobody_waits_for_who_has_ended(midway: World) -> None:

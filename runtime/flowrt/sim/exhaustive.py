@@ -29,12 +29,12 @@ from flowrt.sim.generic import STORY
 from flowrt.sim.history import Ended, Rested
 from flowrt.sim.host import Host
 from flowrt.sim.network import LATENCY_US
+from flowrt.sim.notation import shown
 from flowrt.sim.scenario import Played, Scenario, play, play_tape
 from flowrt.sim.shrink import smallest
 from flowrt.sim.tape import Choices, Tape
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import path_of
-from flowrt.sim.words import shown
 from flowrt.sim.world import World
 from flowrt.store import Batch
 

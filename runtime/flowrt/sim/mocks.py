@@ -15,6 +15,7 @@ from flowrt.core.registry import Registry
 from flowrt.core.values import encode
 from flowrt.services import OUTSIDE
 from flowrt.sim.history import Called
+from flowrt.sim.stand_in import stand_in
 from flowrt.sim.values import Draw
 from flowrt.sim.violation import Violation
 from flowrt.sim.world import World
@@ -57,12 +58,11 @@ class Mocks:
             raise self.violations[0]
 
     def _service(self, party: str, key: ServiceKey[Any]) -> object:
-        made = type(key.name.rpartition(".")[2], (), {})()
-        for operation in key.operations:
-            outside = operation.kind in OUTSIDE
-            make = self._outside if outside else self._inside
-            setattr(made, operation.name, make(party, key.name, operation))
-        return made
+        def method(operation: Operation) -> Callable[..., Any]:
+            make = self._outside if operation.kind in OUTSIDE else self._inside
+            return make(party, key.name, operation)
+
+        return stand_in(key, method)
 
     def _inside(self, party: str, service: str, operation: Operation) -> Callable[..., Any]:
         name = f"{service}.{operation.name}"

@@ -5,17 +5,13 @@ A choice of which nothing particular is known is shown by its label and its numb
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
-import msgspec
-
-from flowrt.core.flow import Message, Party, written
-from flowrt.core.values import Data, End, Failure
+from flowrt.core.values import Data, End, Failure, Reject
 from flowrt.sim import faults
-from flowrt.sim.history import Began, Called, Ended, Event, Received, Rested, Sent, Trouble
+from flowrt.sim.history import Began, Called, Ended, Event, Received, Rested, Said, Sent, Trouble
 from flowrt.sim.network import STEPS
+from flowrt.sim.notation import brief, cut
 from flowrt.sim.tape import Choices
 
 LONGEST = 160
@@ -119,9 +115,9 @@ def story(history: Sequence[Event], start_us: int, *, steps: bool = False) -> It
     """What happened, in lines: when (since the world began), where, what. What is sent is told when
     it is sent, and again when it is read; with `steps`, where each step led, too."""
     for event in history:
-        said = _said(event) or (_moved(event) if steps and type(event) is Rested else "")
-        if said:
-            yield f"{_since(event.at_us - start_us):>14}  {event.party}: {said}"
+        text = _event(event) or (_moved(event) if steps and type(event) is Rested else "")
+        if text:
+            yield f"{_since(event.at_us - start_us):>14}  {event.party}: {text}"
 
 
 def _since(us: int) -> str:
@@ -130,18 +126,18 @@ def _since(us: int) -> str:
     return f"{us / 86_400_000_000:,.3f} days"
 
 
-def _said(event: Event) -> str:
+def _event(event: Event) -> str:
     match event:
         case Began(parent=0):
             return f"flow {event.flow_id} begins: {event.flow}"
         case Began():
             return f"flow {event.flow_id} begins, started by flow {event.parent}: {event.flow}"
         case Sent():
-            return f"flow {event.flow_id} → {event.peer or 'its owner'}: {_content(event)}"
+            return f"flow {event.flow_id} → {event.peer or 'its owner'}: {said(event)}"
         case Received():
-            return f"flow {event.flow_id} ← {event.peer or 'its owner'}: {_content(event)}"
+            return f"flow {event.flow_id} ← {event.peer or 'its owner'}: {said(event)}"
         case Called():
-            arguments = ", ".join(map(shown, event.arguments))
+            arguments = ", ".join([brief(one, LONGEST) for one in event.arguments])
             return f"flow {event.flow_id} calls {event.operation}({arguments})"
         case Ended(error=None):
             return f"flow {event.flow_id} returns: {event.flow}"
@@ -159,33 +155,14 @@ def _moved(event: Rested) -> str:
     return f"flow {event.flow_id} rests in {states}" if states else f"flow {event.flow_id} is over"
 
 
-def _content(event: Sent | Received) -> str:
+def said(event: Said, most: int = LONGEST) -> str:
+    """What was said, in a few words; at most so many characters of a message."""
     content = event.content
     if type(content) is Data:
         message = event.message
-        return shown(message) if message is not None else f"{content.name}, which is unreadable"
+        return f"{content.name}, which cannot be read" if message is None else brief(message, most)
     if type(content) is Failure:
-        return f"fails with {content.name}"
+        return f"throws {content.name.rpartition('.')[2]}"
+    if type(content) is Reject:
+        return f"rejected: {cut(content.reason, most)}"
     return "the end" if type(content) is End else type(content).__name__
-
-
-def shown(value: Any) -> str:
-    """A value on one line, as an author would write it; what is long is cut."""
-    text = _shown(value)
-    text = "".join([c if c.isprintable() else f"\\x{ord(c):02x}" for c in text])
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Message | msgspec.Struct) and not isinstance(value, Party):
-        fields = [f"{name}={_shown(getattr(value, name))}" for name in value.__struct_fields__]
-        return f"{type(value).__name__.rpartition('_')[2]}({', '.join(fields)})"
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_shown, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_shown(k)}: {_shown(v)}' for k, v in value.items())}}}"
-    if isinstance(value, datetime.datetime):
-        return value.isoformat()
-    return written(value)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
@@ -23,17 +25,19 @@ from flowrt.core.hospital import Patient
 from flowrt.core.registry import Registry
 from flowrt.core.values import decode
 from flowrt.node import Node
+from flowrt.sim.diagram import diagram, passed, rows_of
 from flowrt.sim.faults import Faults
 from flowrt.sim.history import Began, Called, Ended, Sent
 from flowrt.sim.host import Host, Started
+from flowrt.sim.notation import shown
 from flowrt.sim.tape import Tape
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Watch
+from flowrt.sim.words import in_words
 from flowrt.sim.world import World
 from flowrt.store import Batch
-from flowrt.testing.diagram import diagram, passed, shown
 from flowrt.testing.mocks import Answer, Asked, Mocks
-from flowrt.testing.schedule import MOST, DrawnTape, schedules, words
+from flowrt.testing.schedule import MOST, DrawnTape, schedules
 from flowrt.testing.strategies import arguments_of, starting_fields, values_of
 
 AnyFlow = type[rt.Flow[Any]]
@@ -241,9 +245,10 @@ class Conversation:
         world = self.world
         lines = [f"{_started(one)}" for one in world.starts]
         lines += [""]
-        lines += diagram(world.history, list(self.parties), world.start_us, self._told())
+        rows = rows_of(world.history, self._told(), world.start_us)
+        lines += diagram(list(self.parties), rows)
         lines += [""]
-        wrong = words(self.choices)
+        wrong = in_words(self.choices, list(self.parties))
         lines += ["what went wrong:"] if wrong else ["nothing went wrong on the way"]
         lines += [f"  {line}" for line in wrong]
         resting: list[str] = []
@@ -259,10 +264,15 @@ class Conversation:
         lines += resting[:MOST_RESTING]
         if len(resting) > MOST_RESTING:
             lines.append(f"… {len(resting) - MOST_RESTING} more flows have not ended")
-        lines.append(f"it took {passed(world.start_us, world.now_us)[1:]}")
+        lines.append(f"it took {passed(world.start_us, world.now_us)}")
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+        if test:
+            # What was drawn has types, functions and assertions of the test: only it can play that
+            # again, and hypothesis tries first what failed before.
+            lines.append(f"again: pytest {shlex.quote(test)}")
         return lines
 
-    def _told(self) -> dict[Any, str]:
+    def _told(self) -> dict[tuple[str, int], str]:
         told = {}
         living = dict(self._nodes())
         for one in self.world.history:

@@ -17,6 +17,7 @@ from hypothesis.strategies import SearchStrategy
 from flowrt.core import flow as rt
 from flowrt.core.registry import Registry
 from flowrt.services import OUTSIDE
+from flowrt.sim.stand_in import short, stand_in
 from flowrt.testing.strategies import values_of
 
 Draw: TypeAlias = Callable[[SearchStrategy[Any]], Any]
@@ -65,7 +66,7 @@ class Mocks:
         self._services = services
         self._parties = parties
         self._given = given
-        known = {name for key in self._keys for name in (key.name, _short(key.name))}
+        known = {name for key in self._keys for name in (key.name, short(key.name))}
         unknown = sorted(services.keys() - known)
         if unknown:
             raise InvalidArgument(
@@ -79,16 +80,13 @@ class Mocks:
         return {key.name: self._service(party, key) for key in self._keys}
 
     def _service(self, party: str, key: rt.ServiceKey[Any]) -> object:
-        for name in (key.name, _short(key.name)):
+        for name in (key.name, short(key.name)):
             if name in self._services:
                 real = self._services[name]
                 # A class or function makes one for each party.
                 made = real(party) if isinstance(real, type | types.FunctionType) else real
                 return _Overheard(self, party, key, made)
-        mock = types.SimpleNamespace()
-        for operation in key.operations:
-            setattr(mock, operation.name, self._operation(party, key.name, operation))
-        return mock
+        return stand_in(key, functools.partial(self._operation, party, key.name))
 
     def _operation(self, party: str, service: str, operation: rt.Operation) -> Callable[..., Any]:
         name = f"{service}.{operation.name}"
@@ -146,13 +144,9 @@ def _by_operation(
     for key in keys:
         for operation in key.operations:
             names[f"{key.name}.{operation.name}"] = f"{key.name}.{operation.name}"
-            names[f"{_short(key.name)}.{operation.name}"] = f"{key.name}.{operation.name}"
+            names[f"{short(key.name)}.{operation.name}"] = f"{key.name}.{operation.name}"
     for name in answers:
         if name not in names:
             known = ", ".join(sorted(set(names.values()))) or "none"
             raise InvalidArgument(f"no flow calls an operation {name}; they call: {known}")
     return {names[name]: answer for name, answer in answers.items()}
-
-
-def _short(name: str) -> str:
-    return name.rpartition(".")[2]

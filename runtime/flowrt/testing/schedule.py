@@ -1,4 +1,4 @@
-"""Which few things go wrong in a world: as a strategy, as a tape, in words. Runs nothing.
+"""Which few things go wrong in a world: as a strategy, as a tape. Runs nothing.
 
 A schedule is what a tape keeps: by label and number of the draw the choices that are not 0. Drawn
 as a short list it shrinks to few of them, and to none where none is needed.
@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from flowrt.sim.faults import FATES, OPERATIONS, PACKETS, TROUBLE
+from flowrt.sim.faults import FATES, OPERATIONS, PACKETS
 from flowrt.sim.tape import Choices, Tape
 
 MOST = 6
 """So many things go wrong in one conversation at most."""
-
-_KINDS = {"commit": FATES, "packet": PACKETS, "operation": OPERATIONS, "trouble": TROUBLE}
 
 
 class DrawnTape(Tape):
@@ -99,47 +97,3 @@ def _joined(drawn: Sequence[Trouble]) -> Choices:
         if value:
             found.setdefault(label, {}).setdefault(number, value)
     return found
-
-
-def words(choices: Choices) -> list[str]:
-    """Each choice that is not 0, in words, such as `the 3rd commit of seller: crash before`."""
-    return [
-        _worded(label, index, value)
-        for label, found in sorted(choices.items())
-        for index, value in sorted(found.items())
-        if value
-    ]
-
-
-def _worded(label: str, index: int, value: int) -> str:
-    kind, _, where = label.partition(" ")
-    nth = _ordinal(index + 1)
-    names = _KINDS.get(kind)
-    if label == "trouble":
-        return f"the {nth} trouble: {TROUBLE[value]}"
-    if names is not None and where and kind != "trouble":
-        told = names[value] if value < len(names) else str(value)
-        if kind == "packet":
-            sender, _, receiver = where.partition("-")
-            return f"the {nth} packet from {sender} to {receiver}: {told}"
-        return f"the {nth} {kind} of {where}: {told}"
-    match kind:
-        case "crash":
-            return f"{where.removeprefix('sending ')} crashes while it sends its {nth} packet"
-        case "opening":
-            return f"{where} crashes when it opens its store, the {nth} time"
-        case "restart":
-            return f"the {nth} restart of {where} takes {10**value} times as long"
-        case "skew":
-            return f"the clock of {where} is wrong (choice {value})"
-        case "reload":
-            return "nodes forget every flow after its step"
-        case "batch":
-            return f"batches are of another size (choice {value})"
-    return f"{label}, the {nth} time: choice {value}"
-
-
-def _ordinal(number: int) -> str:
-    if number % 100 in (11, 12, 13):
-        return f"{number}th"
-    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
