@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check coverage format bench campaign kill fuzz build clean power
+.PHONY: demo test check coverage format bench campaign kill sim fuzz build clean power
 
 demo: $(READY)  ## fifty trades between three parties, through kill -9
 	$(BIN)/flowc demo
@@ -41,6 +41,9 @@ FUZZ ?= 10
 fuzz: $(READY)  ## everything that reads what others wrote, FUZZ times a few seconds; then FLOW_FUZZ spoiled programs, FLOW_PLANTED mistakes
 	$(BIN)/python -m tests.fuzz.targets $(FUZZ)
 	$(BIN)/pytest -n 2 -q -m campaign tests/test_fuzz.py tests/test_planted.py
+
+sim: $(READY)  ## worlds in which everything goes wrong, SIM_WORLDS=20000 of them from the seed SIM_FIRST=0 on
+	$(BIN)/python -m tests.simulation
 
 power: $(READY)  ## the store on a disk that loses its power; FLOW_POWER=200000 for more states
 	$(BIN)/python -m tests.power $(or $(FLOW_POWER),20000)

@@ -81,7 +81,7 @@ def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Modul
         module=checked.source.module,
         # Not the name shown to people: a project gives the same bytes wherever it is compiled.
         source=f"{checked.source.module.replace('.', '/')}.flow",
-        digest=hashlib.sha256(checked.source.text.encode()).hexdigest(),
+        digest=hashlib.sha256(without_tests(checked.source, checked.file).encode()).hexdigest(),
         doc=checked.file.doc,
         uses=declared.uses,
         used_errors=declared.used_errors,
@@ -94,6 +94,20 @@ def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Modul
         machines=tuple(cfg.machine_of(cfg.build(flow, checked, project)) for flow in flows),
         schedules=declared.schedules,
     )
+
+
+def without_tests(source: Source, file: syntax.File) -> str:
+    """The text of a file without its tests and the blank lines above each: a test that comes or
+    changes does not change what is compiled."""
+    if not file.tests:
+        return source.text
+    lines = source.text.split("\n")
+    for test in reversed(file.tests):
+        first = test.span.line - 1
+        while first > 0 and not lines[first - 1].strip():
+            first -= 1
+        del lines[first : test.span.end_line]
+    return "\n".join(lines)
 
 
 class _Files:

@@ -20,6 +20,7 @@ PACKAGES = {
     "flowrt": ROOT / "runtime" / "flowrt",
 }
 SHELL = {"flowlang.cli", "flowlang.run", "flowlang.arguments", "flowlang.demo"}
+SHELL |= {f"flowlang.testing.{name}" for name in ("mocks", "playing", "plugin", "tally", "values")}
 """The compiler's modules that may know the runtime: they run and show flows."""
 
 HOMES = {
@@ -28,6 +29,7 @@ HOMES = {
     "click": "flowlang.cli",
     "rich": "flowlang.demo",
     "sqlite3": "flowrt.store",
+    "hypothesis": "flowrt.testing",
 }
 SIDES = {"cronsim": {"flowlang.checker.schedules", "flowrt.schedules"}}
 """What the compiler and the runtime each have one home for."""
@@ -185,6 +187,7 @@ def test_the_wheel_holds_the_tree(wheel: set[str]) -> None:
     [
         ("import flowlang.cli", {"lark", "jinja2", "rich", "cryptography", "msgspec", "flowrt"}),
         ("import flowrt.node", {"lark", "jinja2", "rich", "cryptography", "click", "flowlang"}),
+        ("import flowrt.testing.register", {"hypothesis", "flowrt.node", "flowlang"}),
         ("import flowrt.store.sqlite", {"lark", "jinja2", "rich", "click", "flowlang"}),
     ],
 )

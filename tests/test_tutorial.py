@@ -64,16 +64,17 @@ def test_every_step_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -> N
     environment.pop("FORCE_COLOR", None)
     page = PAGE.read_text()
     folder = tmp_path
-    parts: dict[str, str] = {}
+    files: dict[str, dict[str, str]] = {}
     made, end = [], 0
     for fence in FENCE.finditer(page):
         between = page[end : fence.start()]
         kind, name, text = fence.groups()
         for gone in REMOVED.findall(between):
             for one in gone:
-                del parts[one]
-            (folder / "order.flow").write_text(joined(parts))
+                del files["order.flow"][one]
+            (folder / "order.flow").write_text(joined(files["order.flow"]))
         if kind == "flow":
+            parts = files.setdefault(name, {})
             parts |= declarations(text)
             (folder / name).write_text(joined(parts))
         elif kind == "python":

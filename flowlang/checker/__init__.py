@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flowlang import syntax
-from flowlang.checker import conversations, schedules, values
+from flowlang.checker import conversations, schedules, tests, values
 from flowlang.checker.closing import Closing
 from flowlang.checker.control import Control
 from flowlang.checker.declarations import Declarations
@@ -67,6 +67,7 @@ def check(file: syntax.File, source: Source, imports: Mapping[str, Checked]) -> 
         elif isinstance(info, ScheduleInfo):
             schedules.check(findings, names, info.declaration)
     conversations.check_circles(findings, flows)
+    tests.check(findings, names, file)
     return Checked(
         source=source,
         file=file,

@@ -6,12 +6,11 @@ stops a file from being compiled.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from flowlang import syntax
-from flowlang.checker import trees
+from flowlang.checker import nodes, trees
 from flowlang.diagnostics import Diagnostic, in_order
 from flowlang.source import Span
 from flowlang.types import SESSION, Checked, FlowInfo, ListType, Variable
@@ -31,7 +30,10 @@ class _Remarks:
     def __init__(self, checked: Checked) -> None:
         self._checked = checked
         self._found: list[Diagnostic] = []
-        self._mentioned = {one: frozenset(_words(one)) for one in checked.file.declarations}
+        everything = (*checked.file.declarations, *checked.file.tests)
+        self._mentioned: dict[object, frozenset[str]] = {
+            one: frozenset(nodes.words(one)) for one in everything
+        }
         self._read = {
             variable
             for key, variable in checked.variable_of.items()
@@ -118,7 +120,7 @@ class _Remarks:
 
     def _statements(self, block: object, *, limited: bool) -> None:
         """All statements in and below a block, which has a deadline over it if it is `limited`."""
-        for node in _nodes_below(block):
+        for node in nodes.below(block):
             match node:
                 case syntax.Within():
                     self._statements(node.body, limited=True)
@@ -158,50 +160,3 @@ def _is_reached(declaration: syntax.Declaration) -> bool:
     if not isinstance(declaration, syntax.Flow):
         return isinstance(declaration, syntax.Schedule)
     return declaration.responds is not None or bool(declaration.startable)
-
-
-# --- the tree, whatever its nodes are ---------------------------------------------------------
-
-
-_KNOWN: dict[type[object], tuple[str, ...]] = {}
-
-
-def _fields(value: object) -> tuple[str, ...]:
-    """The names of a node's fields; () of what is none."""
-    kind = type(value)
-    found = _KNOWN.get(kind)
-    if found is None:
-        fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
-        found = _KNOWN[kind] = tuple(field.name for field in fields if field.name != "doc")
-    return found
-
-
-def _nodes_below(value: object) -> Iterator[object]:
-    """The nodes directly in a node or a tuple of such."""
-    if isinstance(value, tuple) and not isinstance(value, Span):
-        for one in value:
-            if _fields(one):
-                yield one
-            else:
-                yield from _nodes_below(one)
-    for name in _fields(value):
-        below = getattr(value, name)
-        if _fields(below):
-            yield below
-        else:
-            yield from _nodes_below(below)
-
-
-def _words(declaration: syntax.Declaration) -> Iterator[str]:
-    """Every word of a declaration but its own name: more than what it uses, and never less."""
-    waiting: list[object] = [
-        getattr(declaration, name) for name in _fields(declaration) if name != "name"
-    ]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, tuple) and not isinstance(value, Span):
-            waiting += value
-        else:
-            waiting += [getattr(value, name) for name in _fields(value)]

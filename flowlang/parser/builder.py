@@ -11,8 +11,8 @@ from flowlang.parser import literals
 from flowlang.parser.expressions import Parts, between
 from flowlang.parser.mistakes import DECLARATIONS
 from flowlang.parser.statements import Doc, Opening
+from flowlang.parser.tests import Tests
 from flowlang.parser.tokens import Token
-from flowlang.parser.waits import Waits
 from flowlang.source import START, Span
 
 BROKEN_HEADER = ""
@@ -50,7 +50,7 @@ def _has_gap(lines: Parts) -> bool:
     return any(isinstance(line, syntax.Broken) for line in lines)
 
 
-class Builder(Waits):
+class Builder(Tests):
     """Builds one file."""
 
     # --- a file -------------------------------------------------------------------------------
@@ -61,6 +61,7 @@ class Builder(Waits):
         declarations: list[syntax.Declaration] = []
         broken: list[str] = []
         private: set[str] = set()
+        tests: list[syntax.tests.Test] = []
         for number, item in enumerate(parts[0]):
             if isinstance(item, PrivateItem):
                 item = item.declaration
@@ -70,8 +71,10 @@ class Builder(Waits):
                     doc = item.text
                 else:
                     self._misplaced_doc(item)
+            elif isinstance(item, syntax.tests.Test):
+                tests.append(item)
             elif isinstance(item, syntax.Use):
-                if declarations:
+                if declarations or tests:
                     self._late_use(item)
                 uses.append(item)
             elif isinstance(item, BrokenItem):
@@ -81,12 +84,15 @@ class Builder(Waits):
             else:
                 self._too_many(item)
                 broken.append(item.name)
+        self._refuse_wild()
         for span in self._smallest.values():
             self._literal_is_wrong(literals.too_large_int(), span)
-        if not (declarations or broken or self._mistakes.found or self.broken_lines):
+        if not (declarations or broken or tests or self._mistakes.found or self.broken_lines):
             self._nothing_here(uses)
         names = frozenset(self.unknown_names).union(broken)
-        return syntax.File(doc, tuple(uses), tuple(declarations), names, frozenset(private))
+        return syntax.File(
+            doc, tuple(uses), tuple(declarations), names, frozenset(private), tuple(tests)
+        )
 
     def _too_many(self, item: syntax.Declaration) -> None:
         if "F033" not in {found.code for found in self._mistakes.found}:

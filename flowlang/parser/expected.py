@@ -62,6 +62,10 @@ _WORDS = {
     "DEBUG": "`debug`",
     "INFO": "`info`",
     "WARN": "`warn`",
+    "RETURNS": "`returns`",
+    "THROWS": "`throws`",
+    "WAITS": "`waits`",
+    "SAYS": "`says`",
     "NUMBER": "a number",
     "RECEIVE": "`receive`",
     "LPAR": "`(`",
@@ -74,7 +78,10 @@ _WORDS = {
     END: "the end of the expression",
 }
 # Keywords that may be names too: where a name could come, they are not what is missing.
-_ALSO_NAMES = frozenset({"BY", "DEBUG", "FROM", "INFO", "PYTHON", "RPC", "SCHEDULE", "WARN"})
+_ALSO_NAMES = frozenset(
+    {"BY", "DEBUG", "FROM", "INFO", "PYTHON", "RPC", "SCHEDULE", "WARN"}
+    | {"RETURNS", "SAYS", "THROWS", "WAITS"}
+)
 _MOST = 4
 
 
@@ -100,6 +107,8 @@ def phrases(scene: Scene) -> list[str]:
         return ["a number"]
     if kind == "PRIVATE" and scene.at == 1 and scene.room == "file":
         return ["a declaration"]
+    if kind == "EXPECT" and scene.at == 1 and scene.room == "test":
+        return ["a flow that was started", "an operation", "`messages`"]
     found = []
     if scene.wants_value:
         found.append(_VALUES.get(kind, "a value"))
@@ -122,8 +131,8 @@ def phrases(scene: Scene) -> list[str]:
         skipped.add("WITH")  # a changed copy may come behind most values
     if scene.first.kind in ("LET", "VAR") and "EQUAL" in accepted:
         skipped.add("COLON")  # a type may be given, but nobody must
-    words = _WORDS | {"COLON": _colon(scene)}
-    found += [words[word] for word in _WORDS if word in accepted - skipped]
+    words = _WORDS | {"COLON": _colon(scene)} | _OF_TESTS.get(scene.room, {})
+    found += [words[word] for word in words if word in accepted - skipped]
     return found[:_MOST] or ["something else"]
 
 
@@ -195,6 +204,23 @@ _REMEDIES = {
     "VERSION": "write `version 1`",
     "READ": "write `read name(parameter: Type) -> Type`",
     "WRITE": "write `write name(parameter: Type) -> Type`",
+    "TEST": 'write `test "what is shown":` and, indented below it, `parties a, b` and so on',
+}
+_OF_TESTS = {
+    "test": {"AT": "`at` and a party", "BY": "`by` and who answers"},
+    "mocks": {"ARROW": "`->` and what it answers", "THEN": "`then` and the next answer"},
+    "sent": {"ARROW": "`->` and who gets it"},
+}
+_TESTS = {
+    "PARTIES": "write `parties seller, buyer`",
+    "AT": "write `at seller:` and, indented below it, lines such as `Desk.price(_) -> 3`",
+    "START": "write `start trade = Buyer(price=3) at buyer`",
+    "ANSWER": 'write `answer "role" at seller with Approval(true) by "ann"`',
+    "COMMAND": "write `command trade: Cancel()`",
+    "AFTER": "write `after 2d`",
+    "RESTART": "write `restart seller`",
+    "EXPECT": "write `expect trade returns 3`, `expect Seller at seller waits`, "
+    "`expect Desk.price(_) at seller` or `expect messages:`",
 }
 
 
@@ -206,8 +232,10 @@ def _remedy(scene: Scene) -> str | None:
     if scene.value_complete and "NEWLINE" in scene.accepted:
         return None
     inside = scene.open_bracket
-    if scene.room in ("record", "steps", "enum"):
+    if scene.room in ("record", "steps", "enum", "mocks", "sent"):
         return None if inside else _LINES[scene.room][1]
+    if scene.room == "test":
+        return _TESTS.get(scene.first.kind)
     if inside and scene.room == "flow":
         return None
     if scene.room == "match":
@@ -241,5 +269,11 @@ _LINES = {
     "record": ("a field", "write `name: Type`"),
     "steps": ("a step", 'write `NAME "label"`'),
     "enum": ("a case", "write `Name`, or `Name(field: Type)`"),
+    "test": (
+        "a line of a test",
+        "a test has `parties`, `at`, `start`, `answer`, `command`, `after`, `restart`, `expect`",
+    ),
+    "mocks": ("what an operation answers", "write `Desk.price(_) -> 3`"),
+    "sent": ("a message", "write `buyer -> seller: Order(3)`"),
     "match": ("a `case`", "write `case SomeCase:` and, indented below it, what happens then"),
 }

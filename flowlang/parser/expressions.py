@@ -53,6 +53,8 @@ class Expressions:
         self._too_deep: set[int] = set()
         # The places of literals that only a `-` before them makes an Int.
         self._smallest: dict[object, Span] = {}
+        # The places of `_` that nothing has allowed yet.
+        self._wild: list[Span] = []
         self.broken_lines = set(damaged)
         self.unknown_names: set[str] = set()
 
@@ -148,6 +150,10 @@ class Expressions:
         if meant == "none":
             return syntax.Constant("none", None, name.span)
         return syntax.Constant("Bool", meant == "true", name.span)
+
+    def anything(self, parts: Parts) -> syntax.Expr:
+        self._wild.append(parts[0].span)
+        return syntax.Name(parts[0].text, parts[0].span)
 
     def true(self, parts: Parts) -> syntax.Expr:
         return syntax.Constant("Bool", True, parts[0].span)

@@ -221,6 +221,9 @@ def _declares(scene: Scene) -> bool:
 def _misplaced_statement(scene: Scene) -> Said | None:
     first = scene.first
     second = scene.line[1] if len(scene.line) > 1 else None
+    if first.kind == "PRIVATE" and second is not None and second.kind == "TEST":
+        message = "no other file could use a test, so it is not `private`"
+        return Said("F100", first.span, message, "leave the word out", list(scene.line[1:]))
     assigned = second is not None and second.kind in ("EQUAL", "LPAR", "DOT")
     assigned = assigned and first.kind not in DECLARES
     if (scene.at == 0 and first.kind in _STATEMENTS) or (scene.at <= 1 and assigned):

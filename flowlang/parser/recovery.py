@@ -30,8 +30,8 @@ _KEPT = _TAILS | {"RESPONDS", "STEPS", "CASE"}
 # Unreadable lines that are looked at, most of them in silence: one mistake may explain many.
 _PATIENCE = 2_000
 # A declaration whose body is read although its header is not.
-_HAS_BODY = frozenset({"FLOW", "SERVICE", "RECORD", "MESSAGE", "ENUM"})
-_DECLARES_NAME = _HAS_BODY | {"ERROR", "FUNCTION", "TYPE"}
+_HAS_BODY = frozenset({"FLOW", "SERVICE", "RECORD", "MESSAGE", "ENUM", "TEST"})
+_DECLARES_NAME = (_HAS_BODY | {"ERROR", "FUNCTION", "TYPE"}) - {"TEST"}
 
 
 _DECLARES_VARIABLE = frozenset({"LET", "VAR", "FOR", "RECEIVE", "AS"})
@@ -312,6 +312,8 @@ def _broken(line: list[Token], names: tuple[str, ...]) -> Token:
 
 def _declared(line: Sequence[Token]) -> tuple[str, ...]:
     """What a broken line would have declared: the name after its keyword, or any of its words."""
+    if line[0].kind == "TEST":
+        return ()
     words = [token.text for token in line if token.text.isidentifier()]
     if line[0].kind in _DECLARES_NAME:
         return tuple(words[1:2])

@@ -71,7 +71,10 @@ class Scene:
     @property
     def room(
         self,
-    ) -> Literal["file", "service", "flow", "record", "steps", "cases", "enum", "match"]:
+    ) -> (
+        Literal["file", "service", "flow", "record", "steps", "cases", "enum", "match"]
+        | Literal["test", "mocks", "sent"]
+    ):
         """What the line stands in, told by what could begin it."""
         if END in self.opening:
             return "file"
@@ -83,7 +86,9 @@ class Scene:
             wild = [self.first._replace(kind=kind) for kind in kinds]
             return "match" if self.reach(wild) == len(wild) else "cases"
         if "LET" not in self.opening:
-            return "service"
+            if "EXPECT" in self.opening:
+                return "sent" if "NAME" in self.opening else "test"
+            return "mocks" if "NAME" in self.opening else "service"
         if "DOC" not in self.opening:
             return "steps"
         # Only a case of an enum may be a name alone.

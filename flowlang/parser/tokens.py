@@ -46,7 +46,8 @@ STATEMENT = re.compile(
     r"|catch|match|throw|require|step|sleep|checkpoint|hold|log|case|close|within|wait"
     r"|start|await|ask|subflow)\b(?![ \t]*=(?!=))"
     r"|(?:private[ \t]+)?"
-    r"(?:flow|record|message|enum|type|error|service|function|schedule|use)[ \t]+[A-Za-z])"
+    r"(?:flow|record|message|enum|type|error|service|function|schedule|use)[ \t]+[A-Za-z]"
+    r"|test[ \t]+\")"
 )
 # A line inside brackets that is a field, below the field that opened them, is one as well.
 _FIELD = re.compile(r"([ \t]*)\w+[ \t]*:[ \t]*[A-Z]")

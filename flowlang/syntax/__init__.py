@@ -6,6 +6,7 @@ Nodes are compared by identity, so that a pass can keep its answers beside the t
 
 from __future__ import annotations
 
+from flowlang.syntax import tests
 from flowlang.syntax.declarations import (
     Declaration,
     Enum,
@@ -186,4 +187,5 @@ __all__ = [
     "Waiting",
     "While",
     "Within",
+    "tests",
 ]

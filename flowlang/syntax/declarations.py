@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from flowlang.source import Span
 from flowlang.syntax.expressions import Call, Expr, Name, TypeRef, node
 from flowlang.syntax.statements import Block, Bound
+from flowlang.syntax.tests import Test
 
 # --- declarations -----------------------------------------------------------------------------
 
@@ -200,10 +201,11 @@ Declaration: TypeAlias = Record | Enum | Opaque | Error | Function | Service | F
 @node
 class File:
     """`broken_names` are the names of declarations that could not be read, `private` those of
-    declarations that only this file may use."""
+    declarations that only this file may use. `tests` are no declarations: nothing names them."""
 
     doc: str | None
     uses: tuple[Use, ...]
     declarations: tuple[Declaration, ...]
     broken_names: frozenset[str]
     private: frozenset[str] = frozenset()
+    tests: tuple[Test, ...] = ()

@@ -1,4 +1,4 @@
-"""What an operator does with flows: retry, kill, pause, resume. Each returns when it is committed.
+"""What an operator does with flows and a node: retry, kill, pause, resume, drain, purge.
 
 Runs nothing itself: it puts an event before the loop.
 """
@@ -6,16 +6,21 @@ Runs nothing itself: it puts an event before the loop.
 from __future__ import annotations
 
 import asyncio
+import datetime
 
 from flowrt.core.engine import RETRY, Event, Kill, Pause
 from flowrt.core.hospital import PAUSED, Patient
 from flowrt.core.values import decode
-from flowrt.loop import Loop
-from flowrt.turn import Job, Waiter
+from flowrt.starting import Starting
+from flowrt.store import Purged
+from flowrt.turn import Draining, Job, Waiter
+
+PURGED_AT_ONCE = 1000
+"""How many flows one call of `purge` forgets, if nothing else is said."""
 
 
-class Control(Loop):
-    """A loop that operators can reach into. `by` is who does it, `reason` why: both are kept."""
+class Control(Starting):
+    """What operators can reach into. `by` is who does it, `reason` why: both are kept."""
 
     def hospital(self) -> list[Patient]:
         """The flows that failed and wait for an operator, by id."""
@@ -85,6 +90,46 @@ class Control(Loop):
         if self._patient(flow_id).kind != PAUSED:
             raise KeyError(flow_id)
         self._put(flow_id, RETRY, waiter)
+
+    # --- the node ---
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the node takes nothing new."""
+        return self._draining
+
+    async def drain(self, *, by: str) -> None:
+        """Take nothing new: no flow starts, no invitation is accepted, no schedule fires; what
+        lives goes on to its end. It stays so over restarts, until `undrain`. What it still waits
+        for are its `flows`. Returns when that is committed."""
+        await self._set_draining(True, by)
+
+    async def undrain(self, *, by: str) -> None:
+        """Take new flows again; schedules that came due meanwhile fire once."""
+        await self._set_draining(False, by)
+
+    async def _set_draining(self, on: bool, by: str) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self.submit_draining(on, waiter, by=by)
+        await waiter
+
+    def submit_draining(self, on: bool, waiter: Waiter | None = None, *, by: str) -> None:
+        """Like `drain` and `undrain`, but does not wait: `turn` does it."""
+        self.refuse_if_stopped()
+        self._ready.append(Draining(on, by, waiter))
+        self._wake()
+
+    def purge(self, before: datetime.datetime, limit: int = PURGED_AT_ONCE) -> Purged:
+        """Forget flows that ended before that time: results, progress, what was said to owners, the
+        clients' names for them; and the audit trail of that time. At most `limit` of each, so that
+        nobody waits long: call again as long as it says that there was something.
+
+        Raises:
+            NodeStopped: the node does nothing any more.
+            StoreError: the store cannot do it now; nothing was forgotten.
+        """
+        self.refuse_if_stopped()
+        return self._store.purge(int(before.timestamp() * 1_000_000), limit)
 
     def _patient(self, flow_id: int) -> Patient:
         for patient in self.hospital():

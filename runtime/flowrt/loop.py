@@ -21,6 +21,7 @@ from flowrt.core import engine
 from flowrt.core.engine import BEGIN, RESUME, Arrival, CallEnded, Lost
 from flowrt.core.flow import Schedule
 from flowrt.core.hospital import Patient, one_line
+from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
 from flowrt.core.values import (
     MAX_ACKS,
@@ -44,7 +45,7 @@ from flowrt.stepping import Stepping
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
 from flowrt.timers import Timers
 from flowrt.transport import Network
-from flowrt.turn import Firing, Job, Packet, Turn
+from flowrt.turn import Draining, Firing, Job, Packet, Turn
 
 BATCH = 512
 """How many events one transaction takes at most."""
@@ -60,7 +61,24 @@ _FLOW_LOG = logging.getLogger("flowrt.flow")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
 
 
-Item: TypeAlias = "Job | Firing | Packet"
+DRAINING = 11
+"""How the audit trail writes that a node begins or ends to drain; it is no flow's."""
+
+
+class Asked:
+    """A flow that somebody wants under a name of his own, and that is not committed yet."""
+
+    __slots__ = ("digest", "handle", "told")
+
+    def __init__(
+        self, handle: Handle[Any], digest: bytes, told: asyncio.Future[None] | None
+    ) -> None:
+        self.handle = handle
+        self.digest = digest
+        self.told = told
+
+
+Item: TypeAlias = "Job | Firing | Draining | Packet"
 """What a turn takes: an event for a flow, a schedule that is due, what a peer sent."""
 
 
@@ -72,7 +90,7 @@ class Loop(Stepping):
         party: str,
         store: Store,
         network: Network,
-        modules: Iterable[ModuleType],
+        modules: Iterable[ModuleType] | Registry,
         services: Mapping[str, object],
         clock: Callable[[], int],
         key: bytes,
@@ -82,7 +100,7 @@ class Loop(Stepping):
         super().__init__(party, store, modules, services, clock, key)
         self._limit = batch
         self._reload = reload
-        self._ready: collections.deque[Job | Firing] = collections.deque()
+        self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
         self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
         self._outbox = Outbox()
@@ -100,6 +118,8 @@ class Loop(Stepping):
         self._refused_after: StoreError | None = None
         self._taking: Turn | None = None
         self._stopped: Exception | None = None
+        self._asked: dict[str, Asked] = {}
+        self._draining = False
         try:
             self._open_store()
             self._set_up(services)
@@ -176,7 +196,7 @@ class Loop(Stepping):
         times = [
             self._timers.next_due(),
             self._outbox.next_due(),
-            self._schedules.next_due(),
+            None if self._draining else self._schedules.next_due(),
             self._operations.next_due(),
         ]
         return min((time for time in times if time is not None), default=None)
@@ -184,7 +204,8 @@ class Loop(Stepping):
     def _due(self, now_us: int) -> None:
         for flow_id in self._timers.take_due(now_us):
             self._ready.append(Job(flow_id, RESUME))
-        self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
+        if not self._draining:
+            self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
         self._operations.try_again(now_us)
         self._outbox.send_again(self._transport, now_us)
 
@@ -195,6 +216,8 @@ class Loop(Stepping):
             self._step(item, turn)
         elif type(item) is Firing:
             self._fire(item.schedule, turn)
+        elif type(item) is Draining:
+            self._drain(item, turn)
         else:
             assert isinstance(item, tuple)
             self._read(*item, turn)
@@ -205,6 +228,13 @@ class Loop(Stepping):
             while turn.endings:
                 self._step(turn.endings.popleft(), turn)
             self._refused = None
+
+    def _drain(self, item: Draining, turn: Turn) -> None:
+        turn.batch.draining = item.on
+        what = "takes nothing new" if item.on else "takes new flows again"
+        turn.audit.append((0, 0, DRAINING, [("warn", f"{what}: {engine.writable(item.by)}")]))
+        if item.waiter is not None:
+            turn.waiters.append(item.waiter)
 
     def _fire(self, schedule: Schedule, turn: Turn) -> None:
         """Start a schedule's flow, and remember when the next one is due."""
@@ -250,6 +280,8 @@ class Loop(Stepping):
             return
         turn.batch.peers[peer] = b""
         found = self.registry.responder(invitation.flow, invitation.initiator)
+        if self._draining:
+            found = f"{self.party.name} is draining: it takes no new sessions"
         if isinstance(found, str):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
             content = Reject(found, error_id)
@@ -296,6 +328,10 @@ class Loop(Stepping):
         now_us = turn.batch.now_us
         self._refusals = 0
         self._suspect = None
+        if turn.batch.draining is not None:
+            self._draining = turn.batch.draining
+        for name in turn.asked:
+            self._asked.pop(name, None)
         for outbox_id, peer, frame in turn.batch.outbox:
             self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
         for peer, ids in turn.acks.items():
@@ -365,6 +401,7 @@ class Loop(Stepping):
     def _open_store(self) -> None:
         opened = self._store.open(self.party.name)
         self._incarnation = opened.incarnation
+        self._draining = opened.draining
         self._commits = opened.commits
         self._next_flow = opened.next_flow
         self._next_outbox = opened.next_outbox
@@ -406,7 +443,11 @@ class Loop(Stepping):
         self._refusals += 1
         self._tx.forget()
         commits, next_flow = self._commits, self._next_flow
-        started = [job for job in self._ready if type(job) is Job and job.event is not RESUME]
+        started = [
+            job
+            for job in self._ready
+            if type(job) is Draining or (type(job) is Job and job.event is not RESUME)
+        ]
         self._live.clear()
         self._ready.clear()
         self._ready.extend(started)
@@ -486,7 +527,9 @@ class Loop(Stepping):
         self._store.close()
         taken = self._taking.taken if self._taking is not None else ()
         for job in (*self._ready, *itertools.chain(*self._again), *taken):
-            if type(job) is Job and job.waiter is not None and not job.waiter.done():
+            if type(job) not in (Job, Draining):
+                continue
+            if job.waiter is not None and not job.waiter.done():
                 job.waiter.set_exception(reason)
         for handle in list(self._handles.values()):
             handle.wake(reason)

@@ -8,33 +8,28 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import datetime
-import functools
 import inspect
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, ParamSpec, Self, TypeVar
 
-import msgspec
-
 from flowrt.control import Control
 from flowrt.core import engine
 from flowrt.core.commit import Mail, Task
-from flowrt.core.engine import BEGIN, CallEnded, Command, Outcome
+from flowrt.core.engine import CallEnded, Command, Outcome
 from flowrt.core.flow import (
     Flow,
     Malformed,
     Message,
     SessionEnded,
-    State,
     UnexpectedFlowEnd,
     all_finite,
-    has_decimal,
 )
 from flowrt.core.progress import ProgressEvent
+from flowrt.core.registry import Registry
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
     BadBytes,
@@ -97,7 +92,7 @@ class Node(Control):
         *,
         store: Store,
         network: Network,
-        modules: Iterable[ModuleType],
+        modules: Iterable[ModuleType] | Registry,
         services: Mapping[str, object] | None = None,
         clock: Callable[[], int] | None = None,
         key: bytes | None = None,
@@ -106,7 +101,8 @@ class Node(Control):
     ) -> Self:
         """A node that acts only when `turn` is called.
 
-        `clock` gives microseconds since 1970. `key` is 32 bytes from which ids are derived (random
+        `modules` may be a registry of them that was made before. `clock` gives microseconds since
+        1970. `key` is 32 bytes from which ids are derived (random
         if absent). `batch` is how many events one transaction takes. With `reload` every flow is
         forgotten after its step and loaded from its bytes for the next.
 
@@ -171,64 +167,7 @@ class Node(Control):
         assert isinstance(self._stopped, NodeStopped)
         return self._stopped
 
-    # --- starting and asking ---
-
-    async def start(
-        self, flow: Callable[P, Flow[R]], /, *arguments: P.args, **named: P.kwargs
-    ) -> Handle[R]:
-        """Start a flow; returns when its first step is committed: from then on it ends, whatever
-        happens to this process.
-
-        Raises:
-            NotStartable: not `startable by rpc`, not registered here, or arguments do not fit.
-            NodeStopped: the node is closed or has failed; the flow was not started.
-        """
-        waiter = asyncio.get_running_loop().create_future()
-        handle = self._begin(flow, arguments, named, waiter)
-        await waiter
-        return handle
-
-    def submit(
-        self, flow: Callable[P, Flow[R]], /, *arguments: P.args, **named: P.kwargs
-    ) -> Handle[R]:
-        """Like `start`, but does not wait for the commit: `turn` does it. Raises NotStartable."""
-        return self._begin(flow, arguments, named, None)
-
-    def _begin(
-        self,
-        flow: Callable[P, Flow[R]],
-        arguments: tuple[Any, ...],
-        named: dict[str, Any],
-        waiter: asyncio.Future[None] | None,
-    ) -> Handle[R]:
-        self.refuse_if_stopped()
-        kind: Any = flow
-        name = self.registry.names.get(kind)
-        if name is None:
-            raise NotStartable(f"{kind!r} is not a flow of this node; pass its module to Node.open")
-        if "rpc" not in kind.startable:
-            raise NotStartable(f"{kind.__name__} is not `startable by rpc`")
-        start = _start_state(kind, arguments, named)
-        flow_id = self._new_flow()
-        handle: Handle[R] = Handle(self, flow_id)
-        self._handles[flow_id] = handle
-        self._ready.append(Job(flow_id, BEGIN, lambda: engine.begin(name, kind, start), waiter))
-        self._wake()
-        return handle
-
-    def handle(self, flow_id: int) -> Handle[Any]:
-        """A flow's handle by its id. KeyError if there is no such flow, living or ended."""
-        known = self._handles.get(flow_id)
-        if known is not None:
-            return known
-        self.refuse_if_stopped()
-        ended = self._store.outcome(flow_id)
-        if ended is None and self._store.load(flow_id) is None:
-            raise KeyError(flow_id)
-        outcome = Outcome(ended[0], ended[2], ended[1]) if ended is not None else None
-        handle: Handle[Any] = Handle(self, flow_id, outcome)
-        self._handles[flow_id] = handle
-        return handle
+    # --- asking ---
 
     def find(self, flow: type[Flow[R]], key: str) -> Handle[R] | None:
         """The living flow of that kind, of whatever version, with that business key."""
@@ -239,7 +178,7 @@ class Node(Control):
     def flows(self) -> list[FlowView]:
         """Every living flow, by id. Those whose class is not installed are in the hospital."""
         self.refuse_if_stopped()
-        return [view(flow_id, data, self.registry) for flow_id, data in self._store.flows()]
+        return [view(row.flow_id, row.checkpoint, self.registry) for row in self._store.flows()]
 
     def progress(self, flow_id: int) -> list[ProgressEvent]:
         """A flow's committed progress events."""
@@ -469,45 +408,6 @@ def _as_declared(what: str, kind: Any, value: Any) -> Any:
     except (TypeError, ValueError, OverflowError, RecursionError, BadBytes) as error:
         text = f"{what} is not what the .flow file declares: {error}"
         raise TypeError(text) from None
-
-
-def _start_state(flow: type[Flow[Any]], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    """The Start state of a flow, its arguments checked against their declared types."""
-    if arguments:
-        raise NotStartable(f"{flow.__name__} takes named arguments only")
-    if flow.owner:
-        owner = flow.Start.__struct_fields__[-1]
-        if owner in named:
-            raise NotStartable(f"{flow.__name__}: `{owner}` is not given: its node opens it")
-        named = {**named, owner: 0}
-    try:
-        for name, kind in _decimals(flow.Start):
-            # A number of another kind would pass for a Decimal on its way through the encoder.
-            if name in named:
-                all_finite(kind, named[name])
-        start = flow.Start(**named)
-        return decode(flow.Start, encode(start))
-    except (TypeError, ValueError, OverflowError, RecursionError, BadBytes) as error:
-        text = _PLACE.sub(lambda found: _named(flow, found), str(error))
-        raise NotStartable(f"{flow.__name__}: {text}") from None
-
-
-@functools.cache
-def _decimals(start: type[State]) -> tuple[tuple[str, Any], ...]:
-    """The arguments that have Decimals in them, outside of records. (Kept, because looking at a
-    class's types takes longer than starting a flow.)"""
-    fields = msgspec.structs.fields(start)
-    return tuple([(one.name, one.type) for one in fields if has_decimal(one.type)])
-
-
-_PLACE = re.compile(r"`\$\[(\d+)\]")
-"""Where a decoder found something wrong: the number of a field."""
-
-
-def _named(flow: type[Flow[Any]], found: re.Match[str]) -> str:
-    """The field's name in its place; number 0 of a tagged state is its tag."""
-    number = int(found[1]) - (flow.Start.__struct_config__.tag is not None)
-    return f"`{flow.Start.__struct_fields__[number]}"
 
 
 __all__ = [

@@ -6,6 +6,7 @@ It lends an operation the running transaction and takes it back; it never begins
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib
 import inspect
 import types
@@ -198,14 +199,27 @@ def _misfits(key: ServiceKey[Any], operation: Operation, found: object) -> list[
         return [f"service {key.name}: {kind} has no operation {wanted}"]
     if inspect.iscoroutinefunction(method) and operation.kind not in OUTSIDE:
         return [f"service {key.name}: {kind}.{operation.name} is async; an operation is not"]
-    try:
-        inspect.signature(method).bind(None, *operation.parameters)
-    except TypeError:
+    function = getattr(method, "__func__", None)
+    if isinstance(method, types.MethodType) and isinstance(function, types.FunctionType):
+        fits = _takes(function, 2 + len(operation.parameters))
+    else:
+        fits = _takes.__wrapped__(method, 1 + len(operation.parameters))
+    if not fits:
         signature = inspect.signature(method)
         return [f"service {key.name}: {kind}.{operation.name}{signature} should be {wanted}"]
-    except ValueError:
-        return []  # A builtin without a signature: the first call will show.
     return []
+
+
+@functools.lru_cache(maxsize=1024)
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function can be called with so many values."""
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # A builtin without a signature: the first call will show.
+    return True
 
 
 class External:

@@ -68,13 +68,13 @@ class Stepping:
         self,
         party: str,
         store: Store,
-        modules: Iterable[ModuleType],
+        modules: Iterable[ModuleType] | Registry,
         services: Mapping[str, object],
         clock: Callable[[], int],
         key: bytes,
     ) -> None:
         self.party = Party(party)
-        self.registry = Registry(modules)
+        self.registry = modules if isinstance(modules, Registry) else Registry(modules)
         self._clock = clock
         self._store = store
         self._live: dict[int, Checkpoint] = {}
@@ -144,6 +144,10 @@ class Stepping:
             return
         if job.make is not None and not self._claim(job, checkpoint, turn):
             return
+        if job.client is not None:
+            name, digest = job.client
+            turn.batch.clients[name] = (flow_id, digest)
+            turn.asked.append(name)
         if type(event) is Lost:
             self._lose(job, event, checkpoint, turn)
             return
@@ -208,6 +212,8 @@ class Stepping:
             turn.batch.keys[name, key] = job.flow_id
             return True
         self._live.pop(job.flow_id, None)
+        if job.client is not None:
+            turn.asked.append(job.client[0])
         reason = NotStartable(f"{name} {key} lives already: it is flow {living}")
         turn.unstarted.append((job.flow_id, reason))
         _LOG.warning("%s: %s", self.party.name, one_line(str(reason)))

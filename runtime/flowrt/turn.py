@@ -15,14 +15,17 @@ from flowrt.core.values import Checkpoint
 from flowrt.operations import Wanted
 from flowrt.store import Batch
 
+Client: TypeAlias = tuple[str, bytes]
+
 Waiter: TypeAlias = "asyncio.Future[None] | concurrent.futures.Future[None]"
 
 
 class Job:
     """One event for one flow. `make` builds the checkpoint of a flow that is not stored yet;
-    `waiter` is told when the event is committed, or why it is not taken."""
+    `waiter` is told when the event is committed, or why it is not taken. `client` is the name under
+    which somebody wants the flow, and a digest of what he wants."""
 
-    __slots__ = ("event", "flow_id", "make", "outbox_id", "waiter")
+    __slots__ = ("client", "event", "flow_id", "make", "outbox_id", "waiter")
 
     def __init__(
         self,
@@ -31,12 +34,14 @@ class Job:
         make: Callable[[], Checkpoint] | None = None,
         waiter: Waiter | None = None,
         outbox_id: int = 0,
+        client: Client | None = None,
     ) -> None:
         self.flow_id = flow_id
         self.event = event
         self.make = make
         self.waiter = waiter
         self.outbox_id = outbox_id
+        self.client = client
 
 
 class Firing:
@@ -46,6 +51,17 @@ class Firing:
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
+
+
+class Draining:
+    """That the node shall take nothing new from now on, or shall again."""
+
+    __slots__ = ("by", "on", "waiter")
+
+    def __init__(self, on: bool, by: str, waiter: Waiter | None) -> None:
+        self.on = on
+        self.by = by
+        self.waiter = waiter
 
 
 Packet = tuple[str, bytes]
@@ -58,6 +74,7 @@ class Turn:
     __slots__ = (
         "acks",
         "allowed",
+        "asked",
         "audit",
         "batch",
         "ended",
@@ -81,12 +98,13 @@ class Turn:
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.taken: list[Job | Firing | Packet] = []
+        self.taken: list[Job | Firing | Draining | Packet] = []
         self.acks: dict[str, list[int]] = {}
         self.resumed: dict[int, None] = {}
         self.timers: list[tuple[int, int]] = []
         self.ended: list[tuple[int, Outcome]] = []
         self.moves: list[tuple[int, ProgressEvent]] = []
+        self.asked: list[str] = []
         self.logs: list[tuple[int, str, str]] = []
         self.audit: list[tuple[Any, ...]] = []
         self.waiters: list[Waiter] = []

@@ -36,6 +36,8 @@ GOALS: dict[str, str] = {
     "compile_one_changed_s": "under 0.6",
     "project_compile_unchanged_cpu_s": "under 0.2",
     "cost_per_line_growth": "about 1",
+    "sim_worlds_per_s": "50 or more",
+    "sim_events_per_s": "15,000 or more",
 }
 
 SHARED = """
@@ -141,6 +143,28 @@ async def main(folder):
     await node.close()
 asyncio.run(main(sys.argv[2]))
 """
+
+
+SIM = """
+import itertools
+from flowrt.sim import campaign
+from tests.simulation import programs, stories
+programs.quiet()
+made = [*stories.examples(), *itertools.islice(programs.stories(), 36)]
+campaign.run(made, 200, first=1_000, processes=1)
+figures = campaign.run(made, 1_200, processes=1)
+assert not figures.violated, figures.as_text()
+print(figures.worlds_per_s, figures.events_per_s)
+"""
+
+
+def simulation(figures: dict[str, float]) -> None:
+    """Worlds of the examples and of random programs, in one process: what `make sim` plays."""
+    done = subprocess.run(
+        [sys.executable, "-c", SIM], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    worlds, events = done.stdout.split()
+    figures["sim_worlds_per_s"], figures["sim_events_per_s"] = float(worlds), float(events)
 
 
 def child(code: str, generated: Path, *arguments: object) -> list[str]:
@@ -364,6 +388,7 @@ def main() -> None:
         figures["w4_first_flow_s"] = median_of(5, workload_4(generated))
     compiling(figures)
     whole_project(figures)
+    simulation(figures)
     figures["w1_flows_per_raw_row"] = figures["w1_flows_per_s"] / figures["raw_sqlite_rows_per_s"]
     _print(figures)
     build = ROOT / "build"

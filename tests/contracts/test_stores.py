@@ -44,6 +44,10 @@ def batch(**parts: object) -> Batch:
     return Batch(**{"now_us": 7, "next_flow": 1, "next_outbox": 1, **parts})  # type: ignore[arg-type]
 
 
+def living(store: Store) -> list[tuple[int, bytes]]:
+    return [(row.flow_id, row.checkpoint) for row in store.flows()]
+
+
 def reopened(store: Store, another: Opener) -> Store:
     store.close()
     again = another()
@@ -105,7 +109,7 @@ def test_what_was_committed_is_read_back_by_the_next_process(store: Store, anoth
         seen = reopened(store, another) if again else store
         assert seen.load(1) == b"one"
         assert seen.load(99) is None
-        assert list(seen.flows()) == [(1, b"one"), (2, b"two"), (3, b"three")]
+        assert living(seen) == [(1, b"one"), (2, b"two"), (3, b"three")]
         assert seen.outcome(7) == ("hand.Asker_v1", None, b"42")
         assert seen.outcome(8) == ("hand.Asker_v1", "E", b"no")
         assert seen.outcome(1) is None
@@ -142,7 +146,7 @@ def test_the_last_word_counts(store: Store, another: Opener) -> None:
             audit=b"second",
         )
     )
-    assert list(store.flows()) == [(1, b"new")]
+    assert living(store) == [(1, b"new")]
     assert store.patients() == [b"worse"]
     assert store.moves(1) == [b"m0", b"m1"]
     assert list(store.audit()) == [(7, b"first"), (8, b"second")]
@@ -168,7 +172,7 @@ def test_many_rows_of_everything(store: Store, another: Opener, count: int) -> N
         )
     )
     store.commit(batch(flows={n: (b"d%d" % n, None) for n in range(count)}))
-    assert list(store.flows()) == [(n, b"d%d" % n) for n in range(count)]
+    assert living(store) == [(n, b"d%d" % n) for n in range(count)]
     assert store.outcome(count - 1) == ("F", None, b"v%d" % (count - 1))
     assert store.moves(1) == [b"m%d" % n for n in range(count)]
     outbox = reopened(store, another).open("alice").outbox
@@ -209,9 +213,9 @@ def test_who_opens_it_takes_it_over(store: Store, another: Opener) -> None:
     second.open("alice")
     with pytest.raises(Fenced):
         store.commit(batch(flows={1: (b"from the grave", None), 2: (b"too", None)}))
-    assert list(second.flows()) == [(1, b"x")]
+    assert living(second) == [(1, b"x")]
     second.commit(batch(flows={1: (b"y", None)}))
-    assert list(second.flows()) == [(1, b"y")]
+    assert living(second) == [(1, b"y")]
 
 
 def test_who_was_taken_over_cannot_take_it_back(store: Store, another: Opener) -> None:
@@ -553,3 +557,64 @@ def test_what_is_read_is_not_the_stores_own(store: Store) -> None:
     store.tasks().clear()
     assert (store.schedules(), store.tasks()) == ({"a": b"one"}, [b"t"])
     assert store.mail(1, 0, 1) == [(0, b"a")]
+
+
+# --- clients, draining, forgetting ----------------------------------------------------------------
+
+
+def test_a_clients_name_for_a_flow_is_taken_once(store: Store, another: Opener) -> None:
+    store.commit(batch(clients={"order 17": (3, b"digest")}))
+    with pytest.raises(CommitFailed):
+        store.commit(batch(clients={"order 17": (4, b"other")}, flows={4: (b"x", None)}))
+    again = reopened(store, another)
+    assert again.client("order 17") == (3, b"digest")
+    assert again.client("order 18") is None
+    assert again.load(4) is None
+
+
+def test_draining_is_remembered(store: Store, another: Opener) -> None:
+    assert not another().open("alice").draining
+    store = reopened(store, another)
+    store.commit(batch(draining=True))
+    store.commit(batch())
+    assert reopened(store, another).open("alice").draining
+
+
+def test_rows_tell_when_they_were_written(store: Store) -> None:
+    store.commit(batch(now_us=5_000_000, flows={1: (b"a", 9), 2: (b"b", None)}))
+    store.commit(batch(now_us=7_999_999, flows={2: (b"c", 0)}))
+    assert list(store.flows()) == [(1, b"a", 9, 5), (2, b"c", 0, 7)]
+    assert [row.flow_id for row in store.flows(1)] == [2]
+
+
+def test_what_ended_long_ago_is_forgotten_whole(store: Store, another: Opener) -> None:
+    for number, at_us in ((1, 10), (2, 20), (3, 30)):
+        store.commit(
+            batch(
+                now_us=at_us,
+                outcomes=[(number, "F", None, b"v")],
+                moves=[(number, 0, b"m")],
+                mail=[(number, 0, b"l")],
+                clients={f"c{number}": (number, b"d")},
+                flows={9: (b"living", None)},
+                audit=b"e%d" % number,
+            )
+        )
+    assert store.purge(10, 100) == (0, 0)
+    assert store.purge(30, 1) == (1, 1)
+    assert store.purge(30, 100) == (1, 1)
+    for again in (False, True):
+        kept = reopened(store, another) if again else store
+        assert [kept.outcome(n) is None for n in (1, 2, 3)] == [True, True, False]
+        assert [kept.moves(n) for n in (1, 2, 3)] == [[], [], [b"m"]]
+        assert [kept.mail(n, 0, 9) for n in (1, 2, 3)] == [[], [], [(0, b"l")]]
+        assert [kept.client(f"c{n}") is None for n in (1, 2, 3)] == [True, True, False]
+        assert list(kept.audit()) == [(30, b"e3")]
+        assert living(kept) == [(9, b"living")]
+
+
+def test_who_was_fenced_forgets_nothing(store: Store, another: Opener) -> None:
+    store.commit(batch(outcomes=[(1, "F", None, b"v")]))
+    another().open("alice")
+    with pytest.raises(Fenced):
+        store.purge(100, 100)

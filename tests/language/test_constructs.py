@@ -45,6 +45,9 @@ READ_TO_BE_REFUSED = frozenset(
         "flow: FLOW name parameters opening",
         "flow: FLOW name parameters ARROW result opening",
         "flow_line: STEPS opening",
+        "test: TEST TEXT opening",
+        "test_line: AT name opening",
+        "test_line: EXPECT MESSAGES opening",
         "statement: MATCH expr opening",
         "statement: TRY body",
         "pattern: name LPAR RPAR",
@@ -62,6 +65,7 @@ HARMLESS = frozenset(
         *("items", "interpolated", "file", "name", "reserved", "any_name"),
         *("state: ", "deadline: ", "case_name: ", "case_by: "),
         "field_line: PASS NEWLINE",
+        "test_line: EXPECT NO MESSAGES NEWLINE",
         "statement: TRY body catches",  # Its misuse is that of a `catch`.
     }
 )

@@ -188,6 +188,8 @@ def _batch(draw: random.Random, number: int, size: int) -> Batch:
     batch.tasks = {(draw.randrange(5), 1): draw.choice((some(), None))}
     batch.schedules = {f"schedule {draw.randrange(3)}": draw.choice((some(), None))}
     batch.keys = {("flow", f"key {draw.randrange(4)}"): draw.choice((number, None))}
+    batch.clients = {f"client {number}": (number, some())}
+    batch.draining = draw.choice((True, False, None))
     return batch
 
 

@@ -46,24 +46,28 @@ class Differs(AssertionError):
 @dataclasses.dataclass(frozen=True)
 class Expected:
     """What a program does, by the reference interpreter. `sure` unless it depends on when an
-    acceptance arrives how much of a failed step was undone. `happened` are counts of what did."""
+    acceptance arrives how much of a failed step was undone. `happened` are counts of what did;
+    `now` is when nothing more did."""
 
     seen: Seen
     sure: bool
     happened: Count
     steps: int
+    now: int
 
 
 # --- compiling --------------------------------------------------------------------------------
 
 
-def understood(program: Program) -> tuple[Sequence[syntax.File], Sequence[machine.Module]]:
-    """The program's trees and machines, used modules first. Raises Refused."""
-    sources = {MODULE: Source(f"{MODULE}.flow", MODULE, program.text)}
+def understood(
+    program: Program, name: str = MODULE, library: str = LIBRARY
+) -> tuple[Sequence[syntax.File], Sequence[machine.Module]]:
+    """The program's trees and machines under these names, used modules first. Raises Refused."""
+    sources = {name: Source(f"{name}.flow", name, program.text)}
     if program.library is not None:
-        path = LIBRARY.replace(".", "/")
-        sources[LIBRARY] = Source(f"{path}.flow", LIBRARY, program.library)
-    result = compile_modules([MODULE], sources.get, lambda: sources)
+        path = library.replace(".", "/")
+        sources[library] = Source(f"{path}.flow", library, program.library)
+    result = compile_modules([name], sources.get, lambda: sources)
     if result.diagnostics:
         text = "\n".join(as_text(found, result.sources) for found in result.diagnostics)
         raise Refused(f"{text}\n{program!r}")
@@ -90,7 +94,7 @@ def expected(program: Program, files: Sequence[syntax.File]) -> Expected:
     assert first == second or not sure, (
         f"this program's outcome depends on timing:\n{program!r}\n{differences(first, second)}"
     )
-    return Expected(first, sure, world.counts, world.steps)
+    return Expected(first, sure, world.counts, world.steps, max(world.now, other.now))
 
 
 def _reference_value(value: Argument) -> arithmetic.Value:

@@ -345,7 +345,7 @@ def test_a_damaged_checkpoint_is_one_patient(folder: Path | None, damage: bytes)
         world.tick()
         store = world.members["bob"].store
         assert store is not None
-        ((flow_id, _),) = store.flows()
+        ((flow_id, *_),) = store.flows()
         bob = world.node("bob")
         flows = {flow_id: (damage, 0)}
         store.commit(Batch(world.now_us, bob._next_flow, bob._next_outbox, flows=flows))

@@ -121,7 +121,7 @@ def test_letters_that_come_together_are_read_in_steps_of_their_own() -> None:
                 world.node(party).turn()
                 store = world.members["bob"].store
                 assert store is not None
-                for _, data in store.flows():
+                for _, data, *_ in store.flows():
                     state = decode_checkpoint(data, bob.registry.states_of).frames[0].state
                     lengths.append(len(state.kept))
             world.network.pump()

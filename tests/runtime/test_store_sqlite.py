@@ -256,7 +256,7 @@ def test_another_format(tmp_path: Path, form: int) -> None:
     with sqlite3.connect(tmp_path / "alice.db") as db:
         db.execute("UPDATE engine_node SET format = ?", (form,))
     db.close()
-    assert refusal(tmp_path / "alice.db").endswith(f"has format {form}, this version reads 2")
+    assert refusal(tmp_path / "alice.db").endswith(f"has format {form}, this version reads 2 to 3")
 
 
 def test_a_store_that_lost_its_owner(tmp_path: Path) -> None:
@@ -515,3 +515,65 @@ def test_a_thousand_messages_leave_no_rows_but_the_trail(tmp_path: Path) -> None
             db.close()
             assert counts == {"flow": 0, "outbox": 0, "peer": 1, "hospital": 0}
             assert known < 30
+
+
+# --- stores of older versions ---------------------------------------------------------------------
+
+OF_FORMAT_2 = """
+    CREATE TABLE engine_node (
+        id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, party TEXT NOT NULL,
+        incarnation BLOB NOT NULL, epoch INTEGER NOT NULL, commits INTEGER NOT NULL,
+        next_flow INTEGER NOT NULL, next_outbox INTEGER NOT NULL
+    );
+    CREATE TABLE engine_flow (id INTEGER PRIMARY KEY, due INTEGER, checkpoint BLOB NOT NULL);
+    CREATE TABLE engine_outbox (id INTEGER PRIMARY KEY, peer TEXT NOT NULL, frame BLOB NOT NULL);
+    CREATE TABLE engine_peer (name TEXT PRIMARY KEY, known BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE engine_outcome (
+        id INTEGER PRIMARY KEY, flow TEXT NOT NULL, error TEXT, value BLOB NOT NULL
+    );
+    CREATE TABLE engine_progress (
+        flow INTEGER NOT NULL, number INTEGER NOT NULL, event BLOB NOT NULL,
+        PRIMARY KEY (flow, number)
+    ) WITHOUT ROWID;
+    CREATE TABLE engine_hospital (id INTEGER PRIMARY KEY, patient BLOB NOT NULL);
+    CREATE TABLE engine_mail (
+        flow INTEGER NOT NULL, number INTEGER NOT NULL, content BLOB NOT NULL,
+        PRIMARY KEY (flow, number)
+    ) WITHOUT ROWID;
+    CREATE TABLE engine_task (
+        flow INTEGER NOT NULL, number INTEGER NOT NULL, task BLOB NOT NULL,
+        PRIMARY KEY (flow, number)
+    ) WITHOUT ROWID;
+    CREATE TABLE engine_key (
+        flow TEXT NOT NULL, key TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (flow, key)
+    ) WITHOUT ROWID;
+    CREATE TABLE engine_schedule (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE engine_audit (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, entries BLOB NOT NULL);
+    INSERT INTO engine_node VALUES (1, 2, 'alice', x'0102030405060708', 4, 9, 12, 20);
+    INSERT INTO engine_flow VALUES (3, 0, 'three'), (4, NULL, 'four');
+    INSERT INTO engine_outcome VALUES (1, 'F', NULL, 'value');
+"""
+
+
+def test_a_store_of_format_2_goes_on_as_one_of_this(tmp_path: Path) -> None:
+    path = tmp_path / "alice.db"
+    db = sqlite3.connect(path)
+    db.executescript(OF_FORMAT_2)
+    db.close()
+    for epoch in (5, 6):
+        store = SqliteStore(path)
+        found = store.open("alice")
+        assert (found.epoch, found.commits, found.next_flow, found.draining) == (
+            epoch,
+            9,
+            12,
+            False,
+        )
+        assert [row.flow_id for row in store.flows()] == [3, 4]
+        assert store.outcome(1) == ("F", None, "value")
+        store.close()
+    store = SqliteStore(path)
+    store.open("alice")
+    store.commit(Batch(7_000_000, 13, 21, clients={"c": (3, b"d")}, draining=True))
+    assert store.client("c") == (3, b"d")
+    store.close()

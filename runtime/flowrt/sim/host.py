@@ -6,6 +6,7 @@ Runs a node and opens another when one is gone. Knows no scenario and checks not
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import inspect
 import typing
@@ -15,6 +16,7 @@ from typing import Any
 
 from flowrt.core.engine import Outcome
 from flowrt.core.flow import Message
+from flowrt.core.registry import Registry
 from flowrt.handle import Handle, NodeStopped, NotAccepted
 from flowrt.node import Node
 from flowrt.services import External
@@ -114,22 +116,28 @@ class Commanded(Wish):
         if not self._number:
             host.sent_commands[self.flow.id] = host.sent_commands.get(self.flow.id, 0) + 1
             self._number = host.sent_commands[self.flow.id]
-        self.look(host)
+        self._see(host)
         if not self.is_done:
             self._told = host.node.submit_command(self.flow.id, self.message)
 
     def look(self, host: Host) -> None:
-        if self._told is None:
-            if self.flow.is_done and host.node is not None:
-                self.ask(host)
-            return
-        if self._told.done():
+        if self._told is not None:
+            self._see(host)
+        elif host.node is not None:
+            self.ask(host)
+
+    def _see(self, host: Host) -> None:
+        told = self._told
+        if host.commands.get(self.flow.id, 0) >= self._number:
             self.is_done = True
-            if self._told.exception() is not None:
+        elif told is not None and told.done():
+            error = told.exception()
+            if isinstance(error, NodeStopped):
+                return
+            self.is_done = True
+            if error is not None:
                 host.sent_commands[self.flow.id] -= 1
-                self.refused = str(self._told.exception())
-        elif host.commands.get(self.flow.id, 0) >= self._number > 0:
-            self.is_done = True
+                self.refused = str(error)
 
 
 class Answered(Wish):
@@ -157,6 +165,8 @@ class SimNode(Node):
     """A node that tells its host when it has something to do."""
 
     host: Host | None = None
+    home: Host | None = None
+    """Where it runs; `host` only as long as it is the one that should."""
 
     def _wake(self) -> None:
         if self.host is not None:
@@ -168,8 +178,9 @@ class SimNode(Node):
         arguments: tuple[Any, ...],
         done: Callable[[Any, Exception | None], None],
     ) -> None:
-        assert self.host is not None
-        self.host.perform(self, work, arguments, done)
+        # One that has lost its store but does not know it yet calls what its flows call.
+        assert self.home is not None
+        self.home.perform(self, work, arguments, done)
 
 
 class Host:
@@ -188,6 +199,7 @@ class Host:
         self.world = world
         self.name = name
         self.modules = tuple(modules)
+        self.registry = registry_of(self.modules)
         self.services = services
         self.disk = MemoryDisk()
         self.key = hashlib.blake2b(name.encode(), key=b"flowrt.sim", digest_size=32).digest()
@@ -229,7 +241,7 @@ class Host:
                 self.name,
                 store=store,
                 network=world.network,
-                modules=self.modules,
+                modules=self.registry,
                 services=self.services(),
                 clock=self.clock,
                 key=self.key,
@@ -246,7 +258,7 @@ class Host:
             self._restart(f"cannot open: {error}")
             return
         node._world.running = self._run_as(watch)
-        node.host = self
+        node.host = node.home = self
         self.node, self._store = node, store
         place = node._transport
         assert isinstance(place, SimPlace)
@@ -451,8 +463,15 @@ class Host:
                 self.end("crash", "an operation has run")
             elif node is self.node:
                 done(value, error)
+                self.wake(node)
 
         world.later(SLOW_US if fate == SLOW else 1_000, run)
+
+
+@functools.lru_cache(maxsize=1024)
+def registry_of(modules: tuple[ModuleType, ...]) -> Registry:
+    """What is found out about modules, once for all worlds of this process."""
+    return Registry(modules)
 
 
 _DELAYS = (1, 2, 3)

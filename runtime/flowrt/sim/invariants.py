@@ -100,11 +100,13 @@ class Invariants:
                 if (party, record.flow_id) in self._began:
                     raise Violation("I2", f"flow {record.flow_id} of {party} began twice")
                 self._began.add((party, record.flow_id))
-            if record.said:
+            if record.said or record.dropping:
                 self._hear(party, record)
 
     def _steps_are_in_order(self, host: Host, entries: list[tuple[Any, ...]]) -> None:
         for flow_id, step, code, *_ in entries:
+            if not flow_id:
+                continue  # What the node did, and no flow.
             key = (host.name, flow_id)
             last = self._steps.get(key, 0)
             if step != last + 1:

@@ -45,10 +45,16 @@ TROUBLES = 40
 STILL_US = 600_000_000
 """If nothing was committed for so long and no flow has a time of its own, nothing more will be."""
 
+QUIET_US = 100_000
+"""If nothing is to happen for so long, people look whether there is something for them to do."""
+
 EVENTS = 200_000
 """A world that has more events than that never rests."""
 
 BATCHES = (512, 1, 3, 16)
+
+watchers: list[Callable[[World], None]] = []
+"""Told of each world when it closes: who counts what all worlds have seen."""
 
 
 class World:
@@ -92,6 +98,13 @@ class World:
         self.starts: list[Started] = []
         self.strangers: list[Stranger] = list(STRANGERS)
         """What a stranger does when the tape says that it does something."""
+        self.flows_begun = 0
+        self.most_in_flight = 0
+        """How many frames at most were committed to be sent, and not yet taken."""
+        self.people: list[Callable[[World], bool]] = []
+        """What people do once nothing goes on by itself; each tells whether it did anything."""
+        self.witnesses: list[Callable[[Host, Batch], None]] = []
+        """Who is shown every batch that is on a disk, and may raise Violation."""
         self.registries: dict[str, Registry] = {}
         self._invariants = Invariants(self.hosts, self.registries)
         self.network.sent = self._invariants.sent
@@ -118,7 +131,7 @@ class World:
         make: Services = services if callable(services) else (lambda: services or {})
         host = Host(self, party, modules, make)
         self.hosts[party] = host
-        self.registries[party] = Registry(modules)
+        self.registries[party] = host.registry
         if self.faults.skew:
             host.skew_us = _SKEWS[self.tape.uniform(f"skew {party}", len(_SKEWS))]
         host.open()
@@ -236,6 +249,8 @@ class World:
 
     def _step(self, end_us: int | None = None) -> bool:
         """The next event. False if there is none, or it is after `end_us`."""
+        if self.people and self._is_quiet() and sum(act(self) for act in self.people):
+            return True
         if not self._queue or self._rests():
             if self._healed_us is None:
                 self.heal()
@@ -252,6 +267,19 @@ class World:
             self.heal()
             if self.events > self._fault_events + EVENTS:
                 raise Violation("L", "the world never rests")
+        return True
+
+    def _is_quiet(self) -> bool:
+        """Whether, for a while at least, nothing will happen by itself: all that was said has been
+        heard, all that was begun has ended, and every process is there."""
+        if self._queue and self._queue[0][0] < self.now_us + QUIET_US:
+            return False
+        for host in self.hosts.values():
+            node = host.node
+            if node is None or node._has_work() or host.wishes or host.disk.outbox:
+                return False
+            if len(node._operations):
+                return False
         return True
 
     def _rests(self) -> bool:
@@ -329,6 +357,9 @@ class World:
     def committed(self, host: Host, watch: Watch, batch: Batch) -> None:
         """A batch is on a disk: what its steps did has happened."""
         self._moved_us = self.now_us
+        if batch.outbox:
+            waiting = sum([len(other.disk.outbox) for other in self.hosts.values()])
+            self.most_in_flight = max(self.most_in_flight, waiting)
         records = self._records_of(watch, batch)
         if watch.violations:
             raise watch.violations[0]
@@ -338,6 +369,8 @@ class World:
             self.history.append(Ended(self.now_us, host.name, flow_id, flow, error, value))
         try:
             self._invariants.committed(host, records, batch)
+            for see in self.witnesses:
+                see(host, batch)
         except Violation as violation:
             # A step may not catch it: it is told when the event is over.
             watch.violations.append(violation)
@@ -356,6 +389,7 @@ class World:
     def _note(self, party: str, record: Record) -> None:
         at_us, flow_id = self.now_us, record.flow_id
         if record.began:
+            self.flows_begun += 1
             self.history.append(Began(at_us, party, flow_id, record.flow, record.parent))
             kind = self.registries[party].classes[record.flow]
             if kind.responds_to is None and not record.parent and "schedule" not in kind.startable:
@@ -390,6 +424,8 @@ class World:
 
     def close(self) -> None:
         """Let go of everything."""
+        for tell in watchers:
+            tell(self)
         for host in self.hosts.values():
             if host.disk.tables is not None:
                 host.disk.tables.close()

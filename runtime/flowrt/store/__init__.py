@@ -43,8 +43,9 @@ class Batch:
     `outcomes`: (flow id, flow, error or None, value). `moves`: (flow id, number, progress event).
     `patients`: hospital entry by flow id, None to delete. `mail`: (flow id, number, content) for a
     flow's owner. `tasks`: open questions by (flow id, number), None to delete. `schedules`: by
-    name, None to delete. `keys`: the living flow by (name, business key), None to delete. `audit`:
-    one row for the whole batch.
+    name, None to delete. `keys`: the living flow by (name, business key), None to delete.
+    `clients`: (flow id, digest of what was asked) by the client's name for it. `draining`: whether
+    the node takes nothing new, None if that stays as it is. `audit`: one row for the whole batch.
     """
 
     now_us: int
@@ -61,7 +62,26 @@ class Batch:
     tasks: dict[tuple[int, int], bytes | None] = dataclasses.field(default_factory=dict)
     schedules: dict[str, bytes | None] = dataclasses.field(default_factory=dict)
     keys: dict[tuple[str, str], int | None] = dataclasses.field(default_factory=dict)
+    clients: dict[str, tuple[int, bytes]] = dataclasses.field(default_factory=dict)
+    draining: bool | None = None
     audit: bytes = b""
+
+
+class Row(typing.NamedTuple):
+    """A living flow in its store. `due_us` is 0 if it goes on at once, None if it waits for
+    somebody; `since_s` is when it was written, in seconds since 1970."""
+
+    flow_id: int
+    checkpoint: bytes
+    due_us: int | None
+    since_s: int
+
+
+class Purged(typing.NamedTuple):
+    """How much was forgotten: flows that had ended, entries of the audit trail."""
+
+    flows: int
+    entries: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,6 +102,7 @@ class Opened:
     peers: dict[str, bytes]
     outbox: list[tuple[int, str, bytes]]
     due: list[tuple[int, int]]
+    draining: bool = False
 
 
 class Store(typing.Protocol):
@@ -101,8 +122,8 @@ class Store(typing.Protocol):
         """The committed checkpoint of a living flow."""
         ...
 
-    def flows(self) -> Iterator[tuple[int, bytes]]:
-        """Every living flow's checkpoint, by id."""
+    def flows(self, after: int = -1) -> Iterator[Row]:
+        """Every living flow with a larger id than `after`, by id."""
         ...
 
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
@@ -128,6 +149,17 @@ class Store(typing.Protocol):
 
     def holder(self, name: str, key: str) -> int | None:
         """The living flow of that name and business key."""
+        ...
+
+    def client(self, client: str) -> tuple[int, bytes] | None:
+        """(flow id, digest) of what was asked for under that name."""
+        ...
+
+    def purge(self, before_us: int, limit: int) -> Purged:
+        """Forget, in a transaction of its own, at most `limit` flows that ended before that time,
+        with their progress, mail and client's name, and as many entries of the audit trail.
+
+        Raises as `commit`, and StoreError if a batch is under way."""
         ...
 
     def schedules(self) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from flowrt.store import Batch, CommitFailed, Fenced, Opened, StoreError
+from flowrt.store import Batch, CommitFailed, Fenced, Opened, Purged, Row, StoreError
 from flowrt.store.transaction import Transaction, refusal
 
 K = TypeVar("K")
@@ -39,6 +39,10 @@ class MemoryDisk:
         self.tasks: dict[tuple[int, int], bytes] = {}
         self.schedules: dict[str, bytes] = {}
         self.keys: dict[tuple[str, str], int] = {}
+        self.since: dict[int, int] = {}
+        self.ended: dict[int, int] = {}
+        self.clients: dict[str, tuple[int, bytes]] = {}
+        self.draining = False
         self.audit: list[tuple[int, bytes]] = []
         self.tables: sqlite3.Connection | None = None
         """Made when a service first works; closed when the disk is forgotten."""
@@ -78,15 +82,17 @@ class MemoryStore:
             dict(disk.peers),
             [(number, peer, frame) for number, (peer, frame) in sorted(disk.outbox.items())],
             [(flow_id, due) for flow_id, (_, due) in disk.flows.items() if due is not None],
+            disk.draining,
         )
 
     def load(self, flow_id: int) -> bytes | None:
         found = self.disk.flows.get(flow_id)
         return found[0] if found else None
 
-    def flows(self) -> Iterator[tuple[int, bytes]]:
+    def flows(self, after: int = -1) -> Iterator[Row]:
         for flow_id in sorted(self.disk.flows):
-            yield flow_id, self.disk.flows[flow_id][0]
+            if flow_id > after:
+                yield Row(flow_id, *self.disk.flows[flow_id], self.disk.since[flow_id])
 
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
         return self.disk.outcomes.get(flow_id)
@@ -107,6 +113,23 @@ class MemoryStore:
 
     def holder(self, name: str, key: str) -> int | None:
         return self.disk.keys.get((name, key))
+
+    def client(self, client: str) -> tuple[int, bytes] | None:
+        return self.disk.clients.get(client)
+
+    def purge(self, before_us: int, limit: int) -> Purged:
+        disk = self.disk
+        if self._epoch != disk.epoch:
+            raise Fenced("this store was opened again; who had it before stops")
+        old = [flow_id for flow_id, at_us in disk.ended.items() if at_us < before_us][:limit]
+        for flow_id in old:
+            for table in (disk.ended, disk.outcomes, disk.moves, disk.mail):
+                table.pop(flow_id, None)
+        gone = set(old)
+        disk.clients = {name: one for name, one in disk.clients.items() if one[0] not in gone}
+        entries = sum(at_us < before_us for at_us, _ in disk.audit[:limit])
+        del disk.audit[:entries]
+        return Purged(len(old), entries)
 
     def schedules(self) -> dict[str, bytes]:
         return dict(self.disk.schedules)
@@ -160,8 +183,10 @@ class MemoryStore:
         for flow_id, row in batch.flows.items():
             if row is None:
                 self.disk.flows.pop(flow_id, None)
+                self.disk.since.pop(flow_id, None)
             else:
                 self.disk.flows[flow_id] = row
+                self.disk.since[flow_id] = batch.now_us // 1_000_000
         for number, peer, frame in batch.outbox:
             self.disk.outbox[number] = (peer, frame)
         for number in batch.settled:
@@ -169,6 +194,7 @@ class MemoryStore:
         self.disk.peers.update(batch.peers)
         for flow_id, flow, error_name, value in batch.outcomes:
             self.disk.outcomes[flow_id] = (flow, error_name, value)
+            self.disk.ended[flow_id] = batch.now_us
         for flow_id, _, event in batch.moves:
             self.disk.moves.setdefault(flow_id, []).append(event)
         for flow_id, patient in batch.patients.items():
@@ -181,6 +207,9 @@ class MemoryStore:
         _replace(self.disk.tasks, batch.tasks)
         _replace(self.disk.schedules, batch.schedules)
         _replace(self.disk.keys, batch.keys)
+        self.disk.clients.update(batch.clients)
+        if batch.draining is not None:
+            self.disk.draining = batch.draining
         if batch.audit:
             self.disk.audit.append((batch.now_us, batch.audit))
 
@@ -191,6 +220,8 @@ class MemoryStore:
             raise CommitFailed("an outbox row is there already")
         if any(flow_id in disk.outcomes for flow_id, _, _, _ in batch.outcomes):
             raise CommitFailed("the flow has an outcome already")
+        if any(client in disk.clients for client in batch.clients):
+            raise CommitFailed("the client's name for it is taken already")
         for flow_id, number, _ in batch.mail:
             if any(known == number for known, _ in self.mail(flow_id, number, 1)):
                 raise CommitFailed("the owner's mail is there already")

@@ -7,17 +7,25 @@ CREATE TABLE engine_node (
     epoch INTEGER NOT NULL,
     commits INTEGER NOT NULL,
     next_flow INTEGER NOT NULL,
-    next_outbox INTEGER NOT NULL
+    next_outbox INTEGER NOT NULL,
+    draining INTEGER NOT NULL DEFAULT 0
 );
 -- due: 0 goes on at once, a time in microseconds goes on then, NULL waits for somebody.
-CREATE TABLE engine_flow (id INTEGER PRIMARY KEY, due INTEGER, checkpoint BLOB NOT NULL);
+-- since: when it was written, in seconds since 1970.
+CREATE TABLE engine_flow (
+    id INTEGER PRIMARY KEY,
+    due INTEGER,
+    checkpoint BLOB NOT NULL,
+    since INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE engine_outbox (id INTEGER PRIMARY KEY, peer TEXT NOT NULL, frame BLOB NOT NULL);
 CREATE TABLE engine_peer (name TEXT PRIMARY KEY, known BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE engine_outcome (
     id INTEGER PRIMARY KEY,
     flow TEXT NOT NULL,
     error TEXT,
-    value BLOB NOT NULL
+    value BLOB NOT NULL,
+    at INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE engine_progress (
     flow INTEGER NOT NULL,
@@ -44,6 +52,13 @@ CREATE TABLE engine_key (
     id INTEGER NOT NULL,
     PRIMARY KEY (flow, key)
 ) WITHOUT ROWID;
+-- Who asked for a flow under a name of its own, and for what: a digest of flow and arguments.
+CREATE TABLE engine_client (
+    client TEXT PRIMARY KEY,
+    id INTEGER NOT NULL,
+    digest BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX engine_client_id ON engine_client (id);
 CREATE TABLE engine_schedule (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 -- One row a batch, not one a step: an extra row a step costs more than the step.
 CREATE TABLE engine_audit (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, entries BLOB NOT NULL);
