@@ -36,11 +36,14 @@ from flowrt.core.values import (
     decode_frame,
     decode_message,
 )
-from flowrt.handle import FlowView, StillRunning, TaskView
+from flowrt.handle import FlowView, NodeStopped, StillRunning, TaskView
 from flowrt.node import Node
 from flowrt.outbox import unpack
+from flowrt.sim import Faults, Tape, faults
 from flowrt.sim import World as Simulated
-from flowrt.store import Store
+from flowrt.sim.faults import REFUSED
+from flowrt.store import Batch, Store
+from tests.runtime.crashes import Crash
 from tests.runtime.crashes import World as OnFiles
 
 ALICE, BOB, CAROL = Party("alice"), Party("bob"), Party("carol")
@@ -77,7 +80,17 @@ def mistakes(text: str) -> dict[str, str]:
 
 
 class Begun(typing.Protocol):
-    """A flow that was started."""
+    """A flow of a party."""
+
+    @property
+    def party(self) -> str: ...
+
+    @property
+    def id(self) -> int: ...
+
+
+class Flow(typing.NamedTuple):
+    """A flow that nobody started from outside, such as a responder."""
 
     party: str
     id: int
@@ -129,6 +142,23 @@ class Scene:
 
     def crash(self, party: str) -> None:
         """End the party's process without a word; another opens on its store."""
+        raise NotImplementedError
+
+    def die(self, party: str) -> None:
+        """End the party's process in the middle of what a service of it does outside of steps."""
+        raise NotImplementedError
+
+    def refuse(self, party: str, times: int) -> None:
+        """Have the party's store refuse its next commits."""
+        raise NotImplementedError
+
+    def shake(self) -> None:
+        """From now on the network loses, repeats and reorders."""
+        raise NotImplementedError
+
+    @property
+    def now_us(self) -> int:
+        """The time, in microseconds."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -264,7 +294,8 @@ class InMemory(Scene):
     """In the simulated world, which looks after every event whether its invariants hold."""
 
     def _listen(self) -> None:
-        self.world = Simulated(reload=True, batch=512)
+        self.world = Simulated(Tape(1), Faults.none(), reload=True, batch=512)
+        self.world.was_faulty = True  # A process that stops is started again.
         look = self.world.network.sent
 
         def listen(sender: str, receiver: str, data: bytes) -> None:
@@ -292,8 +323,41 @@ class InMemory(Scene):
         self.world.crash(party)
         self.world.node(party)
 
+    def die(self, party: str) -> None:
+        self.world.crash(party)
+
+    def refuse(self, party: str, times: int) -> None:
+        host = self.world.hosts[party]
+        left = iter(range(times))
+
+        def fate(batch: Batch) -> int:
+            return 0 if next(left, None) is None else REFUSED
+
+        self.world.node(party)
+        assert host._store is not None
+        host._store._fate = fate
+
+    def shake(self) -> None:
+        some = (faults.LOST, faults.REPEATED, faults.LATE)
+        self.world.network.faults = Faults(packet=0.5, packets=some)
+
+    @property
+    def now_us(self) -> int:
+        return self.world.now_us
+
     def close(self) -> None:
         self.world.close()
+
+
+class Restarted(OnFiles):
+    """A world whose processes are started again when they stop."""
+
+    def _guarded(self, party: str, act: Callable[[Node], bool]) -> bool:
+        try:
+            return super()._guarded(party, act)
+        except NodeStopped:
+            self.crash(party)
+            return True
 
 
 class OnDisk(Scene):
@@ -309,7 +373,7 @@ class OnDisk(Scene):
         super().__init__(programs, services)
 
     def _listen(self) -> None:
-        self.world = OnFiles(folder=self._folder, reload=True)
+        self.world = Restarted(folder=self._folder, reload=True)
         send = self.world.network._send
 
         def listen(sender: str, receiver: str, data: bytes) -> None:
@@ -351,6 +415,23 @@ class OnDisk(Scene):
 
     def crash(self, party: str) -> None:
         self.world.crash(party)
+
+    def die(self, party: str) -> None:
+        raise Crash
+
+    def refuse(self, party: str, times: int) -> None:
+        power = self.world.power
+        next_one = power.commits + 1
+        power.fail = dict.fromkeys(range(next_one, next_one + times), "refused")
+
+    def shake(self) -> None:
+        network = self.world.network
+        network.lose = network.repeat = 0.25
+        network.reorder = 0.5
+
+    @property
+    def now_us(self) -> int:
+        return self.world.now_us
 
     def close(self) -> None:
         self.world.close()

@@ -7,9 +7,8 @@ import pytest
 from flowrt.core.flow import (
     SessionEnded,
     SessionRejected,
-    UnexpectedMessage,
 )
-from flowrt.core.values import Failure, Reject
+from flowrt.core.values import Reject
 from tests.conformance.conftest import Play
 from tests.conformance.scene import BOB, CAROL, mistakes, program
 
