@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import functools
 import itertools
+import random
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -152,8 +153,18 @@ class Scene:
         """Have the party's store refuse its next commits."""
         raise NotImplementedError
 
+    def spoil(self, *kinds: str, rate: float = 0.4) -> None:
+        """From now on many commits of all parties go wrong, each in one of these ways: "crash
+        before", "crash after", "refused", "unknown, done", "unknown, not done"."""
+        raise NotImplementedError
+
     def shake(self) -> None:
         """From now on the network loses, repeats and reorders."""
+        raise NotImplementedError
+
+    @property
+    def failures(self) -> int:
+        """How many commits went wrong."""
         raise NotImplementedError
 
     @property
@@ -197,6 +208,11 @@ class Scene:
         """Go on until somebody who asked is told; what is told, or why not, raised."""
         self.run()
         assert future.done(), "nobody is told"
+        return future.result()
+
+    def tell_soon(self, future: Any) -> Any:
+        """Go on in the least steps until somebody who asked is told."""
+        self.until(future.done)
         return future.result()
 
     def hospital(self, party: str) -> list[Patient]:
@@ -295,6 +311,7 @@ class InMemory(Scene):
 
     def _listen(self) -> None:
         self.world = Simulated(Tape(1), Faults.none(), reload=True, batch=512)
+        self._failures = 0
         self.world.was_faulty = True  # A process that stops is started again.
         look = self.world.network.sent
 
@@ -331,15 +348,37 @@ class InMemory(Scene):
         left = iter(range(times))
 
         def fate(batch: Batch) -> int:
-            return 0 if next(left, None) is None else REFUSED
+            if next(left, None) is None:
+                return 0
+            self._failures += 1
+            return REFUSED
 
         self.world.node(party)
         assert host._store is not None
         host._store._fate = fate
 
+    def spoil(self, *kinds: str, rate: float = 0.4) -> None:
+        chance = random.Random(1)
+        self.world.is_faulty = True
+
+        def fate(batch: Batch) -> int:
+            if chance.random() >= rate:
+                return 0
+            self._failures += 1
+            return faults.FATES.index(chance.choice(kinds))
+
+        for host in self.world.hosts.values():
+            host._fate = fate  # type: ignore[method-assign]
+            if host._store is not None:
+                host._store._fate = fate
+
     def shake(self) -> None:
         some = (faults.LOST, faults.REPEATED, faults.LATE)
         self.world.network.faults = Faults(packet=0.5, packets=some)
+
+    @property
+    def failures(self) -> int:
+        return self._failures
 
     @property
     def now_us(self) -> int:
@@ -424,10 +463,23 @@ class OnDisk(Scene):
         next_one = power.commits + 1
         power.fail = dict.fromkeys(range(next_one, next_one + times), "refused")
 
+    def spoil(self, *kinds: str, rate: float = 0.4) -> None:
+        chance = random.Random(1)
+        power = self.world.power
+        power.fail = {
+            power.commits + number: chance.choice(kinds).removeprefix("crash ")
+            for number in range(1, STEPS)
+            if chance.random() < rate
+        }
+
     def shake(self) -> None:
         network = self.world.network
         network.lose = network.repeat = 0.25
         network.reorder = 0.5
+
+    @property
+    def failures(self) -> int:
+        return self.world.power.failures
 
     @property
     def now_us(self) -> int:
