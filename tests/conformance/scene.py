@@ -162,6 +162,19 @@ class Scene:
         """From now on the network loses, repeats and reorders."""
         raise NotImplementedError
 
+    def cut(self, *parties: str) -> None:
+        """From now on nothing passes to or from these parties; to nobody else any more."""
+        raise NotImplementedError
+
+    def install(self, party: str, *modules: ModuleType) -> None:
+        """Start the party's process anew, with these modules."""
+        raise NotImplementedError
+
+    def usurp(self, party: str) -> Node:
+        """Open a second process on the party's store; the first, which does not know, is
+        returned."""
+        raise NotImplementedError
+
     @property
     def failures(self) -> int:
         """How many commits went wrong."""
@@ -376,6 +389,27 @@ class InMemory(Scene):
         some = (faults.LOST, faults.REPEATED, faults.LATE)
         self.world.network.faults = Faults(packet=0.5, packets=some)
 
+    def cut(self, *parties: str) -> None:
+        names = self.programs.keys()
+        self.world.network.cut = {(a, b) for a in names for b in names if {a, b} & set(parties)}
+        self.world._moved_us = self.world.now_us  # Attempts to reach somebody may succeed again.
+
+    def install(self, party: str, *modules: ModuleType) -> None:
+        host = self.world.hosts[party]
+        host.registry = self.world.registries[party] = Registry(modules)
+        self.crash(party)
+
+    def usurp(self, party: str) -> Node:
+        old = self.world.node(party)
+        host = self.world.hosts[party]
+        assert host.node is not None
+        host.node.host = None
+        host.node = host._store = None
+        host._is_awake = False
+        host._due_us = 0
+        host.open()
+        return old
+
     @property
     def failures(self) -> int:
         return self._failures
@@ -476,6 +510,19 @@ class OnDisk(Scene):
         network = self.world.network
         network.lose = network.repeat = 0.25
         network.reorder = 0.5
+
+    def cut(self, *parties: str) -> None:
+        self.world.network.down = set(parties)
+
+    def install(self, party: str, *modules: ModuleType) -> None:
+        self.world.members[party].modules = modules
+        self.crash(party)
+
+    def usurp(self, party: str) -> Node:
+        member = self.world.members[party]
+        old, member.node, member.store = self.node(party), None, None
+        self.node(party)
+        return old
 
     @property
     def failures(self) -> int:

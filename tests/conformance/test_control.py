@@ -108,9 +108,11 @@ flow Values(
 ) -> List[Text]:
     startable by rpc
     open ValuesToo with other as talk
-    send Carry(thing, amount, things, moment, other) to talk then receive back: Carry from talk unchecked
-    require back == Carry(thing, amount, things, moment, other) else Wrong(1)
-    return [text(back.amount), text(back.thing.data.size), back.things["a"].name, text(back.moment)]
+    let carry = Carry(thing, amount, things, moment, other)
+    send carry to talk then receive back: Carry from talk unchecked
+    require back == carry else Wrong(1)
+    let name = back.things["a"].name
+    return [text(back.amount), text(back.thing.data.size), name, text(back.moment)]
 
 message Carry:
     thing: Thing
@@ -180,7 +182,7 @@ def test_cs_111_the_peers_of_a_killed_flow_are_told(play: Play, thinks: bool) ->
 
 
 def test_cs_110_a_flow_that_is_killed_in_a_step_ends_after_it(play: Play) -> None:
-    """A step is short and whole: who is told to end ends at its next wait, which nothing catches."""
+    """A step is short and whole: who is told to end ends after it: nothing catches that."""
     scene = play(QUIET, "alice", services)
     once = scene.start("alice", CALM.Once_v1, n=4)
     scene.until(lambda: scene.flows("alice"))

@@ -1,9 +1,10 @@
-"""Scenarios of external operations, timers and people: CS-045, CS-048, CS-062 to CS-064, C02 to C18,
-C30, C48."""
+"""Scenarios of external operations, timers and people: CS-045, CS-048, CS-062 to CS-064,
+C02 to C18, C30, C48."""
 
 from __future__ import annotations
 
 import datetime
+import itertools
 from typing import Any
 
 import pytest
@@ -210,7 +211,7 @@ def test_c03_an_operation_that_fails_twice(bank: Scene) -> None:
     Bank.failures = 2
     assert bank.run_flow("alice", PLAY.Pays_v1, n=4) == 8
     times = [time for _, _, time in Bank.calls]
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert len(pauses) == 2
     for pause, seconds in zip(pauses, (1, 2), strict=True):
         assert seconds * 1_000_000 <= pause < seconds * 1_100_000
