@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check coverage format bench campaign kill sim fuzz build clean power
+.PHONY: demo test check coverage format bench campaign kill sim fuzz build clean power defects
 
 demo: $(READY)  ## fifty trades between three parties, through kill -9
 	$(BIN)/flowc demo
@@ -37,6 +37,9 @@ kill: $(READY)  ## real processes, killed at every named point; FLOW_KILLS=10000
 	$(BIN)/pytest -n 0 -q -m campaign tests/test_processes.py
 
 FUZZ ?= 10
+
+defects: $(READY)  ## defects planted in runtime and compiler, each hunted by the simulator; FLOW_HUNTS=5 for more hunts
+	$(BIN)/python -m tests.planted
 
 fuzz: $(READY)  ## everything that reads what others wrote, FUZZ times a few seconds; then FLOW_FUZZ spoiled programs, FLOW_PLANTED mistakes
 	$(BIN)/python -m tests.fuzz.targets $(FUZZ)

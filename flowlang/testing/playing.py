@@ -21,11 +21,12 @@ from flowlang.testing.values import Unmade, brief, class_of, fits, made, shown
 from flowrt.core.engine import Outcome
 from flowrt.core.flow import FlowError
 from flowrt.core.registry import NotRegistrable, Registry
-from flowrt.handle import NotAccepted, NotStartable, StillRunning, TaskView
+from flowrt.handle import NotAccepted, NotStartable, StillRunning
 from flowrt.services import ServiceMissing
 from flowrt.sim import Started, Tape, Violation, World
 from flowrt.sim.history import Began, Called, Event, Sent
 from flowrt.store import StoreError
+from flowrt.views import TaskView
 
 MOMENT = datetime.timedelta(milliseconds=25)
 """A world in which nothing happened for so long is still. Longer than a restart takes."""

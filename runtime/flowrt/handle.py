@@ -6,32 +6,13 @@ Knows the node only by what it asks of it; it runs nothing.
 from __future__ import annotations
 
 import asyncio
-import datetime
 import typing
 from collections.abc import AsyncIterator
 from typing import Any, Generic, TypeAlias, TypeVar
 
-import msgspec
-
-from flowrt.core import engine
 from flowrt.core.engine import Outcome
 from flowrt.core.flow import Message, Party
-from flowrt.core.progress import ProgressEvent, path_of
-from flowrt.core.registry import Registry
-from flowrt.core.values import (
-    ANY,
-    FLOW,
-    TASK,
-    BadBytes,
-    CallState,
-    Checkpoint,
-    OnAcceptance,
-    OnAny,
-    OnMessage,
-    OnOperator,
-    OnTime,
-)
-from flowrt.core.waiting import call_of
+from flowrt.core.progress import ProgressEvent
 
 R = TypeVar("R")
 
@@ -243,105 +224,3 @@ def _let_go(waiters: list[asyncio.Future[None]], error: Exception | None) -> Non
         else:
             waiter.set_exception(error)
     waiters.clear()
-
-
-class TaskView(msgspec.Struct, frozen=True):
-    """A question to people that is open.
-
-    `role` is who may answer, `flow` the versioned name of the flow that asks, `question` its value.
-    `answer` is the Python type of the answer. `since` and `due` are in UTC; `due` is None if there
-    is no deadline.
-    """
-
-    flow_id: int
-    number: int
-    role: str
-    flow: str
-    question: Any
-    answer: Any
-    since: datetime.datetime
-    due: datetime.datetime | None
-
-
-class FlowView(msgspec.Struct, frozen=True):
-    """A living flow, for people: where it rests and for what.
-
-    `flow` is the outermost flow's versioned name; `state` and `place` are the innermost frame's;
-    `waits` says for what, `peer` for whom; `path` are its progress steps; `checkpoint_bytes` is its
-    whole size at rest.
-    """
-
-    id: int
-    flow: str
-    state: str
-    place: str
-    waits: str
-    peer: str | None
-    path: tuple[str, ...]
-    in_hospital: bool
-    checkpoint_bytes: int
-
-
-def _waiting(checkpoint: Checkpoint) -> tuple[str, str | None]:
-    """What a flow waits for, and for whom."""
-    waiting = checkpoint.waiting
-    if isinstance(waiting, OnMessage):
-        session = engine.find(checkpoint, waiting.session)
-        return "a message", session.peer if session else None
-    if isinstance(waiting, OnTime):
-        return "time", None
-    if isinstance(waiting, OnAny):
-        return _several(checkpoint, waiting)
-    if isinstance(waiting, OnOperator):
-        return f"an operator: {waiting.reason}", None
-    if isinstance(waiting, OnAcceptance):
-        return "acceptance of its invitations", None
-    return "nothing", None
-
-
-def _several(checkpoint: Checkpoint, waiting: OnAny) -> tuple[str, str | None]:
-    found = [engine.find(checkpoint, number) for number in waiting.sessions]
-    peers = sorted({session.peer for session in found if session is not None})
-    what = []
-    if waiting.sessions:
-        what.append("a message" if waiting.kind == ANY else "messages of each")
-    what += [_call(call_of(checkpoint, number)) for number in waiting.calls]
-    if waiting.due_us or not what:
-        what.append("time")
-    return " or ".join(what), ", ".join(peers) or None
-
-
-def _call(call: CallState | None) -> str:
-    if call is None or call.done is not None:
-        return "nothing"
-    if call.kind == TASK:
-        return f"an answer by {call.what}"
-    return f"flow {call.target}" if call.kind == FLOW else call.what
-
-
-def view(flow_id: int, data: bytes, registry: Registry) -> FlowView:
-    """A living flow's view, from its checkpoint's bytes."""
-    try:
-        checkpoint = registry.checkpoint(data)
-    except KeyError as error:
-        name = str(error.args[0])
-        return FlowView(
-            flow_id, name, "?", "", f"{name} to be installed", None, (), True, len(data)
-        )
-    except BadBytes as error:
-        return FlowView(flow_id, "?", "?", "", f"unreadable: {error}", None, (), True, len(data))
-    if not checkpoint.frames:
-        return FlowView(flow_id, "", "ended", "", "confirmations", None, (), False, len(data))
-    frame = checkpoint.frames[-1]
-    waits, peer = _waiting(checkpoint)
-    return FlowView(
-        flow_id,
-        checkpoint.frames[0].flow,
-        type(frame.state).__name__,
-        frame.state.place,
-        waits,
-        peer,
-        path_of(checkpoint.frames, registry.step_names),
-        checkpoint.admitted,
-        len(data),
-    )

@@ -238,10 +238,11 @@ class Loop(Stepping):
 
     def _fire(self, schedule: Schedule, turn: Turn) -> None:
         """Start a schedule's flow, and remember when the next one is due."""
-        if schedule.name in turn.batch.schedules or not self._schedules.is_due(
-            schedule, self._world.now_us
-        ):
+        if schedule.name in turn.batch.schedules:
             return  # The node went back to its store in between, and found it due there too.
+        if not self._schedules.is_due(schedule, self._world.now_us):
+            self._schedules.wait_again(schedule)
+            return
         due_us, row = self._schedules.following(schedule, self._world.now_us)
         turn.batch.schedules[schedule.name] = row
         turn.fired.append((schedule.name, due_us))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import datetime
 import inspect
+import itertools
 import logging
 import os
 import time
@@ -44,21 +44,19 @@ from flowrt.core.values import (
 )
 from flowrt.handle import (
     Bounced,
-    FlowView,
     Handle,
     Letter,
     NodeStopped,
     NotAccepted,
     NotStartable,
     StillRunning,
-    TaskView,
-    view,
 )
 from flowrt.loop import BATCH
 from flowrt.services import External
 from flowrt.store import Store
 from flowrt.transport import Network
 from flowrt.turn import Job, Waiter
+from flowrt.views import FlowView, TaskView, VersionView, Wanted, dump, time_of, versions, view
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -175,10 +173,26 @@ class Node(Control):
         found = self._store.holder(flow.name, key)
         return self.handle(found) if found is not None else None
 
-    def flows(self) -> list[FlowView]:
-        """Every living flow, by id. Those whose class is not installed are in the hospital."""
+    def flows(self, wanted: Wanted | None = None, *, limit: int | None = None) -> list[FlowView]:
+        """Living flows, by id: all, or those that are `wanted`, and at most `limit` of them. Those
+        whose class is not installed are in the hospital."""
         self.refuse_if_stopped()
-        return [view(row.flow_id, row.checkpoint, self.registry) for row in self._store.flows()]
+        views = (view(row, self.registry) for row in self._store.flows())
+        fitting = (one for one in views if wanted is None or wanted.fits(one))
+        return list(itertools.islice(fitting, limit))
+
+    def versions(self) -> list[VersionView]:
+        """What still needs which version of which flow."""
+        self.refuse_if_stopped()
+        return versions(self._store.flows(), self.registry)
+
+    def dump(self, flow_id: int) -> Mapping[str, Any]:
+        """All that a living flow is at rest, as plain data for JSON. KeyError if it is none."""
+        self.refuse_if_stopped()
+        row = next(self._store.flows(flow_id - 1), None)
+        if row is None or row.flow_id != flow_id:
+            raise KeyError(flow_id)
+        return dump(row, self.registry)
 
     def progress(self, flow_id: int) -> list[ProgressEvent]:
         """A flow's committed progress events."""
@@ -273,8 +287,8 @@ class Node(Control):
             task.flow,
             decode(kinds[task.asked], task.value),
             kinds[task.answer],
-            _time_of(task.since_us),
-            _time_of(task.due_us) if task.due_us else None,
+            time_of(task.since_us),
+            time_of(task.due_us) if task.due_us else None,
         )
 
     async def answer(self, flow_id: int, number: int, answer: object, by: str) -> None:
@@ -394,12 +408,6 @@ def _now_us() -> int:
     return time.time_ns() // 1000
 
 
-def _time_of(time_us: int) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(
-        microseconds=time_us
-    )
-
-
 def _as_declared(what: str, kind: Any, value: Any) -> Any:
     """A value from outside, if it has the type that it says it has."""
     try:
@@ -420,4 +428,6 @@ __all__ = [
     "NotStartable",
     "StillRunning",
     "TaskView",
+    "VersionView",
+    "Wanted",
 ]

@@ -94,6 +94,11 @@ class Schedules:
         """Whether it is due and its flow is not started yet."""
         return self._next[schedule.name] <= now_us
 
+    def wait_again(self, schedule: Schedule) -> None:
+        """It was taken as due and is not: the clock was set back since. It comes when it is."""
+        if all(name != schedule.name for _, name in self._due):
+            heapq.heappush(self._due, (self._next[schedule.name], schedule.name))
+
     def following(self, schedule: Schedule, now_us: int) -> tuple[int, bytes]:
         """When it comes next, and the row that remembers it."""
         due_us = next_us(schedule.cron, schedule.zone, now_us)

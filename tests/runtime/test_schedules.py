@@ -235,6 +235,19 @@ def test_a_clock_that_is_set_back_starts_nothing_again() -> None:
         assert len(started(on)) == 1
 
 
+def test_a_clock_that_is_set_back_while_a_batch_is_full_loses_none() -> None:
+    one, other = nightly(), nightly(name="t.Other")
+    other = rt.Schedule("t.Other", one.flow, at(0, count=6), one.cron, UTC)
+    with world(one, other, batch=1) as on:
+        on.run(0)
+        on.now_us = FIRST_US
+        node = on.node("alice")
+        node.turn()  # One of the two; the other waits for the next batch.
+        on.now_us = FIRST_US - MINUTE_US
+        on.run(2 * MINUTE_US)
+        assert len(started(on)) == 2
+
+
 def test_a_first_step_that_fails_is_in_the_hospital_and_the_next_comes() -> None:
     def breaks(run: Any, at_: At) -> Any:
         raise ZeroDivisionError

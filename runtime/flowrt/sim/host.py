@@ -158,7 +158,19 @@ class Answered(Wish):
             self.is_done = True
 
     def look(self, host: Host) -> None:
-        self.is_done = self.is_done or (self._told is not None and self._told.done())
+        told = self._told
+        self.is_done = self.is_done or (told is not None and told.done() and not _is_gone(told))
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether who answered was told that the answer counts."""
+        told = self._told
+        return told is not None and told.done() and told.exception() is None
+
+
+def _is_gone(told: Any) -> bool:
+    """Whether the process ended before it could say anything: who asked must ask the next one."""
+    return isinstance(told.exception(), NodeStopped)
 
 
 class SimNode(Node):
@@ -216,6 +228,7 @@ class Host:
         self.commands: dict[int, int] = {}
         """How many commands of its owner each flow has taken."""
         self._store: SimStore | None = None
+        self._running: set[str] = set()
         self._due_us = 0
         self._is_awake = False
 
@@ -290,6 +303,7 @@ class Host:
 
     def _gone(self, node: SimNode, store: SimStore) -> None:
         self.crashes += 1
+        self._running.clear()
         node.host = None
         node._stopped = NodeStopped(f"{self.name}: its process has ended")
         node._transport.close()
@@ -297,6 +311,7 @@ class Host:
         self.node = self._store = None
         self._is_awake = False
         self._due_us = 0
+        self.world.told(self)
 
     def _restart(self, why: str) -> None:
         if why:
@@ -314,6 +329,7 @@ class Host:
         self.world.trouble(self.name, "takeover", self._doing())
         old.host = None
         self.node = self._store = None
+        self._running.clear()
         self._is_awake = False
         self._due_us = 0
         self.open()
@@ -375,6 +391,7 @@ class Host:
             for wish in self.wishes:
                 wish.look(self)
             self.wishes = [wish for wish in self.wishes if not wish.is_done]
+        world.turned(self)
         self._set_alarm(node)
 
     def _set_alarm(self, node: SimNode) -> None:
@@ -438,11 +455,18 @@ class Host:
         """Run an external operation as an event of its own."""
         world = self.world
         fate = 0
+        key = arguments[0]
+        fails_after = False
+        if node is self.node:
+            world.begins(self, key, is_running=key in self._running)
+            self._running.add(key)
         faults: Faults = world.faults
         if world.is_faulty and faults.operation:
             fate = world.tape.pick(f"operation {self.name}", faults.operations, faults.operation)
             if fate:
                 world.trouble(self.name, f"operation {OPERATIONS[fate]}", work.name)
+            if fate == FAILS:
+                fails_after = world.tape.uniform("operation fails after", 2) > 0
 
         def run() -> None:
             if node is not self.node and fate != SLOW:
@@ -451,12 +475,15 @@ class Host:
                 self.end("crash", "an operation begins")
                 return
             value, error = None, None
+            if node is self.node:
+                self._running.discard(key)
             try:
+                if fate != FAILS or fails_after:
+                    value = work.method(*arguments)
+                    if inspect.isawaitable(value):
+                        value = asyncio.run(_awaited(value))
                 if fate == FAILS:
                     raise ConnectionError("the network is down")
-                value = work.method(*arguments)
-                if inspect.isawaitable(value):
-                    value = asyncio.run(_awaited(value))
             except Exception as failure:
                 error = failure
             if fate == NOT_TOLD:

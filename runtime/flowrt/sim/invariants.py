@@ -28,6 +28,7 @@ from flowrt.core.values import (
     OnAny,
     OnMessage,
     OnSettling,
+    OnTime,
     SessionState,
     decode,
     decode_checkpoint,
@@ -36,6 +37,7 @@ from flowrt.core.values import (
 from flowrt.core.waiting import can_go_on, find, is_outside, is_over, is_undecided
 from flowrt.outbox import unpack
 from flowrt.sim.host import Host, Started
+from flowrt.sim.kept import missing
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record
 from flowrt.store import Batch
@@ -74,6 +76,13 @@ class Invariants:
 
     # --- with each commit ---
 
+    def written(self, host: Host, batch: Batch) -> None:
+        """I16: what is committed is on the disk, all of it."""
+        lost = missing(host.disk, batch)
+        if lost is not None:
+            text = f"{host.name} has committed {lost}, and its disk does not hold it"
+            raise Violation("I16", text)
+
     def committed(self, host: Host, records: list[Record], batch: Batch) -> None:
         """A batch is on the disk."""
         party = host.name
@@ -95,6 +104,9 @@ class Invariants:
         for number in batch.settled:
             if (party, number) not in self._acked:
                 raise Violation("I6", f"{party} forgets row {number}, which nobody has taken")
+        for flow_id, row in batch.flows.items():
+            if row is not None and row[1] != 0:
+                self._is_looked_at(host, flow_id, *row)
         for record in records:
             if record.began:
                 if (party, record.flow_id) in self._began:
@@ -102,6 +114,27 @@ class Invariants:
                 self._began.add((party, record.flow_id))
             if record.said or record.dropping:
                 self._hear(party, record)
+
+    def _is_looked_at(self, host: Host, flow_id: int, data: bytes, due_us: int | None) -> None:
+        """I13: who waits for a time is looked at by then."""
+        checkpoint = self._decoded(host, data)
+        if checkpoint is None or checkpoint.admitted:
+            return
+        waiting = checkpoint.waiting
+        times: list[int] = []
+        if type(waiting) is OnTime:
+            times = [waiting.due_us]
+        elif type(waiting) is OnAcceptance:
+            times = [waiting.until_us]
+        elif type(waiting) is OnAny:
+            extra = checkpoint.extra
+            calls = extra.calls if extra is not None else []
+            asked = [call.due_us for call in calls if call.number in waiting.calls]
+            times = [waiting.due_us, waiting.until_us, *asked]
+        first_us = min(filter(None, times), default=None)
+        if first_us is not None and (due_us is None or due_us > first_us):
+            text = f"flow {flow_id} of {host.name} rests until {first_us}, and is due at {due_us}"
+            raise Violation("I13", text)
 
     def _steps_are_in_order(self, host: Host, entries: list[tuple[Any, ...]]) -> None:
         for flow_id, step, code, *_ in entries:
@@ -154,6 +187,36 @@ class Invariants:
         if found is None:
             found = self._talks[secret] = Conversation()
         return found
+
+    # --- with each turn ---
+
+    def turned(self, host: Host) -> None:
+        """A process has done all that was ready, and rests until its alarm: no flow may be due
+        before that. Rows that are ready at once say so for a new process only."""
+        dues = [due for _, due in host.disk.flows.values() if due]
+        due_us = host.node.next_due() if host.node is not None else 0
+        if dues and (due_us is None or due_us > min(dues)):
+            raise Violation("L", f"a flow of {host.name} is due at {min(dues)}, and nobody looks")
+
+    def told(self, host: Host, starts: list[Started]) -> None:
+        """I4: nobody is told of an end that is not written."""
+        for started in starts:
+            handle = started.handle
+            if started.host is not host or handle is None or handle.outcome is None:
+                continue
+            if started.outcome is None:
+                raise Violation("I4", f"{started} was told of its end, and it is not written")
+
+    def begins(self, host: Host, key: str) -> None:
+        """I3: nothing runs outside of a step that is not recorded before."""
+        _, flow_id, number = key.rsplit("-", 2)
+        row = host.disk.flows.get(int(flow_id))
+        checkpoint = self._decoded(host, row[0]) if row is not None else None
+        if row is not None and checkpoint is None:
+            return
+        calls = checkpoint.extra.calls if checkpoint is not None and checkpoint.extra else []
+        if all(call.number != int(number) for call in calls):
+            raise Violation("I3", f"{host.name} runs {key}, which no flow has asked for")
 
     # --- with each packet ---
 

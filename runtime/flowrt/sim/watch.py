@@ -5,10 +5,11 @@ The node runs flows as ever; it is only asked to run each step as this class.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from flowrt.core.commit import Commit, World
-from flowrt.core.flow import Arm, Message, ServiceKey, Session
+from flowrt.core.flow import Arm, Done, Late, Message, ServiceKey, Session, Timeout
 from flowrt.core.step import StepRun
 from flowrt.core.values import (
     Checkpoint,
@@ -21,10 +22,11 @@ from flowrt.core.values import (
     SessionState,
     StackFrame,
 )
-from flowrt.core.waiting import can_go_on, find
+from flowrt.core.waiting import can_go_on, find, is_ready
 from flowrt.sim.violation import Violation
 
 S = TypeVar("S")
+M = TypeVar("M", bound=Message)
 
 Path = tuple[tuple[str, str], ...]
 
@@ -94,6 +96,8 @@ class WatchedRun(StepRun):
     def go(self) -> None:
         self._in_time()
         self._by_its_own_class()
+        if self._checkpoint.admitted:
+            self._violates("I16", f"flow {self.flow_id} goes on, and is in the hospital")
         super().go()
         self._has_gone()
 
@@ -113,10 +117,10 @@ class WatchedRun(StepRun):
         now_us = self._world.now_us
         if type(waiting) is OnTime and now_us < waiting.due_us:
             text = f"flow {self.flow_id} goes on {waiting.due_us - now_us} us early"
-            self._watch.violations.append(Violation("I13", text))
+            self._violates("I13", text)
         if type(waiting) is OnAny and not can_go_on(self._checkpoint, now_us):
             text = f"flow {self.flow_id} goes on, and nothing of {waiting} came"
-            self._watch.violations.append(Violation("I13", text))
+            self._violates("I13", text)
 
     def _by_its_own_class(self) -> None:
         """I17: a state is run by the code of the version that it was written by."""
@@ -125,7 +129,11 @@ class WatchedRun(StepRun):
             state = type(frame.state)
             if kind.versioned() != frame.flow or getattr(kind, state.__name__, None) is not state:
                 text = f"{frame.flow} at {state.__qualname__} is run by {kind.__qualname__}"
-                self._watch.violations.append(Violation("I17", text))
+                self._violates("I17", text)
+
+    def _violates(self, invariant: str, text: str) -> None:
+        """Told when the event is over: no handler of a step may catch it."""
+        self._watch.violations.append(Violation(invariant, text))
 
     def _say(self, sent: bool, session: SessionState | None, content: Content) -> None:
         if session is None or not session.secret:
@@ -135,7 +143,15 @@ class WatchedRun(StepRun):
         if type(content) is Data:
             kind = self._world.registry.messages.get(content.name)
         self._record.said.append(
-            (sent, frame.flow, frame.state.place, session.secret, session.peer, content, kind)
+            (
+                sent,
+                frame.flow,
+                getattr(frame.state, "place", ""),
+                session.secret,
+                session.peer,
+                content,
+                kind,
+            )
         )
 
     # --- what is said ---
@@ -162,11 +178,44 @@ class WatchedRun(StepRun):
         super()._take(number)
         self._read_given()
 
+    def received(self, kind: type[M]) -> M:
+        waited = self._waited
+        is_there = waited is not None and is_ready(find(self._checkpoint, waited.sessions[0]))
+        try:
+            return super().received(kind)
+        except Timeout:
+            if is_there:
+                self._violates("I13", f"flow {self.flow_id} is late for what came in time")
+            raise
+
     def chosen(self, *arms: Arm) -> int:
+        waited = self._waited
+        came = dict(self._came(waited)) if waited is not None else {}
         number = super().chosen(*arms)
+        taken = type(arms[number])
+        if came and taken is Late:
+            self._violates("I13", f"flow {self.flow_id} is late for what came in time")
+        if len(came) > 1:
+            first = min(came.values())
+            if isinstance(arm := arms[number], Done):
+                mine = came.get((1, arm.call), first)
+            else:
+                mine = came.get((0, self._sender), first)
+            if mine != first:
+                self._violates("I7", f"flow {self.flow_id} takes what did not come first")
         if self._given is not None:
             self._read_given()
         return number
+
+    def _came(self, waited: OnAny) -> Iterator[tuple[tuple[int, int], int]]:
+        """(0, session) or (1, call) of what is there, and with which commit of the flow it came."""
+        for session in self._checkpoint.sessions:
+            inbox = session.inbox
+            if session.id in waited.sessions and inbox and inbox[0][0] < session.expected:
+                yield (0, session.id), inbox[0][2]
+        for call in self._checkpoint.extra.calls if self._checkpoint.extra is not None else ():
+            if call.number in waited.calls and call.done is not None:
+                yield (1, call.number), call.came
 
     def _read_given(self) -> None:
         assert self._given is not None

@@ -19,7 +19,6 @@ from typing import Any
 from flowrt.core.flow import Message
 from flowrt.core.registry import Registry
 from flowrt.core.values import Ack, BadBytes, Invite, Letter, decode_frame
-from flowrt.handle import TaskView
 from flowrt.node import Node
 from flowrt.outbox import unpack
 from flowrt.sim import faults as kinds
@@ -34,6 +33,7 @@ from flowrt.sim.tape import Tape
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record, Watch
 from flowrt.store import Batch
+from flowrt.views import TaskView
 
 START_US = 1_800_000_000_000_000
 """When a world begins, unless it is told otherwise: January 2027."""
@@ -251,7 +251,7 @@ class World:
         """The next event. False if there is none, or it is after `end_us`."""
         if self.people and self._is_quiet() and sum(act(self) for act in self.people):
             return True
-        if not self._queue or self._rests():
+        if not self._queue or (end_us is None and self._rests()):
             if self._healed_us is None:
                 self.heal()
                 return True
@@ -368,6 +368,7 @@ class World:
         for flow_id, flow, error, value in batch.outcomes:
             self.history.append(Ended(self.now_us, host.name, flow_id, flow, error, value))
         try:
+            self._invariants.written(host, batch)
             self._invariants.committed(host, records, batch)
             for see in self.witnesses:
                 see(host, batch)
@@ -375,6 +376,21 @@ class World:
             # A step may not catch it: it is told when the event is over.
             watch.violations.append(violation)
             raise
+
+    def turned(self, host: Host) -> None:
+        """A process has done what was ready."""
+        if host.node is not None and not host.node._has_work():
+            self._invariants.turned(host)
+
+    def told(self, host: Host) -> None:
+        """A process has ended: what its clients heard must be written."""
+        self._invariants.told(host, self.starts)
+
+    def begins(self, host: Host, key: str, is_running: bool) -> None:
+        """An operation begins outside of a step."""
+        if is_running:
+            raise Violation("I3", f"{host.name} begins {key} a second time while it runs")
+        self._invariants.begins(host, key)
 
     def _records_of(self, watch: Watch, batch: Batch) -> list[Record]:
         """What the steps of this batch did. Who failed after all did nothing."""

@@ -1,0 +1,365 @@
+"""Defects of the node: batches, what is told when, the outbox, operations, timers, schedules."""
+
+from __future__ import annotations
+
+from tests.planted.planting import defect
+
+_ROOM = "node"
+_LOOP = "flowrt.loop:Loop"
+_STEPPING = "flowrt.stepping:Stepping"
+_OUTBOX = "flowrt.outbox:Outbox"
+_OPERATIONS = "flowrt.operations:Operations"
+_TIMERS = "flowrt.timers:Timers"
+_SCHEDULES = "flowrt.schedules:Schedules"
+
+DEFECTS = (
+    defect(
+        "acknowledged before the commit",
+        _ROOM,
+        "the peer is told that a letter is kept before it is",
+        "I6",
+        (
+            f"{_LOOP}._commit",
+            "    batch = turn.batch\n",
+            "    batch = turn.batch\n"
+            "    for peer, ids in turn.acks.items():\n"
+            "        self._transport.send(peer, packed_ack(ids))\n",
+        ),
+    ),
+    defect(
+        "sent before the commit",
+        _ROOM,
+        "frames leave before they are written",
+        "I5",
+        (
+            f"{_LOOP}._commit",
+            "    batch = turn.batch\n",
+            "    batch = turn.batch\n"
+            "    for number, peer, frame in batch.outbox:\n"
+            "        self._outbox.send(number, peer, frame, self._transport, batch.now_us)\n",
+        ),
+    ),
+    defect(
+        "told before the commit",
+        _ROOM,
+        "who awaits a result hears it before it is written",
+        "I4",
+        (
+            f"{_LOOP}._commit",
+            "    batch = turn.batch\n",
+            "    batch = turn.batch\n"
+            "    for flow_id, outcome in turn.ended:\n"
+            "        handle = self._handles.pop(flow_id, None)\n"
+            "        if handle is not None:\n"
+            "            handle.ended(outcome)\n",
+        ),
+    ),
+    defect(
+        "invitation is not remembered",
+        _ROOM,
+        "that an invitation was taken is not written with the flow that it began",
+        "I6",
+        (f"{_LOOP}._invited", 'turn.batch.peers[peer] = b""', "pass"),
+    ),
+    defect(
+        "nobody is rejected",
+        _ROOM,
+        "who invites what is not there gets no answer",
+        "L",
+        (f"{_LOOP}._invited", "self._enqueue(turn, peer, encode(letter))", "pass"),
+    ),
+    defect(
+        "letter refused, yet acknowledged",
+        _ROOM,
+        "a letter that the flow did not take is acknowledged",
+        "I6",
+        (
+            f"{_STEPPING}._step",
+            "    except NotTaken:\n        return\n",
+            "    except NotTaken:\n        turn.acknowledge(peer, job.outbox_id)\n        return\n",
+        ),
+    ),
+    defect(
+        "sent is delivered",
+        _ROOM,
+        "an outbox row is deleted when the transport has taken it",
+        "I6",
+        (
+            f"{_OUTBOX}.send",
+            "    self._send(number, transport, now_us, 0)\n",
+            "    self._send(number, transport, now_us, 0)\n    self._settled.append(number)\n",
+        ),
+    ),
+    defect(
+        "sent once",
+        _ROOM,
+        "what is not acknowledged is not sent again",
+        "I16",
+        (f"{_OUTBOX}.send_again", "self._send(number, transport, now_us, times + 1)", "pass"),
+    ),
+    defect(
+        "gives up sending",
+        _ROOM,
+        "what was sent three times in vain is not sent again",
+        "I16",
+        (
+            f"{_OUTBOX}.send_again",
+            "if number in self._unacked:",
+            "if number in self._unacked and times < 2:",
+        ),
+    ),
+    defect(
+        "restart sends nothing",
+        _ROOM,
+        "a new process does not send what the old one could not",
+        "I16",
+        (f"{_OUTBOX}.send_all", "in list(self._unacked)", "in list(self._unacked)[:0]"),
+    ),
+    defect(
+        "clock set back, nothing sent",
+        _ROOM,
+        "after its clock was set back a node waits until it was due before",
+        "I16",
+        (f"{_OUTBOX}.send_again", "not now_us < queue[0][0] <= latest_us", "queue[0][0] <= now_us"),
+    ),
+    defect(
+        "anybody may acknowledge",
+        _ROOM,
+        "an acknowledgement counts from whoever it comes",
+        "I6",
+        (f"{_OUTBOX}.acknowledged", "held is not None and held[0] == peer", "held is not None"),
+    ),
+    defect(
+        "unknown is not written",
+        _ROOM,
+        "a commit whose end is not known is taken for refused",
+        "I2",
+        (f"{_LOOP}._recover", "written = self._commits != commits", "written = False"),
+    ),
+    defect(
+        "unknown is written",
+        _ROOM,
+        "a commit whose end is not known is taken for written",
+        "I5, I6",
+        (
+            f"{_LOOP}._recover",
+            "written = self._commits != commits",
+            "written = self._commits != commits or isinstance(error, OutcomeUnknown)",
+        ),
+    ),
+    defect(
+        "refused batch is lost",
+        _ROOM,
+        "what a refused batch took is not taken again",
+        "L, judge",
+        (f"{_LOOP}._recover", "self._again.appendleft(taken)", "pass"),
+    ),
+    defect(
+        "ready is lost",
+        _ROOM,
+        "what was ready when a batch was refused is forgotten",
+        "L, judge",
+        (f"{_LOOP}._recover", "self._ready.extend(started)", "pass"),
+    ),
+    defect(
+        "memory outlives the refusal",
+        _ROOM,
+        "after a refused batch flows go on from what they would have become",
+        "I2",
+        (f"{_LOOP}._recover", "    self._live.clear()\n", ""),
+    ),
+    defect(
+        "promised ids again",
+        _ROOM,
+        "after a refused batch ids that were promised are given again",
+        "I2, I4",
+        (f"{_LOOP}._recover", "max(self._next_flow, next_flow)", "self._next_flow"),
+    ),
+    defect(
+        "one bad apple",
+        _ROOM,
+        "a batch that the database refuses is not searched: its first event is blamed",
+        "judge",
+        (f"{_LOOP}._recover", "elif len(taken) > 1:", "elif not taken:"),
+    ),
+    defect(
+        "spoiled checkpoint",
+        _ROOM,
+        "a flow whose step failed goes on from the checkpoint that the step has spoiled",
+        "I1, judge",
+        (
+            f"{_STEPPING}._fail",
+            "    self._live.pop(flow_id, None)\n    checkpoint = self._checkpoint",
+            "    checkpoint = self._checkpoint",
+        ),
+    ),
+    defect(
+        "failed step keeps its rows",
+        _ROOM,
+        "what the services of a failed step wrote is committed",
+        "judge",
+        (f"{_STEPPING}._step", "tx.finish(keep=False)", "tx.finish(keep=True)"),
+    ),
+    defect(
+        "failed step forgets its letter",
+        _ROOM,
+        "a step that fails loses what had arrived, and acknowledges it",
+        "I6",
+        (
+            "flowrt.core.engine:admit",
+            "        _arrive(checkpoint, event, commit)\n",
+            "        pass\n",
+        ),
+    ),
+    defect(
+        "second event in a batch is lost",
+        _ROOM,
+        "a flow that is ready twice in one batch does not go on after it",
+        "L",
+        (
+            f"{_STEPPING}._step",
+            "        turn.resumed[flow_id] = None\n        return",
+            "        return",
+        ),
+        (f"{_STEPPING}._write", "            turn.resumed[flow_id] = None\n", "            pass\n"),
+    ),
+    defect(
+        "child does not begin",
+        _ROOM,
+        "a flow that was started begins only when the node opens again",
+        "L",
+        (f"{_STEPPING}._step", "turn.resumed[child] = None", "pass"),
+    ),
+    defect(
+        "late child begins at once",
+        _ROOM,
+        "a flow that is to start later starts now",
+        "I13",
+        (
+            f"{_STEPPING}._started",
+            "engine.begin(one.flow, kind, one.start, flow_id, one.due_us)",
+            "engine.begin(one.flow, kind, one.start, flow_id, 0)",
+        ),
+        (f"{_STEPPING}._started", "(encode(child), one.due_us)", "(encode(child), 0)"),
+    ),
+    defect(
+        "parent is not told",
+        _ROOM,
+        "the end of a flow does not reach who started it",
+        "L",
+        (f"{_STEPPING}._write", "(extra.parent, *extra.followers)", "extra.followers"),
+    ),
+    defect(
+        "key is kept",
+        _ROOM,
+        "the business key of a flow that has ended is not free",
+        "I16",
+        (f"{_STEPPING}._write", "batch.keys[name, checkpoint.extra.key] = None", "pass"),
+    ),
+    defect(
+        "operations are not begun again",
+        _ROOM,
+        "after a restart nobody sees to the operations that ran",
+        "L",
+        (f"{_STEPPING}._write", "(data, 0 if wants else due_us)", "(data, due_us)"),
+    ),
+    defect(
+        "operation before the commit",
+        _ROOM,
+        "an operation begins before the step that asks for it is written",
+        "I3",
+        (
+            f"{_LOOP}._commit",
+            "    batch = turn.batch\n",
+            "    batch = turn.batch\n    self._run_operations(turn)\n",
+        ),
+    ),
+    defect(
+        "key of the attempt",
+        _ROOM,
+        "each attempt of an operation has a key of its own",
+        "I3",
+        (f"{_OPERATIONS}._begin", '{wanted.number}"', '{wanted.number}-{begun}"'),
+    ),
+    defect(
+        "once is again",
+        _ROOM,
+        "an operation that may run only once runs again after a restart",
+        "I3",
+        (f"{_OPERATIONS}.see_to", "found.once and key not in self._allowed", "False"),
+    ),
+    defect(
+        "once is tried again",
+        _ROOM,
+        "an operation that may run only once is tried again after it failed",
+        "I3",
+        (f"{_OPERATIONS}._failed", "found.once or failures", "failures"),
+    ),
+    defect(
+        "begun twice",
+        _ROOM,
+        "a process begins again what it has begun",
+        "I3",
+        (f"{_OPERATIONS}.see_to", "if key in self._known:", "if key in self._failures:"),
+    ),
+    defect(
+        "failure is an end",
+        _ROOM,
+        "an operation that failed is not tried again",
+        "L",
+        (f"{_OPERATIONS}.try_again", "self._begin(found, wanted, begun)", "pass"),
+    ),
+    defect(
+        "timer keeps the later",
+        _ROOM,
+        "a flow that must be looked at earlier than was said is looked at too late",
+        "L, judge",
+        (f"{_TIMERS}.set", "known <= due_us", "known >= due_us"),
+    ),
+    defect(
+        "timer lost at a restart",
+        _ROOM,
+        "a new process does not know when its flows wake",
+        "L",
+        (f"{_LOOP}._open_store", "self._timers.set(due_us, flow_id)", "pass"),
+    ),
+    defect(
+        "stale timer is not set again",
+        _ROOM,
+        "a timer that rings too early after the clock was set back is forgotten",
+        "L",
+        (
+            f"{_STEPPING}._step",
+            "            turn.timers.append((due_us, flow_id))  #",
+            "            pass  #",
+        ),
+    ),
+    defect(
+        "schedule is not written",
+        _ROOM,
+        "that a schedule has fired is not written with the flow that it started",
+        "I13",
+        (f"{_LOOP}._fire", "turn.batch.schedules[schedule.name] = row", "pass"),
+    ),
+    defect(
+        "schedule fires once",
+        _ROOM,
+        "a schedule that has fired never comes again",
+        "judge",
+        (f"{_SCHEDULES}.fired", "    heapq.heappush(self._due, (due_us, name))\n", ""),
+    ),
+    defect(
+        "refused schedule fires again",
+        _ROOM,
+        "a schedule that became due twice, because a batch was refused, fires twice",
+        "I13",
+        (f"{_LOOP}._fire", "not self._schedules.is_due(schedule, self._world.now_us)", "False"),
+    ),
+    defect(
+        "commit skipped",
+        _ROOM,
+        "a batch that only deletes acknowledged rows is told, but not written",
+        "I16",
+        (f"{_LOOP}._commit", "        or batch.settled\n", ""),
+    ),
+)
