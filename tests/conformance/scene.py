@@ -37,13 +37,14 @@ from flowrt.core.values import (
     decode_frame,
     decode_message,
 )
-from flowrt.handle import FlowView, NodeStopped, StillRunning, TaskView
+from flowrt.handle import NodeStopped, StillRunning
 from flowrt.node import Node
 from flowrt.outbox import unpack
 from flowrt.sim import Faults, Tape, faults
 from flowrt.sim import World as Simulated
 from flowrt.sim.faults import REFUSED
 from flowrt.store import Batch, Store
+from flowrt.views import FlowView, TaskView
 from tests.runtime.crashes import Crash
 from tests.runtime.crashes import World as OnFiles
 

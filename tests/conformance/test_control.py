@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import json
 from typing import Any
 
 import pytest
 
 from flowrt.core.flow import FlowKilled, SessionEnded, UnexpectedFlowEnd
 from flowrt.handle import Bounced, NotAccepted, NotStartable
+from flowrt.views import Wanted
 from tests.conformance.conftest import Play
 from tests.conformance.scene import ALICE, BOB, CAROL, Flow, Scene, program
 
@@ -349,6 +351,50 @@ def test_cs_143_a_draining_node_fires_no_schedule(play: Play) -> None:
     drain(scene, False)
     scene.run(datetime.timedelta(seconds=5))
     assert counted(scene) == before + 1, "what came due meanwhile, once"
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+def test_cs_147_flows_are_found_by_what_they_wait_for(play: Play) -> None:
+    scene = play(QUIET, "alice bob carol", services)
+    leads = scene.start("alice", CALM.Leads_v1, others=(BOB, CAROL), thinks=False)
+    thinks = scene.start("alice", CALM.Leads_v1, others=(CAROL,), thinks=True)
+    holds = scene.start("alice", CALM.Holds_v1, order="7", nap=HOUR * 1000)
+    scene.run(datetime.timedelta(seconds=5))
+    late = scene.start("alice", CALM.Holds_v1, order="8", nap=HOUR * 1000)
+    scene.run(datetime.timedelta(seconds=5))
+    node = scene.node("alice")
+
+    def found(**wanted: Any) -> list[int]:
+        return [flow.id for flow in node.flows(Wanted(**wanted))]
+
+    assert found() == [leads.id, thinks.id, holds.id, late.id]
+    assert found(peer="bob") == [leads.id]
+    assert found(peer="carol", waits="message") == [leads.id]
+    assert found(waits="Desk.think") == [thinks.id]
+    assert found(flow="play.Holds") == [holds.id, late.id]
+    start = datetime.datetime.fromtimestamp(scene.now_us // 1_000_000, datetime.UTC)
+    before = start - datetime.timedelta(seconds=7)
+    assert found(flow="play.Holds_v1", before=before) == [holds.id]
+    assert found(in_hospital=True) == []
+    scene.run()
+    assert found(in_hospital=True) == [thinks.id], "its operation failed ten times"
+
+
+def test_cs_148_a_flow_at_rest_as_data(play: Play) -> None:
+    scene = play(QUIET, services=services)
+    root = scene.start("alice", CALM.Root_v1, other=BOB)
+    quick = scene.start("alice", CALM.Nothing_v1)
+    scene.run(datetime.timedelta(seconds=5))
+    dump = json.loads(json.dumps(scene.node("alice").dump(root.id)))
+    assert [frame["flow"] for frame in dump["frames"]] == ["play.Branch_v1"] * 3 + ["play.Root_v1"]
+    assert dump["waits"] == "a message"
+    assert [session["peer"] for session in dump["sessions"]] == ["bob"] * 3
+    assert dump["place"] == dump["frames"][0]["place"] == "play.flow:72"
+    assert "secret" not in str(dump)
+    with pytest.raises(KeyError):
+        scene.node("alice").dump(quick.id)
 
 
 # --- owners and values ----------------------------------------------------------------------------

@@ -77,16 +77,15 @@ flow FirstOf(others: List[Party], ns: List[Int], wanted: Int) -> List[Int]:
         receive:
             case Number from any talks as number unchecked:
                 all = all + [number.n]
+            case ended from any talks:
+                continue
             case timeout 1m:
                 throw Refused(all.size)
     return all
 
 flow Racing():
     responds to FirstOf as talk
-    try:
-        subflow Answer(talk)
-    catch SessionEnded:
-        pass
+    subflow Answer(talk)
 
 flow TwoKinds(others: List[Party]) -> Text:
     startable by rpc
