@@ -96,9 +96,14 @@ def find_flow(modules: Sequence[ModuleType], name: str) -> type[Flow[Any]]:
 
 
 def arguments_of(
-    flow: type[Flow[Any]], written: Sequence[str], modules: Sequence[ModuleType] = ()
+    flow: type[Flow[Any]],
+    written: Sequence[str],
+    modules: Sequence[ModuleType] = (),
+    *,
+    partly: bool = False,
 ) -> dict[str, Any]:
-    """`key=value` words as the flow's typed arguments. Raises CannotRun, naming the argument."""
+    """`key=value` words as the flow's typed arguments; with `partly` some may be missing. Raises
+    CannotRun, naming the argument."""
     if "rpc" not in flow.startable:
         raise WrongUsage(f"{flow.__name__} is not `startable by rpc`")
     # A parameter that Python could not take as it is called has an underscore more.
@@ -117,7 +122,7 @@ def arguments_of(
             raise WrongUsage(f"{key}=… is given twice")
         given[fields[key].name] = _argument(key, value, fields[key].type, modules)
     missing = [k for k, field in fields.items() if field.name not in given and field.required]
-    if missing:
+    if missing and not partly:
         raise WrongUsage(f"missing: {', '.join(f'{key}=…' for key in missing)}")
     return given
 

@@ -74,9 +74,11 @@ def test_the_commands_page_has_every_command_and_option() -> None:
     assert set(re.findall(r"^\| `flowc (\w+)", page, re.M)) == set(commands.commands)
     for name, command in commands.commands.items():
         row = next(line for line in page.splitlines() if line.startswith(f"| `flowc {name}"))
+        parts = command.commands.values() if isinstance(command, click.Group) else [command]
         options = {
             option
-            for parameter in command.params
+            for part in parts
+            for parameter in part.params
             if isinstance(parameter, click.Option)
             for option in parameter.opts
         }

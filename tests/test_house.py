@@ -20,6 +20,7 @@ PACKAGES = {
     "flowrt": ROOT / "runtime" / "flowrt",
 }
 SHELL = {"flowlang.cli", "flowlang.run", "flowlang.arguments", "flowlang.demo"}
+SHELL |= {f"flowlang.cli.{name}" for name in ("exhaust", "playing", "simulating", "worlds")}
 SHELL |= {f"flowlang.testing.{name}" for name in ("mocks", "playing", "plugin", "tally", "values")}
 """The compiler's modules that may know the runtime: they run and show flows."""
 

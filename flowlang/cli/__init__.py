@@ -24,6 +24,7 @@ from flowlang.cli.compiling import compile_command, compile_or_exit, generate
 from flowlang.cli.formatting import fmt
 from flowlang.cli.measuring import size, stats
 from flowlang.cli.printing import FILE, JSON, print_json, print_trouble, wants_json
+from flowlang.cli.simulating import sim
 from flowlang.cli.testing import test_command
 from flowlang.diagnostics import closest
 from flowlang.project import FileTrouble, Project, shown, sources_below
@@ -67,6 +68,7 @@ commands.add_command(compile_command)
 commands.add_command(fmt)
 commands.add_command(size)
 commands.add_command(stats)
+commands.add_command(sim)
 commands.add_command(test_command)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flowlang.cli.exhaust import exhaust_flow, exhaustive_options
 from flowlang.cli.printing import (
     JSON,
     PATH,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     help="Exit 1 if less than so many percent were seen.",
 )
 @click.option("--seed", type=int, help="Choices of the world. Default: none, all in order.")
+@exhaustive_options
 @JSON
 def test_command(
     paths: tuple[Path, ...],
@@ -45,9 +47,23 @@ def test_command(
     coverage: bool,
     least: float | None,
     seed: int | None,
+    exhaustive: str | None,
+    written: tuple[str, ...],
+    parties: int,
+    services: str | None,
+    limit: int,
+    output: Path,
     as_json: bool,
 ) -> None:
-    """Run the test blocks of .flow files, and of all files of a folder. Default: this folder."""
+    """Run the test blocks of .flow files, and of all files of a folder. Default: this folder.
+
+    With --exhaustive FLOW, play that flow with its counterparties instead: every crash at every
+    commit, one and two of them, and every order of deliveries, a world for each.
+    """
+    if exhaustive is not None:
+        exhaust_flow(
+            paths or (Path(),), exhaustive, written, parties, services, limit, output, as_json
+        )
     from flowlang.testing.gathering import workshops
     from flowlang.testing.tally import Tally
 

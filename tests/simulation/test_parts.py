@@ -99,7 +99,8 @@ class Clock:
 
 def network(*fates: int) -> tuple[SimNetwork, Clock, list[tuple[str, bytes]]]:
     clock, heard = Clock(), []
-    tape = Tape(choices={"packet a-b": dict(enumerate(fates)), "packet delay": {0: 7, 1: 7}})
+    late = {f"delay of packet a-b {number}": {0: 7} for number in (1, 2)}
+    tape = Tape(choices={"packet a-b": dict(enumerate(fates)), **late})
     made = SimNetwork(tape, Faults(packet=1.0, packets=(1, 2, 3, 4, 5)), clock)
     made.join("b", lambda sender, data: heard.append((sender, data)))
     return made, clock, heard

@@ -289,10 +289,10 @@ def test_schedules_can_be_said_in_words(choices: Any) -> None:
 
 
 def test_the_words_of_a_schedule() -> None:
-    choices = {"commit ann": {0: 1, 11: 3}, "packet ann-ben": {1: 2}, "restart": {0: 2}}
+    choices = {"commit ann": {0: 1, 11: 3}, "packet ann-ben": {1: 2}, "restart ann": {0: 2}}
     assert words(choices) == [
         "the 1st commit of ann: crash before",
         "the 12th commit of ann: refused",
         "the 2nd packet from ann to ben: repeated",
-        "the 1st restart takes 100 times as long",
+        "the 1st restart of ann takes 100 times as long",
     ]

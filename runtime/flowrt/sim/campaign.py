@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from flowrt.sim.faults import FATES, OPERATIONS, PACKETS, TROUBLE
+from flowrt.sim.history import Ended
 from flowrt.sim.scenario import Scenario, play
 
 YEAR_US = 365 * 86_400_000_000
@@ -53,6 +54,8 @@ class Figures:
     troubles: Counter[str] = dataclasses.field(default_factory=Counter)
     cells: Counter[Cell] = dataclasses.field(default_factory=Counter)
     by_scenario: Counter[str] = dataclasses.field(default_factory=Counter)
+    outcomes: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
+    """By flow, and the name of what ended it; "" if it returned."""
     violated: int = 0
     violations: list[Found] = dataclasses.field(default_factory=list)
 
@@ -68,6 +71,7 @@ class Figures:
         self.troubles.update(other.troubles)
         self.cells.update(other.cells)
         self.by_scenario.update(other.by_scenario)
+        self.outcomes.update(other.outcomes)
         self.violated += other.violated
         self.violations += other.violations[: MOST_VIOLATIONS - len(self.violations)]
 
@@ -117,6 +121,7 @@ class Figures:
             **vars(self),
             "troubles": dict(sorted(self.troubles.items())),
             "by_scenario": dict(sorted(self.by_scenario.items())),
+            "outcomes": [[flow, end, n] for (flow, end), n in sorted(self.outcomes.items())],
             "worlds_per_s": round(self.worlds_per_s, 1),
             "events_per_s": round(self.events_per_s, 1),
             "cells": [[kind, during, n] for (kind, during), n in sorted(self.cells.items())],
@@ -154,6 +159,9 @@ def one(scenario: Scenario, seed: int) -> Figures:
     figures.node_us = figures.simulated_us * len(world.hosts)
     figures.most_in_flight = world.most_in_flight
     figures.by_scenario[scenario.name] = 1
+    for event in world.history:
+        if type(event) is Ended:
+            figures.outcomes[event.flow, event.error or ""] += 1
     for (kind, during), count in world.cells.items():
         figures.troubles[_general(kind)] += count
         name = "stranger" if kind.startswith("stranger ") else kind

@@ -136,8 +136,15 @@ class Commanded(Wish):
                 return
             self.is_done = True
             if error is not None:
-                host.sent_commands[self.flow.id] -= 1
+                self._make_room(host)
                 self.refused = str(error)
+
+    def _make_room(self, host: Host) -> None:
+        """It was refused, so those that were sent after it have smaller numbers."""
+        host.sent_commands[self.flow.id] -= 1
+        for other in host.wishes:
+            if isinstance(other, Commanded) and other.flow.id == self.flow.id:
+                other._number -= other._number > self._number
 
 
 class Answered(Wish):
@@ -217,7 +224,7 @@ class Host:
         self.key = hashlib.blake2b(name.encode(), key=b"flowrt.sim", digest_size=32).digest()
         self.disk.incarnation = self.key[:8]
         self.node: SimNode | None = None
-        self.watch = Watch()
+        self.watch = Watch(world.notes)
         self.wishes: list[Wish] = []
         self.skew_us = 0
         self.full = False
@@ -241,7 +248,7 @@ class Host:
             return
         world = self.world
         self.processes += 1
-        self.watch = Watch()
+        self.watch = Watch(world.notes)
         watch = self.watch
         store = SimStore(
             self.disk,
@@ -318,7 +325,7 @@ class Host:
             self.world.trouble(self.name, why)
         delay_us = RESTART_US
         if self.world.is_faulty:
-            delay_us *= 10 ** self.world.tape.pick("restart", (1, 2, 3), 0.3)
+            delay_us *= 10 ** self.world.tape.pick(f"restart {self.name}", (1, 2, 3), 0.3)
         self.world.later(delay_us, self.open)
 
     def usurp(self) -> None:
@@ -362,7 +369,7 @@ class Host:
         delay_us = 0
         world = self.world
         if world.faults.turn and world.is_faulty:
-            delay_us = 5_000 * world.tape.pick("turn", _DELAYS, world.faults.turn)
+            delay_us = 5_000 * world.tape.pick(f"turn {self.name}", _DELAYS, world.faults.turn)
         world.later(delay_us, lambda: self._turn(node))
 
     def _turn(self, node: SimNode) -> None:

@@ -85,25 +85,27 @@ class SimNetwork:
             return
         faults = self.faults
         fate = 0
+        label = f"packet {sender}-{receiver}"
         if faults.packet:
-            fate = self._tape.pick(f"packet {sender}-{receiver}", faults.packets, faults.packet)
+            fate = self._tape.pick(label, faults.packets, faults.packet)
         if fate:
+            label = f"delay of {label} {self._tape.drawn(label)}"
             self._clock.trouble(receiver, f"packet {PACKETS[fate]}", self.kind_of(data))
         delay_us = LATENCY_US
         if fate == LOST:
             return
         if fate == LATE:
-            delay_us += self._some(LATE_US)
+            delay_us += self._some(label, LATE_US)
         elif fate == VERY_LATE:
-            delay_us += self._some(VERY_LATE_US)
+            delay_us += self._some(label, VERY_LATE_US)
         elif fate == REPEATED:
-            self.carry(sender, receiver, data, LATENCY_US + self._some(LATE_US))
+            self.carry(sender, receiver, data, LATENCY_US + self._some(label, LATE_US))
         elif fate == OLD:
-            self.carry(sender, receiver, data, LATENCY_US + self._some(OLD_US))
+            self.carry(sender, receiver, data, LATENCY_US + self._some(label, OLD_US))
         self.carry(sender, receiver, data, delay_us)
 
-    def _some(self, most_us: int) -> int:
-        return most_us // STEPS * (1 + self._tape.uniform("packet delay", STEPS))
+    def _some(self, label: str, most_us: int) -> int:
+        return most_us // STEPS * (1 + self._tape.uniform(label, STEPS))
 
     def carry(self, sender: str, receiver: str, data: bytes, delay_us: int) -> None:
         """Deliver a packet after a while, to whoever is there then."""

@@ -12,7 +12,10 @@ from flowrt.sim.world import World
 
 
 class Scenario(typing.Protocol):
-    """One story that is played in many worlds. `name` says which, in replay files and reports."""
+    """One story that is played in many worlds. `name` says which, in replay files and reports.
+
+    A scenario whose flows may go on for ever has a `horizon`, a timedelta after which it is left.
+    """
 
     name: str
 
@@ -40,11 +43,16 @@ def play(scenario: Scenario, seed: int | None = None, choices: Choices | None = 
     """Play a story in the world of a seed, or in the one that `choices` describe."""
     tape = Tape(seed, choices)
     faults = Faults.replayed(tape) if tape.is_replay() else Faults.swarm(tape)
+    return play_tape(scenario, tape, faults)
+
+
+def play_tape(scenario: Scenario, tape: Tape, faults: Faults) -> Played:
+    """Play a story in the world of this tape, in which these things may go wrong."""
     world = World(tape, faults)
     violation = None
     try:
         scenario.build(world)
-        world.run()
+        world.run(getattr(scenario, "horizon", None))
         scenario.judge(world)
     except Violation as found:
         violation = found
@@ -53,4 +61,4 @@ def play(scenario: Scenario, seed: int | None = None, choices: Choices | None = 
         violation.__cause__ = error
     finally:
         world.close()
-    return Played(scenario.name, seed, tape.choices, violation, world)
+    return Played(scenario.name, tape.seed, tape.choices, violation, world)

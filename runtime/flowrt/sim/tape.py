@@ -61,6 +61,10 @@ class Tape:
             self.choices.setdefault(label, {})[index] = value
         return value
 
+    def drawn(self, label: str) -> int:
+        """How many draws there were under a label."""
+        return self._counts.get(label, 0)
+
     def uniform(self, label: str, n: int) -> int:
         """A choice of range(n), all equally probable."""
         return self.pick(label, range(n))

@@ -5,6 +5,7 @@ The node runs flows as ever; it is only asked to run each step as this class.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -62,11 +63,13 @@ class Record:
 
 
 class Watch:
-    """What the steps of one process did since its last commit, and what they must not have done."""
+    """What the steps of one process did since its last commit, and what they must not have done.
+    `notes` is for the whole world: by what its end may depend on when things happen."""
 
-    __slots__ = ("records", "violations")
+    __slots__ = ("notes", "records", "violations")
 
-    def __init__(self) -> None:
+    def __init__(self, notes: set[str] | None = None) -> None:
+        self.notes = notes if notes is not None else set()
         self.records: dict[int, Record] = {}
         self.violations: list[Violation] = []
 
@@ -110,6 +113,11 @@ class WatchedRun(StepRun):
         record.path = path_of(self._checkpoint.frames)
         record.held = self._commit.held is not None
         self._watch.records[record.flow_id] = record
+
+    @property
+    def now(self) -> datetime.datetime:
+        self._watch.notes.add("a flow asks for the time")
+        return super().now
 
     def _in_time(self) -> None:
         """I13: no timer rings before it is due, and nothing goes on without what it waits for."""

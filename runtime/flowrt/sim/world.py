@@ -48,8 +48,11 @@ STILL_US = 600_000_000
 QUIET_US = 100_000
 """If nothing is to happen for so long, people look whether there is something for them to do."""
 
-EVENTS = 200_000
+EVENTS = 20_000
 """A world that has more events than that never rests."""
+
+HOUR_US = 3_600_000_000
+"""A world with a horizon that has gone on for so long since it was healed is busy, not stuck."""
 
 BATCHES = (512, 1, 3, 16)
 
@@ -96,6 +99,10 @@ class World:
         self.cells: Counter[tuple[str, str]] = Counter()
         self.events = 0
         self.starts: list[Started] = []
+        self.notes: set[str] = set()
+        """Why its end may depend on when things happen, as far as it was seen."""
+        self.is_busy = False
+        """Whether it was left while its flows still had things to do."""
         self.strangers: list[Stranger] = list(STRANGERS)
         """What a stranger does when the tape says that it does something."""
         self.flows_begun = 0
@@ -108,8 +115,11 @@ class World:
         self.registries: dict[str, Registry] = {}
         self._invariants = Invariants(self.hosts, self.registries)
         self.network.sent = self._invariants.sent
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._queue: list[tuple[int, int, Callable[[], object]]] = []
         self._number = 0
+        self._promises = 0
+        self.most_events = EVENTS
+        """How many events may follow after all was healed."""
         self._fault_events = fault_events
         self._roots: set[tuple[str, int]] = set()
         self._healed_us: int | None = None if self.is_faulty else start_us
@@ -210,26 +220,38 @@ class World:
 
     # --- time ---
 
-    def later(self, delay_us: int, act: Callable[[], None]) -> None:
+    def later(self, delay_us: int, act: Callable[[], object]) -> None:
         """Have something happen after a while."""
         self._number += 1
         heapq.heappush(self._queue, (self.now_us + delay_us, self._number, act))
 
+    def promise(self, delay_us: int, act: Callable[[], object]) -> None:
+        """Have somebody outside do something after a while; until then the world does not rest."""
+        self._promises += 1
+
+        def keep() -> None:
+            self._promises -= 1
+            act()
+
+        self.later(delay_us, keep)
+
     def run(self, horizon: datetime.timedelta | None = None) -> None:
-        """Go on until nobody has anything to do, or the world is `horizon` further. Raises
-        Violation."""
+        """Go on until nobody has anything to do, or the world is `horizon` further: flows that
+        never end are left then. Raises Violation."""
         end_us = None if horizon is None else self.now_us + horizon // _MICROSECOND
         while self._step(end_us):
             pass
-        if end_us is None:
+        self._check_watches()
+        self.is_busy = end_us is not None and bool(self._queue) and not self._rests()
+        if not self.is_busy:
             self._invariants.at_rest(self.starts, self._roots)
-            self._check_watches()
-        else:
-            self.now_us = max(self.now_us, end_us)
 
     def sleep(self, duration: datetime.timedelta) -> None:
         """Let time pass, and everything happen in it that would."""
-        self.run(duration)
+        end_us = self.now_us + duration // _MICROSECOND
+        while self._step(end_us):
+            pass
+        self.now_us = max(self.now_us, end_us)
 
     def crash(self, party: str) -> None:
         """End the party's process; another opens."""
@@ -265,7 +287,9 @@ class World:
         act()
         if self.events > self._fault_events:
             self.heal()
-            if self.events > self._fault_events + EVENTS:
+            if self.events > self._fault_events + self.most_events:
+                if end_us is not None and self.now_us > (self._healed_us or 0) + HOUR_US:
+                    return False
                 raise Violation("L", "the world never rests")
         return True
 
@@ -285,7 +309,7 @@ class World:
     def _rests(self) -> bool:
         """Whether only repeated attempts to reach somebody who is not there are under way."""
         since_us = self._moved_us if self._healed_us is None else self._healed_us
-        if self._queue[0][0] < max(since_us, self._moved_us) + STILL_US:
+        if self._promises or self._queue[0][0] < max(since_us, self._moved_us) + STILL_US:
             return False
         for host in self.hosts.values():
             node = host.node
@@ -312,10 +336,12 @@ class World:
         kind = tape.pick("trouble", faults.troubles, faults.trouble)
         if not kind or not self.hosts:
             return
+        # Under labels of its own, so that the others stay as they are when this one is left out.
+        number = f"of trouble {tape.drawn('trouble')}"
         names = sorted(self.hosts)
-        host = self.hosts[names[tape.uniform("trouble where", len(names))]]
-        other = names[tape.uniform("trouble with", len(names))]
-        long_us = faults.every_us * (1 + tape.uniform("trouble how long", 8))
+        host = self.hosts[names[tape.uniform(f"place {number}", len(names))]]
+        other = names[tape.uniform(f"other {number}", len(names))]
+        long_us = faults.every_us * (1 + tape.uniform(f"length {number}", 8))
         if kind == kinds.CRASH:
             host.end()
         elif kind == kinds.PAUSE:
@@ -339,11 +365,11 @@ class World:
             host.full = True
             self.later(long_us, lambda: setattr(host, "full", False))
         elif kind in (kinds.FORWARD, kinds.BACK):
-            jump_us = _JUMPS[tape.uniform("clock jump", len(_JUMPS))]
+            jump_us = _JUMPS[tape.uniform(f"jump {number}", len(_JUMPS))]
             self.trouble(host.name, kinds.TROUBLE[kind], host._doing())
             host.set_clock(host.skew_us + (jump_us if kind == kinds.FORWARD else -jump_us))
         elif kind == kinds.STRANGER and self.strangers:
-            who = self.strangers[tape.uniform("which stranger", len(self.strangers))]
+            who = self.strangers[tape.uniform(f"stranger {number}", len(self.strangers))]
             self.trouble(host.name, f"stranger {who.__name__.replace('_', ' ')}", host._doing())
             who(self)
 

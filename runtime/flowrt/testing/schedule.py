@@ -59,17 +59,18 @@ Trouble = list[tuple[str, int, int]]
 
 
 def _commit(party: str, index: int, fate: int, slow: int) -> Trouble:
-    return [(f"commit {party}", index, fate), ("restart", -1, slow)]
+    return [(f"commit {party}", index, fate), (f"restart {party}", -1, slow)]
 
 
 def _packets(pair: tuple[str, str], index: int, kind: int, count: int, delay: int) -> Trouble:
     label = f"packet {pair[0]}-{pair[1]}"
-    found = [(label, index + number, kind) for number in range(count)]
-    return [*found, *([("packet delay", -1, delay)] * count)]
+    numbers = range(index, index + count)
+    found = [(label, number, kind) for number in numbers]
+    return [*found, *[(f"delay of {label} {number + 1}", 0, delay) for number in numbers]]
 
 
 def _ending(party: str, index: int, slow: int) -> Trouble:
-    return [(f"crash sending {party}", index, 1), ("restart", -1, slow)]
+    return [(f"crash sending {party}", index, 1), (f"restart {party}", -1, slow)]
 
 
 def _operation(party: str, index: int, kind: int) -> Trouble:
@@ -81,7 +82,11 @@ def _settings(party: str, batch: int, reload: int, skew: int) -> Trouble:
 
 
 def _trouble(index: int, kind: int, where: int) -> Trouble:
-    return [("trouble every", 0, 1), ("trouble", index, kind), ("trouble where", -1, where)]
+    return [
+        ("trouble every", 0, 1),
+        ("trouble", index, kind),
+        (f"place of trouble {index + 1}", 0, where),
+    ]
 
 
 def _joined(drawn: Sequence[Trouble]) -> Choices:
@@ -112,7 +117,7 @@ def _worded(label: str, index: int, value: int) -> str:
     names = _KINDS.get(kind)
     if label == "trouble":
         return f"the {nth} trouble: {TROUBLE[value]}"
-    if names is not None and where and kind != "trouble" and label != "packet delay":
+    if names is not None and where and kind != "trouble":
         told = names[value] if value < len(names) else str(value)
         if kind == "packet":
             sender, _, receiver = where.partition("-")
@@ -124,7 +129,7 @@ def _worded(label: str, index: int, value: int) -> str:
         case "opening":
             return f"{where} crashes when it opens its store, the {nth} time"
         case "restart":
-            return f"the {nth} restart takes {10**value} times as long"
+            return f"the {nth} restart of {where} takes {10**value} times as long"
         case "skew":
             return f"the clock of {where} is wrong (choice {value})"
         case "reload":
