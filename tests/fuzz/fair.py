@@ -114,7 +114,7 @@ class Fair(World):
 
     def at_rest(self, party: str) -> dict[int, bytes]:
         """The bytes of a party's living flows."""
-        return dict(self.node(party)._store.flows())
+        return {row.flow_id: row.checkpoint for row in self.node(party)._store.flows()}
 
 
 @contextlib.contextmanager

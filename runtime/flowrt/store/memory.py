@@ -92,7 +92,7 @@ class MemoryStore:
     def flows(self, after: int = -1) -> Iterator[Row]:
         for flow_id in sorted(self.disk.flows):
             if flow_id > after:
-                yield Row(flow_id, *self.disk.flows[flow_id], self.disk.since[flow_id])
+                yield Row(flow_id, *self.disk.flows[flow_id], self.disk.since.get(flow_id, 0))
 
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
         return self.disk.outcomes.get(flow_id)
