@@ -231,7 +231,7 @@ def test_a_commit_is_in_the_file_when_it_returns(tmp_path: Path) -> None:
     store = opened(tmp_path / "alice.db")
     store.commit(Batch(1, 5, 6, flows={1: (b"x", 7)}))
     db = sqlite3.connect(tmp_path / "alice.db")
-    assert db.execute("SELECT * FROM engine_flow").fetchall() == [(1, 7, b"x")]
+    assert db.execute("SELECT * FROM engine_flow").fetchall() == [(1, 7, b"x", 0)]
     assert db.execute("SELECT next_flow, next_outbox, commits FROM engine_node").fetchone() == (
         5,
         6,
