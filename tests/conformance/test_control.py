@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flowrt.core.flow import FlowKilled, SessionEnded, UnexpectedFlowEnd
+from flowrt.core.flow import FlowKilled, SessionEnded, SessionRejected, UnexpectedFlowEnd
 from flowrt.handle import Bounced, NotAccepted, NotStartable
 from flowrt.views import Wanted
 from tests.conformance.conftest import Play
@@ -338,6 +338,20 @@ def test_cs_142_a_draining_node_starts_nothing(play: Play) -> None:
             scene.node("alice").submit(CALM.Nothing_v1)
         scene.crash("alice")
     assert counted(scene) == 0
+
+
+def test_cs_142_a_draining_node_accepts_no_invitation(play: Play) -> None:
+    scene = play(QUIET, services=services)
+    drain(scene, True)
+    leads = scene.start("bob", CALM.Root_v1, other=ALICE)
+    with pytest.raises(SessionRejected, match="alice is draining: it takes no new sessions"):
+        scene.result(leads)
+    assert scene.flows("alice") == []
+    drain(scene, False)
+    again = scene.start("bob", CALM.Root_v1, other=ALICE)
+    scene.run()
+    assert len(scene.flows("alice")) == 3
+    assert not scene.has_ended(again)
 
 
 def test_cs_143_a_draining_node_fires_no_schedule(play: Play) -> None:
