@@ -89,6 +89,8 @@ class Literals:
                 return None
 
     def list_literal(self, node: syntax.ListLiteral, wanted: Type | None) -> Type:
+        if wanted == ListType(SESSION):
+            self._refuse_twice(node)
         target = relations.bare(wanted) if wanted is not None else None
         if isinstance(target, ListType):
             for item in node.items:
@@ -162,6 +164,21 @@ class Literals:
             f"the type of {what} is not known here",
             f"give it one: `let x: {example} = …`",
         )
+
+    def _refuse_twice(self, node: syntax.ListLiteral) -> None:
+        seen: dict[str, syntax.Expr] = {}
+        for item in node.items:
+            if not isinstance(item, syntax.Name):
+                continue
+            if item.name in seen:
+                self._findings.report(
+                    "F619",
+                    item.span,
+                    f"`{item.name}` is in this list already",
+                    "remove one of the two: what is received from each comes once from each",
+                    self._findings.note("it is first given here", seen[item.name].span),
+                )
+            seen.setdefault(item.name, item)
 
     def _refuse_repeated(self, node: syntax.MapLiteral) -> None:
         seen: dict[object, syntax.Expr] = {}

@@ -63,8 +63,9 @@ _FLOW_LOG = logging.getLogger("flowrt.flow")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
 
 
-DRAINING = 11
-"""How the audit trail writes that a node begins or ends to drain; it is no flow's."""
+DRAINING = 100
+"""How the audit trail writes that a node begins or ends to drain; it is no flow's. Events of flows
+have numbers below 100."""
 
 
 class Asked:

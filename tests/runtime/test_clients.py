@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flowrt import loop, stepping
 from flowrt.handle import NotStartable
 from flowrt.node import Node
 from flowrt.store import Store
@@ -214,3 +215,10 @@ def test_what_lives_is_never_forgotten(desk: Desk) -> None:
     assert len(desk.node.flows()) == 1
     with pytest.raises(KeyError):
         desk.restart().handle(quick.id)
+
+
+def test_what_a_node_does_is_not_what_a_flow_does() -> None:
+    """In the audit trail each kind of entry has a number of its own."""
+    codes = list(stepping._CODE.values())
+    assert len(set(codes)) == len(codes)
+    assert max(codes) < 100 <= loop.DRAINING

@@ -226,6 +226,8 @@ class StepRun(Incoming):
         now_us = self._world.now_us
         match step:
             case ReceiveEach():
+                if len(set(step.sessions)) != len(step.sessions):
+                    raise Fault("one session stands twice in the group to receive from")
                 kind = SOME if step.optional else EACH
                 until_us = self._until(step.until)
                 discard = step.discard and self._is_first(step.until, until_us)

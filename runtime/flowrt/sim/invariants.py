@@ -198,9 +198,14 @@ class Invariants:
 
     def turned(self, host: Host) -> None:
         """A process has done all that was ready, and rests until its alarm: no flow may be due
-        before that. Rows that are ready at once say so for a new process only."""
-        dues = [due for _, due in host.disk.flows.values() if due]
-        due_us = host.node.next_due() if host.node is not None else 0
+        before that, except one that cannot be loaded. Rows that are ready at once say so for a new
+        process only."""
+        if host.node is None:
+            return
+        unloadable = host.node._unloadable
+        rows = host.disk.flows.items()
+        dues = [due for flow_id, (_, due) in rows if due and flow_id not in unloadable]
+        due_us = host.node.next_due()
         if dues and (due_us is None or due_us > min(dues)):
             raise Violation("L", f"a flow of {host.name} is due at {min(dues)}, and nobody looks")
 
