@@ -14,7 +14,7 @@ from flowrt.core.values import decode, encode
 from tests.fuzz import fair
 from tests.fuzz.findings import Findings, described
 
-SLOW_S = 0.5
+SLOW_S = 2.0
 """For one argument; the parser reads it, whose tables take their time the first time."""
 
 GOOD = [
