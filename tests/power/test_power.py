@@ -26,7 +26,7 @@ from tests.power.vfs import SimulatedFiles, kill
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import written
 
-pytestmark = pytest.mark.skipif(vfs.UNUSABLE is not None, reason=str(vfs.UNUSABLE))
+pytestmark = vfs.NEEDED
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ Runs a node and opens another when one is gone. Knows no scenario and checks not
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import functools
 import hashlib
@@ -54,19 +55,19 @@ SLOW_US = 20_000_000
 Services = Callable[[], Mapping[str, object]]
 
 
-class Wish:
+class Wish(abc.ABC):
     """Something that somebody outside wants from a party's flows, once, however often he must
     ask."""
 
     is_done = False
 
+    @abc.abstractmethod
     def ask(self, host: Host) -> None:
         """Ask the process; it has just been opened, or is asked for the first time."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def look(self, host: Host) -> None:
         """After a commit: see whether it is done."""
-        raise NotImplementedError
 
 
 class Started(Wish):
@@ -244,6 +245,12 @@ class Host:
         self._running: set[str] = set()
         self._due_us = 0
         self._is_awake = False
+
+    def want(self, wish: Wish) -> None:
+        """Ask the process for something, now or as soon as there is one, until it is done."""
+        self.wishes.append(wish)
+        if self.node is not None:
+            wish.ask(self)
 
     # --- its process ---
 

@@ -38,7 +38,6 @@ from flowrt.views import TaskView
 START_US = 1_800_000_000_000_000
 """When a world begins, unless it is told otherwise: January 2027."""
 
-DAY = datetime.timedelta(days=1)
 TROUBLES = 40
 """How often at most a world is in trouble besides commits and packets."""
 
@@ -154,27 +153,19 @@ class World:
         started = Started(party, flow, arguments)
         host = started.host = self.hosts[party]
         self.starts.append(started)
-        host.wishes.append(started)
-        if host.node is not None:
-            started.ask(host)
+        host.want(started)
         return started
 
     def command(self, started: Started, message: Message) -> Commanded:
         """Send to a flow from its owner, exactly once."""
         commanded = Commanded(started, message)
-        host = self.hosts[started.party]
-        host.wishes.append(commanded)
-        if host.node is not None:
-            commanded.ask(host)
+        self.hosts[started.party].want(commanded)
         return commanded
 
     def answer(self, party: str, task: TaskView, value: object, by: str) -> Answered:
         """Answer a question; if somebody else did before, that counts."""
         answered = Answered(task.flow_id, task.number, value, by)
-        host = self.hosts[party]
-        host.wishes.append(answered)
-        if host.node is not None:
-            answered.ask(host)
+        self.hosts[party].want(answered)
         return answered
 
     def node(self, party: str) -> Node:
