@@ -56,7 +56,7 @@ class Maker:
             return self._group()
         if sort < 0.18:
             return self._two_sessions()
-        left, right = self.talk(self.random.choice((2, 3, 3, 4, 5)), 2)
+        left, right = self.talk(self.random.choice((1, 1, 2, 2, 3)), 2)
         self._farewell(left, right)
         return Pair([left, right], self.subflows)
 

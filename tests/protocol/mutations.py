@@ -51,6 +51,7 @@ class _Spoiler:
             self._leave,
             self._wrap,
             self._wrap,
+            self._wrap,
             self._case,
             self._time,
             self._decide,
@@ -130,6 +131,8 @@ class _Spoiler:
         inner = body[at:end]
         way = self._random.random()
         if way < 0.65:
+            if self._random.random() < 0.3:
+                inner = [Try(inner, self._random.choice(ERRORS), [])]
             after: Body = [Send("Stop")] if self._random.random() < 0.3 else []
             body[at:end] = [Try(inner, self._random.choice(ERRORS), after)]
         elif way < 0.85:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from flowlang.compiler import compile_modules
 from flowlang.machine import Module
@@ -15,21 +15,21 @@ from flowlang.source import Source
 from tests.protocol.conversation import Maker
 from tests.protocol.mutations import spoil
 from tests.protocol.tree import Pair
-from tests.protocol.writing import write
+from tests.protocol.writing import SHARED, WORDS, write
 
-NAME = "pair"
 SAFETY = ("P201", "P202", "P203", "P204", "P205", "P210")
 
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """A pair; `fits` if it was not spoiled. `modules` is empty where the compiler refuses it."""
+    """A pair; `fits` if it was not spoiled. `modules` are what all pairs use and the pair; None
+    where the compiler refuses it."""
 
     seed: int
     pair: Pair
     text: str
     fits: bool
-    module: Module | None
+    modules: Sequence[Module] | None
 
     @property
     def digest(self) -> str:
@@ -38,33 +38,52 @@ class Drawn:
     @functools.cached_property
     def checked(self) -> Sequence[Checked]:
         """What the check says of each session."""
-        assert self.module is not None
-        return checked(self.module)
+        assert self.modules is not None
+        return checked(self.modules)
 
 
-def drawn(seed: int) -> Drawn:
-    """The pair of that number; two of three are spoiled."""
+def drawn(seeds: Iterable[int]) -> list[Drawn]:
+    """The pairs of these numbers; two of three are spoiled."""
+    made = {seed: _made(seed) for seed in seeds}
+    texts = {seed: write(pair) for seed, pair in made.items()}
+    sources = {SHARED: Source(f"{SHARED}.flow", SHARED, WORDS)}
+    for seed, text in texts.items():
+        sources[f"pair{seed}"] = Source(f"pair{seed}.flow", f"pair{seed}", text)
+    modules = compile_modules(list(sources), sources.get, lambda: sources).modules
+    shared = modules[SHARED]
+    found = []
+    for seed, text in texts.items():
+        module = modules.get(f"pair{seed}")
+        both = None if module is None else (shared, module)
+        found.append(Drawn(seed, made[seed], text, not seed % 3, both))
+    return found
+
+
+def _made(seed: int) -> Pair:
     maker = Maker(seed)
     pair = maker.pair()
-    fits = seed % 3 == 0
-    if not fits:
+    if seed % 3:
         spoil(pair, maker)
-    text = write(pair)
-    return Drawn(seed, pair, text, fits, compiled(text))
+    return pair
 
 
-def compiled(text: str) -> Module | None:
-    sources = {NAME: Source(f"{NAME}.flow", NAME, text)}
-    made = compile_modules([NAME], sources.get, lambda: sources)
-    return made.modules.get(NAME)
+def compiled(text: str) -> Sequence[Module]:
+    """A text of a pair, as modules."""
+    sources = {
+        SHARED: Source(f"{SHARED}.flow", SHARED, WORDS),
+        "pair": Source("pair.flow", "pair", text),
+    }
+    made = compile_modules(list(sources), sources.get, lambda: sources)
+    assert not made.diagnostics, made.diagnostics[0]
+    return list(made.modules.values())
 
 
-def checked(module: Module) -> Sequence[Checked]:
-    program = check.program_of([module])
-    sessions = check.sessions_of(program, [flow.name for flow in module.machines])
+def checked(modules: Sequence[Module]) -> Sequence[Checked]:
+    """Every session of the last module, in the order of the flows that respond."""
+    program = check.program_of(modules)
+    sessions = check.sessions_of(program, [flow.name for flow in modules[-1].machines])
     found = check.conversations(program, sessions).sessions
     return sorted(found, key=lambda one: one.session.responder)
-
 
 
 def codes(one: Checked) -> set[str]:

@@ -135,8 +135,13 @@ class _Process:
         end = _End(node.session, self._flow)
         send = f"{end.out}!{node.message},{node.value}; goto n{node.next}"
         ways = [send]
-        if node.session in self._is_shut:
+        if node.session in self._is_shut or (
+            node.session in self._shuts and not self._graph.is_alone
+        ):
             ways = [f"shut[{end.other}] -> goto n{node.next}", f"!shut[{end.other}] -> {send}"]
+        if node.session in self._shuts and not self._graph.is_alone:
+            what = "over = 1; goto stuck" if node.thrown is None else f"goto n{node.thrown}"
+            ways = [f"shut[{end.mine}] -> {what}", *(f"!shut[{end.mine}] && {way}" for way in ways)]
         if node.thrown is not None:
             ways.append(f"{end.has_ended} -> goto n{node.thrown}")
         return send + ";" if len(ways) == 1 else f"if :: {' :: '.join(ways)} fi;"
@@ -166,14 +171,14 @@ class _Process:
                 what = "over = 1; goto stuck" if then is None else f"goto {what}"
                 parts.append(f":: shut[{end.mine}] -> {what}")
         for way, discard in node.ways:
-            if way == number and not discard:
-                continue
+            # A way that leads back to the same place at once is refused by SPIN, yet it is one.
+            turn = "v = 1 - v; " if way == number else ""
             owing = "".join(
                 f"if :: owes{session} < 100 -> owes{session}++ :: else fi; "
                 for session in node.takes
                 if discard
             )
-            parts.append(f":: true -> {owing}goto n{way}")
+            parts.append(f":: true -> {turn}{owing}goto n{way}")
         return "if " + " ".join(parts) + " fi;"
 
     def _over(self, number: int, how: str) -> str:
@@ -213,7 +218,7 @@ def unsafe(
     """The numbers of those pairs in which a message is not taken, is read by nobody, a side waits
     for one that has ended, or both wait. Raises Unknown."""
     (folder / "pairs.pml").write_text(model(pairs, room))
-    _run(folder, limit_s, "spin", "-a", "pairs.pml")
+    _run(folder, limit_s, "spin", "-o3", "-a", "pairs.pml")
     compiler = "tcc" if shutil.which("tcc") else "gcc"  # The first compiles forty times as fast.
     _run(folder, limit_s, compiler, "-O0", "-w", "-DSAFETY", "-DNOREDUCE", "-DNOFAIR", "-o", "pan", "pan.c")
     said = _run(folder, limit_s, "./pan", "-E", "-m200000", "-w22")

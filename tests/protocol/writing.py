@@ -22,7 +22,10 @@ from tests.protocol.tree import (
     Word,
 )
 
-HEAD = '''"""Flows that talk, or try to."""
+SHARED = "words"
+"""The module of what all pairs use."""
+
+WORDS = '''"""What is said, and who is asked."""
 
 message A:
     n: Int
@@ -50,6 +53,11 @@ error Oops: "oops"
 
 service Desk:
     read says(site: Int) -> Bool
+'''
+
+HEAD = f'''"""Flows that talk, or try to."""
+
+use {SHARED}: A, B, C, Desk, Face, Flag, Mood, Oops, Stop
 '''
 
 
