@@ -106,15 +106,18 @@ class _Place:
 class Desk:
     """Answers as it is told."""
 
-    def __init__(self, answer: Callable[[str, int], bool], error: type[FlowError]) -> None:
+    def __init__(
+        self, party: str, answer: Callable[[str, int], Any], error: type[FlowError]
+    ) -> None:
+        self._party = party
         self._answer = answer
         self._error = error
 
     def says(self, tx: Any, site: int) -> bool:
-        found = self._answer(tx.party.name, site)
+        found = self._answer(self._party, site)
         if found == THROWS:
             raise self._error
-        return found
+        return bool(found)
 
 
 class Stage:
@@ -136,15 +139,14 @@ class Stage:
         self._pair = pair
         self._main = vars(modules[-1])["Left_v1"]
         error = vars(modules[0])["Oops"]
+        asks = any(getattr(kind, "services", ()) for kind in vars(modules[-1]).values())
         for party in self.now:
             self.nodes[party] = Node.create(
                 party,
                 store=MemoryStore(self.disks[party]),
                 network=self.net,
                 modules=modules[-1:],
-                services={"Desk": Desk(lambda site, party=party: answer(party, site), error)}
-                if self._main.services or _asks(modules[-1])
-                else {},
+                services={"Desk": Desk(party, answer, error)} if asks else {},
                 clock=lambda party=party: self.now[party],
                 key=party.encode().ljust(32, b"."),
             )
@@ -209,7 +211,7 @@ class Stage:
 
     @staticmethod
     def _sleeps(node: Node) -> bool:
-        return any(view.state.startswith("AwaitTime") for view in node.flows())
+        return any(view.waits == "time" for view in node.flows())
 
     def late(self, party: str) -> None:
         """The time of whatever waits there is over."""
@@ -242,10 +244,6 @@ class Stage:
 
 class TooLong(Exception):
     """The flows go on and on."""
-
-
-def _asks(module: ModuleType) -> bool:
-    return any(getattr(kind, "services", ()) for kind in vars(module).values())
 
 
 # --- the run of a misfit --------------------------------------------------------------------------
@@ -347,7 +345,7 @@ def schedule(pair: Pair, modules: Sequence[ModuleType], text: str, seed: int) ->
 
 
 def _is_limited(node: Node) -> bool:
-    return any(node.dump(view.id)["due"] is not None for view in node.flows())
+    return any(view.due is not None for view in node.flows())
 
 
 def _went_well(stage: Stage, text: str) -> None:
