@@ -224,7 +224,10 @@ class Maker:
         name = self._new_flow()
         last = self.chance(0.5)
         if last:
-            cases = [Case(first, self.name("x"), [Call(name, True)]), Case("Stop", self.name("x"), [])]
+            cases = [
+                Case(first, self.name("x"), [Call(name, True)]),
+                Case("Stop", self.name("x"), []),
+            ]
             self.subflows[name] = [Choose(cases)]
             return self._sides(
                 sender, [While(self.number(), [Send(first)]), Send("Stop")], [Call(name)]
@@ -287,7 +290,9 @@ class Maker:
             both[1 - sender].append(Try(caught, (error,), []))
         elif way < 0.35:
             # Whatever else is said is not wanted.
-            both[sender].extend(self._sent(self._plain()) for _ in range(self.random.choice((1, 2))))
+            both[sender].extend(
+                self._sent(self._plain()) for _ in range(self.random.choice((1, 2)))
+            )
             both[1 - sender].append(Close())
         elif way < 0.4:
             wait = Receive(message, self.name("x"), True, True)

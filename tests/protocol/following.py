@@ -7,6 +7,7 @@ the other side. What the service says where nothing was decided does not matter.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -32,6 +33,7 @@ from tests.protocol.tree import (
     Within,
     Word,
 )
+from tests.protocol.writing import condition
 
 LATE = "the time is over"
 CAUGHT = "an error is caught"
@@ -124,6 +126,12 @@ def follow(pair: Pair, misfit: Misfit) -> Play:
     return play
 
 
+def _condition(stmt: If | While) -> str:
+    if isinstance(stmt, While):
+        return f"Desk.says({stmt.site})"
+    return f"match {stmt.test}.face" if stmt.message == "Mood" else condition(stmt)
+
+
 def _short(name: str) -> str:
     return name.rpartition(".")[2]
 
@@ -151,10 +159,8 @@ class _Side:
 
     def _flow(self, body: Body) -> Steps:
         self._pending.append((yield))
-        try:
+        with contextlib.suppress(_Thrown, _Left, _Stopped):
             yield from self._body(body)
-        except (_Thrown, _Left, _Stopped):
-            pass
 
     def _next(self) -> Generator[None, Event, Event]:
         if self._pending:
@@ -177,7 +183,8 @@ class _Side:
 
     def _holds(self, cell: Cell, stmt: If | While, negated: bool) -> Generator[None, Event, bool]:
         event = yield from self._next()
-        if event.what == "told" and event.line >= stmt.line and event.text.endswith(("holds", "hold")):
+        wanted = f"`{_condition(stmt)}`"
+        if event.what == "told" and event.line == stmt.line and event.text.startswith(wanted):
             cell.decide(event.text.endswith(" holds") is not negated)
         else:
             self._pending.append(event)

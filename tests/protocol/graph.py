@@ -394,7 +394,9 @@ def moved(node: Node, number: Callable[[int], int]) -> Node:
         case Hear(takes=takes, ended=ended, ways=ways):
             return Hear(
                 {
-                    session: {message: (name, number(then)) for message, (name, then) in some.items()}
+                    session: {
+                        message: (name, number(then)) for message, (name, then) in some.items()
+                    }
                     for session, some in takes.items()
                 },
                 {session: number(then) for session, then in ended.items()},

@@ -11,6 +11,7 @@ from flowlang.compiler import compile_modules
 from flowlang.machine import Module
 from flowlang.protocol import check
 from flowlang.protocol.check import Checked
+from flowlang.protocol.pairs import Misfit
 from flowlang.source import Source
 from tests.protocol.conversation import Maker
 from tests.protocol.mutations import spoil
@@ -94,3 +95,14 @@ def codes(one: Checked) -> set[str]:
 
 def is_safe(one: Checked) -> bool:
     return not codes(one) & set(SAFETY)
+
+
+def faults(one: Drawn) -> list[Misfit]:
+    """What is wrong with a pair's sessions and must not happen, whatever else does."""
+    return [
+        misfit
+        for session in one.checked
+        if session.verdict is not None
+        for misfit in session.verdict.misfits
+        if misfit.code in SAFETY
+    ]

@@ -32,7 +32,9 @@ def read() -> list[Record]:
 
 
 def write(records: Iterable[Record]) -> None:
-    lines = ["# What SPIN says of each session of a pair: number, digest of the text, safe or unsafe"]
+    lines = [
+        "# What SPIN says of each session of a pair: number, digest of the text, safe or unsafe"
+    ]
     lines += [f"{one.seed} {one.digest} {one.verdicts}" for one in records]
     PATH.write_text("\n".join(lines) + "\n")
 

@@ -122,7 +122,9 @@ class _Writer:
                 whom = f"each {self._names[0]}" if self._group else self._names[session]
                 self._add(depth, f"receive {name}: {message} from {whom}{limit} unchecked")
             case Choose(across=across):
-                self._add(depth, "receive:" if across else f"receive from {self._names[stmt.session]}:")
+                self._add(
+                    depth, "receive:" if across else f"receive from {self._names[stmt.session]}:"
+                )
                 for case in stmt.cases:
                     source = f" from {self._names[case.session]}" if across else ""
                     case.line = self._add(
@@ -153,7 +155,7 @@ class _Writer:
                 self._add(depth, f"catch {', '.join(errors)}:")
                 self._block(depth + 1, handler)
             case Within(body=body):
-                self._add(depth, "within 30s:")
+                self._add(depth, "within 1h:")
                 self._block(depth + 1, body)
             case Call(flow=flow, is_last=is_last, session=session):
                 word = "return subflow" if is_last else "subflow"
