@@ -90,6 +90,10 @@ class Catching:
             if value.name in frame.ours:
                 return OURS
             return AMONG if value.name in frame.lists else OTHER
+        if isinstance(value, machine.Items) and value.items:
+            # A list with nothing else in it, such as `any [talk]`.
+            if all(self._which(frame, part) == OURS for part in value.items):
+                return OURS
         return AMONG if self._holds(frame, value) else OTHER
 
     def _time_over(

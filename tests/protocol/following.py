@@ -144,6 +144,7 @@ class _Side:
         self._answers = answers
         self._cells: dict[str, Cell] = {}
         self._pending: list[Event] = []
+        self._around: list[tuple[str, ...]] = []
         self.sent = Cell()
         self._steps: Steps | None = self._flow(body)
         next(self._steps)
@@ -177,6 +178,8 @@ class _Side:
         event = yield from self._next()
         if event.what == "told" and event.text == CAUGHT and event.line == line:
             cell.value = THROWS
+            if sum("Oops" in errors or "FlowError" in errors for errors in self._around) > 1:
+                raise NotPlayable("which error it was that was caught")
             raise _Thrown("Oops")
         self._pending.append(event)
         return cell
@@ -217,7 +220,11 @@ class _Side:
                 raise _Stopped
             case Try(body=body, errors=errors, handler=handler):
                 try:
-                    yield from self._body(body)
+                    self._around.append(errors)
+                    try:
+                        yield from self._body(body)
+                    finally:
+                        self._around.pop()
                 except _Thrown as thrown:
                     if thrown.error not in errors and "FlowError" not in errors:
                         raise

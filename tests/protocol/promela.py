@@ -214,6 +214,11 @@ def _shuts(graph: Graph) -> set[int]:
 # --- asking SPIN ----------------------------------------------------------------------------------
 
 
+def is_there() -> bool:
+    """Whether SPIN can be asked on this machine."""
+    return bool(shutil.which("spin") and (shutil.which("tcc") or shutil.which("gcc")))
+
+
 def unsafe(
     pairs: Sequence[tuple[Pair, int | None]], folder: Path, room: int = ROOM, limit_s: int = 300
 ) -> set[int]:
