@@ -122,7 +122,7 @@ def _write_no_more(stream: IO[str]) -> None:
 )
 def graph(file: Path, flow: str | None, form: str) -> None:
     """Draw the state machine of each flow in FILE, or of FLOW alone."""
-    from flowlang import diagram
+    from flowlang.pictures import states_mermaid, states_text
 
     files = sources_below([file])
     compilation = compile_or_exit(files)
@@ -132,7 +132,7 @@ def graph(file: Path, flow: str | None, form: str) -> None:
         near = closest(flow, machines)
         hint = f" Did you mean `{near}`?" if near else ""
         raise click.UsageError(f"There is no flow `{flow}` in {shown(file)}.{hint}")
-    draw = diagram.mermaid if form == "mermaid" else diagram.text
+    draw = states_mermaid.mermaid_of if form == "mermaid" else states_text.text_of
     chosen = [machines[flow]] if flow is not None else list(machines.values())
     click.echo("\n".join(draw(machine) for machine in chosen), nl=False)
 

@@ -1,4 +1,5 @@
-"""Pictures of flows: their states, and what they say to each other. A picture is first a value, then
-drawn by a writer of its own for SVG, Mermaid and the terminal. Reads machines and checked trees; writes
-no file and judges no program.
+"""Pictures of flows: their states, and what they say to each other. Writes no file, judges no
+program.
+
+A picture is a value first; writers of its own draw it for SVG, Mermaid and the terminal.
 """

@@ -1,5 +1,7 @@
-"""A sequence picture as a value: lanes, and what happens between them, in order. Knows neither flows
-nor how it is drawn: whoever has a conversation to show (all of them, or one run) makes this value.
+"""A sequence picture as a value: lanes, and what happens between them, in order. Knows neither
+flows nor how it is drawn.
+
+Whoever has a conversation to show (all that there are, or one run) makes this value.
 
 Texts are plain, of any characters; a writer escapes, shortens and breaks them as it needs.
 """
@@ -26,9 +28,9 @@ class Lane:
 class Message:
     """An arrow from one lane to another; beside the lane if they are the same one.
 
-    `kind` says how it is drawn: "data" whole; "call" a call of a service, "answer" what comes back
-    (dashed); "error" and "end" what ends a session; "lost" never arrives or is never read. `place` is
-    small at the margin, such as "trade.flow:11" or "trade.flow:11 → 27".
+    `kind` says how it is drawn: "data" whole; "call" a call of a service, "answer" what comes back;
+    "error" and "end" what ends a session; "lost" never arrives or is never read. `place` is small
+    at the margin, such as "trade.flow:11" or "trade.flow:11 → 27".
     """
 
     sender: str
