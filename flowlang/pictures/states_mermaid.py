@@ -10,8 +10,9 @@ from flowlang.pictures.ways import END, resting, title, told, ways
 def mermaid_of(flow: machine.Machine) -> str:
     """A Mermaid `stateDiagram-v2`."""
     lines = ["---", f"title: {title(flow)}", "---", "stateDiagram-v2", f"    {END} --> Start"]
+    leading = ways(flow)
     for state in resting(flow):
-        for way in ways(flow, state):
+        for way in leading[state.name]:
             label = f" : {escaped(told(way))}" if way.told else ""
             lines.append(f"    {state.name} --> {way.target}{label}")
     for state in resting(flow):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from flowlang import machine
 from flowlang.diagnostics import printable
-from flowlang.pictures.ways import END, awaited, resting, short, title, told, ways
+from flowlang.pictures.ways import END, Way, awaited, resting, short, title, told, ways
 from flowlang.types import shown
 
 
@@ -24,29 +24,30 @@ def text_of(flow: machine.Machine) -> str:
     for one in flow.remedies:
         tries = f"retry {one.retries} every {one.every_us / 1e6:g}s then " if one.retries else ""
         lines.append(f"on {one.cause} {tries}{'end' if one.ends else 'hold'}")
-    rests = resting(flow)
+    rests, leading = resting(flow), ways(flow)
+    lines_of = {state.name: state.place.line for state in flow.states}
     width = max(len(state.name) for state in rests)
     for state in rests:
         lines.append("")
         name = state.name
-        for what, said in _rows(flow, state, [f"{k}: {shown(types[k])}" for k in state.keeps]):
+        keeps = [f"{kept}: {shown(types[kept])}" for kept in state.keeps]
+        for what, said in _rows(state, keeps, leading[name], lines_of):
             lines.append(f"  {name:{width}}  {what:8} {said}".rstrip())
             name = ""
     return "\n".join(printable(line) for line in lines) + "\n"
 
 
 def _rows(
-    flow: machine.Machine, state: machine.State, keeps: list[str]
+    state: machine.State, keeps: list[str], leading: Iterable[Way], lines: Mapping[str, int]
 ) -> Iterator[tuple[str, str]]:
     yield f"line {state.place.line}", state.place.text
     if state.awaits is not None:
         yield "waits", f"for {awaited(state.awaits)}"
     yield "keeps", ", ".join(keeps) or "nothing"
-    for number, way in enumerate(ways(flow, state)):
+    for number, way in enumerate(leading):
         target = "the end" if way.target == END else way.target
         said = f": {told(way)}" if way.told else ""
         yield "" if number else "then", f"{target}{said}"
     for number, handler in enumerate(state.handlers):
         errors = ", ".join(short(error) for error in handler.errors)
-        where = flow.state(handler.target).place.line
-        yield "" if number else "catches", f"{errors} (line {where})"
+        yield "" if number else "catches", f"{errors} (line {lines[handler.target]})"

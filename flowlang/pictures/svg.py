@@ -137,6 +137,11 @@ def head(
     return f'<polygon points="{corners}" class="f-{colour}"/>'
 
 
+def dot(x: float, y: float, radius: float, names: str) -> str:
+    """A round dot."""
+    return f'<circle cx="{number(x)}" cy="{number(y)}" r="{number(radius)}" class="{names}"/>'
+
+
 def cross(x: float, y: float, colour: str) -> str:
     """A small × at a point."""
     a, b, c, d = number(x - 4), number(x + 4), number(y - 4), number(y + 4)

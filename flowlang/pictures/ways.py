@@ -7,7 +7,7 @@ The places where ways only meet are left out, and what happens on a way is told 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, assert_never
 
 from flowlang import machine, walk
@@ -25,9 +25,16 @@ class Way(NamedTuple):
     told: tuple[str, ...]
 
 
-def ways(flow: machine.Machine, state: machine.State) -> list[Way]:
-    """The ways from a state in which the flow rests, each target and each end once with the
+def ways(flow: machine.Machine) -> dict[str, list[Way]]:
+    """The ways from each state in which the flow rests: each target and each end once with the
     shortest way to it, in the order in which they are found."""
+    states = {state.name: state for state in flow.states}
+    return {state.name: _ways(flow, states, state) for state in resting(flow)}
+
+
+def _ways(
+    flow: machine.Machine, states: Mapping[str, machine.State], state: machine.State
+) -> list[Way]:
     found: dict[str, Way] = {}
     seen = {state.name}
     todo: deque[tuple[machine.State, tuple[str, ...]]] = deque([(state, ())])
@@ -35,8 +42,8 @@ def ways(flow: machine.Machine, state: machine.State) -> list[Way]:
         at, before = todo.popleft()
         told = (*before, *_happens(flow, at.actions))
         caught = frozenset[str]().union(*[handler.errors for handler in at.handlers])
-        for end in _ends(flow, at.actions, caught):
-            found.setdefault(end, Way(END, (*told, end) if end == "return" else (end,)))
+        for end, until in _ends(flow, at.actions, caught, before):
+            found.setdefault(end, Way(END, (*until, end) if end == "return" else (end,)))
         match at.next:
             case machine.Suspend(target=target):
                 found.setdefault(target, Way(target, told))
@@ -44,27 +51,63 @@ def ways(flow: machine.Machine, state: machine.State) -> list[Way]:
                 chosen = [
                     (target, (*told, _arm(arm))) for arm, target in zip(arms, targets, strict=True)
                 ]
-                todo += _unseen(flow, chosen, seen)
+                todo += _unseen(states, chosen, seen)
             case machine.Goto() | machine.Branch() | machine.End():
                 steps = [(target, told) for target in machine.targets(at.next)]
-                todo += _unseen(flow, steps, seen)
+                todo += _unseen(states, steps, seen)
             case _:
                 assert_never(at.next)
         handled = [
             (handler.target, (*before, f"catch {', '.join(map(short, handler.errors))}"))
             for handler in walk.effective(at.handlers)
         ]
-        todo += _unseen(flow, handled, seen)
+        todo += _unseen(states, handled, seen)
     return list(found.values())
 
 
+def steps_at(flow: machine.Machine) -> dict[str, tuple[str, ...]]:
+    """For each state the steps of the tracker at which the flow may be there, in declared order."""
+    states = {state.name: state for state in flow.states}
+    found: dict[str, frozenset[str]] = {"Start": frozenset()}
+    todo = ["Start"]
+    while todo:
+        state = states[todo.pop()]
+        left, passed = _stepped(state.actions, found[state.name])
+        handlers = [(handler.target, passed) for handler in state.handlers]
+        for target, steps in [*((name, left) for name in machine.targets(state.next)), *handlers]:
+            before = found.get(target)
+            if before is None or not steps <= before:
+                found[target] = steps | (before or frozenset())
+                todo.append(target)
+    order = [step.name for step in flow.steps]
+    return {name: tuple(step for step in order if step in steps) for name, steps in found.items()}
+
+
+def _stepped(
+    actions: Iterable[machine.Action], steps: frozenset[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """At which steps the flow may be behind the actions, and at which somewhere within them."""
+    passed = steps
+    for action in actions:
+        if isinstance(action, machine.Progress):
+            steps = frozenset((action.step,))
+        else:
+            for body in walk.bodies(action):
+                after, within = _stepped(body, steps)
+                steps, passed = steps | after | within, passed | within
+        passed |= steps
+    return steps, passed
+
+
 def _unseen(
-    flow: machine.Machine, steps: Iterable[tuple[str, tuple[str, ...]]], seen: set[str]
+    states: Mapping[str, machine.State],
+    steps: Iterable[tuple[str, tuple[str, ...]]],
+    seen: set[str],
 ) -> Iterator[tuple[machine.State, tuple[str, ...]]]:
     for target, told in steps:
         if target not in seen:
             seen.add(target)
-            yield flow.state(target), told
+            yield states[target], told
 
 
 def _happens(flow: machine.Machine, actions: Iterable[machine.Action]) -> Iterator[str]:
@@ -88,26 +131,31 @@ def _happens(flow: machine.Machine, actions: Iterable[machine.Action]) -> Iterat
 
 
 def _ends(
-    flow: machine.Machine, actions: Iterable[machine.Action], caught: frozenset[str]
-) -> Iterator[str]:
-    """How the flow may end in the actions: by a result, or by an error that nobody catches."""
+    flow: machine.Machine,
+    actions: Iterable[machine.Action],
+    caught: frozenset[str],
+    before: tuple[str, ...] = (),
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """How the flow may end in the actions, by a result or by an error that nobody catches, and what
+    happened `before`."""
     for action in actions:
         match action:
             case machine.Return():
-                yield "return"
+                yield "return", before
             case machine.Throw(error=error) | machine.Require(error=error):
                 thrown = _type_of(flow, error)
                 names = {thrown, "FlowError", *flow.families.get(thrown, ())}
                 if caught.isdisjoint(names):
-                    yield f"throw {short(thrown)}"
+                    yield f"throw {short(thrown)}", before
             case machine.Try(body=body, catches=catches):
                 inner = caught.union(*[catch.errors for catch in catches])
-                yield from _ends(flow, body, inner)
+                yield from _ends(flow, body, inner, before)
                 for catch in catches:
-                    yield from _ends(flow, catch.body, caught)
+                    yield from _ends(flow, catch.body, caught, before)
             case _:
                 for body in walk.bodies(action):
-                    yield from _ends(flow, body, caught)
+                    yield from _ends(flow, body, caught, before)
+        before = (*before, *_happens(flow, (action,)))
 
 
 def _type_of(flow: machine.Machine, value: machine.Expr) -> str:
