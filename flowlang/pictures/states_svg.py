@@ -30,7 +30,7 @@ LABEL = 190.0
 MOST_TOLD = 7
 """Lines beside one way; of more, those in the middle are left out."""
 
-FAR = 16
+FAR = 6
 """A way over more ranks than this is drawn as a stub that says where it leads."""
 
 MARGIN = 24.0
@@ -72,9 +72,12 @@ def graph_of(flow: machine.Machine) -> Graph:
     nodes = [_state_node(state, steps.get(state.name, ())) for state in states]
     found: list[tuple[int, int, Way]] = []
     for state in states:
+        failures = [way.told[-1] for way in leading[state.name] if _fails(way)]
         for way in leading[state.name]:
             if way.target == END:
-                nodes.append(_end_node(way))
+                if _fails(way) and way.told[-1] != failures[0]:
+                    continue  # All errors of a state are in one box.
+                nodes.append(_end_node(failures if _fails(way) else ["return"]))
                 found.append(
                     (numbers[state.name], len(nodes) - 1, way._replace(told=way.told[:-1]))
                 )
@@ -103,9 +106,14 @@ def _state_node(state: machine.State, steps: tuple[str, ...]) -> Node:
     return Node(_kind(state.awaits), fitting, steps if len(steps) <= 2 else (*steps[:1], "…"))
 
 
-def _end_node(way: Way) -> Node:
-    said = way.told[-1]
-    return Node("end" if said == "return" else "failure", ((_cut(said, END_NAME), END_NAME),))
+def _fails(way: Way) -> bool:
+    return way.target == END and way.told[-1] != "return"
+
+
+def _end_node(said: list[str]) -> Node:
+    kind = "end" if said == ["return"] else "failure"
+    shown_ = said if len(said) <= MOST_TOLD else [*said[: MOST_TOLD - 1], "…"]
+    return Node(kind, tuple((_cut(one, END_NAME), END_NAME) for one in shown_))
 
 
 def _kind(wait: machine.Wait | None) -> str:
@@ -153,7 +161,7 @@ def _cut(said: str, style: svg.Style) -> str:
 def _size(node: Node) -> Size:
     wide = max(style.width(said) for said, style in node.lines) + 28
     if node.kind in ("end", "failure", "far"):
-        return Size(wide, 28)
+        return Size(wide, 17 * len(node.lines) + 11)
     if node.steps:
         wide = max(wide, STEP.width(" · ".join(node.steps)) + 28)
     return Size(max(wide, 90), 17 * len(node.lines) + (34 if node.steps else 16))
@@ -213,7 +221,7 @@ def _under(flow: machine.Machine) -> str:
 def _node(node: Node, x: float, y: float) -> list[str]:
     size = _size(node)
     is_small = node.kind in ("end", "failure", "far")
-    round_ = size.high / 2 if is_small else 6
+    round_ = 14 if is_small else 6
     elements = [svg.box(x, y, size.wide, size.high, _COLOURS[node.kind], round_)]
     middle, at = x + size.wide / 2, y + (19 if is_small else 22)
     for said, style in node.lines:
