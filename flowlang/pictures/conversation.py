@@ -1,0 +1,135 @@
+"""All conversations of some flows as one sequence picture: their trees are walked side by side,
+each session in lockstep. Judges nobody: where two sides do not fit, a note says what each does.
+
+Every way is told to its end, from the moment at which somebody decides; `folding` makes of that
+what is drawn. A moment that comes again is the next round of a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+
+from flowlang import syntax, types
+from flowlang.pictures.acting import Acting
+from flowlang.pictures.folding import Mark, Told, Way, finished, fold, rounds
+from flowlang.pictures.scene import Round, Scene, Taker
+from flowlang.pictures.sequence import Note, Sequence, every, named
+from flowlang.pictures.wording import is_endless
+
+MOST_STEPS = 20_000
+"""Statements that are walked through; what is left then is not drawn."""
+
+DEEPEST = 60
+"""Decisions in each other."""
+
+UNROLLED = 3
+"""A loop that never comes to the same moment again is told so many times."""
+
+SERVED = 6
+"""A flow that serves another one's loop is taken for that so many times."""
+
+
+def conversation(
+    root: str, followed: Iterable[str], project: Mapping[str, types.Checked]
+) -> Sequence:
+    """What is said from the first statement of the flow `root` on, between it and those of
+    `followed` that are opened on the way (qualified names); others are lanes whose answers come
+    whenever they are waited for. `project` has the checked files by module."""
+    acting = Acting(project, frozenset(followed))
+    scene = Scene()
+    acting.begin(scene, root)
+    items = finished(_Walk(acting).walk(scene, (), {}, 0))
+    used = {key for item in every(items) for key in named(item)}
+    lanes = acting.lanes.in_order(used)
+    title = " and ".join(lane.name for lane in lanes if lane.kind == "party")
+    return Sequence(title, lanes, items, f"What {title} say to each other, in every way.")
+
+
+class _Walk:
+    """All ways from a moment on."""
+
+    def __init__(self, acting: Acting) -> None:
+        self._acting = acting
+        self._steps = 0
+        self._known: dict[Hashable, list[Told]] = {}
+
+    def walk(
+        self, scene: Scene, heads: tuple[Hashable, ...], visits: Mapping[Hashable, int], depth: int
+    ) -> list[Told]:
+        """Everything from here to the ends. `heads` are the moments at which the rounds of loops
+        began that this is within, `visits` how often each loop was come to."""
+        acting, told = self._acting, list[Told]()
+        while True:
+            taker, must_decide = self._next(scene)
+            if taker is None:
+                return [*told, *acting.stuck(scene)]
+            self._steps += 1
+            if self._steps > MOST_STEPS or depth > DEEPEST:
+                rest = "what follows is not drawn: there are too many ways"
+                return [*told, Note((taker.lane,), rest, "trouble")]
+            if not must_decide:
+                told += acting.act(scene, taker)
+                continue
+            top = taker.stack[-1]
+            if isinstance(top, Round):
+                place = (taker.key, top.node)
+                seen = visits.get(place, 0)
+                visits = {**visits, place: seen + 1}
+                if acting.is_served(scene, taker, top.node) and seen < SERVED:
+                    acting.enter(taker)
+                    continue
+                return [*told, *self._round(scene, taker, top.node, heads, visits, depth)]
+            key = (scene.key(), heads)
+            if key not in self._known:
+                ways = [
+                    Way(way.condition, way.alone,
+                        (*way.told, *self.walk(way.scene, heads, visits, depth + 1)), way.aside)
+                    for way in acting.options(scene, taker)
+                ]  # fmt: skip
+                self._known[key] = fold(ways)
+            return [*told, *self._known[key]]
+
+    def _next(self, scene: Scene) -> tuple[Taker | None, bool]:
+        """Whose turn it is: who answers goes before who asked, who need not decide before who
+        must; so everybody is at rest when the first one begins a round."""
+        deciding = None
+        for taker in reversed(scene.takers.values()):
+            match self._acting.readiness(scene, taker):
+                case "act":
+                    return taker, False
+                case "decide":
+                    deciding = deciding or taker
+                case "blocked":
+                    pass
+        return deciding, True
+
+    def _round(
+        self,
+        scene: Scene,
+        taker: Taker,
+        node: syntax.While | syntax.For,
+        heads: tuple[Hashable, ...],
+        visits: Mapping[Hashable, int],
+        depth: int,
+    ) -> list[Told]:
+        key, place = scene.key(), (taker.key, node)
+        if key in heads:
+            return [Mark("again", key, taker.lane)]
+        if visits[place] > UNROLLED + SERVED:
+            return [Note((taker.lane,), "and so on")]
+        said = self._acting.round_of(taker, node)
+        inside, outside = scene.copy(), scene.copy()
+        self._acting.enter(inside.takers[taker.key])
+        told = self.walk(inside, (*heads, key), visits, depth + 1)
+        if isinstance(node, syntax.While) and is_endless(node):
+            return rounds(said, key, place, told, None) or told
+        outside.takers[taker.key].stack.pop()
+        behind = self.walk(outside, heads, visits, depth + 1)
+        found = rounds(said, key, place, told, behind)
+        if found is not None:
+            return found
+        ways = [
+            Way(said, said, tuple(told)),
+            Way("no more", f"not (any more): {said}", tuple(behind)),
+        ]
+        return fold(ways)
