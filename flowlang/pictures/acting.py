@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator
 from typing import Literal, NamedTuple, assert_never
 
 from flowlang import syntax, types
+from flowlang.checker.nodes import everything
 from flowlang.pictures import wording
 from flowlang.pictures.doing import END, Doing, trouble_of
 from flowlang.pictures.folding import Told
@@ -428,6 +429,12 @@ class Acting(Doing):
                 taker.held[taker.depth, variable] = Held(session, False)
         taker.stack.append(Run(case.body, 0))
 
+    def is_asleep(self, scene: Scene, taker: Taker) -> bool:
+        """Whether a responder is before its first statement, and nothing has come to it."""
+        if taker.stack[1:] != [Run(self._flow(taker.flow).declaration.body, 0)]:
+            return False
+        return taker.key in scene.lines and not scene.inbox(taker, taker.key)
+
     def enter(self, taker: Taker) -> None:
         """Into the next round of the loop on top."""
         top = taker.stack[-1]
@@ -438,12 +445,16 @@ class Acting(Doing):
         """Whether an endless loop only answers to somebody who came before, and is in a loop."""
         if not isinstance(node, syntax.While) or not wording.is_endless(node):
             return False
-        for other in scene.takers.values():
-            if other.key == taker.key:
-                return False
-            if any(isinstance(frame, Round) for frame in other.stack):
-                return True
-        return False
+        names = [one for one in everything(node.body) if isinstance(one, syntax.Name)]
+        sessions = {self._session(taker, name) for name in names}
+        older = list(scene.takers)[: list(scene.takers).index(taker.key)]
+        peers = [scene.peer(taker, one) for one in sessions if one in scene.lines]
+        return any(
+            peer is not None
+            and peer.key in older
+            and any(isinstance(frame, Round) for frame in peer.stack)
+            for peer in peers
+        )
 
     def stuck(self, scene: Scene) -> list[Told]:
         """What everybody waits for where nobody can go on."""

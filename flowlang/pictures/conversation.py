@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 
 from flowlang import syntax, types
+from flowlang.checker.nodes import everything
 from flowlang.pictures.acting import Acting
 from flowlang.pictures.folding import Mark, Told, Way, finished, fold, rounds
-from flowlang.pictures.scene import Round, Scene, Taker
+from flowlang.pictures.scene import Round, Scene, Taker, Waiting
 from flowlang.pictures.sequence import Note, Sequence, every, named
 from flowlang.pictures.wording import is_endless
 
@@ -91,17 +92,22 @@ class _Walk:
 
     def _next(self, scene: Scene) -> tuple[Taker | None, bool]:
         """Whose turn it is: who answers goes before who asked, who need not decide before who
-        must; so everybody is at rest when the first one begins a round."""
-        deciding = None
+        must; so everybody is at rest when the first one begins a round. A responder begins when
+        something has come to it, or nobody else can go on."""
+        asleep = at_wait = deciding = None
         for taker in reversed(scene.takers.values()):
             match self._acting.readiness(scene, taker):
+                case "act" if self._acting.is_asleep(scene, taker):
+                    asleep = asleep or taker
                 case "act":
                     return taker, False
+                case "decide" if isinstance(taker.stack[-1], Waiting):
+                    at_wait = at_wait or taker
                 case "decide":
                     deciding = deciding or taker
                 case "blocked":
                     pass
-        return deciding, True
+        return (at_wait or asleep or deciding), at_wait is not None or asleep is None
 
     def _round(
         self,
@@ -133,3 +139,31 @@ class _Walk:
             Way("no more", f"not (any more): {said}", tuple(behind)),
         ]
         return fold(ways)
+
+
+def opened_by(root: str, project: Mapping[str, types.Checked]) -> list[str]:
+    """The flows with which a flow, its subflows and those that they open have sessions, by their
+    qualified names, in the order of the text."""
+    opened: dict[str, None] = {}
+    seen = {root}
+    todo = [root]
+    for name in todo:  # It grows while it is read.
+        module, _, own = name.rpartition(".")
+        checked = project[module]
+        info = checked.infos[own]
+        assert isinstance(info, types.FlowInfo)
+        for node in everything(info.declaration.body):
+            if isinstance(node, syntax.Open):
+                named_ = checked.meaning_of.get(node.flow)
+            elif isinstance(node, syntax.Subflow):
+                named_ = checked.meaning_of.get(node.call.callee)
+            else:
+                continue
+            if not isinstance(named_, types.FlowInfo):
+                continue
+            if isinstance(node, syntax.Open):
+                opened.setdefault(named_.name)
+            if named_.name not in seen:
+                seen.add(named_.name)
+                todo.append(named_.name)
+    return list(opened)

@@ -349,7 +349,7 @@ class Doing:
                 if not called:
                     many = "flows" if each else "flow"
                     return [Note((lane,), f"waits for the {many} that it started", "wait")]
-                return [arrow for one in called for arrow in self._called(taker, *one, True)]
+                return [arrow for one in called for arrow in self._called(taker, *one)]
             case syntax.Ask():
                 self._advance(taker)
                 people = self._asked(taker, value)
@@ -373,14 +373,14 @@ class Doing:
     def _calls(self, taker: Taker, value: object) -> list[Told]:
         """The operations within a value that others see."""
         found: list[Told] = []
-        for service, operation in wording.calls(taker.checked, value):
-            found += self._called(taker, service, operation, False)
+        for service, operation, _ in wording.calls(taker.checked, value):
+            found += self._called(taker, service, operation)
         return found
 
-    def _called(self, taker: Taker, service: str, operation: str, answers: bool) -> list[Told]:
+    def _called(self, taker: Taker, service: str, operation: str, gives: str = "") -> list[Told]:
         lane = self.lanes.beside(taker.lane, service, f"of {self.lanes.named(taker.lane)}")
         call: list[Told] = [Message(taker.lane, lane, operation, "call")]
-        return [*call, Message(lane, taker.lane, "done", "answer")] if answers else call
+        return [*call, Message(lane, taker.lane, gives, "answer")] if gives else call
 
     def _call(self, scene: Scene, taker: Taker, call: syntax.Call, *, returns: bool) -> list[Told]:
         """Into a subflow."""

@@ -66,13 +66,21 @@ class Rounds:
     told: tuple[Told, ...]
 
 
+SHORT = 14
+"""Items of a way that is drawn beside others even if what follows them is not the same."""
+
+
 def fold(ways: Items[Way]) -> list[Told]:
     """What the ways share at their ends is told once, behind them; a short one that shares nothing
     is told as what happens instead."""
     distinct: list[Way] = []
     for way in ways:
-        if all(way.told != other.told for other in distinct):
+        same = next((n for n, other in enumerate(distinct) if way.told == other.told), None)
+        if same is None:
             distinct.append(way)
+        elif way.aside and distinct[same].aside:
+            alone = f"{distinct[same].alone}; or {way.alone}"
+            distinct[same] = distinct[same]._replace(alone=alone)
     if len(distinct) == 1:
         return list(distinct[0].told)
     weights = [-1 if way.aside else weight(way.told) for way in distinct]
@@ -87,9 +95,11 @@ def fold(ways: Items[Way]) -> list[Told]:
         else:
             apart.append(way)
     most = max(8, max(weights) // 2)
-    small = [way for way in apart if way.aside or weight(way.told) <= most]
+    is_short = max(weights) <= SHORT  # Then it is no trouble to see it beside the others.
+    small = [way for way in apart if way.aside or (not is_short and weight(way.told) <= most)]
     if len(small) < len(apart):
-        joined, shared, small = distinct, 0, []
+        small = [way for way in apart if way.aside]
+        joined, shared = [way for way in distinct if way not in small], 0
     found: list[Told] = [Fork((way,), instead=True) for way in small]
     if len(joined) == 1:
         return [*found, *main.told]
@@ -161,7 +171,7 @@ def _collect(told: Items[Told], loop: Hashable, found: list[tuple[Told, ...]]) -
         if _is_out(one, loop):
             found.append(tuple(told[number + 1 :]))
             return
-        if isinstance(one, Fork):
+        if isinstance(one, Fork) and not one.instead:
             for way in one.ways:
                 _collect(way.told, loop, found)
 

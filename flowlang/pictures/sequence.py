@@ -165,6 +165,36 @@ def every(items: Iterable[Item]) -> Iterator[Item]:
         todo += [iter(items) for items in reversed(inner(item))]
 
 
+def without_subflows(picture: Sequence) -> Sequence:
+    """The picture with one note in place of all that happens in each subflow. Lanes that only the
+    subflows had are gone."""
+    items = _shut(picture.items)
+    used = {key for item in every(items) for key in named(item)}
+    lanes = tuple(lane for lane in picture.lanes if lane.key in used)
+    return dataclasses.replace(picture, lanes=lanes, items=items)
+
+
+def _shut(items: Iterable[Item]) -> tuple[Item, ...]:
+    found: list[Item] = []
+    for item in items:
+        match item:
+            case Frame(lane=lane, title=title):
+                talked = {key for one in every((item,)) if isinstance(one, Message)
+                          for key in (one.sender, one.receiver)
+                          if one.kind not in ("call", "answer")}  # fmt: skip
+                found.append(Note((lane, *sorted(talked - {lane})), f"subflow {title}"))
+            case Alternatives(branches=branches):
+                shut = tuple(Branch(one.condition, _shut(one.items)) for one in branches)
+                found.append(Alternatives(shut))
+            case Instead(condition=condition, items=inside):
+                found.append(Instead(condition, _shut(inside)))
+            case Loop(condition=condition, items=inside):
+                found.append(Loop(condition, _shut(inside)))
+            case Message() | Note() | Progress() | Ending():
+                found.append(item)
+    return tuple(found)
+
+
 __all__ = [
     "Alternatives",
     "Branch",
@@ -181,4 +211,5 @@ __all__ = [
     "every",
     "inner",
     "named",
+    "without_subflows",
 ]

@@ -416,12 +416,24 @@ def _fragment_colour(item: _Fragment) -> str:
     match item:
         case Alternatives():
             return "line"
-        case Instead():
-            return "red"
+        case Instead(items=items):
+            return "red" if any(_is_trouble(one) for one in every(items)) else "line"
         case Loop():
             return "amber"
         case Frame():
             return "green"
+
+
+def _is_trouble(item: Item) -> bool:
+    match item:
+        case Ending(failed=failed):
+            return failed
+        case Message(kind=kind):
+            return kind == "error"
+        case Note(tone=tone):
+            return tone == "trouble"
+        case _:
+            return False
 
 
 def _titles(item: _Fragment) -> list[str]:

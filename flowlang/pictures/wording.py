@@ -48,9 +48,9 @@ def type_name(checked: types.Checked, value: syntax.Expr) -> str:
     return types.shown(checked.type_of[value]).removesuffix("?")
 
 
-def calls(checked: types.Checked, value: object) -> Iterator[tuple[str, str]]:
-    """The operations that change something or leave the node, within an expression or statement
-    but not within its blocks: service and operation."""
+def calls(checked: types.Checked, value: object) -> Iterator[tuple[str, str, str]]:
+    """The operations that change something or leave the node, within an expression: service,
+    operation, and what it gives."""
     for node in everything(value):
         if isinstance(node, syntax.Call) and isinstance(node.callee, syntax.Attribute):
             meaning = checked.meaning_of.get(node.callee)
@@ -60,7 +60,8 @@ def calls(checked: types.Checked, value: object) -> Iterator[tuple[str, str]]:
                 and isinstance(service, types.ServiceInfo)
                 and meaning.kind != "read"
             ):
-                yield short(service.name), meaning.name
+                gives = types.shown(meaning.result) if meaning.result is not None else "done"
+                yield short(service.name), meaning.name, gives
 
 
 def is_silent(checked: types.Checked, value: object) -> bool:
