@@ -135,9 +135,15 @@ def _conversation(
         raise click.UsageError("Name the flow that begins the conversation.")
     root, *others = [_known(name, infos, file) for name in flows]
     opened = opened_by(root, compilation.checked)
+    reached = opened_by(root, compilation.checked, others) if others else opened
     for name, other in zip(flows[1:], others, strict=True):
         if other not in opened:
             raise click.UsageError(_not_opened(flows[0], name, opened))
+        if other not in reached:
+            raise click.UsageError(
+                f"`{name}` is opened by another flow than these: name that one too, or "
+                f"`{flows[0]}` alone for all."
+            )
     picture: Sequence = conversation(root, others or opened, compilation.checked)
     if not inline:
         picture = without_subflows(picture)

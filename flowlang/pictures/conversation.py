@@ -7,18 +7,21 @@ what is drawn. A moment that comes again is the next round of a loop.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Container, Hashable, Iterable, Mapping
 
 from flowlang import syntax, types
 from flowlang.checker.nodes import everything
 from flowlang.pictures.acting import Acting
-from flowlang.pictures.folding import Mark, Told, Way, finished, fold, rounds
+from flowlang.pictures.folding import Mark, Told, Way, finished, fold, rounds, weight
 from flowlang.pictures.scene import Round, Scene, Taker, Waiting
 from flowlang.pictures.sequence import Note, Sequence, every, named
-from flowlang.pictures.wording import is_endless
+from flowlang.pictures.wording import is_endless, listed, short
 
-MOST_STEPS = 20_000
+MOST_STEPS = 2_000
 """Statements that are walked through; what is left then is not drawn."""
+
+MOST_TOLD = 400
+"""Items behind one decision; of more there would be nothing to see."""
 
 DEEPEST = 60
 """Decisions in each other."""
@@ -42,8 +45,9 @@ def conversation(
     items = finished(_Walk(acting).walk(scene, (), {}, 0))
     used = {key for item in every(items) for key in named(item)}
     lanes = acting.lanes.in_order(used)
-    title = " and ".join(lane.name for lane in lanes if lane.kind == "party")
-    return Sequence(title, lanes, items, f"What {title} say to each other, in every way.")
+    names = list(dict.fromkeys(lane.name for lane in lanes if lane.kind == "party"))
+    title = listed(names, "and") if names else short(root)
+    return Sequence(title, lanes, items, f"What is said between {title}, in every way.")
 
 
 class _Walk:
@@ -66,8 +70,7 @@ class _Walk:
                 return [*told, *acting.stuck(scene)]
             self._steps += 1
             if self._steps > MOST_STEPS or depth > DEEPEST:
-                rest = "what follows is not drawn: there are too many ways"
-                return [*told, Note((taker.lane,), rest, "trouble")]
+                return [*told, _rest(taker)]
             if not must_decide:
                 told += acting.act(scene, taker)
                 continue
@@ -87,7 +90,8 @@ class _Walk:
                         (*way.told, *self.walk(way.scene, heads, visits, depth + 1)), way.aside)
                     for way in acting.options(scene, taker)
                 ]  # fmt: skip
-                self._known[key] = fold(ways)
+                found = fold(ways)
+                self._known[key] = found if weight(found) <= MOST_TOLD else [_rest(taker)]
             return [*told, *self._known[key]]
 
     def _next(self, scene: Scene) -> tuple[Taker | None, bool]:
@@ -141,9 +145,16 @@ class _Walk:
         return fold(ways)
 
 
-def opened_by(root: str, project: Mapping[str, types.Checked]) -> list[str]:
-    """The flows with which a flow, its subflows and those that they open have sessions, by their
-    qualified names, in the order of the text."""
+def _rest(taker: Taker) -> Note:
+    said = "what follows is not drawn: there are too many ways"
+    return Note((taker.lane,), said, "trouble")
+
+
+def opened_by(
+    root: str, project: Mapping[str, types.Checked], through: Container[str] | None = None
+) -> list[str]:
+    """The flows with which a flow, its subflows and those that they open (of `through` alone, where
+    that is given) have sessions, by their qualified names, in the order of the text."""
     opened: dict[str, None] = {}
     seen = {root}
     todo = [root]
@@ -163,7 +174,8 @@ def opened_by(root: str, project: Mapping[str, types.Checked]) -> list[str]:
                 continue
             if isinstance(node, syntax.Open):
                 opened.setdefault(named_.name)
-            if named_.name not in seen:
+            passes = isinstance(node, syntax.Subflow) or through is None or named_.name in through
+            if passes and named_.name not in seen:
                 seen.add(named_.name)
                 todo.append(named_.name)
     return list(opened)

@@ -63,7 +63,7 @@ class _Writer:
                 where = f" ({escaped(place)})" if place else ""
                 yield f"{space}Note over {self._over(lanes)}: {escaped(text)}{where}"
             case Progress(lane=lane, step=step, label=label):
-                said = f"{step}<br/>{escaped(label)}" if label else step
+                said = escaped(step) + (f"<br/>{escaped(label)}" if label else "")
                 yield f"{space}Note over {self._ids[lane]}: {said}"
             case Ending(lane=lane, text=text, failed=failed):
                 mark = "✗" if failed else "■"

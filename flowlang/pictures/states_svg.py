@@ -61,7 +61,7 @@ def svg_of(flow: machine.Machine) -> str:
 
 def layout_of(graph: Graph) -> Layout:
     """Where the boxes and lines of a graph go."""
-    return layout([_size(node) for node in graph.nodes], graph.edges)
+    return layout([size_of(node) for node in graph.nodes], graph.edges)
 
 
 def graph_of(flow: machine.Machine) -> Graph:
@@ -158,7 +158,8 @@ def _cut(said: str, style: svg.Style) -> str:
     return shortened(said, BROADEST, style.size, bold=style.bold, mono=style.mono)
 
 
-def _size(node: Node) -> Size:
+def size_of(node: Node) -> Size:
+    """How large a box is, in pixels."""
     wide = max(style.width(said) for said, style in node.lines) + 28
     if node.kind in ("end", "failure", "far"):
         return Size(wide, 17 * len(node.lines) + 11)
@@ -191,7 +192,7 @@ def _drawn(flow: machine.Machine, graph: Graph, at: Layout) -> str:
         points = [moved(point) for point in route]
         elements.append(svg.line(points, f"s-{colour}", 6))
         elements.append(svg.head(points[-1], (0, 1), colour))
-    start = moved(Point(at.nodes[0].x + _size(graph.nodes[0]).wide / 2, at.nodes[0].y))
+    start = moved(Point(at.nodes[0].x + size_of(graph.nodes[0]).wide / 2, at.nodes[0].y))
     elements.append(svg.line([(start[0], start[1] - 20), start], "s-line"))
     elements.append(svg.dot(start[0], start[1] - 20, 5, "f-ink"))
     elements.append(svg.head(start, (0, 1), "line"))
@@ -219,7 +220,7 @@ def _under(flow: machine.Machine) -> str:
 
 
 def _node(node: Node, x: float, y: float) -> list[str]:
-    size = _size(node)
+    size = size_of(node)
     is_small = node.kind in ("end", "failure", "far")
     round_ = 14 if is_small else 6
     elements = [svg.box(x, y, size.wide, size.high, _COLOURS[node.kind], round_)]
