@@ -11,8 +11,8 @@ from collections.abc import Container, Hashable, Iterable, Mapping
 
 from flowlang import syntax, types
 from flowlang.checker.nodes import everything
-from flowlang.pictures.acting import Acting
-from flowlang.pictures.folding import Mark, Told, Way, finished, fold, rounds, weight
+from flowlang.pictures.acting import Acting, Option
+from flowlang.pictures.folding import Mark, Told, Way, finished, fold, rounds, shortened, weight
 from flowlang.pictures.scene import Round, Scene, Taker, Waiting
 from flowlang.pictures.sequence import Note, Sequence, every, named
 from flowlang.pictures.wording import is_endless, listed, short
@@ -86,13 +86,24 @@ class _Walk:
             key = (scene.key(), heads)
             if key not in self._known:
                 ways = [
-                    Way(way.condition, way.alone,
-                        (*way.told, *self.walk(way.scene, heads, visits, depth + 1)), way.aside)
-                    for way in acting.options(scene, taker)
-                ]  # fmt: skip
+                    self._way(option, taker, heads, visits, depth)
+                    for option in acting.options(scene, taker)
+                ]
                 found = fold(ways)
                 self._known[key] = found if weight(found) <= MOST_TOLD else [_rest(taker)]
             return [*told, *self._known[key]]
+
+    def _way(
+        self,
+        option: Option,
+        taker: Taker,
+        heads: tuple[Hashable, ...],
+        visits: Mapping[Hashable, int],
+        depth: int,
+    ) -> Way:
+        told = [*option.told, *self.walk(option.scene, heads, visits, depth + 1)]
+        kept = shortened(told, taker.lane) if option.aside else tuple(told)
+        return Way(option.condition, option.alone, kept, option.aside)
 
     def _next(self, scene: Scene) -> tuple[Taker | None, bool]:
         """Whose turn it is: who answers goes before who asked, who need not decide before who

@@ -70,6 +70,10 @@ SHORT = 14
 """Items of a way that is drawn beside others even if what follows them is not the same."""
 
 
+ASIDE = 10
+"""Items of a way that is not what is hoped for; of a longer one the beginning is drawn."""
+
+
 def fold(ways: Items[Way]) -> list[Told]:
     """What the ways share at their ends is told once, behind them; a short one that shares nothing
     is told as what happens instead."""
@@ -116,7 +120,9 @@ def rounds(condition: str, key: Hashable, loop: Hashable, told: Items[Told],
     after: list[tuple[Told, ...]] = []
     _collect(told, loop, after)
     if behind is None:
-        behind = max(after, key=weight) if after else ()
+        # Failures and mere ends are told where they happen.
+        good = [one for one in after if not _is_trivial(one) and not _fails(one)]
+        behind = max(good, key=weight) if good else ()
     inside = _without(told, loop, tuple(behind))
     return [Rounds(condition, key, tuple(inside)), *behind]
 
@@ -152,6 +158,22 @@ def _is_trivial(told: Items[Told]) -> bool:
     )
 
 
+def _fails(told: Items[Told]) -> bool:
+    return any(isinstance(one, Ending) and one.failed for one in told)
+
+
+def shortened(told: Items[Told], lane: str) -> tuple[Told, ...]:
+    """The beginning of a way that is not what is hoped for, where it is long."""
+    if weight(told) <= ASIDE:
+        return tuple(told)
+    found: list[Told] = []
+    for one in told:
+        if weight([*found, one]) > ASIDE - 4:
+            break
+        found.append(one)
+    return (*found, Note((lane,), "what follows is not drawn"))
+
+
 def _comes_again(told: Items[Told], key: Hashable) -> bool:
     return any(
         (isinstance(one, Mark) and one.kind == "again" and one.key == key)
@@ -180,7 +202,7 @@ def _without(told: Items[Told], loop: Hashable, behind: tuple[Told, ...]) -> lis
     """The same, without what is told behind the loop."""
     found: list[Told] = []
     for number, one in enumerate(told):
-        if _is_out(one, loop) and tuple(told[number + 1 :]) == behind:
+        if behind and _is_out(one, loop) and tuple(told[number + 1 :]) == behind:
             return [*found, one]
         if isinstance(one, Fork):
             ways = [way._replace(told=tuple(_without(way.told, loop, behind))) for way in one.ways]

@@ -114,7 +114,7 @@ pictures = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(pictures)
 def test_every_picture_can_be_drawn(picture: Sequence) -> None:
     page = ET.fromstring(sequence_svg.svg_of(picture))
