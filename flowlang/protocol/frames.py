@@ -133,10 +133,6 @@ def told(does: Test, outcome: bool) -> str:
     return f"`{condition(does.place)}` {'holds' if outcome else 'does not hold'}"
 
 
-def written(value: machine.Expr) -> str:
-    return ".".join(knowledge.path_of(value) or ("this",))
-
-
 def other(arm: machine.Arm) -> str:
     match arm:
         case machine.Came(type=name):

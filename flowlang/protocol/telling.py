@@ -67,7 +67,8 @@ class _Story:
         self._sides = (checked.left, checked.right)
         self._names = (_short(checked.left.flow), _short(checked.right.flow))
         self._module = checked.left.opened.module
-        self._longest = checked.verdict.longest
+        # A run that goes wrong is one, whatever else was looked at.
+        self._longest = checked.verdict.longest if found.code == "P208" else 0
         self._side = found.side
         self._nodes = (checked.left.nodes[found.at[0]], checked.right.nodes[found.at[1]])
 
@@ -137,7 +138,10 @@ class _Story:
         return self._found.edge.spot
 
     def _session(self, side: int) -> str:
-        return self._sides[side].session
+        """What the author calls the session, or the group that it is one of."""
+        made = self._sides[side]
+        _, found, name = made.opened.place.text.partition(" as ")
+        return name.split()[0].rstrip(":") if found else made.session
 
     def _awaited(self, side: int) -> list[str]:
         """What a side would take where it is."""
