@@ -32,10 +32,11 @@ def findings(
         if checked.verdict is not None
         for misfit in checked.verdict.misfits
     ]
-    for arm in sorted(made.dead):
-        sender = made.sender(arm)
-        if arm.flow in flows and sender is not None:
-            found.append(teller.dead(arm, sender))
+    found += [
+        teller.dead(arm, sender)
+        for arm, sender in sorted(made.senders.items())
+        if arm.flow in flows
+    ]
     return found
 
 
