@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from flowlang import machine, walk
 from flowlang.diagnostics import Diagnostic
-from flowlang.protocol import check
+from flowlang.protocol import check, circles
 from flowlang.protocol.telling import Teller
 from flowlang.source import Source
 
@@ -24,7 +24,8 @@ def findings(
         return []
     program = check.program_of(modules)
     flows = [flow.name for flow in module.machines]
-    made = check.conversations(program, check.sessions_of(program, flows))
+    sessions = check.sessions_of(program, flows)
+    made = check.conversations(program, sessions)
     teller = Teller(program, {source.module: source for source in sources.values()})
     found = [
         teller.misfit(checked, misfit)
@@ -37,6 +38,7 @@ def findings(
         for arm, sender in sorted(made.senders.items())
         if arm.flow in flows
     ]
+    found += [teller.circle(*circle) for circle in circles.endless(program, sessions)]
     return found
 
 
