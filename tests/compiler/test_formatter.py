@@ -152,6 +152,8 @@ def keeps_its_meaning(sources: dict[str, Source]) -> None:
         assert one_way(text) == text
         assert comments(text) == comments(source.text.replace("\r\n", "\n"))
         changed[name] = dataclasses.replace(source, text=text)
+    if changed == sources:
+        return  # The same texts have the same machines.
     before, after = (compile_modules(list(one), one.get) for one in (sources, changed))
     assert [found.code for found in before.diagnostics] == [one.code for one in after.diagnostics]
     assert bare(before) == bare(after)
@@ -175,7 +177,7 @@ def test_all_files_of_the_repository() -> None:
     assert count > 100
 
 
-@pytest.mark.parametrize("number", range(40))
+@pytest.mark.parametrize("number", range(16))
 def test_generated_programs_in_any_layout(number: int) -> None:
     in_any_layout(number)
 
