@@ -24,8 +24,8 @@ check: $(READY)  ## style and types
 PLAYED = power planted simulation/test_digest.py simulation/test_worlds.py test_fuzz.py test_fuzz_bytes.py \
 	test_house.py test_planted.py test_processes.py test_programs.py test_tutorial.py
 
-coverage: $(READY)  ## the tests that look at one thing each once more, and which lines and branches they never ran
-	$(BIN)/pytest -n 2 -q --cov --cov-branch --cov-report=term-missing:skip-covered $(PLAYED:%=--ignore=tests/%)
+coverage: $(READY)  ## the tests that look at one thing each once more, and which lines they never ran
+	$(BIN)/pytest -n 2 -q --cov --cov-report=term-missing:skip-covered $(PLAYED:%=--ignore=tests/%)
 
 format: $(READY)  ## write the one way to write it
 	$(BIN)/ruff check --fix .
