@@ -30,6 +30,7 @@ from flowlang.pictures.sequence import (
     every,
     without_subflows,
 )
+from tests.pictures import letters
 
 EXPECTED = Path(__file__).parent / "expected"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -118,6 +119,7 @@ pictures = st.builds(
 @given(pictures)
 def test_every_picture_can_be_drawn(picture: Sequence) -> None:
     page = ET.fromstring(sequence_svg.svg_of(picture))
+    assert not letters.trouble(page)
     boxes = sequence_svg.boxes_of(picture)
     for one, other in itertools.combinations(boxes, 2):
         apart = (

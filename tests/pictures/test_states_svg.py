@@ -16,6 +16,7 @@ from flowlang.compiler import compile_modules
 from flowlang.pictures import states_svg
 from flowlang.pictures.ways import END, resting, ways
 from flowlang.source import Source
+from tests.pictures import letters
 from tests.programs.generator import LIBRARY, MODULE, seeded
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -56,6 +57,7 @@ def judge(flow: machine.Machine) -> None:
         wanted += len(found) - max(0, len(failures) - 1)
     assert len(graph.edges) == wanted
     page = ET.fromstring(states_svg.svg_of(flow))
+    assert not letters.trouble(page)
     assert page.find(f"{SVG}title") is not None
     assert page.find(f"{SVG}desc") is not None
     room = (0.0, 0.0, float(page.get("width") or 0), float(page.get("height") or 0))
