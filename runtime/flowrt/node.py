@@ -49,8 +49,10 @@ from flowrt.handle import (
     NotStartable,
     StillRunning,
 )
+from flowrt.limits import Limits
 from flowrt.loop import BATCH
 from flowrt.policies import Policy
+from flowrt.reception import Responders, Versions
 from flowrt.services import External
 from flowrt.store import Store
 from flowrt.transport import Network
@@ -97,6 +99,9 @@ class Node(Control):
         batch: int = BATCH,
         reload: bool = False,
         policy: Policy | None = None,
+        limits: Limits | None = None,
+        responders: Responders | None = None,
+        accepts: Versions | None = None,
     ) -> Self:
         """A node that acts only when `turn` is called.
 
@@ -104,7 +109,9 @@ class Node(Control):
         1970. `key` is 32 bytes from which ids are derived (random
         if absent). `batch` is how many events one transaction takes. With `reload` every flow is
         forgotten after its step and loaded from its bytes for the next. `policy` says what is done
-        with a flow whose step fails (`flowrt.policies`).
+        with a flow whose step fails (`flowrt.policies`), `limits` how much each peer may cost.
+        `responders` names, by the name that initiators use, the class that answers instead of that
+        flow; `accepts`, by an initiator's name, the versions of it that are answered.
 
         Raises:
             NotRegistrable: a module holds no flows that this runtime can run.
@@ -122,6 +129,9 @@ class Node(Control):
             batch,
             reload,
             policy,
+            limits,
+            responders,
+            accepts,
         )
 
     @classmethod
@@ -136,6 +146,9 @@ class Node(Control):
         clock: Callable[[], int] | None = None,
         batch: int = BATCH,
         policy: Policy | None = None,
+        limits: Limits | None = None,
+        responders: Responders | None = None,
+        accepts: Versions | None = None,
     ) -> Node:
         """A node that runs in this event loop until `close`. Flows in its store go on at once.
         Raises as `create` does."""
@@ -148,6 +161,9 @@ class Node(Control):
             clock=clock,
             batch=batch,
             policy=policy,
+            limits=limits,
+            responders=responders,
+            accepts=accepts,
         )
         node._asyncio = asyncio.get_running_loop()
         node._outside = set()

@@ -59,7 +59,11 @@ DEFECTS = (
         _ROOM,
         "that an invitation was taken is not written with the flow that it began",
         "I6",
-        (f"{_LOOP}._invited", 'turn.batch.peers[peer] = b""', "pass"),
+        (
+            f"{_LOOP}._commit",
+            "encode(self._peers[name])",
+            "encode(msgspec.structs.replace(self._peers[name], seen=[]))",
+        ),
     ),
     defect(
         "nobody is rejected",
@@ -85,7 +89,7 @@ DEFECTS = (
         "an outbox row is deleted when the transport has taken it",
         "I6",
         (
-            f"{_OUTBOX}.send",
+            f"{_OUTBOX}._begin",
             "    self._send(number, transport, now_us, 0)\n",
             "    self._send(number, transport, now_us, 0)\n    self._settled.append(number)\n",
         ),
@@ -113,7 +117,7 @@ DEFECTS = (
         _ROOM,
         "a new process does not send what the old one could not",
         "I16",
-        (f"{_OUTBOX}.send_all", "in list(self._unacked)", "in list(self._unacked)[:0]"),
+        (f"{_OUTBOX}.send_all", "self.refill(transport, now_us)", "self._hungry.clear()"),
     ),
     defect(
         "clock set back, nothing sent",
@@ -127,7 +131,11 @@ DEFECTS = (
         _ROOM,
         "an acknowledgement counts from whoever it comes",
         "I6",
-        (f"{_OUTBOX}.acknowledged", "held is not None and held[0] == peer", "held is not None"),
+        (
+            f"{_OUTBOX}.acknowledged",
+            "held is not None and held[0].peer == peer",
+            "held is not None",
+        ),
     ),
     defect(
         "unknown is not written",
@@ -310,7 +318,7 @@ DEFECTS = (
         _ROOM,
         "each attempt of an operation has a key of its own",
         "I3",
-        (f"{_OPERATIONS}._begin", '{wanted.number}"', '{wanted.number}-{begun}"'),
+        (f"{_OPERATIONS}._run", '{wanted.number}"', '{wanted.number}-{begun}"'),
     ),
     defect(
         "once is again",
