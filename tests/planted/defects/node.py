@@ -8,6 +8,7 @@ _ROOM = "node"
 _LOOP = "flowrt.loop:Loop"
 _STEPPING = "flowrt.stepping:Stepping"
 _OUTBOX = "flowrt.outbox:Outbox"
+_QUOTAS = "flowrt.quotas:Quotas"
 _OPERATIONS = "flowrt.operations:Operations"
 _TIMERS = "flowrt.timers:Timers"
 _SCHEDULES = "flowrt.schedules:Schedules"
@@ -400,5 +401,68 @@ DEFECTS = (
         "a batch that only deletes acknowledged rows is told, but not written",
         "I16",
         (f"{_LOOP}._commit", "        or batch.settled\n", ""),
+    ),
+    defect(
+        "session is not counted",
+        _ROOM,
+        "a session that a peer has begun does not count for it",
+        "I18",
+        (f"{_STEPPING}._count", "peer.sessions + sessions", "peer.sessions"),
+    ),
+    defect(
+        "session stays counted",
+        _ROOM,
+        "a session that is over counts for its peer for ever",
+        "I18",
+        (f"{_STEPPING}._count", "peer.sessions + sessions", "peer.sessions + max(0, sessions)"),
+    ),
+    defect(
+        "what was read stays counted",
+        _ROOM,
+        "a message that a flow has read counts for its peer for ever",
+        "I18",
+        (f"{_STEPPING}._count", "peer.unread + messages", "peer.unread + max(0, messages)"),
+    ),
+    defect(
+        "crowd is let in",
+        _ROOM,
+        "a peer may have any number of sessions",
+        "I18",
+        (f"{_QUOTAS}.is_crowded", "return known.sessions", "return 0 * known.sessions"),
+    ),
+    defect(
+        "everything is kept",
+        _ROOM,
+        "flows may keep any number of a peer's messages unread",
+        "I18",
+        (f"{_QUOTAS}._may_keep", "return known.unread <", "return 0 * known.unread <"),
+    ),
+    defect(
+        "bucket is not filled",
+        _ROOM,
+        "invitations that were too many once are never looked at again",
+        "L",
+        (f"{_QUOTAS}.may_invite", "limits.invitations_per_s", "0"),
+    ),
+    defect(
+        "no window",
+        _ROOM,
+        "the whole outbox is in memory and under way",
+        "I18",
+        (f"{_OUTBOX}._fits", "return lane.under_way < limits.window and", "return"),
+    ),
+    defect(
+        "window does not move",
+        _ROOM,
+        "what waits behind the window is never sent",
+        "L",
+        (f"{_OUTBOX}._let_go", "self._hungry[lane.peer] = lane", "pass"),
+    ),
+    defect(
+        "operation keeps its place",
+        _ROOM,
+        "an operation that has ended makes no room for the next one",
+        "L",
+        (f"{_OPERATIONS}._run", "self._running -= 1", "pass"),
     ),
 )
