@@ -423,6 +423,7 @@ class Loop(Stepping):
             handle = self._handles.pop(flow_id, None)
             if handle is not None:
                 handle.ended(outcome)
+        self._log_errors(turn)
         for flow_id, level, text in turn.logs:
             _FLOW_LOG.log(
                 _LEVELS[level],
@@ -435,6 +436,19 @@ class Loop(Stepping):
         while len(self._live) > LIVE:
             del self._live[next(iter(self._live))]
         self._run_operations(turn)
+
+    def _log_errors(self, turn: Turn) -> None:
+        """Both sides of a session log an error under its id."""
+        me = self.party.name
+        for flow_id, peer, content in turn.heard:
+            what = content.reason if isinstance(content, Reject) else f"ends with {content.name}"
+            said = (me, flow_id, peer, one_line(what), one_line(content.error_id))
+            _LOG.info("%s: flow %d hears of %s: %s (%s)", *said)
+        for flow_id, outcome in turn.ended:
+            if outcome.error is not None:
+                error_id = decode(tuple[msgspec.Raw, str, str | None, str], outcome.value)[1]
+                ended = (me, flow_id, outcome.flow, outcome.error, error_id)
+                _LOG.info("%s: flow %d (%s) ends with %s (%s)", *ended)
 
     def _run_operations(self, turn: Turn) -> None:
         """Begin what was recorded; last of all, because an operation may take its time."""

@@ -84,7 +84,7 @@ from flowrt.quotas import Quotas, moved
 from flowrt.services import StepTx, bind, find_functions
 from flowrt.source_lines import place_of
 from flowrt.store import Store, StoreError, Unwritable
-from flowrt.turn import Job, Turn
+from flowrt.turn import ERRORS, Job, Turn
 from flowrt.ward import Ward
 
 MAX_CAUSE = 4000
@@ -236,6 +236,8 @@ class Stepping:
             if type(event) in STALE:
                 self._refuse(job, STALE[type(event)], turn)
             return
+        if type(event) is Arrival and isinstance(event.letter.content, ERRORS):
+            turn.heard.append((flow_id, peer, event.letter.content))
         if commit.held is not None:
             self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn, HELD)
         elif type(event) is Pause:
