@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
+import functools
 import inspect
 import itertools
 import logging
@@ -84,6 +86,7 @@ class Node(Control):
     _alarm: asyncio.TimerHandle | None = None
     _outside: set[asyncio.Task[None]]
     _over: asyncio.Event | None = None
+    _threads: concurrent.futures.ThreadPoolExecutor | None = None
 
     @classmethod
     def create(
@@ -375,7 +378,7 @@ class Node(Control):
             if work.is_async:
                 value = work.method(*arguments)
             else:
-                value = await asyncio.to_thread(work.method, *arguments)
+                value = await self._in_a_thread(work, arguments)
             if inspect.isawaitable(value):
                 value = await value
         except asyncio.CancelledError as error:
@@ -387,6 +390,15 @@ class Node(Control):
         else:
             done(value, None)
         self._wake()
+
+    async def _in_a_thread(self, work: External, arguments: tuple[Any, ...]) -> Any:
+        # Not asyncio's own threads: those are few, and others use them too.
+        if self._threads is None:
+            self._threads = concurrent.futures.ThreadPoolExecutor(
+                self._quotas.limits.operations, f"{self.party.name} operations"
+            )
+        call = functools.partial(contextvars.copy_context().run, work.method, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def _wake(self) -> None:
         if self._asyncio is not None and not self._scheduled and self._stopped is None:
@@ -420,6 +432,8 @@ class Node(Control):
             self._alarm.cancel()
         for task in self._outside if self._asyncio is not None else ():
             task.cancel()  # Its operation is begun again when the node is opened again.
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
         super()._stop(reason)
         if self._over is not None:
             self._over.set()
