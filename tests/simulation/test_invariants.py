@@ -23,6 +23,7 @@ from flowrt.core.values import (
     Letter,
     OnAny,
     OnTime,
+    decode,
     decode_checkpoint,
     encode,
 )
@@ -89,13 +90,9 @@ def test_what_a_refused_batch_did_is_forgotten_when_its_step_runs_again(world: W
     host.watch.records[7] = record(world, "alice", (True, ONE))
     host.watch.records[7].held = True
     node = world.node("alice")
-    WatchedRun(
-        host.watch,
-        engine.begin("hand.Teller_v1", hand_flow.Teller_v1, hand_flow.Teller_v1.Start("a", "b")),
-        7,
-        node._world,
-        Commit(),
-    )
+    kind = hand_flow.Teller_v1
+    checkpoint = engine.begin("hand.Teller_v1", kind, kind.Start("a", "b"))
+    WatchedRun(host.watch, checkpoint, 7, node._world, Commit())
     assert host.watch.records == {}
 
 
@@ -190,6 +187,7 @@ def test_i18_no_process_has_more_under_way_than_the_window(midway: World) -> Non
     host = midway.hosts["alice"]
     assert host.node is not None
     midway.limits = Limits(window=1)
+    midway.network.sent = lambda *_: None
     outbox = host.node._outbox
     for number in (1001, 1002):
         outbox.send(number, "bob", b"", host.node._transport, 0)
