@@ -175,22 +175,21 @@ class Outbox:
     def acknowledged(self, peer: str, numbers: Iterable[int]) -> None:
         """The peer's store holds these rows. It has no say about rows that went to others; what is
         behind the window is sent first all the same: only a process before this one has said it."""
+        lane = self._lanes.get(peer)
+        if lane is None:
+            return
         for number in numbers:
             held = self._unacked.get(number)
-            if held is not None and held[0].peer == peer:
+            if held is not None and held[0] is lane:
                 del self._unacked[number]
                 self._settled.append(number)
-                self._let_go(*held)
-
-    def _let_go(self, lane: _Lane, frame: bytes) -> None:
-        lane.rows -= 1
-        lane.bytes -= len(frame)
-        lane.under_way -= 1
-        lane.under_way_bytes -= len(frame)
+                size = len(held[1])
+                lane.rows -= 1
+                lane.bytes -= size
+                lane.under_way -= 1
+                lane.under_way_bytes -= size
         if lane.later:
-            self._hungry[lane.peer] = lane
-        elif not lane.rows:
-            del self._lanes[lane.peer]
+            self._hungry[peer] = lane
 
     @property
     def has_settled(self) -> bool:

@@ -69,13 +69,11 @@ class Quotas:
 
     # --- what flows keep unread ---
 
-    def takes(self, known: Peer | None, checkpoint: Checkpoint, letter: Letter, runs: bool) -> bool:
+    def takes(self, known: Peer, checkpoint: Checkpoint, letter: Letter, runs: bool) -> bool:
         """Whether a letter is taken: its peer may have more kept unread, or its flow, if it `runs`,
         reads it at once. Ends and confirmations always are: they make room."""
         content = letter.content
-        if known is None or not isinstance(content, Data | Failure):
-            return True
-        if self._may_keep(known, size_of(content)):
+        if not isinstance(content, Data | Failure) or self._may_keep(known, size_of(content)):
             return True
         session = find(checkpoint, letter.to_session)
         if session is None or not is_for(session, session.peer, letter.secret):

@@ -183,7 +183,13 @@ class Stepping:
             return
         is_new = job.make is not None and flow_id not in turn.batch.flows
         self._before = NOTHING if is_new else standing(checkpoint)
-        if peer and not self._quotas.takes(self._peers.get(peer), checkpoint, event.letter, run):  # type: ignore[union-attr]  # it came from a peer
+        known = self._peers.get(peer) if peer else None
+        # Who has nothing unread here may send one message more, whatever the limits are.
+        if (
+            known is not None
+            and known.unread
+            and not self._quotas.takes(known, checkpoint, event.letter, run)  # type: ignore[union-attr]  # it came from a peer
+        ):
             self._quotas.refuse(peer, "a message that no flow reads now is not taken")
             return
         tx = self._tx

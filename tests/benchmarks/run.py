@@ -44,10 +44,15 @@ SHARED = """
 import asyncio, sys, time
 sys.path.insert(0, sys.argv[1])
 from flowrt.core.flow import Party
+from flowrt.limits import Limits
 from flowrt.node import Node
 from flowrt.store.sqlite import SqliteStore
 from flowrt.transport.memory import MemoryNetwork
 import bench_flow as bench
+
+# As many sessions with one peer, and so many begun at once, nobody grants by default.
+MANY = Limits(sessions=10**7, invitations_per_s=1e6, invitations_at_once=10**7,
+              unread=10**7, outbox=10**7, outbox_bytes=1 << 34)
 
 async def nodes(folder, *parties, **options):
     network = MemoryNetwork()
@@ -108,7 +113,7 @@ asyncio.run(main(sys.argv[2], int(sys.argv[3])))
 
 W3_MAKE = """
 async def main(folder, flows):
-    alice, bob = await nodes(folder, "alice", "bob")
+    alice, bob = await nodes(folder, "alice", "bob", limits=MANY)
     handles = await asyncio.gather(*[
         alice.start(bench.Waiter_v1, whom=Party("bob"), first=f"customer {n:05}",
                     second="EUR and USD", count=n, total=100 * n, blob=n.to_bytes(32, "big"))
@@ -124,7 +129,7 @@ asyncio.run(main(sys.argv[2], int(sys.argv[3])))
 W3_RESUME = """
 async def main(folder, flows):
     later = lambda: time.time_ns() // 1000 + 2 * 86_400_000_000
-    alice, bob = await nodes(folder, "alice", "bob", clock=later)
+    alice, bob = await nodes(folder, "alice", "bob", clock=later, limits=MANY)
     print(time.time(), flush=True)
     begun = time.perf_counter()
     handles = [alice.handle(n) for n in range(1, flows + 1)]

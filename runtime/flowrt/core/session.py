@@ -14,6 +14,7 @@ its confirmation came, because before that there is no address for what it still
 
 from __future__ import annotations
 
+import functools
 import hmac
 from collections.abc import Mapping, Sequence
 
@@ -265,19 +266,27 @@ NOTHING = Standing()
 """Of a flow that holds nothing."""
 
 
+@functools.lru_cache(maxsize=1024)
+def _invited_by(inviter: str) -> Standing:
+    """Of a flow that holds nothing but its session with who invited it: most are like this."""
+    return Standing(inviter)
+
+
 def standing(checkpoint: Checkpoint) -> Standing:
     """What a flow holds of its peers now."""
     sessions = checkpoint.sessions
     if not sessions:
         return NOTHING
+    inviter = sessions[0].peer if sessions[0].block == GIVEN else ""
     unread: dict[str, tuple[int, int]] = {}
     for session in sessions:
         if session.inbox and session.secret:
             count, size = unread.get(session.peer, (0, 0))
             size += sum([size_of(content) for _, content, _ in session.inbox])
             unread[session.peer] = (count + len(session.inbox), size)
-    inviter = sessions[0].peer if sessions[0].block == GIVEN else ""
-    return Standing(inviter, unread) if inviter or unread else NOTHING
+    if unread:
+        return Standing(inviter, unread)
+    return _invited_by(inviter) if inviter else NOTHING
 
 
 class Peer(msgspec.Struct, array_like=True):

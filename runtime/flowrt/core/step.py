@@ -389,7 +389,8 @@ class StepRun(Incoming):
         body = encode(message)
         if len(body) > MAX_FRAME_BYTES - 1024:
             raise Fault(f"a message of {len(body)} bytes is larger than a frame may be")
-        self._must_have_room(found)
+        if found.status != sessions.OPEN or not self._world.has_room(found.peer):
+            self._must_have_room(found)
         letter = sessions.say(found, Data(message.wire, body))
         if letter is not None:
             self._commit.post(found, letter)

@@ -132,11 +132,8 @@ DEFECTS = (
         _ROOM,
         "an acknowledgement counts from whoever it comes",
         "I6",
-        (
-            f"{_OUTBOX}.acknowledged",
-            "held is not None and held[0].peer == peer",
-            "held is not None",
-        ),
+        (f"{_OUTBOX}.acknowledged", "        return\n", "        lane = self._lane(peer)\n"),
+        (f"{_OUTBOX}.acknowledged", " and held[0] is lane", ""),
     ),
     defect(
         "unknown is not written",
@@ -456,7 +453,7 @@ DEFECTS = (
         _ROOM,
         "what waits behind the window is never sent",
         "L",
-        (f"{_OUTBOX}._let_go", "self._hungry[lane.peer] = lane", "pass"),
+        (f"{_OUTBOX}.acknowledged", "self._hungry[peer] = lane", "pass"),
     ),
     defect(
         "operation keeps its place",
