@@ -134,10 +134,12 @@ class Mallory:
         self.world.node("bob")._received("mallory", data)
         return row
 
-    def invite(self, number: int, text: str = "") -> int:
+    def invite(self, number: int, text: str = "", *, tells: bool = False) -> int:
         item = PROGRAM.Item
-        first = Data(item.wire, encode(item(n=1, text=text)))
+        first = None if tells else Data(item.wire, encode(item(n=1, text=text)))
         names = PROGRAM.Naps_v1.name, PROGRAM.Slow_v1.name
+        if tells:
+            names = PROGRAM.Hears_v1.name, PROGRAM.Tells_v1.name
         secret = number.to_bytes(16, "big")
         return self.send(Invite(number, b"mallorys", *names, 1, number, 0, secret, first))
 
@@ -244,6 +246,34 @@ def test_what_a_peer_has_had_is_given_back() -> None:
             held = peer_of(world, "bob", "mallory")
             assert (held.sessions, held.unread, held.unread_bytes) == (0, 0, 0)
             assert world.residue()["bob"] == (0, 0, 0)
+
+
+def test_a_flow_that_waits_is_given_its_message_whatever_others_keep_unread() -> None:
+    with World() as world:
+        world.add("alice", [PROGRAM])
+        world.add("bob", [PROGRAM], limits=Limits(unread=5))
+        mallory = Mallory(world)
+        mallory.invite(0)
+        mallory.invite(1, tells=True)
+        world.run(horizon_us=0)
+        item = PROGRAM.Item
+        rows = [mallory.say(0, n, Data(item.wire, encode(item(n, "")))) for n in range(1, 9)]
+        world.run(horizon_us=0)
+        assert [row in mallory.acked for row in rows] == [True] * 5 + [False] * 3
+        # Of the session whose flow waits what is next is read, and what is ahead waits outside.
+        ahead = mallory.say(1, 2, Data(item.wire, encode(item(1, ""))))
+        world.run(horizon_us=0)
+        assert ahead not in mallory.acked
+        for n in range(6):
+            row = mallory.say(1, n + 1, Data(item.wire, encode(item(n, ""))))
+            world.run(horizon_us=0)
+            assert row in mallory.acked
+        end = mallory.say(1, 7, End())
+        last = mallory.say(0, 6, End())
+        world.run(horizon_us=0)
+        assert {end, last} <= mallory.acked, "last words are always taken"
+        assert world.node("bob").handle(2).result_now() == 6
+        assert peer_of(world, "bob", "mallory").unread == 6
 
 
 def test_what_is_over_the_quota_comes_again_and_nothing_is_lost() -> None:

@@ -435,6 +435,17 @@ DEFECTS = (
         (f"{_QUOTAS}._may_keep", "return known.unread <", "return 0 * known.unread <"),
     ),
     defect(
+        "over the quota, yet acknowledged",
+        _ROOM,
+        "a message that is over a peer's limit is acknowledged, and lost",
+        "J5",
+        (
+            f"{_STEPPING}._step",
+            'self._quotas.refuse(peer, "a message that no flow reads now is not taken")',
+            "turn.acknowledge(peer, job.outbox_id)",
+        ),
+    ),
+    defect(
         "bucket is not filled",
         _ROOM,
         "invitations that were too many once are never looked at again",
