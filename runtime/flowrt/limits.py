@@ -22,12 +22,13 @@ class Limits:
         window, window_bytes: how many frames to the peer are kept in memory and under way, not
             acknowledged yet; the others wait in the store.
         outbox, outbox_bytes: how many frames may wait for the peer in the store; a step that
-            would add to them then is put off (`Congested`).
+            would add to them then is put off (`Congested`). Its invitations are
+            looked at as long as fewer than `window` answers to them are not acknowledged.
         operations: how many external operations of this node, whoever the peer, run at once.
     """
 
     sessions: int = 100_000
-    invitations_per_s: float = 2_000.0
+    invitations_per_s: float = 5_000.0
     invitations_at_once: int = 20_000
     unread: int = 100_000
     unread_bytes: int = 64 << 20

@@ -315,7 +315,7 @@ class Loop(Stepping):
         quotas, me = self._quotas, self.party.name
         if not quotas.may_invite(peer, self._world.now_us):
             return
-        if not self._outbox.has_room(peer) or not quotas.has_room(known, invitation):
+        if not self._outbox.may_answer(peer) or not quotas.has_room(known, invitation):
             quotas.refuse(peer, "an invitation waits until what is here is taken")
             return
         welcome = known.welcome(invitation)
@@ -340,6 +340,7 @@ class Loop(Stepping):
             letter = Letter(
                 invitation.from_flow, invitation.from_session, invitation.secret, 0, content
             )
+            turn.answers.add(self._next_outbox)
             self._enqueue(turn, peer, encode(letter))
             return
         flow_id = self._new_flow()
@@ -349,6 +350,7 @@ class Loop(Stepping):
             return engine.respond(name, found, invitation, peer, flow_id)[0]
 
         confirmation = engine.respond(name, found, invitation, peer, flow_id)[1]
+        turn.answers.add(self._next_outbox)
         self._enqueue(turn, peer, encode(confirmation))
         self._step(Job(flow_id, BEGIN, make), turn)
 
@@ -383,7 +385,8 @@ class Loop(Stepping):
         for name in turn.asked:
             self._asked.pop(name, None)
         for outbox_id, peer, frame in turn.batch.outbox:
-            self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
+            is_answer = outbox_id in turn.answers
+            self._outbox.send(outbox_id, peer, frame, self._transport, now_us, is_answer)
         self._outbox.refill(self._transport, now_us)
         for peer, ids in turn.acks.items():
             for at in range(0, len(ids), MAX_ACKS):

@@ -31,7 +31,7 @@ Fetch = Callable[[Sequence[int]], Iterator[tuple[int, bytes]]]
 class _Lane:
     """The rows for one peer: all of them counted, the window in memory, `later` by number."""
 
-    __slots__ = ("bytes", "later", "peer", "rows", "under_way", "under_way_bytes")
+    __slots__ = ("answers", "bytes", "later", "peer", "rows", "under_way", "under_way_bytes")
 
     def __init__(self, peer: str) -> None:
         self.peer = peer
@@ -39,6 +39,7 @@ class _Lane:
         self.bytes = 0
         self.under_way = 0
         self.under_way_bytes = 0
+        self.answers: set[int] = set()
         self.later = array.array("q")
 
 
@@ -80,6 +81,12 @@ class Outbox:
             return True
         return lane.rows < self._limits.outbox and lane.bytes < self._limits.outbox_bytes
 
+    def may_answer(self, peer: str) -> bool:
+        """Whether an invitation of a peer may be answered: as long as it takes the answers. What
+        flows say does not count, or two who invite each other much could wait for each other."""
+        lane = self._lanes.get(peer)
+        return lane is None or len(lane.answers) < self._limits.window
+
     def load(self, rows: Iterable[tuple[int, str, int]]) -> None:
         """Begin anew with the store's rows: number, peer, size of the frame."""
         self._lanes.clear()
@@ -106,15 +113,28 @@ class Outbox:
         """Send every row, as after a restart, as far as windows go."""
         self.refill(transport, now_us)
 
-    def send(self, number: int, peer: str, frame: bytes, transport: Transport, now_us: int) -> None:
-        """Send a row that was just committed, or keep it for later."""
+    def send(
+        self,
+        number: int,
+        peer: str,
+        frame: bytes,
+        transport: Transport,
+        now_us: int,
+        is_answer: bool = False,
+    ) -> None:
+        """Send a row that was just committed, or keep it for later. An answer to an invitation does
+        not wait behind others in the window."""
         if number <= self._newest:
             return  # It was in the store already when a node went back to it.
         self._newest = number
         lane = self._lane(peer)
         lane.rows += 1
         lane.bytes += len(frame)
-        if lane.later or not self._fits(lane):
+        if is_answer:
+            lane.answers.add(number)
+            self._unacked[number] = (lane, frame)
+            self._send(number, transport, now_us, 0)
+        elif lane.later or not self._fits(lane):
             lane.later.append(number)
         else:
             self._begin(lane, number, frame, transport, now_us)
@@ -186,6 +206,9 @@ class Outbox:
                 size = len(held[1])
                 lane.rows -= 1
                 lane.bytes -= size
+                if number in lane.answers:
+                    lane.answers.remove(number)
+                    continue
                 lane.under_way -= 1
                 lane.under_way_bytes -= size
         if lane.later:

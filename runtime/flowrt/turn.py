@@ -77,6 +77,7 @@ class Turn:
     __slots__ = (
         "acks",
         "allowed",
+        "answers",
         "asked",
         "audit",
         "batch",
@@ -126,6 +127,7 @@ class Turn:
         self.gone: list[int] = []
         self.visits: list[tuple[int, int]] = []
         self.discharged: list[int] = []
+        self.answers: set[int] = set()
         self.had_endings = False
         self.heard: list[tuple[int, str, Failure | Reject]] = []
 

@@ -391,6 +391,23 @@ def test_what_waits_for_a_peer_who_is_away_for_weeks(caplog: pytest.LogCaptureFi
         assert world.residue() == dict.fromkeys(world.members, (0, 0, 0))
 
 
+def test_two_who_fill_their_outboxes_with_invitations_still_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("CRITICAL")
+    with World() as world:
+        for party in ("alice", "bob"):
+            world.add(party, [PROGRAM], limits=Limits(outbox=10, window=3))
+        starts = [
+            world.start(party, PROGRAM.Tells_v1, peer=peer, count=2)
+            for party, peer in (("alice", BOB), ("bob", ALICE))
+            for _ in range(30)
+        ]
+        world.run(horizon_us=DAY_US)
+        assert [world.result(start) for start in starts] == [2] * 60
+        assert world.residue() == dict.fromkeys(world.members, (0, 0, 0))
+
+
 def test_what_waits_for_a_confirmation_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flowrt.core.session.UNREAD", 30)
     with World() as world:
