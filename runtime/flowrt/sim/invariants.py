@@ -5,6 +5,7 @@ The names are those of docs/reliability.md. It reads disks and what steps did; i
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from flowrt.core import session as sessions
@@ -36,6 +37,7 @@ from flowrt.core.values import (
 )
 from flowrt.core.waiting import can_go_on, find, is_outside, is_over, is_undecided
 from flowrt.outbox import unpack
+from flowrt.sim.granted import Granted
 from flowrt.sim.host import Host, Started
 from flowrt.sim.kept import missing
 from flowrt.sim.treated import Treated
@@ -75,6 +77,7 @@ class Invariants:
         self._began: set[tuple[str, int]] = set()
         self._outcomes: dict[tuple[str, int], tuple[str, str | None, bytes]] = {}
         self._wards: dict[str, Treated] = {}
+        self._granted: defaultdict[str, Granted] = defaultdict(Granted)
 
     # --- with each commit ---
 
@@ -106,9 +109,15 @@ class Invariants:
         for number in batch.settled:
             if (party, number) not in self._acked:
                 raise Violation("I6", f"{party} forgets row {number}, which nobody has taken")
+        touched: set[str] = set()
         for flow_id, row in batch.flows.items():
-            if row is not None and row[1] != 0:
-                self._is_looked_at(host, flow_id, *row)
+            checkpoint = self._decoded(host, row[0]) if row is not None else None
+            if row is not None and row[1] != 0 and checkpoint is not None:
+                self._is_looked_at(host, flow_id, checkpoint, row[1])
+            if row is None or checkpoint is not None:
+                touched |= self._granted[party].holds(flow_id, checkpoint)
+        for peer in sorted(touched):
+            self._granted[party].judge(peer, host)
         ward = self._wards.get(party)
         if ward is None:
             ward = self._wards[party] = Treated(party, host.registry.classes.values())
@@ -121,10 +130,11 @@ class Invariants:
             if record.said or record.dropping:
                 self._hear(party, record)
 
-    def _is_looked_at(self, host: Host, flow_id: int, data: bytes, due_us: int | None) -> None:
+    def _is_looked_at(
+        self, host: Host, flow_id: int, checkpoint: Checkpoint, due_us: int | None
+    ) -> None:
         """I13: who waits for a time is looked at by then."""
-        checkpoint = self._decoded(host, data)
-        if checkpoint is None or checkpoint.admitted:
+        if checkpoint.admitted:
             return
         waiting = checkpoint.waiting
         times: list[int] = []
@@ -202,6 +212,7 @@ class Invariants:
         process only."""
         if host.node is None:
             return
+        self._granted[host.name].in_memory(host)
         unloadable = host.node._unloadable
         rows = host.disk.flows.items()
         dues = [due for flow_id, (_, due) in rows if due and flow_id not in unloadable]
@@ -313,6 +324,7 @@ class Invariants:
         patients = set(disk.patients)
         if party in self._wards:
             self._wards[party].rests()
+        self._granted[party].rests(host)
         living: dict[int, Checkpoint] = {}
         for flow_id, (data, _) in disk.flows.items():
             checkpoint = self._decoded(host, data)
