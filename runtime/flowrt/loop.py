@@ -41,6 +41,7 @@ from flowrt.handle import Handle, NodeStopped
 from flowrt.operations import Operations
 from flowrt.outbox import Outbox, packed_ack, unpack
 from flowrt.policies import Policy
+from flowrt.reports import Reports
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
 from flowrt.stepping import Stepping
@@ -110,8 +111,14 @@ class Loop(Stepping):
         self._outbox = Outbox()
         self._timers = Timers()
         self._schedules = Schedules(self.registry.schedules)
+        self._reports = Reports(self._has_news)
         self._operations = Operations(
-            self._world.services, self._operation_ended, self._lost, self._perform, clock
+            self._world.services,
+            self._operation_ended,
+            self._lost,
+            self._perform,
+            clock,
+            self._reports,
         )
         # What refused batches took, each part to be taken again by itself; what was refused alone,
         # and why, and whether those who heard of an end are suspected first; how often in a row
@@ -203,6 +210,7 @@ class Loop(Stepping):
             self._outbox.next_due(),
             None if self._draining else self._schedules.next_due(),
             self._operations.next_due(),
+            self._reports.next_due(),
         ]
         return min((time for time in times if time is not None), default=None)
 
@@ -214,6 +222,10 @@ class Loop(Stepping):
         if not self._draining:
             self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
         self._operations.try_again(now_us)
+        for flow_id, event in self._reports.take_due(now_us):
+            handle = self._handles.get(flow_id)
+            if handle is not None:
+                handle.reported(event)
         self._outbox.send_again(self._transport, now_us)
 
     def _visit(self, flow_id: int, now_us: int) -> None:
@@ -535,6 +547,10 @@ class Loop(Stepping):
 
     def _wake(self) -> None:
         """Something is ready: whoever drives the loop may want to know."""
+
+    def _has_news(self) -> None:
+        """The same, said from any thread."""
+        self._wake()
 
     def refuse_if_stopped(self) -> None:
         """Raise NodeStopped if the node does nothing any more."""

@@ -6,7 +6,6 @@ Commits nothing and tells nobody: the loop does.
 from __future__ import annotations
 
 import logging
-import math
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -14,6 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from flowrt.admission import Admission
 from flowrt.core import engine
 from flowrt.core.commit import More, Started
 from flowrt.core.engine import (
@@ -36,21 +36,17 @@ from flowrt.core.engine import (
     Retry,
     Throw,
 )
-from flowrt.core.flow import FlowFailed, Party, Remedy, State
+from flowrt.core.flow import FlowFailed, Party, State
 from flowrt.core.hospital import (
-    AGAIN,
-    ENDS,
-    FAILED,
     HELD,
     LOST,
     PAUSED,
     UNLOADABLE,
     Patient,
-    event_of,
-    inviter_of,
     one_line,
     text_of,
 )
+from flowrt.core.progress import IN_HOSPITAL
 from flowrt.core.registry import Registry, unversioned
 from flowrt.core.session import NEW, Peer, invite, is_full
 from flowrt.core.values import (
@@ -69,11 +65,8 @@ from flowrt.core.values import (
 from flowrt.core.waiting import call_of, is_outside, runs_outside
 from flowrt.handle import NotAccepted, NotStartable
 from flowrt.operations import wanted_of
-from flowrt.policies import SOONEST_US, Failure, Policy, Verdict, Wait, decided
-from flowrt.policies import End as Ends
-from flowrt.policies import Retry as TryAgain
+from flowrt.policies import Policy
 from flowrt.services import StepTx, bind, find_functions
-from flowrt.source_lines import place_of
 from flowrt.store import Store, StoreError, Unwritable
 from flowrt.turn import Job, Turn
 from flowrt.ward import Ward
@@ -102,7 +95,6 @@ class Stepping:
         key: bytes,
         policy: Policy | None = None,
     ) -> None:
-        self._policy = policy
         self.party = Party(party)
         self.registry = modules if isinstance(modules, Registry) else Registry(modules)
         self._clock = clock
@@ -121,6 +113,7 @@ class Stepping:
         self._tx = StepTx(self.party, store)
         self._world = engine.World(self.party, self.registry, key, bound, self._tx)
         self._world.new_flow = self._new_flow
+        self._admission = Admission(party, self._world, self._ward, policy)
 
     def _new_flow(self) -> int:
         flow_id = self._next_flow
@@ -157,7 +150,9 @@ class Stepping:
             if refusal is not None:
                 self._refuse(job, refusal, turn)
                 return
-        if (type(event) is Again or type(event) is End) and not self._is_due(flow_id, turn):
+        if (type(event) is Again or type(event) is End) and not (
+            self._admission.is_due(flow_id, turn)
+        ):
             return
         # One step a commit: what a flow did in this batch is not committed yet.
         run = flow_id not in turn.batch.flows and type(event) is not Followed
@@ -196,6 +191,8 @@ class Stepping:
                 frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
                 rest = commit.rest
                 started = self._started(flow_id, rest.starts) if rest is not None else ()
+                is_cured = self._admission.is_cured(flow_id, checkpoint, commit)
+                self._admission.tells(event, checkpoint, commit, is_cured)
                 data = b"" if commit.gone else encode(checkpoint)
         except NotTaken:
             return
@@ -220,12 +217,13 @@ class Stepping:
                 self._refuse(job, _STALE[type(event)], turn)
             return
         if commit.held is not None:
-            self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn, HELD)
+            cause = f"hold: {commit.held}"
+            self._admission.admit(flow_id, checkpoint, commit, cause, "", turn, HELD)
         elif type(event) is Pause:
             cause = engine.writable(f"paused by {event.by}: {event.reason}")[:MAX_CAUSE]
-            self._admitted(flow_id, checkpoint, cause, "", turn, PAUSED)
-        elif flow_id in self._ward and self._is_cured(flow_id, checkpoint, commit):
-            self._discharge(flow_id, turn)
+            self._admission.admit(flow_id, checkpoint, commit, cause, "", turn, PAUSED)
+        elif is_cured:
+            self._admission.discharge(flow_id, turn)
         for receiver, frame in frames:
             self._enqueue(turn, receiver, frame)
         for child, row, key in started:
@@ -265,31 +263,6 @@ class Stepping:
             return turn.batch.keys[name, key]
         return self._store.holder(name, key)
 
-    def _is_cured(self, flow_id: int, checkpoint: Checkpoint, commit: Commit) -> bool:
-        """Whether a patient has passed what it was admitted for."""
-        known = self._ward.get(flow_id)
-        if known is None or checkpoint.admitted:
-            return False
-        if known.kind == LOST:
-            return not runs_outside(checkpoint)
-        return commit.ran or not checkpoint.frames or known.kind not in (FAILED, HELD)
-
-    def _discharge(self, flow_id: int, turn: Turn) -> None:
-        self._ward.discharge(flow_id)
-        turn.batch.patients[flow_id] = None
-        turn.discharged.append(flow_id)
-
-    def _is_due(self, flow_id: int, turn: Turn) -> bool:
-        """Whether a patient is to be tried again, or ended, now: much may have happened since its
-        time was set."""
-        known = self._ward.get(flow_id)
-        if known is None or not known.next:
-            return False
-        if known.next_us > self._world.now_us:
-            turn.visits.append((known.next_us, flow_id))
-            return False
-        return True
-
     def _gives_up(self, job: Job, event: Pause, checkpoint: Checkpoint, turn: Turn) -> bool:
         """Leave a patient that would be tried again by itself to a person."""
         flow_id = job.flow_id
@@ -304,6 +277,7 @@ class Stepping:
         commit = engine.admit(checkpoint, event, self._world)
         self._ward.admit(patient)
         turn.batch.patients[flow_id] = encode(patient)
+        self._admission.tell(checkpoint, commit, IN_HOSPITAL, "is in the hospital", patient)
         self._write(flow_id, checkpoint, commit, encode(checkpoint), event, turn)
         return True
 
@@ -371,7 +345,8 @@ class Stepping:
             return
         commit = engine.admit(checkpoint, event, self._world)
         cause = engine.writable(event.cause)[:MAX_CAUSE]
-        self._admitted(job.flow_id, checkpoint, cause, "", turn, LOST, once=call.kind == ONCE)
+        once = call.kind == ONCE
+        self._admission.admit(job.flow_id, checkpoint, commit, cause, "", turn, LOST, once=once)
         self._write(job.flow_id, checkpoint, commit, encode(checkpoint), event, turn)
 
     def _checkpoint(self, job: Job, turn: Turn) -> Checkpoint | None:
@@ -429,7 +404,7 @@ class Stepping:
             checkpoint = Checkpoint(CHECKPOINT_FORMAT, [StackFrame("?", State())], OnCommit(), [])
         commit = engine.advance(checkpoint, flow_id, event, self._world)
         self._unloadable.discard(flow_id)
-        self._discharge(flow_id, turn)
+        self._admission.discharge(flow_id, turn)
         if commit is None:
             return
         for peer, frame in self._frames(flow_id, commit, turn):
@@ -441,13 +416,13 @@ class Stepping:
         flow_id = job.flow_id
         # Subflows that began in the step are gone with it, and have their say all the same.
         failed = self._live.pop(flow_id, None)
-        remedies = self._remedies(failed) if failed is not None else {}
+        remedies = self._admission.remedies(failed) if failed is not None else {}
         checkpoint = self._checkpoint(job, turn)
         if checkpoint is None:
             return
         try:
             commit = engine.admit(checkpoint, job.event, self._world)
-            data = encode(checkpoint)
+            encode(checkpoint)
         except Exception as spoiled:
             # Damaged bytes that could be read all the same: they stay as they are.
             self._live.pop(flow_id, None)
@@ -455,100 +430,14 @@ class Stepping:
             return
         cause = engine.writable(text_of(error))[:MAX_CAUSE]
         trace = engine.writable("".join(traceback.format_exception(error)))[-MAX_TRACE:]
-        self._admitted(flow_id, checkpoint, cause, trace, turn, error=error, remedies=remedies)
+        self._admission.admit(
+            flow_id, checkpoint, commit, cause, trace, turn, error=error, remedies=remedies
+        )
         if type(job.event) is Arrival:
             turn.acknowledge(job.event.peer, job.outbox_id)
         for peer, frame in self._frames(flow_id, commit, turn):
             self._enqueue(turn, peer, frame)
-        self._write(flow_id, checkpoint, commit, data, job.event, turn)
-
-    def _admitted(
-        self,
-        flow_id: int,
-        checkpoint: Checkpoint,
-        cause: str,
-        trace: str,
-        turn: Turn,
-        kind: str = FAILED,
-        *,
-        error: Exception | None = None,
-        once: bool = False,
-        remedies: Mapping[str, Remedy] | None = None,
-    ) -> None:
-        frame = checkpoint.frames[-1]
-        state = type(frame.state)
-        known = self._ward.get(flow_id)
-        tries = known.tries if known is not None else 0
-        responds = self.registry.classes[checkpoint.frames[0].flow].responds_to is not None
-        peer = inviter_of(checkpoint, responds)
-        now_us = self._world.now_us
-        verdict: Verdict = Wait()
-        if kind in (FAILED, LOST):
-            chance = self._world.secret(flow_id, checkpoint.steps, b"retry")
-            failure = Failure(
-                flow_id,
-                frame.flow,
-                state.__name__,
-                state.place,
-                kind,
-                cause,
-                error,
-                once,
-                tries,
-                peer,
-                self._remedies(checkpoint) if remedies is None else remedies,
-                int.from_bytes(chance[:4]) / 2**32,
-            )
-            verdict = decided(self._policy, failure)
-        doing, next_us = "", 0
-        if type(verdict) is TryAgain:
-            doing, tries = AGAIN, tries + 1
-            next_us = now_us + max(SOONEST_US, math.ceil(verdict.after_s * 1e6))
-            said = f"failed, and is tried again (number {tries})"
-        elif type(verdict) is Ends or self._ward.is_full(peer, flow_id):
-            doing, next_us = ENDS, now_us
-            said = "failed, and is ended"
-        else:
-            said = "is in the hospital"
-        patient = Patient(
-            flow_id,
-            frame.flow,
-            state.__name__,
-            state.place,
-            cause,
-            now_us,
-            trace,
-            kind,
-            tries,
-            next_us,
-            doing,
-            event_of(checkpoint),
-            peer,
-            place_of(error) if error is not None else "",
-        )
-        self._ward.admit(patient)
-        if doing:
-            turn.visits.append((next_us, flow_id))
-        turn.paused.add(flow_id)
-        turn.batch.patients[flow_id] = encode(patient)
-        _LOG.log(
-            logging.WARNING if doing == AGAIN else logging.ERROR,
-            "%s: flow %d (%s at %s) %s: %s",
-            self.party.name,
-            flow_id,
-            frame.flow,
-            patient.line or state.place,
-            said,
-            one_line(cause),
-        )
-
-    def _remedies(self, checkpoint: Checkpoint) -> Mapping[str, Remedy]:
-        """What the flows under way say of a failure: of each cause the innermost that says
-        something."""
-        said: dict[str, Remedy] = {}
-        for frame in checkpoint.frames:
-            said.update(self.registry.classes[frame.flow].remedies)
-        return said
+        self._write(flow_id, checkpoint, commit, encode(checkpoint), job.event, turn)
 
     def _frames(self, flow_id: int, commit: Commit, turn: Turn) -> list[tuple[str, bytes]]:
         """(peer, frame) of what leaves with a step; new sessions are invited and numbered."""

@@ -130,8 +130,8 @@ class Store(typing.Protocol):
         """(flow, error or None, value) of a flow that ended."""
         ...
 
-    def moves(self, flow_id: int) -> list[bytes]:
-        """A flow's progress events, in order."""
+    def moves(self, flow_id: int, start: int = 0, limit: int = -1) -> list[bytes]:
+        """A flow's progress events, in order, from number `start` on, at most `limit` (-1: all)."""
         ...
 
     def patients(self) -> list[bytes]:

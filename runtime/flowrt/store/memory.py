@@ -97,8 +97,9 @@ class MemoryStore:
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
         return self.disk.outcomes.get(flow_id)
 
-    def moves(self, flow_id: int) -> list[bytes]:
-        return list(self.disk.moves.get(flow_id, ()))
+    def moves(self, flow_id: int, start: int = 0, limit: int = -1) -> list[bytes]:
+        moves = self.disk.moves.get(flow_id, [])
+        return moves[start:] if limit < 0 else moves[start : start + limit]
 
     def patients(self) -> list[bytes]:
         return [self.disk.patients[flow_id] for flow_id in sorted(self.disk.patients)]

@@ -233,9 +233,11 @@ class SqliteStore:
         ).fetchone()
         return found
 
-    def moves(self, flow_id: int) -> list[bytes]:
+    def moves(self, flow_id: int, start: int = 0, limit: int = -1) -> list[bytes]:
         rows = self._open_db.execute(
-            "SELECT event FROM engine_progress WHERE flow = ? ORDER BY number", (flow_id,)
+            "SELECT event FROM engine_progress WHERE flow = ? AND number >= ? "
+            "ORDER BY number LIMIT ?",
+            (flow_id, start, limit),
         )
         return [event for (event,) in rows]
 

@@ -7,6 +7,7 @@ from tests.planted.planting import defect
 _ROOM = "node"
 _LOOP = "flowrt.loop:Loop"
 _STEPPING = "flowrt.stepping:Stepping"
+_ADMISSION = "flowrt.admission:Admission"
 _OUTBOX = "flowrt.outbox:Outbox"
 _OPERATIONS = "flowrt.operations:Operations"
 _TIMERS = "flowrt.timers:Timers"
@@ -261,8 +262,8 @@ DEFECTS = (
         _ROOM,
         "a step that failed for a while is tried again before its time",
         "I23",
-        (f"{_STEPPING}._admitted", "append((next_us, flow_id))", "append((now_us, flow_id))"),
-        (f"{_STEPPING}._is_due", "known.next_us > self._world.now_us", "False"),
+        (f"{_ADMISSION}.admit", "append((next_us, flow_id))", "append((now_us, flow_id))"),
+        (f"{_ADMISSION}.is_due", "known.next_us > self._world.now_us", "False"),
         (f"{_LOOP}._visit", "known.next_us > now_us", "False"),
     ),
     defect(
@@ -284,8 +285,8 @@ DEFECTS = (
         _ROOM,
         "a patient is discharged when something arrives for it",
         "I16, I23",
-        (f"{_STEPPING}._is_cured", "known is None or checkpoint.admitted", "known is None"),
-        (f"{_STEPPING}._is_cured", "return commit.ran or", "return True or"),
+        (f"{_ADMISSION}.is_cured", "known is None or checkpoint.admitted", "known is None"),
+        (f"{_ADMISSION}.is_cured", "return commit.ran or", "return True or"),
     ),
     defect(
         "operations are not begun again",
