@@ -54,6 +54,20 @@ so that what fails for ever leaves few events."""
 _LOG = logging.getLogger("flowrt.node")
 
 
+DEADLY = 3
+"""A step that so many processes in a row did not outlive is not begun again by itself."""
+
+
+class EndsItsProcess(Exception):
+    """A step that ends its process whenever it runs."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"{count} processes in a row have ended in this step: killed, out of memory, or by a "
+            "fault in native code. It runs again only when a person says so"
+        )
+
+
 class Admission:
     """The hospital's door: `ward` is who is inside, `world` what a batch is lent."""
 

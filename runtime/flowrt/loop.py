@@ -160,6 +160,7 @@ class Loop(Stepping):
         self._world.holder = functools.partial(self._holder, turn)
         try:
             self._take_all(turn, self._limit if limit is None else limit)
+            self._store.mark(0)
             self._commit(turn)
         except (OutcomeUnknown, CommitFailed) as error:
             self._recover(turn, error)
@@ -278,7 +279,8 @@ class Loop(Stepping):
         name = self.registry.names[schedule.flow]
         start = schedule.start
         make = functools.partial(engine.begin, name, schedule.flow, start)
-        self._step(Job(self._new_flow(), BEGIN, make), turn)
+        asker = schedule.name.encode()
+        self._step(Job(self._new_flow(), BEGIN, make, asker=asker), turn)
 
     def _read(self, peer: str, data: bytes, turn: Turn) -> None:
         """One packet from the network."""
@@ -330,7 +332,8 @@ class Loop(Stepping):
 
         confirmation = engine.respond(name, found, invitation, peer, flow_id)[1]
         self._enqueue(turn, peer, encode(confirmation))
-        self._step(Job(flow_id, BEGIN, make), turn)
+        asker = b"%s %s %d" % (peer.encode(), invitation.incarnation, invitation.number)
+        self._step(Job(flow_id, BEGIN, make, asker=asker), turn)
 
     # --- commit, then tell ---
 
@@ -436,6 +439,7 @@ class Loop(Stepping):
         opened = self._store.open(self.party.name)
         self._incarnation = opened.incarnation
         self._draining = opened.draining
+        self._ended = opened.ended
         self._commits = opened.commits
         self._next_flow = opened.next_flow
         self._next_outbox = opened.next_outbox
@@ -475,6 +479,7 @@ class Loop(Stepping):
         """
         _LOG.error("%s: a batch of %d was refused: %s", self.party.name, len(turn.taken), error)
         self._refusals += 1
+        self._store.mark(0)
         self._tx.forget()
         commits, next_flow = self._commits, self._next_flow
         started = [
@@ -562,6 +567,7 @@ class Loop(Stepping):
             return
         self._stopped = reason
         self._transport.close()
+        self._store.mark(0)
         self._store.close()
         taken = self._taking.taken if self._taking is not None else ()
         for job in (*self._ready, *itertools.chain(*self._again), *taken):

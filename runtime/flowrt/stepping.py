@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from flowrt.admission import Admission
+from flowrt.admission import DEADLY, Admission, EndsItsProcess
 from flowrt.core import engine
 from flowrt.core.commit import More, Started
 from flowrt.core.engine import (
@@ -107,6 +107,7 @@ class Stepping:
         self._next_flow = 1
         self._next_outbox = 1
         self._peers: dict[str, Peer] = {}
+        self._ended: dict[int, int] = {}
         self._refused: StoreError | None = None
         find_functions(self.registry.classes.values())
         bound = bind(self.registry.services(), services)
@@ -184,8 +185,12 @@ class Stepping:
             self._ward.begin_anew(flow_id)
         elif type(event) is Pause and self._gives_up(job, event, checkpoint, turn):
             return
+        if run and self._is_deadly(job):
+            self._fail(job, EndsItsProcess(self._ended.pop(job.mark)), turn)
+            return
         commit = None
         try:
+            self._store.mark(job.mark)
             commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
             if commit is not None:
                 frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
@@ -205,6 +210,8 @@ class Stepping:
             self._fail(job, error, turn)
             return
         tx.finish(keep=True)
+        if self._ended and self._ended.pop(job.mark, 0):
+            self._store.forgive(job.mark)
         if peer:
             turn.acknowledge(peer, job.outbox_id)
         if commit is None:
@@ -235,6 +242,14 @@ class Stepping:
             else:
                 turn.resumed[child] = None
         self._write(flow_id, checkpoint, commit, data, event, turn)
+
+    def _is_deadly(self, job: Job) -> bool:
+        """Whether the step would end its process again. What runs none of the flow's own code is
+        no danger."""
+        if self._ended.get(job.mark, 0) < DEADLY or type(job.event) in (Kill, End, Pause):
+            return False
+        self._store.forgive(job.mark)
+        return True
 
     def _claim(self, job: Job, checkpoint: Checkpoint, turn: Turn) -> bool:
         """Take the business key of a new flow; if another lives under it, refuse to start."""

@@ -90,7 +90,7 @@ class Opened:
 
     `incarnation` names this store since it was created; `commits` counts the batches that were
     written since then, so that it shows whether one of unknown outcome was; `due` are (flow id, due
-    time).
+    time). `ended`: how many processes in a row have ended while this was under way (see `mark`).
     """
 
     party: str
@@ -103,6 +103,7 @@ class Opened:
     outbox: list[tuple[int, str, bytes]]
     due: list[tuple[int, int]]
     draining: bool = False
+    ended: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
 class Store(typing.Protocol):
@@ -193,6 +194,15 @@ class Store(typing.Protocol):
             Fenced, CommitFailed: nothing was written.
             OutcomeUnknown: all of it or nothing was.
         """
+        ...
+
+    def mark(self, number: int) -> None:
+        """What is under way from now on; 0: nothing is. The next process to open the store is told,
+        if this one ends meanwhile. It costs next to nothing, and is not durable."""
+        ...
+
+    def forgive(self, number: int) -> None:
+        """That number has ended no process this time, or will not be begun again."""
         ...
 
     def abandon(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from flowrt.store import Batch, CommitFailed, Fenced, Opened, Purged, Row, StoreError
+from flowrt.store.marks import SIZE, Marks
 from flowrt.store.transaction import Transaction, refusal
 
 K = TypeVar("K")
@@ -43,6 +44,7 @@ class MemoryDisk:
         self.ended: dict[int, int] = {}
         self.clients: dict[str, tuple[int, bytes]] = {}
         self.draining = False
+        self.marks = Marks(bytearray(SIZE))
         self.audit: list[tuple[int, bytes]] = []
         self.tables: sqlite3.Connection | None = None
         """Made when a service first works; closed when the disk is forgotten."""
@@ -83,6 +85,7 @@ class MemoryStore:
             [(number, peer, frame) for number, (peer, frame) in sorted(disk.outbox.items())],
             [(flow_id, due) for flow_id, (_, due) in disk.flows.items() if due is not None],
             disk.draining,
+            disk.marks.opened(),
         )
 
     def load(self, flow_id: int) -> bytes | None:
@@ -242,6 +245,12 @@ class MemoryStore:
         except sqlite3.Error as error:
             raise refusal(error, str(error)) from error
         work.ended()
+
+    def mark(self, number: int) -> None:
+        self.disk.marks.begin(number)
+
+    def forgive(self, number: int) -> None:
+        self.disk.marks.forgive(number)
 
     def abandon(self) -> None:
         if self._work is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 from flowrt.store import Batch, Fenced, Opened, OutcomeUnknown, Purged, Row, StoreError
 from flowrt.store.files import MACHINE, Files
+from flowrt.store.marks import SIZE, Marks
 from flowrt.store.transaction import Transaction, refusal
 
 FORMAT = 3
@@ -59,6 +61,7 @@ class SqliteStore:
         self._files = files
         self._work: Transaction | None = None
         self._epoch = 0
+        self._marks = Marks(bytearray(SIZE))
 
     # --- opening ---
 
@@ -160,6 +163,8 @@ class SqliteStore:
 
     def _claim(self, db: sqlite3.Connection, party: str) -> Opened:
         db.execute("BEGIN IMMEDIATE")
+        if not isinstance(self._marks.page, mmap.mmap):
+            self._marks = Marks(self._files.page(Path(f"{self.path}-step"), SIZE))
         # A process whose sync failed leaves a log that can be read and may be on no disk.
         self._files.rewrite(Path(f"{self.path}-wal"))
         self._upgrade(db)
@@ -180,6 +185,7 @@ class SqliteStore:
             db.execute("SELECT id, peer, frame FROM engine_outbox ORDER BY id").fetchall(),
             db.execute("SELECT id, due FROM engine_flow WHERE due IS NOT NULL").fetchall(),
             bool(draining),
+            self._marks.opened(),
         )
         db.execute("COMMIT")
         return opened
@@ -196,6 +202,10 @@ class SqliteStore:
     def close(self) -> None:
         self._let_go()
         self._epoch = 0
+        page = self._marks.page
+        if isinstance(page, mmap.mmap):
+            page.close()
+            self._marks = Marks(bytearray(SIZE))
 
     def _let_go(self) -> None:
         if self._work is not None:
@@ -291,6 +301,12 @@ class SqliteStore:
         return self._working.execute(sql, parameters, read_only=read_only)
 
     # --- writing ---
+
+    def mark(self, number: int) -> None:
+        self._marks.begin(number)
+
+    def forgive(self, number: int) -> None:
+        self._marks.forgive(number)
 
     def abandon(self) -> None:
         if self._work is not None:
