@@ -42,6 +42,7 @@ from flowrt.operations import Operations
 from flowrt.outbox import Outbox, packed_ack, unpack
 from flowrt.policies import Policy
 from flowrt.reports import Reports
+from flowrt.retention import AT_ONCE, Keeping, Retention
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
 from flowrt.stepping import Stepping
@@ -101,6 +102,7 @@ class Loop(Stepping):
         batch: int,
         reload: bool,
         policy: Policy | None = None,
+        retention: Retention | None = None,
     ) -> None:
         super().__init__(party, store, modules, services, clock, key, policy)
         self._limit = batch
@@ -110,6 +112,7 @@ class Loop(Stepping):
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
         self._outbox = Outbox()
         self._timers = Timers()
+        self._keeping = Keeping(retention)
         self._schedules = Schedules(self.registry.schedules)
         self._reports = Reports(self._has_news)
         self._operations = Operations(
@@ -212,6 +215,7 @@ class Loop(Stepping):
             None if self._draining else self._schedules.next_due(),
             self._operations.next_due(),
             self._reports.next_due(),
+            self._keeping.next_due(),
         ]
         return min((time for time in times if time is not None), default=None)
 
@@ -223,11 +227,23 @@ class Loop(Stepping):
         if not self._draining:
             self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
         self._operations.try_again(now_us)
+        if self._suspect is None and not self._again:
+            self._forget_old(now_us)
         for flow_id, event in self._reports.take_due(now_us):
             handle = self._handles.get(flow_id)
             if handle is not None:
                 handle.reported(event)
         self._outbox.send_again(self._transport, now_us)
+
+    def _forget_old(self, now_us: int) -> None:
+        """Forget some of what is too old. If the store cannot do that now, it is tried again."""
+        before = self._keeping.too_old(now_us)
+        if before is None:
+            return
+        try:
+            self._keeping.forgot(now_us, max(self._store.purge(before[0], AT_ONCE, before[1])))
+        except StoreError as error:
+            _LOG.warning("%s: nothing old was forgotten: %s", self.party.name, error)
 
     def _visit(self, flow_id: int, now_us: int) -> None:
         """Have a patient tried again, or ended, if its time has come."""

@@ -55,6 +55,7 @@ from flowrt.handle import (
 )
 from flowrt.loop import BATCH
 from flowrt.policies import Policy
+from flowrt.retention import Retention
 from flowrt.services import External
 from flowrt.store import Store
 from flowrt.streams import PAGE
@@ -102,6 +103,7 @@ class Node(Control):
         batch: int = BATCH,
         reload: bool = False,
         policy: Policy | None = None,
+        retention: Retention | None = None,
     ) -> Self:
         """A node that acts only when `turn` is called.
 
@@ -109,7 +111,7 @@ class Node(Control):
         1970. `key` is 32 bytes from which ids are derived (random
         if absent). `batch` is how many events one transaction takes. With `reload` every flow is
         forgotten after its step and loaded from its bytes for the next. `policy` says what is done
-        with a flow whose step fails (`flowrt.policies`).
+        with a flow whose step fails (`flowrt.policies`); `retention` how long what is over is kept.
 
         Raises:
             NotRegistrable: a module holds no flows that this runtime can run.
@@ -127,6 +129,7 @@ class Node(Control):
             batch,
             reload,
             policy,
+            retention,
         )
 
     @classmethod
@@ -141,6 +144,7 @@ class Node(Control):
         clock: Callable[[], int] | None = None,
         batch: int = BATCH,
         policy: Policy | None = None,
+        retention: Retention | None = None,
     ) -> Node:
         """A node that runs in this event loop until `close`. Flows in its store go on at once.
         Raises as `create` does."""
@@ -153,6 +157,7 @@ class Node(Control):
             clock=clock,
             batch=batch,
             policy=policy,
+            retention=retention,
         )
         node._asyncio = asyncio.get_running_loop()
         node._outside = set()

@@ -11,6 +11,8 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from flowrt.store.chain import Link
+
 
 class StoreError(Exception):
     """The store cannot be used as asked; the message says why and what to do."""
@@ -156,9 +158,10 @@ class Store(typing.Protocol):
         """(flow id, digest) of what was asked for under that name."""
         ...
 
-    def purge(self, before_us: int, limit: int) -> Purged:
+    def purge(self, before_us: int, limit: int, audit_us: int | None = None) -> Purged:
         """Forget, in a transaction of its own, at most `limit` flows that ended before that time,
-        with their progress, mail and client's name, and as many entries of the audit trail.
+        with their progress, mail and client's name, and as many entries of the audit trail, from
+        its beginning up to the first that is not before `audit_us` (as the flows, if None).
 
         Raises as `commit`, and StoreError if a batch is under way."""
         ...
@@ -169,6 +172,10 @@ class Store(typing.Protocol):
 
     def audit(self) -> Iterator[tuple[int, bytes]]:
         """(time, entries) of every committed batch, oldest first."""
+        ...
+
+    def chain(self) -> tuple[bytes, Iterator[Link]]:
+        """The audit trail with its digests, oldest first, and the digest that it follows."""
         ...
 
     def savepoint(self) -> None:

@@ -7,12 +7,14 @@ are in an in-memory SQLite, so that services run unchanged.
 from __future__ import annotations
 
 import bisect
+import itertools
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from flowrt.store import Batch, CommitFailed, Fenced, Opened, Purged, Row, StoreError
+from flowrt.store.chain import NOTHING, Link, digest_of
 from flowrt.store.marks import SIZE, Marks
 from flowrt.store.transaction import Transaction, refusal
 
@@ -46,6 +48,9 @@ class MemoryDisk:
         self.draining = False
         self.marks = Marks(bytearray(SIZE))
         self.audit: list[tuple[int, bytes]] = []
+        self.digests: list[bytes] = []
+        self.forgotten = 0
+        self.chain_start = NOTHING
         self.tables: sqlite3.Connection | None = None
         """Made when a service first works; closed when the disk is forgotten."""
 
@@ -121,7 +126,7 @@ class MemoryStore:
     def client(self, client: str) -> tuple[int, bytes] | None:
         return self.disk.clients.get(client)
 
-    def purge(self, before_us: int, limit: int) -> Purged:
+    def purge(self, before_us: int, limit: int, audit_us: int | None = None) -> Purged:
         disk = self.disk
         if self._epoch != disk.epoch:
             raise Fenced("this store was opened again; who had it before stops")
@@ -131,8 +136,13 @@ class MemoryStore:
                 table.pop(flow_id, None)
         gone = set(old)
         disk.clients = {name: one for name, one in disk.clients.items() if one[0] not in gone}
-        entries = sum(at_us < before_us for at_us, _ in disk.audit[:limit])
-        del disk.audit[:entries]
+        until_us = before_us if audit_us is None else audit_us
+        oldest = itertools.takewhile(lambda row: row[0] < until_us, disk.audit[: max(limit, 0)])
+        entries = sum(1 for _ in oldest)
+        if entries:
+            disk.chain_start = disk.digests[entries - 1]
+            disk.forgotten += entries
+            del disk.audit[:entries], disk.digests[:entries]
         return Purged(len(old), entries)
 
     def schedules(self) -> dict[str, bytes]:
@@ -140,6 +150,15 @@ class MemoryStore:
 
     def audit(self) -> Iterator[tuple[int, bytes]]:
         yield from list(self.disk.audit)
+
+    def chain(self) -> tuple[bytes, Iterator[Link]]:
+        disk = self.disk
+        rows = zip(disk.audit, disk.digests, strict=True)
+        links = [
+            Link(disk.forgotten + number, at_us, entries, digest)
+            for number, ((at_us, entries), digest) in enumerate(rows, 1)
+        ]
+        return disk.chain_start, iter(links)
 
     # --- services ---
 
@@ -215,7 +234,9 @@ class MemoryStore:
         if batch.draining is not None:
             self.disk.draining = batch.draining
         if batch.audit:
+            before = self.disk.digests[-1] if self.disk.digests else self.disk.chain_start
             self.disk.audit.append((batch.now_us, batch.audit))
+            self.disk.digests.append(digest_of(before, batch.now_us, batch.audit))
 
     def _check_new(self, batch: Batch) -> None:
         """What a database refuses by its keys: a row that is there already."""
