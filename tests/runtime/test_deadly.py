@@ -106,7 +106,8 @@ def test_c43_a_step_that_ends_its_process_is_not_begun_for_ever(clinic: Any) -> 
     assert patient.cause.startswith("EndsItsProcess: 3 processes in a row have ended in this step")
     assert clinic.result(other.id) == len("harmless"), "the others are served"
     tree = clinic.alice.tracker(deadly.id)
-    assert tree.trouble is not None and tree.trouble.state == "in hospital"
+    assert tree.trouble is not None
+    assert tree.trouble.state == "in hospital"
     # Nothing counts any more: a person may try, and a person may repair it.
     clinic.alice.submit_retry(deadly.id)
     assert lives(clinic) == 1, "it dies once more, and rests in the hospital"
