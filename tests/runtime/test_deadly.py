@@ -157,6 +157,21 @@ def test_a_kind_of_flow_whose_first_step_ends_the_process(clinic: Any) -> None:
     assert [patient.event for patient in clinic.alice.patients()] == ["its beginning"]
 
 
+def test_processes_that_end_while_they_commit_blame_no_step(
+    clinic: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = clinic.alice.submit(PROGRAM.Calls_v1, what="harmless")
+    clinic.alice.turn()
+    for _ in range(DEADLY + 1):
+        monkeypatch.setattr(clinic.stores["alice"], "commit", lambda batch: _crash())
+        with pytest.raises(Crash):
+            clinic.rest()
+        clinic.crash("alice")
+    clinic.rest()
+    assert clinic.alice.patients() == []
+    assert clinic.result(flow.id) == len("harmless")
+
+
 def test_who_closes_a_node_in_good_order_leaves_no_trace(tmp_path: Path) -> None:
     for _ in range(5):
         store = SqliteStore(tmp_path / "alice.db")

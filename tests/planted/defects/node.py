@@ -289,6 +289,28 @@ DEFECTS = (
         (f"{_ADMISSION}.is_cured", "return commit.ran or", "return True or"),
     ),
     defect(
+        "trouble is not told",
+        _ROOM,
+        "the tracker of a flow that is in the hospital says nothing of it",
+        "I14",
+        (
+            f"{_ADMISSION}.admit",
+            "self.tell(checkpoint, commit, told, said, patient)",
+            "pass",
+        ),
+    ),
+    defect(
+        "recovery is not told",
+        _ROOM,
+        "the tracker of a flow that has left the hospital still says that it is there",
+        "I14",
+        (
+            f"{_ADMISSION}.tells",
+            "elif is_cured and commit.outcome is None:",
+            "elif is_cured and commit.outcome is not None:",
+        ),
+    ),
+    defect(
         "operations are not begun again",
         _ROOM,
         "after a restart nobody sees to the operations that ran",
