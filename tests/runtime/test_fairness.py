@@ -1,4 +1,4 @@
-"""Nobody starves: how late a flow's steps are is bounded by how many others are ready, in batches."""
+"""Nobody starves: how late a step is, in batches, is bounded by how many others are ready."""
 
 from __future__ import annotations
 
