@@ -49,6 +49,8 @@ from flowrt.operations import Operations
 from flowrt.outbox import Outbox, packed_ack, unpack
 from flowrt.policies import Policy
 from flowrt.reception import Reception, Responders, Versions
+from flowrt.reports import Reports
+from flowrt.retention import AT_ONCE, Keeping, Retention
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
 from flowrt.stepping import Stepping
@@ -111,6 +113,7 @@ class Loop(Stepping):
         limits: Limits | None = None,
         responders: Responders | None = None,
         accepts: Versions | None = None,
+        retention: Retention | None = None,
     ) -> None:
         super().__init__(party, store, modules, services, clock, key, policy, limits)
         limits = self._quotas.limits
@@ -123,13 +126,16 @@ class Loop(Stepping):
         self._outbox = Outbox(store.frames, limits)
         self._world.has_room = self._outbox.has_room
         self._timers = Timers()
+        self._keeping = Keeping(retention)
         self._schedules = Schedules(self.registry.schedules)
+        self._reports = Reports(self._has_news)
         self._operations = Operations(
             self._world.services,
             self._operation_ended,
             self._lost,
             self._perform,
             clock,
+            self._reports,
             limits.operations,
         )
         # What refused batches took, each part to be taken again by itself; what was refused alone,
@@ -172,6 +178,7 @@ class Loop(Stepping):
         self._world.holder = functools.partial(self._holder, turn)
         try:
             self._take_all(turn, self._limit if limit is None else limit)
+            self._store.mark(0)
             self._commit(turn)
         except (OutcomeUnknown, CommitFailed) as error:
             self._recover(turn, error)
@@ -222,6 +229,8 @@ class Loop(Stepping):
             self._outbox.next_due(),
             None if self._draining else self._schedules.next_due(),
             self._operations.next_due(),
+            self._reports.next_due(),
+            self._keeping.next_due(),
         ]
         return min((time for time in times if time is not None), default=None)
 
@@ -233,7 +242,23 @@ class Loop(Stepping):
         if not self._draining:
             self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
         self._operations.try_again(now_us)
+        if self._suspect is None and not self._again:
+            self._forget_old(now_us)
+        for flow_id, event in self._reports.take_due(now_us):
+            handle = self._handles.get(flow_id)
+            if handle is not None:
+                handle.reported(event)
         self._outbox.send_again(self._transport, now_us)
+
+    def _forget_old(self, now_us: int) -> None:
+        """Forget some of what is too old. If the store cannot do that now, it is tried again."""
+        before = self._keeping.too_old(now_us)
+        if before is None:
+            return
+        try:
+            self._keeping.forgot(now_us, max(self._store.purge(before[0], AT_ONCE, before[1])))
+        except StoreError as error:
+            _LOG.warning("%s: nothing old was forgotten: %s", self.party.name, error)
 
     def _visit(self, flow_id: int, now_us: int) -> None:
         """Have a patient tried again, or ended, if its time has come."""
@@ -285,7 +310,8 @@ class Loop(Stepping):
         name = self.registry.names[schedule.flow]
         start = schedule.start
         make = functools.partial(engine.begin, name, schedule.flow, start)
-        self._step(Job(self._new_flow(), BEGIN, make), turn)
+        asker = schedule.name.encode()
+        self._step(Job(self._new_flow(), BEGIN, make, asker=asker), turn)
 
     def _read(self, peer: str, data: bytes, turn: Turn) -> None:
         """One packet from the network."""
@@ -352,7 +378,8 @@ class Loop(Stepping):
         confirmation = engine.respond(name, found, invitation, peer, flow_id)[1]
         turn.answers.add(self._next_outbox)
         self._enqueue(turn, peer, encode(confirmation))
-        self._step(Job(flow_id, BEGIN, make), turn)
+        asker = b"%s %s %d" % (peer.encode(), invitation.incarnation, invitation.number)
+        self._step(Job(flow_id, BEGIN, make, asker=asker), turn)
 
     # --- commit, then tell ---
 
@@ -474,6 +501,7 @@ class Loop(Stepping):
         opened = self._store.open(self.party.name)
         self._incarnation = opened.incarnation
         self._draining = opened.draining
+        self._ended = opened.ended
         self._commits = opened.commits
         self._next_flow = opened.next_flow
         self._next_outbox = opened.next_outbox
@@ -513,6 +541,7 @@ class Loop(Stepping):
         """
         _LOG.error("%s: a batch of %d was refused: %s", self.party.name, len(turn.taken), error)
         self._refusals += 1
+        self._store.mark(0)
         self._tx.forget()
         commits, next_flow = self._commits, self._next_flow
         started = [
@@ -589,6 +618,10 @@ class Loop(Stepping):
     def _wake(self) -> None:
         """Something is ready: whoever drives the loop may want to know."""
 
+    def _has_news(self) -> None:
+        """The same, said from any thread."""
+        self._wake()
+
     def refuse_if_stopped(self) -> None:
         """Raise NodeStopped if the node does nothing any more."""
         if self._stopped is not None:
@@ -599,6 +632,7 @@ class Loop(Stepping):
             return
         self._stopped = reason
         self._transport.close()
+        self._store.mark(0)
         self._store.close()
         taken = self._taking.taken if self._taking is not None else ()
         for job in (*self._ready, *itertools.chain(*self._again), *taken):

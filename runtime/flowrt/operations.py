@@ -16,6 +16,7 @@ from flowrt.core.flow import FlowError
 from flowrt.core.hospital import one_line, text_of
 from flowrt.core.values import BadBytes, CallState, Ending, decode, encode
 from flowrt.fair import FairQueue
+from flowrt.reports import Reports
 from flowrt.services import External
 
 RETRY_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60, 60, 60))
@@ -56,6 +57,7 @@ class Operations:
             [External, tuple[Any, ...], Callable[[Any, Exception | None], None]], None
         ],
         clock: Callable[[], int],
+        reports: Reports,
         at_once: int = 64,
     ) -> None:
         self._at_once = at_once
@@ -67,6 +69,7 @@ class Operations:
         self._lost = lost
         self._perform = perform
         self._clock = clock
+        self._reports = reports
         self._known: dict[Key, int] = {}
         self._begun = 0
         self._failures: dict[Key, int] = {}
@@ -90,6 +93,7 @@ class Operations:
         self._known.pop(key, None)
         self._failures.pop(key, None)
         self._allowed.discard(key)
+        self._reports.forget(flow_id, number)
 
     def pause(self, flow_ids: Set[int]) -> None:
         """These flows are in the hospital: what failed is not tried again until they are out."""
@@ -173,8 +177,12 @@ class Operations:
                 self._done(found, wanted, begun, value, error)
             self._run_more()
 
+        def progress(label: object = "", done: object = None) -> None:
+            if self._is_known(wanted, begun):
+                self._reports.say(wanted.flow_id, wanted.number, wanted.what, label, done)
+
         self._running += 1
-        self._perform(found, arguments, done)
+        self._perform(found.reporting(progress), arguments, done)
 
     def _done(
         self, found: External, wanted: Wanted, begun: int, value: Any, error: Exception | None
@@ -188,6 +196,7 @@ class Operations:
 
     def _failed(self, found: External, wanted: Wanted, begun: int, error: Exception) -> None:
         key = (wanted.flow_id, wanted.number)
+        self._reports.forget(*key)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         cause = f"{wanted.what} failed: {text_of(error)}"
         _LOG.warning("flow %d: %s", wanted.flow_id, one_line(cause))

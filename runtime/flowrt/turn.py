@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
+import functools
+import hashlib
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -20,12 +22,20 @@ Client: TypeAlias = tuple[str, bytes]
 Waiter: TypeAlias = "asyncio.Future[None] | concurrent.futures.Future[None]"
 
 
+@functools.lru_cache(maxsize=256)
+def mark_of(asker: bytes) -> int:
+    """The number of who asks for a new flow: no flow has it for an id."""
+    digest = hashlib.blake2b(asker, digest_size=8).digest()
+    return int.from_bytes(digest) | 1 << 63
+
+
 class Job:
     """One event for one flow. `make` builds the checkpoint of a flow that is not stored yet;
     `waiter` is told when the event is committed, or why it is not taken. `client` is the name under
-    which somebody wants the flow, and a digest of what he wants."""
+    which somebody wants the flow, and a digest of what he wants. `mark` is what its step is known
+    by to the next process: the flow's id, or for a new one a number of who asks for it."""
 
-    __slots__ = ("client", "event", "flow_id", "make", "outbox_id", "waiter")
+    __slots__ = ("client", "event", "flow_id", "make", "mark", "outbox_id", "waiter")
 
     def __init__(
         self,
@@ -35,6 +45,7 @@ class Job:
         waiter: Waiter | None = None,
         outbox_id: int = 0,
         client: Client | None = None,
+        asker: bytes = b"",
     ) -> None:
         self.flow_id = flow_id
         self.event = event
@@ -42,6 +53,7 @@ class Job:
         self.waiter = waiter
         self.outbox_id = outbox_id
         self.client = client
+        self.mark = mark_of(asker) if asker else flow_id
 
 
 class Firing:

@@ -44,7 +44,7 @@ from flowrt.core.flow import (
 )
 from flowrt.core.flow import Checkpoint as Pause
 from flowrt.core.incoming import END, EPOCH, Incoming, NotForNow
-from flowrt.core.progress import ProgressEvent, path_of
+from flowrt.core.progress import BEGUN, LABEL, OVER, Detail, ProgressEvent, number_of, path_of
 from flowrt.core.registry import unversioned
 from flowrt.core.values import (
     ANY,
@@ -264,6 +264,9 @@ class StepRun(Incoming):
         if name is None:
             raise Fault(f"{step.flow.__name__} is not registered on this node")
         frames.append(StackFrame(name, step.start))
+        if step.flow.steps:
+            begun = Detail(BEGUN, step.flow.version)
+            self._moved(name, len(frames) - 1, "", detail=begun)
         if step.until is not None:
             self._extra().deadlines.append((len(frames) - 1, _moment(step.until)))
 
@@ -278,9 +281,10 @@ class StepRun(Incoming):
         if is_unheard(checkpoint):
             checkpoint.waiting = OnAcceptance(encode(value), self._until(None))
             return False
-        name = checkpoint.frames[0].flow
+        name = checkpoint.frames[depth].flow
         self._drop_frame(END)
         if depth > 0:
+            self._over(name, depth)
             self._result = (value, None)
             return True
         self._commit.outcome = Outcome(name, encode(value))
@@ -296,9 +300,10 @@ class StepRun(Incoming):
             purpose = b"error %d" % self._errors
             error.error_id = self._world.secret(self.flow_id, checkpoint.steps, purpose)[:8].hex()
         depth = len(checkpoint.frames) - 1
-        name = checkpoint.frames[0].flow
+        name = checkpoint.frames[depth].flow
         self._drop_frame(_disclosed(error))
         if depth > 0:
+            self._over(name, depth, "failed", str(error))
             self._result = (None, error)
             return True
         peer = error.peer.name if error.peer is not None else None
@@ -536,17 +541,25 @@ class StepRun(Incoming):
             position = StepWithValues(index, digest)
         if frame.step == position and (label is None or values is not None):
             return
+        detail = _LABEL if number_of(frame.step) == index else None
         frame.step = position
         text = registry.classes[frame.flow].steps[index].label if label is None else label
-        self._moved(frame.flow, len(frames) - 1, text, None, shown)
+        self._moved(frame.flow, len(frames) - 1, text, None, shown, detail)
+
+    def _over(self, name: str, depth: int, outcome: str = "done", cause: str = "") -> None:
+        """A subflow has ended; one that shows no steps leaves nothing behind that people see."""
+        if self._world.registry.step_names.get(name):
+            detail = Detail(OVER, state=outcome, cause=writable(cause)[:MAX_TEXT])
+            self._moved(name, depth, "", detail=detail)
 
     def _moved(
         self,
         name: str,
         depth: int,
         label: str,
-        outcome: str | None,
+        outcome: str | None = None,
         values: dict[str, Any] | None = None,
+        detail: Detail | None = None,
     ) -> None:
         checkpoint = self._checkpoint
         registry = self._world.registry
@@ -558,6 +571,7 @@ class StepRun(Incoming):
             writable(label),
             outcome,
             values or {},
+            detail,
         )
         checkpoint.moves += 1
         self._commit.moves.append(event)
@@ -576,6 +590,7 @@ class StepRun(Incoming):
 
 
 _ON_COMMIT = OnCommit()
+_LABEL = Detail(LABEL)
 
 
 def ending_of(outcome: Outcome) -> Ending:

@@ -536,7 +536,10 @@ def decode_checkpoint(data: bytes, states_of: Any) -> Checkpoint:
     except _DECODING as error:
         raise BadBytes(f"the checkpoint cannot be read: {error}") from None
     if raw.format != CHECKPOINT_FORMAT:
-        raise BadBytes(f"the checkpoint has format {raw.format}, this is {CHECKPOINT_FORMAT}")
+        raise BadBytes(
+            f"the checkpoint has format {raw.format}, this is {CHECKPOINT_FORMAT}; "
+            "open the store with the version that wrote it"
+        )
     frames = [
         StackFrame(frame.flow, decode(states_of(frame.flow), frame.state), frame.step)
         for frame in raw.frames

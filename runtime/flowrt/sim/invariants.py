@@ -10,7 +10,9 @@ from typing import Any
 
 from flowrt.core import session as sessions
 from flowrt.core.flow import Message
-from flowrt.core.progress import ProgressEvent
+from flowrt.core.hospital import UNLOADABLE, Patient
+from flowrt.core.progress import END as END_OF_FLOW
+from flowrt.core.progress import TROUBLE, WELL, ProgressEvent, path_of
 from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
 from flowrt.core.values import (
@@ -44,6 +46,8 @@ from flowrt.sim.treated import Treated
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record
 from flowrt.store import Batch
+from flowrt.store.chain import Broken, verify
+from flowrt.store.memory import MemoryStore
 
 COMMAND = 4
 """How the audit trail writes an owner's command."""
@@ -72,6 +76,8 @@ class Invariants:
         self._registries = registries
         self._steps: dict[tuple[str, int], int] = {}
         self._moves: dict[tuple[str, int], int] = {}
+        self._paths: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._troubled: set[tuple[str, int]] = set()
         self._talks: dict[bytes, Conversation] = {}
         self._acked: set[tuple[str, int]] = set()
         self._began: set[tuple[str, int]] = set()
@@ -97,12 +103,17 @@ class Invariants:
             if (party, flow_id) in self._outcomes:
                 raise Violation("I4", f"flow {flow_id} of {party} ended a second time")
             self._outcomes[party, flow_id] = (flow, error, value)
-        for flow_id, _, event in batch.moves:
-            number = decode(ProgressEvent, event).number
-            known = self._moves.get((party, flow_id), 0)
+        for flow_id, _, data in batch.moves:
+            event = decode(ProgressEvent, data)
+            number, known = event.number, self._moves.get((party, flow_id), 0)
             if number != known:
                 raise Violation("I14", f"flow {flow_id} of {party} moves to {number}, not {known}")
             self._moves[party, flow_id] = known + 1
+            self._paths[party, flow_id] = event.path
+            if event.kind == TROUBLE:
+                self._troubled.add((party, flow_id))
+            elif event.kind in (WELL, END_OF_FLOW):
+                self._troubled.discard((party, flow_id))
         for number, peer, _ in batch.outbox:
             if peer not in self._hosts:
                 self._acked.add((party, number))  # Strangers may say what they like of their own.
@@ -134,6 +145,8 @@ class Invariants:
         self, host: Host, flow_id: int, checkpoint: Checkpoint, due_us: int | None
     ) -> None:
         """I13: who waits for a time is looked at by then."""
+        if checkpoint.frames:
+            self._is_shown(host, flow_id, checkpoint)
         if checkpoint.admitted:
             return
         waiting = checkpoint.waiting
@@ -350,6 +363,24 @@ class Invariants:
                 raise Violation(
                     "I16", f"{party} still has row {number} for {peer}: {decode_frame(frame)}"
                 )
+
+        try:
+            verify(*MemoryStore(disk).chain())
+        except Broken as error:
+            raise Violation("I20", f"{party}: {error}") from None
+
+    def _is_shown(self, host: Host, flow_id: int, checkpoint: Checkpoint) -> None:
+        """I14: who has read a flow's events knows where it rests, and whether it is in trouble."""
+        key = (host.name, flow_id)
+        path = path_of(checkpoint.frames, self._registries[host.name].step_names)
+        if self._paths.get(key, ()) != path:
+            told = self._paths.get(key, ())
+            raise Violation("I14", f"flow {flow_id} of {host.name} is at {path}, and told {told}")
+        row = host.disk.patients.get(flow_id)
+        is_ill = row is not None and decode(Patient, row).kind != UNLOADABLE
+        if is_ill != (key in self._troubled):
+            word = "is a patient" if is_ill else "is well"
+            raise Violation("I14", f"flow {flow_id} of {host.name} {word}, and told otherwise")
 
     # --- liveness ---
 

@@ -7,6 +7,7 @@ from tests.planted.planting import defect
 _ROOM = "node"
 _LOOP = "flowrt.loop:Loop"
 _STEPPING = "flowrt.stepping:Stepping"
+_ADMISSION = "flowrt.admission:Admission"
 _OUTBOX = "flowrt.outbox:Outbox"
 _QUOTAS = "flowrt.quotas:Quotas"
 _OPERATIONS = "flowrt.operations:Operations"
@@ -267,8 +268,8 @@ DEFECTS = (
         _ROOM,
         "a step that failed for a while is tried again before its time",
         "I23",
-        (f"{_STEPPING}._admitted", "append((next_us, flow_id))", "append((now_us, flow_id))"),
-        (f"{_STEPPING}._is_due", "known.next_us > self._world.now_us", "False"),
+        (f"{_ADMISSION}.admit", "append((next_us, flow_id))", "append((now_us, flow_id))"),
+        (f"{_ADMISSION}.is_due", "known.next_us > self._world.now_us", "False"),
         (f"{_LOOP}._visit", "known.next_us > now_us", "False"),
     ),
     defect(
@@ -290,8 +291,30 @@ DEFECTS = (
         _ROOM,
         "a patient is discharged when something arrives for it",
         "I16, I23",
-        (f"{_STEPPING}._is_cured", "known is None or checkpoint.admitted", "known is None"),
-        (f"{_STEPPING}._is_cured", "return commit.ran or", "return True or"),
+        (f"{_ADMISSION}.is_cured", "known is None or checkpoint.admitted", "known is None"),
+        (f"{_ADMISSION}.is_cured", "return commit.ran or", "return True or"),
+    ),
+    defect(
+        "trouble is not told",
+        _ROOM,
+        "the tracker of a flow that is in the hospital says nothing of it",
+        "I14",
+        (
+            f"{_ADMISSION}.admit",
+            "self.tell(checkpoint, commit, told, said, patient)",
+            "pass",
+        ),
+    ),
+    defect(
+        "recovery is not told",
+        _ROOM,
+        "the tracker of a flow that has left the hospital still says that it is there",
+        "I14",
+        (
+            f"{_ADMISSION}.tells",
+            "elif is_cured and commit.outcome is None:",
+            "elif is_cured and commit.outcome is not None:",
+        ),
     ),
     defect(
         "operations are not begun again",
