@@ -36,6 +36,7 @@ from flowrt.limits import Limits
 from flowrt.operations import Operations, Wanted
 from flowrt.outbox import Outbox, packed_ack
 from flowrt.quotas import Quotas
+from flowrt.reports import Reports
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import services
 from tests.runtime.crashes import HOUR_US, World
@@ -575,6 +576,7 @@ class Work:
             lambda *lost: None,
             self._perform,
             lambda: 0,
+            Reports(lambda *news: None),
             at_once,
         )
 
@@ -599,6 +601,7 @@ def _external() -> Any:
 
     made = External.__new__(External)
     made.once = False
+    made.method = lambda: None
     made.arguments = lambda detail: ()  # type: ignore[method-assign]
     made.result = lambda value: b"\x01"  # type: ignore[method-assign]
     return made
