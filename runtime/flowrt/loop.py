@@ -45,7 +45,7 @@ from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
 from flowrt.stepping import Stepping
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
-from flowrt.timers import Timers
+from flowrt.timers import NEAREST, Timers
 from flowrt.transport import Network
 from flowrt.turn import Draining, Firing, Job, Packet, Turn
 
@@ -53,7 +53,11 @@ BATCH = 512
 """How many events one transaction takes at most."""
 
 LIVE = 8192
-"""How many decoded flows are kept between their steps; the others are in the store alone."""
+"""How many decoded flows are kept between their steps; the others are in the store alone, as are
+those of more than `LARGE` bytes."""
+
+MOST_READY = 4096
+"""When so many events wait for their turn, no more flows are woken because their time has come."""
 
 ATTEMPTS = 4
 """How often in a row the store may be in trouble before the node stops."""
@@ -100,6 +104,7 @@ class Loop(Stepping):
         batch: int,
         reload: bool,
         policy: Policy | None = None,
+        window: int = NEAREST,
     ) -> None:
         super().__init__(party, store, modules, services, clock, key, policy)
         self._limit = batch
@@ -107,8 +112,8 @@ class Loop(Stepping):
         self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
         self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
-        self._outbox = Outbox()
-        self._timers = Timers()
+        self._outbox = Outbox(store.unsent, window)
+        self._timers = Timers(store.due, window)
         self._schedules = Schedules(self.registry.schedules)
         self._operations = Operations(
             self._world.services, self._operation_ended, self._lost, self._perform, clock
@@ -131,7 +136,7 @@ class Loop(Stepping):
         except BaseException:
             store.close()  # A store that stays open may keep a lock.
             raise
-        self._outbox.send_all(self._transport, self._clock())
+        self._outbox.fill(self._transport, self._clock())
 
     # --- one turn: a batch of steps, one commit ---
 
@@ -207,14 +212,17 @@ class Loop(Stepping):
         return min((time for time in times if time is not None), default=None)
 
     def _due(self, now_us: int) -> None:
-        for flow_id in self._timers.take_due(now_us):
-            self._ready.append(Job(flow_id, RESUME))
+        room = MOST_READY - len(self._ready)
+        if room > 0:
+            for flow_id in self._timers.take_due(now_us, room):
+                self._ready.append(Job(flow_id, RESUME))
         for flow_id in self._ward.visits.take_due(now_us):
             self._visit(flow_id, now_us)
         if not self._draining:
             self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
         self._operations.try_again(now_us)
         self._outbox.send_again(self._transport, now_us)
+        self._outbox.fill(self._transport, now_us)
 
     def _visit(self, flow_id: int, now_us: int) -> None:
         """Have a patient tried again, or ended, if its time has come."""
@@ -357,6 +365,8 @@ class Loop(Stepping):
                 self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS]))
         for flow_id in turn.resumed:
             self._ready.append(Job(flow_id, RESUME))
+        for flow_id, _ in turn.settled:
+            self._timers.unpin(flow_id)
         for timer in turn.timers:
             self._timers.set(*timer)
         for flow_id in turn.gone:
@@ -429,7 +439,8 @@ class Loop(Stepping):
         self._next_outbox = opened.next_outbox
         self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
         self._ward.load(decode(Patient, patient) for patient in self._store.patients())
-        self._outbox.load(opened.outbox)
+        self._outbox.load(self._store.receivers())
+        self._timers.clear()
         self._operations.incarnation = opened.incarnation
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:
@@ -438,11 +449,6 @@ class Loop(Stepping):
             batch.schedules.update(changed)
             self._store.commit(batch)
             self._commits += 1
-        for flow_id, due_us in opened.due:
-            if due_us == 0:
-                self._ready.append(Job(flow_id, RESUME))
-            else:
-                self._timers.set(due_us, flow_id)
 
     def _set_up(self, services: Mapping[str, object]) -> None:
         """Let the services make their tables, in a transaction of their own."""
@@ -473,7 +479,6 @@ class Loop(Stepping):
         self._live.clear()
         self._ready.clear()
         self._ready.extend(started)
-        self._timers.clear()
         blameless = isinstance(error, Unwritable | OutcomeUnknown)
         try:
             self._open_store()
@@ -487,7 +492,7 @@ class Loop(Stepping):
             self._stop(NodeStopped(f"{text}; nothing that was acknowledged is lost"))
             self.refuse_if_stopped()
         self._next_flow = max(self._next_flow, next_flow)  # Some are promised to waiting starts.
-        self._outbox.send_all(self._transport, self._clock())
+        self._outbox.fill(self._transport, self._clock())
         taken = turn.taken
         if written:
             self._tell(turn)

@@ -53,6 +53,7 @@ from flowrt.loop import BATCH
 from flowrt.policies import Policy
 from flowrt.services import External
 from flowrt.store import Store
+from flowrt.timers import NEAREST
 from flowrt.transport import Network
 from flowrt.treatment import as_declared
 from flowrt.turn import Job, Waiter
@@ -97,6 +98,7 @@ class Node(Control):
         batch: int = BATCH,
         reload: bool = False,
         policy: Policy | None = None,
+        window: int = NEAREST,
     ) -> Self:
         """A node that acts only when `turn` is called.
 
@@ -104,7 +106,8 @@ class Node(Control):
         1970. `key` is 32 bytes from which ids are derived (random
         if absent). `batch` is how many events one transaction takes. With `reload` every flow is
         forgotten after its step and loaded from its bytes for the next. `policy` says what is done
-        with a flow whose step fails (`flowrt.policies`).
+        with a flow whose step fails (`flowrt.policies`). `window` is how many times at which flows
+        wake, and how many unacknowledged frames for a peer, are read from the store at once.
 
         Raises:
             NotRegistrable: a module holds no flows that this runtime can run.
@@ -122,6 +125,7 @@ class Node(Control):
             batch,
             reload,
             policy,
+            window,
         )
 
     @classmethod
@@ -178,11 +182,14 @@ class Node(Control):
         found = self._store.holder(flow.name, key)
         return self.handle(found) if found is not None else None
 
-    def flows(self, wanted: Wanted | None = None, *, limit: int | None = None) -> list[FlowView]:
+    def flows(
+        self, wanted: Wanted | None = None, *, limit: int | None = None, after: int = 0
+    ) -> list[FlowView]:
         """Living flows, by id: all, or those that are `wanted`, and at most `limit` of them. Those
-        whose class is not installed are in the hospital."""
+        whose class is not installed are in the hospital. Where there are many, ask for a page, and
+        then for those `after` the last one's id."""
         self.refuse_if_stopped()
-        views = (view(row, self.registry) for row in self._store.flows())
+        views = (view(row, self.registry) for row in self._store.flows(after))
         fitting = (one for one in views if wanted is None or wanted.fits(one))
         return list(itertools.islice(fitting, limit))
 
@@ -269,19 +276,21 @@ class Node(Control):
 
     # --- people ---
 
-    def tasks(self, role: str | None = None) -> list[TaskView]:
+    def tasks(self, role: str | None = None, *, limit: int | None = None) -> list[TaskView]:
         """The questions that are open and not overdue, oldest flow first; of one role only, if
-        given. Those of flows that are not installed are left out."""
+        given, and at most `limit`. Those of flows that are not installed are left out."""
         self.refuse_if_stopped()
         now_us = self._clock()
-        found = [decode(Task, task) for task in self._store.tasks()]
-        return [
+        found = (decode(Task, task) for task in self._store.tasks())
+        fitting = (
             self._task(task)
             for task in found
-            if (role is None or task.role == role)
-            and not 0 < task.due_us <= now_us
-            and task.flow in self.registry.classes
-        ]
+            if role in (None, task.role) and self._is_open(task, now_us)
+        )
+        return list(itertools.islice(fitting, limit))
+
+    def _is_open(self, task: Task, now_us: int) -> bool:
+        return not 0 < task.due_us <= now_us and task.flow in self.registry.classes
 
     def _task(self, task: Task) -> TaskView:
         kinds = self.registry.classes[task.flow].tasks
@@ -316,10 +325,13 @@ class Node(Control):
         return told
 
     def _answer(self, flow_id: int, number: int, answer: object, by: str, waiter: Waiter) -> None:
-        asked = [t for t in self.tasks() if (t.flow_id, t.number) == (flow_id, number)]
-        if not asked:
+        self.refuse_if_stopped()
+        data = self._store.task(flow_id, number)
+        task = decode(Task, data) if data is not None else None
+        if task is None or not self._is_open(task, self._clock()):
             raise NotAccepted(f"there is no open question {number} of flow {flow_id}")
-        data = encode(as_declared(f"the answer to {asked[0].flow}", asked[0].answer, answer))
+        asked = self._task(task)
+        data = encode(as_declared(f"the answer to {asked.flow}", asked.answer, answer))
         ending = Ending(data, by=engine.writable(by), at_us=self._clock())
         self._ready.append(Job(flow_id, CallEnded(number, ending), None, waiter))
         self._wake()

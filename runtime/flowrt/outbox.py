@@ -1,10 +1,14 @@
-"""What has been committed to leave and is not acknowledged: sent, and sent again. Knows no flow."""
+"""What has been committed to leave and is not acknowledged: sent, and sent again. Knows no flow.
+
+Keeps a window of rows for each peer; those behind it wait in the store until there is room.
+"""
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
 
 from flowrt.core.values import Ack, encode
 from flowrt.transport import Transport
@@ -12,16 +16,43 @@ from flowrt.transport import Transport
 RESEND_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60))
 """How long a peer may take to acknowledge before a frame is sent again, for each further time."""
 
+WINDOW_ROWS = 8192
+WINDOW_BYTES = 16 << 20
+"""How much for one peer is kept in memory and sent ahead of its acknowledgements."""
+
 _HEADER = struct.Struct(">Q")
+
+
+class _Window:
+    """What of one peer's rows is in memory: those up to `last` that it has not acknowledged. With
+    `has_more` the store has others behind them."""
+
+    __slots__ = ("bytes", "has_more", "last", "rows")
+
+    def __init__(self, has_more: bool) -> None:
+        self.rows = 0
+        self.bytes = 0
+        self.last = 0
+        self.has_more = has_more
 
 
 class Outbox:
     """The rows of the outbox that a peer's store does not hold yet.
 
     A packet is the row's id (8 bytes, big endian; 0 for what wants no acknowledgement) and a frame.
+    `unsent` gives the store's rows for a peer that follow one of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        unsent: Callable[[str, int], Iterable[tuple[int, bytes]]] | None = None,
+        rows: int = WINDOW_ROWS,
+    ) -> None:
+        self._unsent = unsent
+        self._rows = rows
+        self._windows: dict[str, _Window] = {}
+        self._low: dict[str, None] = {}
+        """The peers whose window has room for what is behind it."""
         self._unacked: dict[int, tuple[str, bytes]] = {}
         # One queue for each number of times sent: within a queue all wait equally long, so the
         # first is always due first.
@@ -29,23 +60,51 @@ class Outbox:
         self._settled: list[int] = []
 
     def __len__(self) -> int:
+        """How many rows are in memory; none only if the store has none either."""
         return len(self._unacked)
 
-    def load(self, rows: Iterable[tuple[int, str, bytes]]) -> None:
-        """Begin anew with the store's rows."""
-        self._unacked = {number: (peer, frame) for number, peer, frame in rows}
+    def load(self, receivers: Iterable[str]) -> None:
+        """Begin anew: the store has rows for these peers."""
+        self._windows = {peer: _Window(has_more=True) for peer in receivers}
+        self._low = dict.fromkeys(self._windows)
+        self._unacked.clear()
         self._again.clear()
         self._settled.clear()
 
-    def send_all(self, transport: Transport, now_us: int) -> None:
-        """Send every row, as after a restart."""
-        for number in list(self._unacked):
-            self._send(number, transport, now_us, 0)
+    def fill(self, transport: Transport, now_us: int) -> None:
+        """Send what has waited in the store until there was room, as after a restart."""
+        low, self._low = self._low, {}
+        for peer in low:
+            window = self._windows[peer]
+            assert self._unsent is not None
+            with contextlib.closing(_generated(self._unsent(peer, window.last))) as rows:
+                for number, frame in rows:
+                    if self._is_full(window):
+                        break
+                    self._take(window, number, peer, frame)
+                    self._send(number, transport, now_us, 0)
+                else:
+                    window.has_more = False
 
     def send(self, number: int, peer: str, frame: bytes, transport: Transport, now_us: int) -> None:
-        """Send a row that was just committed."""
-        self._unacked[number] = (peer, frame)
+        """Send a row that was just committed, or later if there is no room."""
+        window = self._windows.get(peer)
+        if window is None:
+            window = self._windows[peer] = _Window(has_more=False)
+        if window.has_more or self._is_full(window):
+            window.has_more = self._unsent is not None
+            return
+        self._take(window, number, peer, frame)
         self._send(number, transport, now_us, 0)
+
+    def _is_full(self, window: _Window) -> bool:
+        return window.rows >= self._rows or window.bytes >= WINDOW_BYTES
+
+    def _take(self, window: _Window, number: int, peer: str, frame: bytes) -> None:
+        window.rows += 1
+        window.bytes += len(frame)
+        window.last = number
+        self._unacked[number] = (peer, frame)
 
     def send_again(self, transport: Transport, now_us: int) -> None:
         """Send the rows whose acknowledgement is overdue. What seems due later than it was ever set
@@ -67,11 +126,19 @@ class Outbox:
 
     def acknowledged(self, peer: str, numbers: Iterable[int]) -> None:
         """The peer's store holds these rows. It has no say about rows that went to others."""
+        window = self._windows.get(peer)
+        if window is None:
+            return
+        unacked = self._unacked
         for number in numbers:
-            held = self._unacked.get(number)
+            held = unacked.get(number)
             if held is not None and held[0] == peer:
-                del self._unacked[number]
+                del unacked[number]
+                window.rows -= 1
+                window.bytes -= len(held[1])
                 self._settled.append(number)
+        if window.has_more and 2 * window.rows <= self._rows and 2 * window.bytes <= WINDOW_BYTES:
+            self._low[peer] = None
 
     @property
     def has_settled(self) -> bool:
@@ -86,6 +153,11 @@ class Outbox:
     def next_due(self) -> int | None:
         """When a row is to be sent again (microseconds)."""
         return min((queue[0][0] for queue in self._again if queue), default=None)
+
+
+def _generated(rows: Iterable[tuple[int, bytes]]) -> Generator[tuple[int, bytes]]:
+    """Rows that can be closed before their end."""
+    yield from rows
 
 
 def packed_ack(numbers: Iterable[int]) -> bytes:

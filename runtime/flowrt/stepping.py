@@ -78,6 +78,9 @@ from flowrt.store import Store, StoreError, Unwritable
 from flowrt.turn import Job, Turn
 from flowrt.ward import Ward
 
+LARGE = 16_384
+"""A flow of more bytes is not kept decoded between its steps."""
+
 MAX_CAUSE = 4000
 MAX_TRACE = 20_000
 """How much of an error's text and of its traceback (its end) the hospital keeps."""
@@ -213,7 +216,8 @@ class Stepping:
         if commit is None:
             due_us = engine.due(checkpoint, self._world.now_us) if event is RESUME else None
             if due_us:
-                turn.timers.append((due_us, flow_id))  # The clock was set back since it rang.
+                # The clock was set back since it rang.
+                turn.timers.append((due_us, flow_id, runs_outside(checkpoint)))
             if event is RESUME and not checkpoint.admitted:
                 self._want(flow_id, checkpoint, turn)
             if type(event) in _STALE:
@@ -233,7 +237,7 @@ class Stepping:
             if key[1]:
                 turn.batch.keys[key] = child
             if row[1]:
-                turn.timers.append((row[1], child))
+                turn.timers.append((row[1], child, False))
             else:
                 turn.resumed[child] = None
         self._write(flow_id, checkpoint, commit, data, event, turn)
@@ -604,7 +608,9 @@ class Stepping:
             if due_us == 0:
                 turn.resumed[flow_id] = None
             elif due_us is not None:
-                turn.timers.append((due_us, flow_id))
+                turn.timers.append((due_us, flow_id, wants))
+            if len(data) > LARGE:
+                self._live.pop(flow_id, None)
         outcome = commit.outcome
         if outcome is not None:
             batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))

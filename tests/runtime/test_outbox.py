@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from flowrt.core.values import Ack, decode_frame
-from flowrt.outbox import RESEND_US, Outbox, packed_ack, unpack
+from flowrt.outbox import RESEND_US, WINDOW_BYTES, Outbox, packed_ack, unpack
 
 
 class Wire:
@@ -84,15 +86,65 @@ def test_only_the_receiver_can_acknowledge() -> None:
 
 
 def test_a_restart_sends_everything_at_once() -> None:
-    outbox, wire = Outbox(), Wire()
+    rows = {"bob": [(2, b"two")], "carol": [(3, b"three")]}
+    outbox, wire = Outbox(lambda peer, after: rows[peer]), Wire()
     outbox.send(1, "bob", b"old", wire, 0)
     outbox.acknowledged("bob", (1,))
-    outbox.load([(2, "bob", b"two"), (3, "carol", b"three")])
-    assert (len(outbox), outbox.take_settled(), outbox.next_due()) == (2, [], None)
+    outbox.load(rows)
+    assert (len(outbox), outbox.take_settled(), outbox.next_due()) == (0, [], None)
     wire.take()
-    outbox.send_all(wire, 5)
+    outbox.fill(wire, 5)
     assert wire.take() == [("bob", 2, b"two"), ("carol", 3, b"three")]
+    assert len(outbox) == 2
     assert outbox.next_due() == 5 + RESEND_US[0]
+
+
+def test_what_finds_no_room_waits_in_the_store_and_keeps_its_order() -> None:
+    stored: list[tuple[int, bytes]] = []
+    read = []
+
+    def unsent(peer: str, after: int) -> Iterator[tuple[int, bytes]]:
+        assert peer == "bob"
+        for row in stored:
+            if row[0] > after:
+                read.append(row[0])
+                yield row
+
+    outbox, wire = Outbox(unsent, rows=4), Wire()
+    for number in range(1, 11):
+        stored.append((number, b"%d" % number))
+        outbox.send(number, "bob", b"%d" % number, wire, 0)
+        outbox.fill(wire, 0)
+    outbox.send(11, "carol", b"other", wire, 0)
+    assert [number for _, number, _ in wire.take()] == [1, 2, 3, 4, 11]
+    assert len(outbox) == 5
+    outbox.acknowledged("bob", (2,))
+    outbox.fill(wire, 0)
+    assert (wire.take(), read) == ([], []), "half of the window is empty before it is filled"
+    outbox.acknowledged("bob", (1, 7, 11))
+    outbox.fill(wire, 0)
+    assert [number for _, number, _ in wire.take()] == [5, 6]
+    outbox.acknowledged("bob", (3, 4, 5, 6))
+    outbox.fill(wire, 0)
+    assert [number for _, number, _ in wire.take()] == [7, 8, 9, 10]
+    outbox.acknowledged("bob", (7, 8, 9, 10))
+    outbox.fill(wire, 0)
+    outbox.send(12, "bob", b"12", wire, 0)
+    assert [number for _, number, _ in wire.take()] == [12], "nothing waits before it any more"
+    assert outbox.take_settled() == [2, 1, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert read == [5, 6, 7, 7, 8, 9, 10]
+
+
+def test_a_window_is_full_of_bytes_too() -> None:
+    frame = bytes(WINDOW_BYTES // 4)
+    stored = [(number, frame) for number in range(1, 10)]
+    outbox, wire = Outbox(lambda peer, after: [row for row in stored if row[0] > after]), Wire()
+    outbox.load(["bob"])
+    outbox.fill(wire, 0)
+    assert [number for _, number, _ in wire.take()] == [1, 2, 3, 4]
+    outbox.acknowledged("bob", (1, 2))
+    outbox.fill(wire, 0)
+    assert [number for _, number, _ in wire.take()] == [5, 6]
 
 
 def test_packets_of_acknowledgement_want_none() -> None:

@@ -282,6 +282,7 @@ class Host:
                 key=self.key,
                 batch=world.batch,
                 reload=world.reload,
+                window=world.window,
             )
         except Crash:
             store.close()

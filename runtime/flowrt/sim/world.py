@@ -33,6 +33,7 @@ from flowrt.sim.tape import Tape
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record, Watch
 from flowrt.store import Batch
+from flowrt.timers import NEAREST
 from flowrt.views import TaskView
 
 START_US = 1_800_000_000_000_000
@@ -54,6 +55,10 @@ HOUR_US = 3_600_000_000
 """A world with a horizon that has gone on for so long since it was healed is busy, not stuck."""
 
 BATCHES = (512, 1, 3, 16)
+
+WINDOW = 2
+"""How much of what waits is read at once by nodes that forget their flows: so little that every
+world needs more."""
 
 watchers: list[Callable[[World], None]] = []
 """Told of each world when it closes: who counts what all worlds have seen."""
@@ -89,6 +94,8 @@ class World:
         self.start_us = start_us
         self.reload = self.tape.uniform("reload", 2) > 0 if reload is None else reload
         self.batch = BATCHES[self.tape.uniform("batch", 4)] if batch is None else batch
+        self.window = WINDOW if self.reload else NEAREST
+        """How much of what waits a node reads from its store at once."""
         self.is_faulty = self.faults != Faults.none() or self.tape.is_replay()
         self.was_faulty = self.is_faulty
         self.hosts: dict[str, Host] = {}

@@ -18,7 +18,7 @@ from flowrt.store import Batch, Fenced, Opened, OutcomeUnknown, Purged, Row, Sto
 from flowrt.store.files import MACHINE, Files
 from flowrt.store.transaction import Transaction, refusal
 
-FORMAT = 3
+FORMAT = 4
 UPGRADES: dict[int, str] = {
     2: """
         ALTER TABLE engine_node ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
@@ -30,6 +30,10 @@ UPGRADES: dict[int, str] = {
             digest BLOB NOT NULL
         ) WITHOUT ROWID;
         CREATE INDEX engine_client_id ON engine_client (id);
+    """,
+    3: """
+        CREATE INDEX engine_flow_due ON engine_flow (due) WHERE due IS NOT NULL;
+        CREATE INDEX engine_outbox_peer ON engine_outbox (peer);
     """,
 }
 """What makes the next format of an older one, in the transaction that claims the store."""
@@ -177,8 +181,6 @@ class SqliteStore:
             next_flow,
             next_outbox,
             dict(db.execute("SELECT name, known FROM engine_peer")),
-            db.execute("SELECT id, peer, frame FROM engine_outbox ORDER BY id").fetchall(),
-            db.execute("SELECT id, due FROM engine_flow WHERE due IS NOT NULL").fetchall(),
             bool(draining),
         )
         db.execute("COMMIT")
@@ -221,6 +223,28 @@ class SqliteStore:
         ).fetchone()
         return found[0] if found else None
 
+    def due(self, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+        return self._open_db.execute(
+            "SELECT due, id FROM engine_flow WHERE due IS NOT NULL AND (due, id) > (?, ?) "
+            "ORDER BY due, id LIMIT ?",
+            (*after, limit),
+        ).fetchall()
+
+    def receivers(self) -> list[str]:
+        # From one peer's first row to the next one's: the rows between are not read.
+        rows = self._open_db.execute(
+            "WITH RECURSIVE found (peer) AS (SELECT min(peer) FROM engine_outbox UNION ALL "
+            "SELECT (SELECT min(peer) FROM engine_outbox WHERE peer > found.peer) FROM found "
+            "WHERE found.peer IS NOT NULL) SELECT peer FROM found WHERE peer IS NOT NULL"
+        )
+        return [peer for (peer,) in rows]
+
+    def unsent(self, peer: str, after: int) -> Iterator[tuple[int, bytes]]:
+        yield from self._open_db.execute(
+            "SELECT id, frame FROM engine_outbox WHERE peer = ? AND id > ? ORDER BY id",
+            (peer, after),
+        )
+
     def flows(self, after: int = -1) -> Iterator[Row]:
         rows = self._open_db.execute(
             "SELECT id, checkpoint, due, since FROM engine_flow WHERE id > ? ORDER BY id", (after,)
@@ -250,9 +274,15 @@ class SqliteStore:
             (flow_id, start, limit),
         ).fetchall()
 
-    def tasks(self) -> list[bytes]:
+    def tasks(self) -> Iterator[bytes]:
         rows = self._open_db.execute("SELECT task FROM engine_task ORDER BY flow, number")
-        return [task for (task,) in rows]
+        return (task for (task,) in rows)
+
+    def task(self, flow_id: int, number: int) -> bytes | None:
+        found = self._open_db.execute(
+            "SELECT task FROM engine_task WHERE flow = ? AND number = ?", (flow_id, number)
+        ).fetchone()
+        return found[0] if found else None
 
     def holder(self, name: str, key: str) -> int | None:
         found = self._open_db.execute(
