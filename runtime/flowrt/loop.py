@@ -109,6 +109,8 @@ class Loop(Stepping):
         super().__init__(party, store, modules, services, clock, key, policy)
         self._limit = batch
         self._reload = reload
+        if reload:
+            self._large = -1
         self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
         self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
@@ -222,7 +224,6 @@ class Loop(Stepping):
             self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
         self._operations.try_again(now_us)
         self._outbox.send_again(self._transport, now_us)
-        self._outbox.fill(self._transport, now_us)
 
     def _visit(self, flow_id: int, now_us: int) -> None:
         """Have a patient tried again, or ended, if its time has come."""
@@ -360,6 +361,7 @@ class Loop(Stepping):
             self._asked.pop(name, None)
         for outbox_id, peer, frame in turn.batch.outbox:
             self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
+        self._outbox.fill(self._transport, now_us)
         for peer, ids in turn.acks.items():
             for at in range(0, len(ids), MAX_ACKS):
                 self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS]))

@@ -111,6 +111,7 @@ class Stepping:
         self._clock = clock
         self._store = store
         self._live: dict[int, Checkpoint] = {}
+        self._large = LARGE
         self._unloadable: set[int] = set()
         self._ward = Ward()
         self._incarnation = b""
@@ -609,7 +610,7 @@ class Stepping:
                 turn.resumed[flow_id] = None
             elif due_us is not None:
                 turn.timers.append((due_us, flow_id, wants))
-            if len(data) > LARGE:
+            if len(data) > self._large:
                 self._live.pop(flow_id, None)
         outcome = commit.outcome
         if outcome is not None:
