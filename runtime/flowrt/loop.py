@@ -322,10 +322,14 @@ class Loop(Stepping):
         flow_id = self._new_flow()
         name = self.registry.names[found]
 
+        checkpoint, confirmation = engine.respond(name, found, invitation, peer, flow_id)
+        made = [checkpoint]
+
         def make() -> Checkpoint:
+            if made:
+                return made.pop()
             return engine.respond(name, found, invitation, peer, flow_id)[0]
 
-        confirmation = engine.respond(name, found, invitation, peer, flow_id)[1]
         self._enqueue(turn, peer, encode(confirmation))
         self._step(Job(flow_id, BEGIN, make), turn)
 
@@ -373,6 +377,7 @@ class Loop(Stepping):
             self._timers.set(*timer)
         for flow_id in turn.gone:
             self._timers.forget(flow_id)
+            self._gone[flow_id] = None
         for visit in turn.visits:
             self._ward.visits.set(*visit)
         for flow_id in turn.discharged:
@@ -411,8 +416,8 @@ class Loop(Stepping):
             )
         if self._reload:
             self._live.clear()
-        while len(self._live) > LIVE:
-            del self._live[next(iter(self._live))]
+        _shorten(self._live)
+        _shorten(self._gone)
         self._run_operations(turn)
 
     def _run_operations(self, turn: Turn) -> None:
@@ -479,6 +484,7 @@ class Loop(Stepping):
             if type(job) is Draining or (type(job) is Job and job.event is not RESUME)
         ]
         self._live.clear()
+        self._gone.clear()
         self._ready.clear()
         self._ready.extend(started)
         blameless = isinstance(error, Unwritable | OutcomeUnknown)
@@ -562,6 +568,12 @@ class Loop(Stepping):
                 job.waiter.set_exception(reason)
         for handle in list(self._handles.values()):
             handle.wake(reason)
+
+
+def _shorten(known: dict[int, Any]) -> None:
+    """Forget who came first, until as many are left as may be."""
+    for flow_id in list(itertools.islice(known, max(0, len(known) - LIVE))):
+        del known[flow_id]
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:

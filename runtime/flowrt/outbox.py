@@ -25,12 +25,15 @@ _HEADER = struct.Struct(">Q")
 
 class _Window:
     """What of one peer's rows is in memory: those up to `last` that it has not acknowledged. With
-    `has_more` the store has others behind them."""
+    `has_more` the store has others behind them. So many were `taken` by the peer, and `latest` is
+    the last of those."""
 
-    __slots__ = ("bytes", "has_more", "last", "rows")
+    __slots__ = ("bytes", "has_more", "last", "latest", "rows", "taken")
 
     def __init__(self, has_more: bool) -> None:
         self.rows = 0
+        self.taken = 0
+        self.latest = 0
         self.bytes = 0
         self.last = 0
         self.has_more = has_more
@@ -56,7 +59,8 @@ class Outbox:
         self._unacked: dict[int, tuple[str, bytes]] = {}
         # One queue for each number of times sent: within a queue all wait equally long, so the
         # first is always due first.
-        self._again: list[collections.deque[tuple[int, int]]] = []
+        # (When, which row, how many the peer had taken when it was sent.)
+        self._again: list[collections.deque[tuple[int, int, int]]] = []
         self._settled: list[int] = []
 
     def __len__(self) -> int:
@@ -107,13 +111,20 @@ class Outbox:
         self._unacked[number] = (peer, frame)
 
     def send_again(self, transport: Transport, now_us: int) -> None:
-        """Send the rows whose acknowledgement is overdue. What seems due later than it was ever set
-        is due too: the clock was set back since."""
+        """Send the rows whose acknowledgement is overdue, but not those that a peer has before it
+        who is busy: it took others since, and none that was sent later. What seems due later than
+        it was ever set is due too: the clock was set back since."""
         for times, queue in enumerate(self._again):
             latest_us = now_us + RESEND_US[times]
             while queue and not now_us < queue[0][0] <= latest_us:
-                _, number = queue.popleft()
-                if number in self._unacked:
+                _, number, taken = queue.popleft()
+                held = self._unacked.get(number)
+                if held is None:
+                    continue
+                window = self._windows[held[0]]
+                if window.taken > taken and number > window.latest:
+                    queue.append((latest_us, number, window.taken))
+                else:
                     self._send(number, transport, now_us, times + 1)
 
     def _send(self, number: int, transport: Transport, now_us: int, times: int) -> None:
@@ -121,7 +132,8 @@ class Outbox:
         times = min(times, len(RESEND_US) - 1)
         while len(self._again) <= times:
             self._again.append(collections.deque())
-        self._again[times].append((now_us + RESEND_US[times], number))
+        taken = self._windows[peer].taken
+        self._again[times].append((now_us + RESEND_US[times], number, taken))
         transport.send(peer, _HEADER.pack(number) + frame)
 
     def acknowledged(self, peer: str, numbers: Iterable[int]) -> None:
@@ -136,6 +148,9 @@ class Outbox:
                 del unacked[number]
                 window.rows -= 1
                 window.bytes -= len(held[1])
+                window.taken += 1
+                if number > window.latest:
+                    window.latest = number
                 self._settled.append(number)
         if window.has_more and 2 * window.rows <= self._rows and 2 * window.bytes <= WINDOW_BYTES:
             self._low[peer] = None

@@ -112,6 +112,8 @@ class Stepping:
         self._store = store
         self._live: dict[int, Checkpoint] = {}
         self._large = LARGE
+        self._gone: dict[int, None] = {}
+        """Flows that ended lately: a peer's last words come when nobody is there any more."""
         self._unloadable: set[int] = set()
         self._ward = Ward()
         self._incarnation = b""
@@ -391,7 +393,7 @@ class Stepping:
             if job.make is not None:
                 checkpoint = self._live[flow_id] = job.make()
                 return checkpoint
-            data = self._store.load(flow_id)
+            data = self._store.load(flow_id) if flow_id not in self._gone else None
         else:
             data = written[0] if isinstance(written, tuple) else None
         if data is None:
