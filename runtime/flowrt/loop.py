@@ -484,7 +484,6 @@ class Loop(Stepping):
             if type(job) is Draining or (type(job) is Job and job.event is not RESUME)
         ]
         self._live.clear()
-        self._gone.clear()
         self._ready.clear()
         self._ready.extend(started)
         blameless = isinstance(error, Unwritable | OutcomeUnknown)

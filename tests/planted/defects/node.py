@@ -104,8 +104,8 @@ DEFECTS = (
         "I16",
         (
             f"{_OUTBOX}.send_again",
-            "if number in self._unacked:",
-            "if number in self._unacked and times < 2:",
+            "if held is None:",
+            "if held is None or times > 1:",
         ),
     ),
     defect(
@@ -113,7 +113,7 @@ DEFECTS = (
         _ROOM,
         "a new process does not send what the old one could not",
         "I16",
-        (f"{_OUTBOX}.send_all", "in list(self._unacked)", "in list(self._unacked)[:0]"),
+        (f"{_OUTBOX}.load", "dict.fromkeys(self._windows)", "{}"),
     ),
     defect(
         "clock set back, nothing sent",
@@ -392,6 +392,28 @@ DEFECTS = (
         "a frame is sent though older ones wait, which are taken for sent then",
         "I16",
         (f"{_OUTBOX}.send", "window.has_more or ", ""),
+    ),
+    defect(
+        "what a busy peer has before it is never sent again",
+        _ROOM,
+        "a frame that was lost is not sent again because the peer took another one since",
+        "I16, L",
+        (
+            f"{_OUTBOX}.send_again",
+            "queue.append((latest_us, number, window.taken))",
+            "pass",
+        ),
+    ),
+    defect(
+        "gone before that is written",
+        _ROOM,
+        "a flow that ended in a batch that was refused is not looked for any more",
+        "I2, L",
+        (
+            f"{_STEPPING}._write",
+            "turn.gone.append(flow_id)",
+            "turn.gone.append(flow_id)\n        self._gone[flow_id] = None",
+        ),
     ),
     defect(
         "a forgotten flow is read without its change",
