@@ -105,8 +105,10 @@ def as_text(
     color: bool = False,
     ascii_only: bool = False,
 ) -> str:
-    """As a person reads it: the sentence, the place, the line with a caret, the remedy. `ascii_only`
-    is about the arrows of a conversation."""
+    """As a person reads it: the sentence, the place, the line with a caret, the remedy.
+
+    Where `ascii_only` is true the arrows of a conversation are, too.
+    """
     paint = _PAINT if color else _PLAIN
     shade = paint[diagnostic.severity]
     head = f"{shade}{diagnostic.severity}[{diagnostic.code}]{paint['off']}: "

@@ -1,4 +1,4 @@
-"""`flowc check --tests`: conversations that have every message, as text or data. Finds none itself."""
+"""`flowc check --tests`: conversations that have every message, printed. Finds none itself."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ from flowlang.protocol.catching import FAILS, OTHER, OURS, is_declared
 from flowlang.protocol.code import Each, Go, Instruction, Pick, Rest, Stop, Test
 from flowlang.protocol.facts import NO_FACTS, Facts
 from flowlang.protocol.frames import (
-    REFUSES,
     ERROR_CAUGHT,
+    REFUSES,
     Frame,
     Over,
     Program,
