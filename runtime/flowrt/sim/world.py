@@ -57,8 +57,8 @@ HOUR_US = 3_600_000_000
 BATCHES = (512, 1, 3, 16)
 
 WINDOW = 2
-"""How much of what waits is read at once by nodes that forget their flows: so little that every
-world needs more."""
+"""How much of what waits is read at once by nodes that forget their flows, in worlds of trouble: so
+little that every world needs more."""
 
 watchers: list[Callable[[World], None]] = []
 """Told of each world when it closes: who counts what all worlds have seen."""
@@ -94,10 +94,10 @@ class World:
         self.start_us = start_us
         self.reload = self.tape.uniform("reload", 2) > 0 if reload is None else reload
         self.batch = BATCHES[self.tape.uniform("batch", 4)] if batch is None else batch
-        self.window = WINDOW if self.reload else NEAREST
-        """How much of what waits a node reads from its store at once."""
         self.is_faulty = self.faults != Faults.none() or self.tape.is_replay()
         self.was_faulty = self.is_faulty
+        self.window = WINDOW if self.reload and self.is_faulty else NEAREST
+        """How much of what waits a node reads from its store at once."""
         self.hosts: dict[str, Host] = {}
         self.network = SimNetwork(self.tape, self.faults, self)
         self.network.kind_of = kind_of
