@@ -61,11 +61,38 @@ def from_data(data: Mapping[str, Any]) -> Conversation:
 # --- as text --------------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A whole conversation of two flows (qualified names), which goes well."""
+
+    left: str
+    right: str
+    steps: tuple[Happening, ...]
+
+
+def example_lines(example: Example, number: int, *, ascii_only: bool = False) -> list[str]:
+    """A whole conversation as people read it."""
+    left, right = (name.rpartition(".")[2] for name in (example.left, example.right))
+    nowhere = Stand("", 0, "")
+    run = Conversation(left, right, example.steps, (nowhere, nowhere), "", 0)
+    one_file = len({step.file for step in example.steps}) == 1
+    told = [_told(run, step, ascii_only, one_file) for step in run.steps]
+    rows = _rounds(told)
+    wide = max([len(row[0]) + (12 if row[2] > 1 else 0) for row in rows], default=0)
+    found = [f"{left} and {right}, conversation {number}"]
+    for count, text, place in _numbered(rows):
+        found.append(f"  {count:>3}  {text.ljust(wide)}  {place}".rstrip())
+    return found
+
+
 def lines(run: Conversation, *, ascii_only: bool = False) -> list[str]:
     """As people read it: the steps, numbered, repeated rounds told once; where both are then."""
-    told = [_told(run, step, ascii_only) for step in run.steps]
+    files = {step.file for step in run.steps} | {stand.file for stand in run.now}
+    one_file = len(files) == 1
+    told = [_told(run, step, ascii_only, one_file) for step in run.steps]
     if run.refused and told:
-        told[-1] = (told[-1][0], f"{told[-1][1]}   {run.refused}")
+        mark = "(!)" if ascii_only else run.refused
+        told[-1] = (told[-1][0], f"{told[-1][1]}   {mark}")
     rows = list(_numbered(_shortened(told)))
     wide = max([len(row[1]) for row in rows], default=0)
     found = [" how it goes wrong:" if rows else " at once:"]
@@ -73,7 +100,7 @@ def lines(run: Conversation, *, ascii_only: bool = False) -> list[str]:
         found.append(f"   {number:>3}  {text.ljust(wide)}  {place}".rstrip())
     found.append(" then:")
     names = (run.left, run.right)
-    spots = [f"{one.file}:{one.line}" for one in run.now]
+    spots = [_place(one, one_file) for one in run.now]
     for name, spot, stand in zip(names, spots, run.now, strict=True):
         wide = max(map(len, names))
         found.append(
@@ -84,10 +111,14 @@ def lines(run: Conversation, *, ascii_only: bool = False) -> list[str]:
     return found
 
 
-def _told(run: Conversation, step: Happening, ascii_only: bool) -> tuple[str, str]:
+def _place(at: Happening | Stand, one_file: bool) -> str:
+    return f"line {at.line}" if one_file else f"{at.file}:{at.line}"
+
+
+def _told(run: Conversation, step: Happening, ascii_only: bool, one_file: bool) -> tuple[str, str]:
     names = (run.left, run.right)
     me, other = names[step.side], names[1 - step.side]
-    place = f"{step.file}:{step.line}"
+    place = _place(step, one_file)
     if step.kind != "sends":
         return f"{me}: {step.text}", place
     wide = max(map(len, names))
@@ -98,6 +129,19 @@ def _told(run: Conversation, step: Happening, ascii_only: bool) -> tuple[str, st
 def _shortened(told: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
     """With rounds that repeat told once: each row, and how often it came; the middle of a long run
     left out."""
+    rows = _rounds(told)
+    if len(rows) > MOST_SHOWN:
+        keep = MOST_SHOWN // 2
+        left = len(rows) - 2 * keep
+        rows = [
+            *rows[:keep],
+            (f"… {left} more step{'s' if left > 1 else ''} …", "", 0),
+            *rows[-keep:],
+        ]
+    return rows
+
+
+def _rounds(told: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
     rows: list[tuple[str, str, int]] = []
     at = 0
     while at < len(told):
@@ -105,10 +149,6 @@ def _shortened(told: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
         for text, place in told[at : at + size]:
             rows.append((text, place, times))
         at += size * times
-    if len(rows) > MOST_SHOWN:
-        keep = MOST_SHOWN // 2
-        left = len(rows) - 2 * keep
-        rows = [*rows[:keep], (f"… {left} more steps …", "", 0), *rows[-keep:]]
     return rows
 
 
@@ -132,4 +172,4 @@ def _numbered(rows: Sequence[tuple[str, str, int]]) -> Iterator[tuple[str, str, 
             yield "", text, ""
             continue
         number += 1
-        yield str(number), text + (f"   × {times}" if times > 1 else ""), place
+        yield str(number), text + (f"   {times} times" if times > 1 else ""), place

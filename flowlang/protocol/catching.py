@@ -9,7 +9,7 @@ from flowlang.protocol import facts as knowledge
 from flowlang.protocol.automaton import NOTHING, Arm, Final, Kind, Spot, Step, Values
 from flowlang.protocol.code import Catch, Instruction, Rest
 from flowlang.protocol.facts import NO_FACTS, Interest
-from flowlang.protocol.frames import Frame, Over, Program, State, Way, Ways, place_of
+from flowlang.protocol.frames import TIME_OVER, Frame, Over, Program, State, Way, Ways, place_of
 
 OURS, AMONG, OTHER = 2, 1, 0
 FAILS = -1
@@ -106,13 +106,13 @@ class Catching:
             for call in calls
         ):
             return
-        told = Step("the time is over", self._spot(state))
+        told = Step(TIME_OVER, self._spot(state))
         if discard and state.owes == MOST_OWED:
             yield self._silent(self._failing(state), told)
             return
         late = state._replace(owes=state.owes + 1) if discard else state
         at = self._codes[frame.code].instructions[frame.at].next
-        found = list(self._caught(late, at, is_timeout, "the time is over"))
+        found = list(self._caught(late, at, is_timeout, TIME_OVER))
         yield from found
         if not found and state.opened:
             yield self._silent(self._failing(late), told)

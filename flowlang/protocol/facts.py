@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from flowlang import machine, walk
 from flowlang.protocol.code import Code, Each, Instruction, Pick, Rest, Test
-from flowlang.types import Type
+from flowlang.types import Builtin, Named, Type
 
 Path: TypeAlias = tuple[str, ...]
 """A variable and fields in it."""
@@ -109,9 +109,18 @@ def interest(code: Code, asked: frozenset[tuple[str, str]], most: int = MOST) ->
         tested.update(sent)
         read.append((*tests, *sent))
     known = frozenset(path for path, _ in tested.most_common(most))
-    kinds = {variable.name: variable for variable in code.flow.variables}
-    known = frozenset(path for path in known if path[0] in kinds)
-    return Interest(_live(code, known, read))
+    return Interest(_live(code, _with_sources(code, known), read))
+
+
+def _with_sources(code: Code, paths: frozenset[Path]) -> frozenset[Path]:
+    """With the paths of which these become copies."""
+    found = set(paths)
+    size = -1
+    while len(found) > size:
+        size = len(found)
+        for instruction in code.instructions:
+            found |= _copied(instruction, found)
+    return frozenset(found)
 
 
 def _tests(instruction: Instruction) -> Iterator[Key]:
@@ -207,14 +216,17 @@ def _live(
     return live
 
 
-def _copied(instruction: Instruction, after: set[Path]) -> set[Path]:
-    """What is read where a variable that is tested later becomes a copy of another."""
+def _copied(instruction: Instruction, after: Iterable[Path]) -> set[Path]:
+    """What is read where a variable that is tested later gets its value."""
     if not isinstance(instruction.does, machine.Assign):
         return set()
-    source = path_of(instruction.does.value)
-    if source is None:
+    wanted = [path[1:] for path in after if path[0] == instruction.does.name]
+    if not wanted:
         return set()
-    return {source + path[1:] for path in after if path[0] == instruction.does.name}
+    source = path_of(instruction.does.value)
+    if source is not None:
+        return {source + rest for rest in wanted}
+    return {path for path, _ in keys_of(instruction.does.value)} if () in wanted else set()
 
 
 # --- what is known --------------------------------------------------------------------------------
@@ -233,6 +245,22 @@ def look(facts: Facts, key: Key) -> str | bool | None:
         if known == key:
             return value
     return None
+
+
+def suppose(facts: Facts, path: Path, kind: Type | None, declared: Declared) -> dict[str, Facts]:
+    """What a flag or an enum may be, where nothing is known of it: in words, and what is known
+    then. Empty for other types, and where something is known."""
+    if kind == Builtin("Bool") and look(facts, (path, "")) is None:
+        return {f"is {str(v).lower()}": _with(facts, (path, ""), v) for v in (True, False)}
+    if isinstance(kind, Named) and kind.name in declared.enums:
+        known = look(facts, (path, "case"))
+        possible = declared.enums[kind.name] if known is None else str(known).split()
+        if len(possible) > 1:
+            return {
+                f"is {case.rpartition('.')[2]}": _with(facts, (path, "case"), case)
+                for case in possible
+            }
+    return {}
 
 
 def _with(facts: Facts, key: Key, value: str | bool) -> Facts:
@@ -327,12 +355,14 @@ class Declared:
         self.fields: dict[str, tuple[str, ...]] = {}
         self.types: dict[tuple[str, str], Type] = {}
         self.cases: set[str] = set()
+        self.enums: dict[str, tuple[str, ...]] = {}
         for module in modules:
             for record in module.records:
                 self.fields[record.name] = tuple(field.name for field in record.fields)
                 for field in record.fields:
                     self.types[record.name, field.name] = field.type
             for kind in module.enums:
+                self.enums[kind.name] = tuple(case.name for case in kind.cases)
                 self.cases |= {case.name for case in kind.cases}
 
 
@@ -383,12 +413,40 @@ def _bound(
 
 def asked_fields(codes: Mapping[str, Code]) -> frozenset[tuple[str, str]]:
     """The fields of messages by which some flow decides, as (message, field)."""
+    tested = {
+        name: {path for instruction in code.instructions for path, _ in _tests(instruction)}
+        for name, code in codes.items()
+    }
+    size = -1
+    while sum(map(len, tested.values())) > size:
+        size = sum(map(len, tested.values()))
+        for name, code in codes.items():
+            tested[name] = set(_with_sources(code, frozenset(tested[name])))
+            tested[name].update(_passed(code, codes, tested))
     found = set()
-    for code in codes.values():
+    for name, code in codes.items():
         kinds = {variable.name: variable.type for variable in code.flow.variables}
-        for instruction in code.instructions:
-            for path, _ in _tests(instruction):
-                kind = kinds.get(path[0])
-                if len(path) == 2 and getattr(kind, "kind", "") == "message":
-                    found.add((str(getattr(kind, "name", "")), path[1]))
+        for path in tested[name]:
+            kind = kinds.get(path[0])
+            if len(path) == 2 and isinstance(kind, Named) and kind.kind == "message":
+                found.add((kind.name, path[1]))
     return frozenset(found)
+
+
+def _passed(
+    code: Code, codes: Mapping[str, Code], tested: Mapping[str, set[Path]]
+) -> Iterator[Path]:
+    """What a flow passes to another one, which decides by it."""
+    for instruction in code.instructions:
+        does = instruction.does
+        if not isinstance(does, Rest) or not isinstance(does.wait, machine.AwaitSubflow):
+            continue
+        if does.wait.flow not in codes:
+            continue
+        called = codes[does.wait.flow]
+        for parameter, argument in zip(called.flow.parameters, does.wait.arguments, strict=False):
+            source = path_of(argument)
+            if source is not None:
+                for path in tested[called.flow.name]:
+                    if path[0] == parameter.name:
+                        yield source + path[1:]

@@ -7,6 +7,7 @@ a loop over the group comes to it once, before or after others. Decides nothing 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 from flowlang import machine
@@ -27,6 +28,10 @@ from flowlang.protocol.catching import FAILS, OTHER, OURS, is_declared, is_end, 
 from flowlang.protocol.code import Each, Go, Instruction, Pick, Rest, Stop, Test
 from flowlang.protocol.facts import NO_FACTS, Facts
 from flowlang.protocol.frames import (
+    END_CAUGHT,
+    ERROR_CAUGHT,
+    OTHER_ENDED,
+    REFUSES,
     Frame,
     Over,
     Program,
@@ -35,10 +40,9 @@ from flowlang.protocol.frames import (
     Ways,
     condition,
     told,
-    written,
 )
 from flowlang.protocol.waiting import Waiting, of_message
-from flowlang.types import Builtin
+from flowlang.types import Named, OptionalType, Type
 
 
 class TooMany(Exception):
@@ -163,9 +167,11 @@ class _Follower(Waiting):
         frame = state.frames[-1]
         if frame.at == FAILS:
             return Over(Final.FAILED, self._spot(state, self._last))
+        if not state.opened and len(state.frames) == 1 and frame.at not in self._before:
+            return Over(Final.NEVER, self._spot(state, self._last))
         instruction = self._codes[frame.code].instructions[frame.at]
         if instruction.calls and not frame.asked:
-            caught = list(self._caught(state, frame.at, is_declared, "an error is caught"))
+            caught = list(self._caught(state, frame.at, is_declared, ERROR_CAUGHT))
             if caught:
                 asked = self._top(state, frame._replace(asked=True))
                 on: Way = (Kind.SILENT, "", NOTHING, asked, (), None)
@@ -318,7 +324,7 @@ class _Follower(Waiting):
             return on  # A flow may always fail: nobody is surprised by that.
         spot = self._spot(state)
         failed = [self._silent(thrown)] if isinstance(thrown, State) else thrown.found
-        step = Step(f"`{condition(does.place)}` does not hold", spot)
+        step = Step(f"{REFUSES} `{condition(does.place)}` does not hold", spot)
         told = [(*way[:4], (step, *way[4]), way[5]) for way in failed]
         return Ways([self._silent(on), *told], spot)
 
@@ -371,7 +377,26 @@ class _Follower(Waiting):
             return past
         ours = frame._replace(ours=frozenset({does.name}))
         here = self._to(state._replace(opened=True), ours, instruction.next)
+        if instruction.next not in self._before:
+            return here
         return Ways([self._silent(here), self._silent(past)], self._spot(state))
+
+    @functools.cached_property
+    def _before(self) -> frozenset[int]:
+        """The instructions from which the session may still be opened."""
+        made = self._codes[self._flow].instructions
+        before: dict[int, list[int]] = {}
+        for number, instruction in enumerate(made):
+            for target in knowledge.following(instruction):
+                before.setdefault(target, []).append(number)
+        assert self._root is not None
+        found, todo = {self._root}, [self._root]
+        while todo:
+            for number in before.get(todo.pop(), ()):
+                if number not in found:
+                    found.add(number)
+                    todo.append(number)
+        return frozenset(found)
 
     def _send(
         self, state: State, frame: Frame, instruction: Instruction, does: machine.Send
@@ -382,41 +407,43 @@ class _Follower(Waiting):
         # What the other side has said last is thrown at a send, if it is there.
         others: list[Way] = []
         if which != OURS:
-            others += self._caught(state, frame.at, is_others, "another session has ended")
+            others += self._caught(state, frame.at, is_others, OTHER_ENDED)
         if which == OTHER:
             return Ways([self._silent(on), *others], spot) if others else on
         for field in sorted(field for name, field in self._program.asked if name == does.type):
             value = self._field(does.value, field)
-            if value is None:
+            path = None if value is None else knowledge.path_of(value)
+            if path is None or path not in self._interest(frame.code).live[frame.at]:
                 continue
-            found = knowledge.decide(value, frame.facts)
-            known = [facts for facts in found.values() if facts != frame.facts]
-            if len(found) == 2 and known and self._is_flag(frame, value):
+            kind = self._kind(frame.code, path)
+            found = knowledge.suppose(frame.facts, path, kind, self._program.declared)
+            if found:
                 # Whoever receives it will know, and this side must decide alike later on.
                 return Ways(
                     [
                         self._silent(
                             self._top(state, frame._replace(facts=facts)),
-                            Step(f"`{written(value)}` is {str(outcome).lower()}", spot),
+                            Step(f"`{'.'.join(path)}` {told}", spot),
                         )
-                        for outcome, facts in found.items()
+                        for told, facts in found.items()
                     ],
                     spot,
                 )
         values = self._values(does, frame.facts)
         sent: Way = (Kind.SEND, does.type, values, on, (), None)
-        for way in self._caught(state, frame.at, is_end, "the end is caught"):
+        for way in self._caught(state, frame.at, is_end, END_CAUGHT):
             others.append((Kind.ENDED, *way[1:]))
         return Ways([sent, *others] if which == OURS else [sent, self._silent(on), *others], spot)
 
-    def _is_flag(self, frame: Frame, value: machine.Expr) -> bool:
-        path = knowledge.path_of(value)
-        if path is None or path not in self._interest(frame.code).live[frame.at]:
-            return False
-        kind = self._program.names(frame.code).kinds.get(path[0])
+    def _kind(self, flow: str, path: knowledge.Path) -> Type | None:
+        """The type of what is in a variable or field."""
+        kind = self._program.names(flow).kinds.get(path[0])
         for field in path[1:]:
-            kind = self._program.declared.types.get((getattr(kind, "name", ""), field))
-        return kind == Builtin("Bool")
+            if isinstance(kind, OptionalType):
+                kind = kind.item
+            name = kind.name if isinstance(kind, Named) else ""
+            kind = self._program.declared.types.get((name, field))
+        return kind
 
     def _field(self, value: machine.Expr, field: str) -> machine.Expr | None:
         """What a message has in a field, as an expression."""

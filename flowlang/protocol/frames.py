@@ -112,6 +112,15 @@ class Names:
 SESSION = Builtin("Session")
 
 
+TIME_OVER = "the time is over"
+ERROR_CAUGHT = "an error is caught"
+END_CAUGHT = "the end is caught"
+GROUP_FAILS = "another session of the group fails"
+OTHER_ENDED = "another session has ended"
+REFUSES = "refuses:"
+SETBACKS = frozenset({TIME_OVER, ERROR_CAUGHT, END_CAUGHT, GROUP_FAILS})
+"""What is told of ways on which something did not come as hoped."""
+
 # --- words --------------------------------------------------------------------------------------
 
 
@@ -133,10 +142,6 @@ def told(does: Test, outcome: bool) -> str:
     return f"`{condition(does.place)}` {'holds' if outcome else 'does not hold'}"
 
 
-def written(value: machine.Expr) -> str:
-    return ".".join(knowledge.path_of(value) or ("this",))
-
-
 def other(arm: machine.Arm) -> str:
     match arm:
         case machine.Came(type=name):
@@ -146,4 +151,4 @@ def other(arm: machine.Arm) -> str:
         case machine.Done():
             return "what was pending is done"
         case _:
-            return "the time is over"
+            return TIME_OVER

@@ -123,6 +123,21 @@ def check(left: Automaton, right: Automaton) -> Verdict:
             return queued.verdict(None, bound, queued.misfit("P208", LEFT, blocked))
 
 
+def explored(
+    left: Automaton, right: Automaton
+) -> tuple[dict[Config, list[tuple[Config, Move]]], Config]:
+    """All that two sides can do together, by where they are, and where they begin. Where both may
+    send at once, with one message under way in each direction."""
+    sides = (_Side(left), _Side(right))
+    together = _Together(sides)
+    together.explore()
+    if not together.crosses:
+        return together.after, START
+    queued = _Queued(sides, 1)
+    queued.explore()
+    return queued.after, START
+
+
 class _Exploration:
     """All that can happen, breadth first, so that the first way to a place is a shortest one."""
 
@@ -155,9 +170,10 @@ class _Exploration:
     def verdict(
         self, found: Misfit | None, longest: int, unbounded: Misfit | None = None
     ) -> Verdict:
+        if unbounded is not None:
+            # With queues that long some wait only for room.
+            found = unbounded
         misfits = [found] if found is not None else list(self._stuck())
-        if unbounded is not None and not misfits:
-            misfits = [unbounded]
         return Verdict(tuple(misfits), longest, frozenset(self.used), len(self.seen))
 
     def leaves(self, config: Config) -> bool:

@@ -281,7 +281,9 @@ class Host:
                 clock=self.clock,
                 key=self.key,
                 batch=world.batch,
+                limits=world.limits,
                 reload=world.reload,
+                window=world.window,
             )
         except Crash:
             store.close()

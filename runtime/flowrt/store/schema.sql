@@ -18,7 +18,9 @@ CREATE TABLE engine_flow (
     checkpoint BLOB NOT NULL,
     since INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX engine_flow_due ON engine_flow (due) WHERE due > 0;
 CREATE TABLE engine_outbox (id INTEGER PRIMARY KEY, peer TEXT NOT NULL, frame BLOB NOT NULL);
+CREATE INDEX engine_outbox_peer ON engine_outbox (peer);
 CREATE TABLE engine_peer (name TEXT PRIMARY KEY, known BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE engine_outcome (
     id INTEGER PRIMARY KEY,
@@ -61,4 +63,11 @@ CREATE TABLE engine_client (
 CREATE INDEX engine_client_id ON engine_client (id);
 CREATE TABLE engine_schedule (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 -- One row a batch, not one a step: an extra row a step costs more than the step.
-CREATE TABLE engine_audit (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, entries BLOB NOT NULL);
+CREATE TABLE engine_audit (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    entries BLOB NOT NULL,
+    digest BLOB NOT NULL DEFAULT x''
+);
+-- The digest of the last row of the audit trail that was purged: what is left begins there.
+CREATE TABLE engine_chain (id INTEGER PRIMARY KEY CHECK (id = 1), start BLOB NOT NULL);
