@@ -32,6 +32,8 @@ from flowrt.core.values import (
     Ending,
     Invite,
     Letter,
+    Recall,
+    Recalled,
     Reject,
     decode,
     decode_frame,
@@ -39,15 +41,15 @@ from flowrt.core.values import (
 )
 from flowrt.handle import Handle, NodeStopped
 from flowrt.operations import Operations
-from flowrt.outbox import Outbox, packed_ack, unpack
+from flowrt.outbox import packed_ack, unpack_marked
 from flowrt.policies import Policy
+from flowrt.recognition import Recognition
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
-from flowrt.stepping import Stepping
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
 from flowrt.timers import Timers
 from flowrt.transport import Network
-from flowrt.turn import Draining, Firing, Job, Packet, Turn
+from flowrt.turn import Draining, Firing, Job, Packet, Severing, Turn
 
 BATCH = 512
 """How many events one transaction takes at most."""
@@ -81,11 +83,12 @@ class Asked:
         self.told = told
 
 
-Item: TypeAlias = "Job | Firing | Draining | Packet"
-"""What a turn takes: an event for a flow, a schedule that is due, what a peer sent."""
+Item: TypeAlias = "Job | Firing | Draining | Severing | Packet"
+"""What a turn takes: an event for a flow, a schedule that is due, what a store has lost, what a
+peer sent."""
 
 
-class Loop(Stepping):
+class Loop(Recognition):
     """One party's flows, stepped batch by batch. `turn` does whatever is ready."""
 
     def __init__(
@@ -107,7 +110,6 @@ class Loop(Stepping):
         self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
         self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
-        self._outbox = Outbox()
         self._timers = Timers()
         self._schedules = Schedules(self.registry.schedules)
         self._operations = Operations(
@@ -122,6 +124,7 @@ class Loop(Stepping):
         self._refused_after: StoreError | None = None
         self._taking: Turn | None = None
         self._stopped: Exception | None = None
+        self._severings: collections.deque[Severing] = collections.deque()
         self._asked: dict[str, Asked] = {}
         self._draining = False
         try:
@@ -132,6 +135,7 @@ class Loop(Stepping):
             store.close()  # A store that stays open may keep a lock.
             raise
         self._outbox.send_all(self._transport, self._clock())
+        self._greet()
 
     # --- one turn: a batch of steps, one commit ---
 
@@ -157,7 +161,9 @@ class Loop(Stepping):
         except (OutcomeUnknown, CommitFailed) as error:
             self._recover(turn, error)
         except StoreError as error:
-            self._stop(NodeStopped(f"{self.party.name}: {error}"))
+            stopped = NodeStopped(f"{self.party.name}: {error}")
+            stopped.__cause__ = error
+            self._stop(stopped)
             self.refuse_if_stopped()
         else:
             self._tell(turn)
@@ -166,7 +172,13 @@ class Loop(Stepping):
 
     def _has_work(self) -> bool:
         return bool(
-            self._ready or self._inbound or self._again or self._suspect or self._outbox.has_settled
+            self._ready
+            or self._inbound
+            or self._again
+            or self._suspect
+            or self._severings
+            or self._severed is not None
+            or self._outbox.has_settled
         )
 
     def _take_all(self, turn: Turn, limit: int) -> None:
@@ -184,6 +196,13 @@ class Loop(Stepping):
             turn.taken += self._again.popleft()
             for item in turn.taken:
                 self._take(item, turn)
+            return
+        if self._severed is not None or self._severings:
+            # By itself: each of its flows must be stepped with it, and none before or after.
+            own = self._severed is not None
+            severing = Severing("", b"", b"") if own else self._severings.popleft()
+            turn.taken.append(severing)
+            self._take(severing, turn)
             return
         inbound, ready = self._inbound, self._ready
         while limit > 0 and (inbound or ready):
@@ -235,6 +254,8 @@ class Loop(Stepping):
             self._fire(item.schedule, turn)
         elif type(item) is Draining:
             self._drain(item, turn)
+        elif type(item) is Severing:
+            self._sever(item, turn)
         else:
             assert isinstance(item, tuple)
             self._read(*item, turn)
@@ -270,17 +291,25 @@ class Loop(Stepping):
 
     def _read(self, peer: str, data: bytes, turn: Turn) -> None:
         """One packet from the network."""
-        packet = unpack(data)
+        packet = unpack_marked(data)
         if packet is None:
             return
-        outbox_id, content = packet
+        outbox_id, mark, content = packet
         try:
             frame = decode_frame(content)
         except BadBytes as error:
             text = one_line(str(error))
             _LOG.warning("%s: unreadable frame from %s: %s", self.party.name, peer, text)
             return
-        if type(frame) is Letter:
+        if type(frame) is Recall:
+            self._recall(peer, frame.mark)
+        elif type(frame) is Recalled:
+            severing = self._answered(peer, mark, frame)
+            if severing is not None:
+                self._severings.append(severing)
+        elif not self._is_known(peer, mark):
+            return
+        elif type(frame) is Letter:
             self._step(Job(frame.to_flow, Arrival(peer, frame), outbox_id=outbox_id), turn)
         elif type(frame) is Ack:
             self._outbox.acknowledged(peer, frame.ids)
@@ -326,8 +355,6 @@ class Loop(Stepping):
         batch = turn.batch
         batch.next_flow = self._next_flow
         batch.next_outbox = self._next_outbox
-        for name in batch.peers:
-            batch.peers[name] = encode(self._peers[name])
         batch.settled = self._outbox.take_settled()
         if turn.audit:
             batch.audit = encode(turn.audit)
@@ -339,8 +366,13 @@ class Loop(Stepping):
             or batch.patients
             or batch.schedules
         ):
+            # What is written may rest on what these have said.
+            for name in (*batch.peers, *self._heard):
+                batch.peers[name] = encode(self._peers[name])
             self._store.commit(batch)
             self._commits += 1
+            self._heard.clear()
+            self._set_mark()
 
     def _tell(self, turn: Turn) -> None:
         now_us = turn.batch.now_us
@@ -348,13 +380,15 @@ class Loop(Stepping):
         self._suspect = None
         if turn.batch.draining is not None:
             self._draining = turn.batch.draining
+        if turn.batch.severed is not None:
+            self._severed = turn.batch.severed or None
         for name in turn.asked:
             self._asked.pop(name, None)
         for outbox_id, peer, frame in turn.batch.outbox:
             self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
         for peer, ids in turn.acks.items():
             for at in range(0, len(ids), MAX_ACKS):
-                self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS]))
+                self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS], self._outbox.mark))
         for flow_id in turn.resumed:
             self._ready.append(Job(flow_id, RESUME))
         for timer in turn.timers:
@@ -428,6 +462,7 @@ class Loop(Stepping):
         self._next_flow = opened.next_flow
         self._next_outbox = opened.next_outbox
         self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
+        self._begin_life(opened)
         self._ward.load(decode(Patient, patient) for patient in self._store.patients())
         self._outbox.load(opened.outbox)
         self._operations.incarnation = opened.incarnation
@@ -438,6 +473,7 @@ class Loop(Stepping):
             batch.schedules.update(changed)
             self._store.commit(batch)
             self._commits += 1
+            self._set_mark()
         for flow_id, due_us in opened.due:
             if due_us == 0:
                 self._ready.append(Job(flow_id, RESUME))
@@ -451,6 +487,7 @@ class Loop(Stepping):
             set_up(services, self._tx)
             self._store.commit(Batch(self._tx.now_us, self._next_flow, self._next_outbox))
             self._commits += 1
+            self._set_mark()
 
     def _recover(self, turn: Turn, error: StoreError) -> None:
         """The commit was refused, or nobody knows: what is in memory is worth nothing now.

@@ -560,7 +560,7 @@ class Stepping:
                 frame = invite(
                     item.session,
                     self._peer(peer).next_number(),
-                    self._incarnation,
+                    self._peer(peer).incarnation(self._incarnation),
                     item.flow,
                     item.initiator,
                     item.version,
@@ -685,5 +685,6 @@ _CODE: dict[type, int] = {
     Change: 12,
     Throw: 13,
     End: 14,
+    engine.Severed: 15,
 }
 """Events as the audit trail writes them."""

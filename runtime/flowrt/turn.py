@@ -64,6 +64,18 @@ class Draining:
         self.waiter = waiter
 
 
+class Severing:
+    """That the store of `peer` has lost what it knew until its mark `last`, and begins anew with
+    `mark`; or, where there is no peer, that our own store was a backup."""
+
+    __slots__ = ("last", "mark", "peer")
+
+    def __init__(self, peer: str, last: bytes, mark: bytes) -> None:
+        self.peer = peer
+        self.last = last
+        self.mark = mark
+
+
 Packet = tuple[str, bytes]
 """What a peer sent: its authenticated name and the bytes."""
 
@@ -100,7 +112,7 @@ class Turn:
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.taken: list[Job | Firing | Draining | Packet] = []
+        self.taken: list[Job | Firing | Draining | Severing | Packet] = []
         self.acks: dict[str, list[int]] = {}
         self.resumed: dict[int, None] = {}
         self.timers: list[tuple[int, int]] = []

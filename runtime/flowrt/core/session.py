@@ -18,7 +18,7 @@ import hmac
 
 import msgspec
 
-from flowrt.core.flow import invariant
+from flowrt.core.flow import UnexpectedFlowEnd, invariant
 from flowrt.core.values import (
     Confirm,
     Content,
@@ -129,6 +129,25 @@ def _confirmed(session: SessionState, content: Confirm) -> list[Letter]:
     letters = [letter(session, waiting) for waiting in session.unsent]
     session.unsent.clear()
     return letters
+
+
+def sever(session: SessionState, came: int, text: str, error_id: str) -> bool:
+    """The peer has lost what it knew of the session: what came in order is still read, then that
+    error. False if nobody needs to hear it."""
+    if session.status not in (INVITED, OPEN) or (session.closed and session.status == OPEN):
+        return False
+    inbox = session.inbox
+    while inbox and inbox[-1][0] >= session.expected:
+        inbox.pop()
+    if inbox and _has_last_word(session):
+        return False
+    last: Content = Failure(UnexpectedFlowEnd.wire, b"", error_id)
+    if session.status == INVITED:
+        last = Reject(text, error_id)
+        session.unsent.clear()
+    inbox.append((session.expected, last, came))
+    session.expected += 1
+    return True
 
 
 def head(session: SessionState) -> Content | None:
@@ -248,11 +267,19 @@ class Peer(msgspec.Struct, array_like=True):
     """What a node remembers of a peer: how many invitations it sent, and which it received.
 
     A peer whose store was made anew begins a new incarnation; the last few are remembered, so that
-    a late invitation of an older one cannot start anything twice.
+    a late invitation of an older one cannot start anything twice. `mark` is the last of the peer's
+    store on which anything here rests (flowrt.core.lineage). `era` counts how often that store has
+    lost what it knew: each time our invitations are numbered anew.
     """
 
     invited: int = 0
     seen: list[Seen] = []
+    mark: bytes = b""
+    era: int = 0
+
+    def incarnation(self, own: bytes) -> bytes:
+        """Under which name of our store (`own`) our invitations to this peer are numbered."""
+        return (int.from_bytes(own, "big") ^ self.era).to_bytes(len(own), "big")
 
     def next_number(self) -> int:
         """The number of the next invitation to this peer."""

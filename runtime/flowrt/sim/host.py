@@ -230,6 +230,9 @@ class Host:
         self.disk = MemoryDisk()
         self.key = hashlib.blake2b(name.encode(), key=b"flowrt.sim", digest_size=32).digest()
         self.disk.incarnation = self.key[:8]
+        self.disk.secret = self.key[8:24]
+        self.disk.chance = self._chance
+        self._chances = 0
         self.node: SimNode | None = None
         self.watch = Watch(world.notes)
         self.wishes: list[Wish] = []
@@ -245,6 +248,11 @@ class Host:
         self._running: set[str] = set()
         self._due_us = 0
         self._is_awake = False
+
+    def _chance(self) -> bytes:
+        """What the disk tells lives apart by: the same in the same world."""
+        self._chances += 1
+        return hashlib.blake2b(self._chances.to_bytes(8), key=self.key, digest_size=2).digest()
 
     def want(self, wish: Wish) -> None:
         """Ask the process for something, now or as soon as there is one, until it is done."""
