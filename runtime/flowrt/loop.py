@@ -135,7 +135,6 @@ class Loop(Recognition):
             store.close()  # A store that stays open may keep a lock.
             raise
         self._outbox.send_all(self._transport, self._clock())
-        self._greet()
 
     # --- one turn: a batch of steps, one commit ---
 

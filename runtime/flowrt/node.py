@@ -152,6 +152,7 @@ class Node(Control):
         node._asyncio = asyncio.get_running_loop()
         node._outside = set()
         node._over = asyncio.Event()
+        node.greet()
         node._wake()
         return node
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterable
 
-from flowrt.core.lineage import MARK_BYTES
+from flowrt.core.lineage import MARK_BYTES, MOST_MARK_BYTES
 from flowrt.core.values import Ack, Frame, encode
 from flowrt.transport import Transport
 
@@ -140,7 +140,7 @@ def unpack_marked(packet: bytes) -> tuple[int, bytes, bytes] | None:
         return int.from_bytes(packet[:_NUMBER_BYTES], "big"), b"", packet[_NUMBER_BYTES:]
     number = 1 + (head >> 4 & 7)
     mark = number + MARK_BYTES + (head & 15)
-    if len(packet) < mark:
+    if len(packet) < mark or mark - number > MOST_MARK_BYTES:
         return None
     return int.from_bytes(packet[1:number], "big"), packet[number:mark], packet[mark:]
 

@@ -73,8 +73,9 @@ class Recognition(Stepping):
     def _set_mark(self) -> None:
         self._outbox.mark = self._lineage.mark(self._commits)
 
-    def _greet(self) -> None:
-        """Let every peer that knows this store see at once which life of it this is."""
+    def greet(self) -> None:
+        """Let every peer that knows this store see at once which life of it this is, and say if it
+        knows more."""
         for name, known in self._peers.items():
             if known.mark:
                 self._transport.send(name, packed_ack((), self._outbox.mark))
