@@ -312,6 +312,7 @@ class Loop(Recognition):
             self._step(Job(frame.to_flow, Arrival(peer, frame), outbox_id=outbox_id), turn)
         elif type(frame) is Ack:
             self._outbox.acknowledged(peer, frame.ids)
+            turn.acknowledge(peer, outbox_id)
         else:
             assert isinstance(frame, Invite)
             self._invited(peer, frame, outbox_id, turn)

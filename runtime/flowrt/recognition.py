@@ -18,7 +18,7 @@ from flowrt.core.hospital import one_line
 from flowrt.core.lineage import LATER, STRANGE, Lineage, count_of, life_of
 from flowrt.core.registry import Registry
 from flowrt.core.session import INVITED
-from flowrt.core.values import Invite, Recall, Recalled, decode_frame, encode
+from flowrt.core.values import Ack, Invite, Recall, Recalled, decode_frame, encode
 from flowrt.core.waiting import find
 from flowrt.outbox import Outbox, packed_ack, packed_word
 from flowrt.policies import Policy
@@ -203,8 +203,10 @@ class Recognition(Stepping):
                 error_id,
             )
         else:
-            # Nothing else is written with the end of it, and it must be.
             turn.audit.append((0, 0, RESTORED, [("warn", text)]))
+            # Every peer must hear of this life, so that it ends the sessions at its side.
+            for peer in self._peers:
+                self._enqueue(turn, peer, encode(Ack(())))
 
     def _error_id(self) -> str:
         return self._world.secret(self._next_outbox, self._commits, b"severed")[:8].hex()

@@ -270,7 +270,8 @@ class Invariants:
             return any(
                 one.incarnation == frame.incarnation and one.has(frame.number) for one in seen
             )
-        assert type(frame) is Letter
+        if type(frame) is not Letter:
+            return True
         row = host.disk.flows.get(frame.to_flow)
         if row is None:
             return True

@@ -265,7 +265,7 @@ def is_behind(beside: Beside | None, opened: Opened) -> str | None:
     if lives and life < lives[0][0]:
         return None  # Of long ago: nothing can have been written there since.
     ends = [began for _, began in lives[1:]] + [opened.commits]
-    for (name, _), end in zip(lives, ends, strict=True):
+    for (name, _), end in zip(lives, ends, strict=False):
         if name == life:
             return f"it had committed {commits} batches, and holds {end}" if commits > end else None
     return "it was opened later than it knows"
