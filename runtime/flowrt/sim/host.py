@@ -23,11 +23,14 @@ from flowrt.core.values import decode, decode_checkpoint
 from flowrt.handle import Handle, NodeStopped, NotAccepted
 from flowrt.node import Node
 from flowrt.services import External
+from flowrt.sim.backup import copied
 from flowrt.sim.disk import Crash, SimStore
 from flowrt.sim.faults import (
+    BACKUPS,
     DOWN,
     FAILS,
     FATES,
+    MARK_KEPT,
     NOT_BEGUN,
     NOT_TOLD,
     OPERATIONS,
@@ -39,8 +42,9 @@ from flowrt.sim.faults import (
     ServiceDown,
 )
 from flowrt.sim.network import SimPlace
+from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Watch, WatchedRun
-from flowrt.store import Batch, StoreError
+from flowrt.store import Batch, RestoredFromBackup, StoreError
 from flowrt.store.memory import MemoryDisk
 
 if typing.TYPE_CHECKING:
@@ -244,6 +248,15 @@ class Host:
         self.sent_commands: dict[int, int] = {}
         self.commands: dict[int, int] = {}
         """How many commands of its owner each flow has taken."""
+        self.refused = ""
+        """Why no process goes on from the disk: it is a backup, and that was recognised."""
+        self.went_back = False
+        """Whether the disk was replaced by a backup, and nobody has accepted that yet."""
+        self.accepted = 0
+        self.must_refuse = False
+        """Whether what lies beside the disk shows that it went back."""
+        self.has_greeted = False
+        self._backup: MemoryDisk | None = None
         self._store: SimStore | None = None
         self._running: set[str] = set()
         self._due_us = 0
@@ -265,7 +278,7 @@ class Host:
     def open(self) -> None:
         """Start a process, if none runs; one that does not live through it is followed by
         another."""
-        if self.node is not None:
+        if self.node is not None or self.refused:
             return
         world = self.world
         self.processes += 1
@@ -294,6 +307,9 @@ class Host:
         except Crash:
             store.close()
             self._restart("crash")
+            return
+        except RestoredFromBackup as refusal:
+            self._refuse(refusal)
             return
         except StoreError as error:
             if not world.is_faulty and not self.full:
@@ -374,6 +390,48 @@ class Host:
         self.world.later(RESTART_US // 2, go_on)
         self.world.later(RESTART_US * 50, go_on)
 
+    # --- its disk, and an older one ---
+
+    def back_up(self) -> None:
+        """Copy the disk, as it is now."""
+        self._backup = copied(self.disk)
+        self.world.backed_up(self)
+
+    def restore(self, kept: int) -> None:
+        """The disk is lost, and a copy of it takes its place; what lies beside it is `kept`, or is
+        lost too."""
+        if self._backup is None:
+            return
+        if self.node is not None and self._store is not None:
+            self._gone(self.node, self._store)
+        self.world.trouble(self.name, BACKUPS[kept])
+        lost = self.disk
+        self.disk, self._backup = self._backup, None
+        if kept == MARK_KEPT:
+            self.disk.beside = lost.beside
+            self.must_refuse = lost.commits > self.disk.commits
+        self.has_greeted = False
+        self.went_back = True
+        self.refused = ""
+        self.world.went_back(self)
+        self._restart("")
+
+    def _refuse(self, refusal: RestoredFromBackup) -> None:
+        if not self.went_back:
+            raise Violation("B1", f"{self.name} refuses to go on, and never went back: {refusal}")
+        self.refused = str(refusal)
+        self.world.trouble(self.name, "refuses to go on")
+
+    def accept(self) -> None:
+        """Somebody accepts what is lost."""
+        self.refused = ""
+        self.went_back = self.must_refuse = False
+        self.accepted += 1
+        store = SimStore(self.disk, self._fate, self._opening, lambda _: None)
+        store.accept_restore(self.name)
+        self.world.accepted(self)
+        self.open()
+
     def _doing(self) -> str:
         """What the flows of this party wait for, in a word each."""
         node = self.node
@@ -411,6 +469,11 @@ class Host:
             self._restart("")
             return
         except NodeStopped as stopped:
+            if isinstance(stopped.__cause__, RestoredFromBackup):
+                assert self._store is not None
+                self._gone(node, self._store)
+                self._refuse(stopped.__cause__)
+                return
             if not world.is_faulty and not world.was_faulty:
                 raise
             assert self._store is not None

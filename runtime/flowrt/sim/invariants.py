@@ -5,10 +5,12 @@ The names are those of docs/reliability.md. It reads disks and what steps did; i
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from flowrt.core import session as sessions
 from flowrt.core.flow import Message
+from flowrt.core.lineage import LATER, Lineage
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
@@ -75,6 +77,55 @@ class Invariants:
         self._began: set[tuple[str, int]] = set()
         self._outcomes: dict[tuple[str, int], tuple[str, str | None, bytes]] = {}
         self._wards: dict[str, Treated] = {}
+        self._copies: dict[str, tuple[Any, ...]] = {}
+        self._lost: set[bytes] = set()
+        """Sessions that a store which went back has lost: they may end with an error that nobody
+        has said."""
+
+    # --- a disk that is replaced by an older copy ---
+
+    def remember(self, party: str) -> None:
+        """The party's disk is copied now."""
+        reads = [
+            (secret, end, number)
+            for secret, talk in self._talks.items()
+            for end, number in talk.read.items()
+            if end[0] == party
+        ]
+        known = (self._steps, self._moves, self._outcomes)
+        mine = [{key: one[key] for key in one if key[0] == party} for one in known]
+        began = {key for key in self._began if key[0] == party}
+        acked = {key for key in self._acked if key[0] == party}
+        ward = copy.deepcopy(self._wards.get(party))
+        self._copies[party] = (reads, *mine, began, acked, ward)
+
+    def go_back(self, party: str) -> None:
+        """The party's disk is that copy. What it had said, its peers may still read; what it says
+        from now on in the same sessions, nobody may."""
+        reads, steps, moves, outcomes, began, acked, ward = self._copies[party]
+        for talk in self._talks.values():
+            for end in [end for end in talk.read if end[0] == party]:
+                del talk.read[end]
+        for secret, end, number in reads:
+            self._talks[secret].read[end] = number
+        known: tuple[dict[tuple[str, int], Any], ...] = (self._steps, self._moves, self._outcomes)
+        for one, old in zip(known, (steps, moves, outcomes), strict=True):
+            for key in [key for key in one if key[0] == party]:
+                del one[key]
+            one.update(old)
+        self._began = {key for key in self._began if key[0] != party} | began
+        self._acked = {key for key in self._acked if key[0] != party} | acked
+        self._wards.pop(party, None)
+        if ward is not None:
+            self._wards[party] = ward
+
+    def accept(self, party: str) -> None:
+        """The party's sessions, and those of others with it, end now."""
+        self._lost |= {
+            secret
+            for secret, talk in self._talks.items()
+            if any(end[0] == party for end in talk.said.keys() | talk.read.keys())
+        }
 
     # --- with each commit ---
 
@@ -164,10 +215,13 @@ class Invariants:
         for sent, _, _, secret, peer, content, _ in record.said:
             talk = self._talk(secret)
             if sent:
-                talk.said.setdefault(me, []).append(content)
+                if not self._hosts[party].went_back:
+                    talk.said.setdefault(me, []).append(content)
                 self._tells_no_more(party, content)
                 continue
-            if peer not in self._hosts:
+            if peer not in self._hosts or self._hosts[party].went_back:
+                continue
+            if secret in self._lost and type(content) is Failure and not content.fields:
                 continue
             other = next((end for end in talk.said if end != me and end[0] == peer), None)
             said = talk.said[other] if other is not None else []
@@ -214,6 +268,8 @@ class Invariants:
         for started in starts:
             handle = started.handle
             if started.host is not host or handle is None or handle.outcome is None:
+                continue
+            if host.went_back or host.accepted:
                 continue
             if started.outcome is None:
                 raise Violation("I4", f"{started} was told of its end, and it is not written")
@@ -300,12 +356,28 @@ class Invariants:
         for party, flow_id in roots - wanted:
             raise Violation("I22", f"flow {flow_id} of {party} was started by nobody")
         for host in self._hosts.values():
-            self._rests(host)
+            if host.went_back and not host.refused:
+                self._is_unknown(host)
+            if not host.refused:
+                self._rests(host)
+
+    def _is_unknown(self, host: Host) -> None:
+        """B3: who went back, and goes on, has lost nothing on which a peer's store rests."""
+        disk = host.disk
+        lineage = Lineage(disk.secret, disk.lives)
+        for name, other in self._hosts.items():
+            known = other.disk.peers.get(host.name)
+            mark = decode(Peer, known).mark if known is not None else b""
+            if mark and lineage.judge(mark, disk.commits) == LATER:
+                text = f"{host.name} goes on from a backup, and {name} knows what it has lost"
+                raise Violation("B3", text)
 
     def _is_told(self, started: Started) -> None:
         """I4: what a client is told is what is written."""
         assert started.handle is not None
         told = started.handle.outcome
+        if started.host is not None and (started.host.went_back or started.host.accepted):
+            return  # It may have lost what it told.
         if told is not None and told != started.outcome:
             raise Violation("I4", f"{started} was told {told}, and {started.outcome} is written")
 
@@ -335,7 +407,7 @@ class Invariants:
             if flow_id not in disk.flows:
                 raise Violation("I16", f"{name} {key} of {party} is held by flow {flow_id}, gone")
         for number, (peer, frame) in disk.outbox.items():
-            if peer in self._hosts:
+            if peer in self._hosts and not self._hosts[peer].refused:
                 raise Violation(
                     "I16", f"{party} still has row {number} for {peer}: {decode_frame(frame)}"
                 )
@@ -374,7 +446,7 @@ class Invariants:
 
     def _may_be_heard(self, name: str, host: Host, flow_id: int, session: SessionState) -> None:
         other = self._hosts.get(session.peer)
-        if other is None or is_over(session) or sessions.head(session) is not None:
+        if other is None or other.refused or is_over(session) or sessions.head(session) is not None:
             return
         if is_undecided(session):
             raise Violation("L", f"{name} invited {session.peer}, and never heard of it")

@@ -1,0 +1,63 @@
+"""A disk that is replaced by an older copy of itself: when that happens, as the tape says.
+
+Only in worlds that ask for it: what a disk has lost, no runtime brings back, so such a world has
+expectations of its own. Who went back must be recognised, by itself or by its peers; then somebody
+accepts it, and all must end.
+"""
+
+from __future__ import annotations
+
+import copy
+import sqlite3
+import typing
+
+from flowrt.store.memory import MemoryDisk
+
+if typing.TYPE_CHECKING:
+    from flowrt.sim.world import World
+
+STEP_US = 5_000
+STEPS = 200
+"""A copy is made within a second, and brought back within a second after that."""
+
+
+def copied(disk: MemoryDisk) -> MemoryDisk:
+    """A disk as it is now. What lies beside the store is not part of a backup."""
+    made = MemoryDisk()
+    for name, value in vars(disk).items():
+        made.__dict__[name] = copy.copy(value) if isinstance(value, dict | list) else value
+    made.moves = {flow_id: list(moves) for flow_id, moves in disk.moves.items()}
+    made.mail = {flow_id: list(mail) for flow_id, mail in disk.mail.items()}
+    made.beside = None
+    if disk.tables is not None:
+        made.tables = sqlite3.connect(":memory:", isolation_level=None)
+        made.tables.execute("PRAGMA foreign_keys = ON")
+        made.tables.deserialize(disk.tables.serialize())
+    return made
+
+
+def expect(world: World, party: str) -> None:
+    """Have the party's disk copied at some time, and replaced by that copy at a later one. In the
+    end somebody accepts it, if the party has refused to go on."""
+    tape = world.tape
+    host = world.hosts[party]
+    taken_us = STEP_US * (1 + tape.uniform(f"backup of {party}", STEPS))
+    lost_us = STEP_US * (1 + tape.uniform(f"restore of {party}", STEPS))
+    kept = tape.uniform(f"mark of {party}", 2)
+    world.promise(taken_us, host.back_up)
+    world.promise(taken_us + lost_us, lambda: host.restore(kept))
+    world.people.append(accept)
+
+
+def accept(world: World) -> bool:
+    """Somebody lets all go on who have refused to. Who went back and has not refused shows itself
+    to its peers before. False if there is nothing to do."""
+    refused = [host for host in world.hosts.values() if host.refused]
+    for host in refused:
+        host.accept()
+    silent = [host for host in world.hosts.values() if host.went_back and not host.has_greeted]
+    for host in silent:
+        assert host.node is not None
+        host.node.greet()
+        host.has_greeted = True
+    return bool(refused or silent)
