@@ -301,7 +301,7 @@ class Loop(Recognition):
             _LOG.warning("%s: unreadable frame from %s: %s", self.party.name, peer, text)
             return
         if type(frame) is Recall:
-            self._recall(peer, frame.mark)
+            self._recall(peer, mark, frame.mark)
         elif type(frame) is Recalled:
             severing = self._answered(peer, mark, frame)
             if severing is not None:

@@ -20,7 +20,7 @@ from flowrt.core.registry import Registry
 from flowrt.core.session import INVITED
 from flowrt.core.values import Ack, Invite, Recall, Recalled, decode_frame, encode
 from flowrt.core.waiting import find
-from flowrt.outbox import Outbox, packed_ack, packed_word
+from flowrt.outbox import Outbox, packed_word
 from flowrt.policies import Policy
 from flowrt.stepping import Stepping
 from flowrt.store import Opened, Store, gone_back
@@ -74,18 +74,24 @@ class Recognition(Stepping):
         self._outbox.mark = self._lineage.mark(self._commits)
 
     def greet(self) -> None:
-        """Let every peer that knows this store see at once which life of it this is, and say if it
-        knows more."""
+        """Tell every peer the last that is known of it, and show it which life of our store this
+        is: whoever went back is found out though nobody has anything else to say."""
         for name, known in self._peers.items():
             if known.mark:
-                self._transport.send(name, packed_ack((), self._outbox.mark))
+                self._transport.send(name, packed_word(Recall(known.mark), self._outbox.mark))
 
     # --- what peers are ---
 
     def _is_known(self, name: str, mark: bytes) -> bool:
         """Whether what comes with that mark may be taken; if not, the peer is asked."""
         known = self._peers.get(name)
+        if known is None and self._former and mark:
+            known = self._peer(name)
+            known.wary = True  # Our store has forgotten whom it met since it was copied.
         last = known.mark if known is not None else b""
+        if known is not None and known.wary:
+            self._ask(name, mark, last)
+            return False
         if mark == last:
             return True
         if not last:
@@ -97,8 +103,11 @@ class Recognition(Stepping):
         if life_of(mark) != life_of(last):
             self._ask(name, mark, last)
             return False
+        known = self._peers[name]
+        if count_of(mark) < known.floor:
+            return False
         if count_of(mark) > count_of(last):
-            self._peer(name).mark = mark
+            known.mark = mark
             self._heard.add(name)
         return True
 
@@ -116,19 +125,25 @@ class Recognition(Stepping):
         known = self._peers.get(name)
         if known is None or not mark or answer.mark != known.mark:
             return None
+        if known.wary:
+            if answer.knows:
+                known.wary, known.mark, known.floor = False, mark, count_of(mark)
+                self._heard.add(name)
+                self._outbox.send_to(name, self._transport, self._world.now_us)
+            return None
         if life_of(mark) == life_of(known.mark):
             return None
         if answer.anew:
             return Severing(name, known.mark, mark)
-        known.mark = mark
+        known.mark, known.floor = mark, 0
         self._heard.add(name)
         self._outbox.send_to(name, self._transport, self._world.now_us)
         return None
 
     # --- what we are ---
 
-    def _recall(self, name: str, mark: bytes) -> None:
-        """A peer tells the last that it knows of us.
+    def _recall(self, name: str, its: bytes, mark: bytes) -> None:
+        """A peer, whose own mark is `its`, tells the last that it knows of us.
 
         Raises:
             RestoredFromBackup: it knows more than our store.
@@ -138,11 +153,19 @@ class Recognition(Stepping):
             why = f"{name} knows of commits that it does not hold"
             self._store.refuse(why)
             raise gone_back(f"the store of {self.party.name}", why)
-        answer = Recalled(mark, verdict == STRANGE)
+        known = self._peers.get(name)
+        if known is None or not (known.mark or known.wary or self._former):
+            known = self._peer(name)
+            known.mark = its
+            self._heard.add(name)
+        knows = life_of(its) == life_of(known.mark)
+        answer = Recalled(mark, verdict == STRANGE, knows)
         self._transport.send(name, packed_word(answer, self._outbox.mark))
         if name not in self._recalled_by:
             self._recalled_by.add(name)
             self._outbox.send_to(name, self._transport, self._world.now_us)
+        if known.wary or (known.mark and not knows):
+            self._ask(name, its, known.mark)
 
     # --- what is lost ---
 
@@ -158,6 +181,7 @@ class Recognition(Stepping):
         text = f"{item.peer} has lost what its store knew of this session"
         spared = self._spared(item.peer, turn)
         known.mark, known.era, known.invited = item.mark, known.era + 1, 0
+        known.floor = 0
         turn.batch.peers[item.peer] = b""
         for flow_id in self._store.holding(encode(item.peer)):
             mine = frozenset(number for flow, number in spared if flow == flow_id)
@@ -205,7 +229,9 @@ class Recognition(Stepping):
         else:
             turn.audit.append((0, 0, RESTORED, [("warn", text)]))
             # Every peer must hear of this life, so that it ends the sessions at its side.
-            for peer in self._peers:
+            for peer, known in self._peers.items():
+                known.seen, known.wary = [], True
+                turn.batch.peers[peer] = b""
                 self._enqueue(turn, peer, encode(Ack(())))
 
     def _error_id(self) -> str:

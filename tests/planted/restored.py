@@ -91,8 +91,8 @@ class Restored:
     def judge(self, world: World) -> None:
         accepted = any(host.accepted for host in world.hosts.values())
         for started, wanted in self.wanted:
-            if started.party == "alice" and not self._is_there(world, started):
-                continue  # Lost with the disk.
+            if started.is_lost:
+                continue
             found: Any
             try:
                 found = world.result(started)
@@ -106,7 +106,3 @@ class Restored:
             if host.disk.flows or host.disk.patients or host.disk.outbox:
                 left = list(host.disk.flows), list(host.disk.patients), list(host.disk.outbox)
                 raise Violation("J3", f"{party} has flows, patients, rows left: {left}")
-
-    def _is_there(self, world: World, started: Started) -> bool:
-        disk = world.hosts[started.party].disk
-        return started.id in disk.flows or started.id in disk.outcomes

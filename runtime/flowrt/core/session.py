@@ -269,13 +269,17 @@ class Peer(msgspec.Struct, array_like=True):
     A peer whose store was made anew begins a new incarnation; the last few are remembered, so that
     a late invitation of an older one cannot start anything twice. `mark` is the last of the peer's
     store on which anything here rests (flowrt.core.lineage). `era` counts how often that store has
-    lost what it knew: each time our invitations are numbered anew.
+    lost what it knew: each time our invitations are numbered anew. Where our own store has lost
+    what it knew, it is `wary`: nothing is taken until the peer knows that, and then nothing of what
+    the peer said before it had committed `floor` batches.
     """
 
     invited: int = 0
     seen: list[Seen] = []
     mark: bytes = b""
     era: int = 0
+    wary: bool = False
+    floor: int = 0
 
     def incarnation(self, own: bytes) -> bytes:
         """Under which name of our store (`own`) our invitations to this peer are numbered."""

@@ -137,10 +137,12 @@ class Recall(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 class Recalled(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     """What the sender makes of a mark that the receiver has told it: it is of its own past, or,
-    where it begins `anew`, nothing of that is left."""
+    where it begins `anew`, nothing of that is left. `knows` says whether the sender knows the
+    receiver's present life."""
 
     mark: MarkBytes
     anew: bool
+    knows: bool
 
 
 Frame = Invite | Letter | Ack | Recall | Recalled

@@ -82,6 +82,8 @@ class Started(Wish):
         self.flow = flow
         self.arguments = arguments
         self.id = 0
+        self.is_lost = False
+        """Whether it was there, and went with a disk that was replaced by an older copy."""
         self.handle: Handle[Any] | None = None
         self.host: Host | None = None
 
@@ -253,6 +255,9 @@ class Host:
         self.went_back = False
         """Whether the disk was replaced by a backup, and nobody has accepted that yet."""
         self.accepted = 0
+        self.disk_lost = False
+        """Whether that has ever been."""
+        self._zombies: list[SimNode] = []
         self.must_refuse = False
         """Whether what lies beside the disk shows that it went back."""
         self.has_greeted = False
@@ -373,6 +378,7 @@ class Host:
         if old is None or store is None:
             return
         self.world.trouble(self.name, "takeover", self._doing())
+        self._zombies.append(old)
         old.host = None
         self.node = self._store = None
         self._running.clear()
@@ -411,8 +417,16 @@ class Host:
             self.disk.beside = lost.beside
             self.must_refuse = lost.commits > self.disk.commits
         self.has_greeted = False
-        self.went_back = True
+        self.went_back = self.disk_lost = True
+        for zombie in self._zombies:
+            zombie._stopped = NodeStopped(f"{self.name}: its machine is gone")
+        # Ids of sessions are by chance: what is said anew has others.
+        self.key = hashlib.blake2b(b"restored", key=self.key, digest_size=32).digest()
         self.refused = ""
+        for started in [one for one in self.world.starts if one.host is self]:
+            started.is_lost = started.is_done and not started._is_stored(self)
+            if not started.is_done:
+                started.id = 0  # What was promised by the lost process, another may have now.
         self.world.went_back(self)
         self._restart("")
 
@@ -429,7 +443,7 @@ class Host:
         self.accepted += 1
         store = SimStore(self.disk, self._fate, self._opening, lambda _: None)
         store.accept_restore(self.name)
-        self.world.accepted(self)
+        self.world.accepted()
         self.open()
 
     def _doing(self) -> str:

@@ -54,11 +54,15 @@ End_ = tuple[str, int]
 
 class Conversation:
     """What both ends of one session said and read, in order. `read` counts what was read by the
-    other; `may_drop` are the ends that have said that they drop what comes late."""
+    other; `may_drop` are the ends that have said that they drop what comes late. `lost` is what an
+    end said whose store has gone back behind that; who has read of it (`of`: which end, and whether
+    what is lost) may read nothing of what is said instead."""
 
-    __slots__ = ("may_drop", "read", "said")
+    __slots__ = ("lost", "may_drop", "of", "read", "said")
 
     def __init__(self) -> None:
+        self.lost: dict[End_, list[Content]] = {}
+        self.of: dict[End_, set[tuple[End_, bool]]] = {}
         self.said: dict[End_, list[Content]] = {}
         self.read: dict[End_, int] = {}
         self.may_drop: set[End_] = set()
@@ -78,9 +82,6 @@ class Invariants:
         self._outcomes: dict[tuple[str, int], tuple[str, str | None, bytes]] = {}
         self._wards: dict[str, Treated] = {}
         self._copies: dict[str, tuple[Any, ...]] = {}
-        self._lost: set[bytes] = set()
-        """Sessions that a store which went back has lost: they may end with an error that nobody
-        has said."""
 
     # --- a disk that is replaced by an older copy ---
 
@@ -93,21 +94,38 @@ class Invariants:
             if end[0] == party
         ]
         known = (self._steps, self._moves, self._outcomes)
+        said = [
+            (secret, end, len(words))
+            for secret, talk in self._talks.items()
+            for end, words in talk.said.items()
+            if end[0] == party
+        ]
         mine = [{key: one[key] for key in one if key[0] == party} for one in known]
         began = {key for key in self._began if key[0] == party}
         acked = {key for key in self._acked if key[0] == party}
         ward = copy.deepcopy(self._wards.get(party))
-        self._copies[party] = (reads, *mine, began, acked, ward)
+        self._copies[party] = (reads, said, *mine, began, acked, ward)
 
     def go_back(self, party: str) -> None:
-        """The party's disk is that copy. What it had said, its peers may still read; what it says
-        from now on in the same sessions, nobody may."""
-        reads, steps, moves, outcomes, began, acked, ward = self._copies[party]
+        """The party's disk is that copy. What it had said, its peers may still read; but who has
+        read what it has lost may read nothing of what it says instead."""
+        reads, said, steps, moves, outcomes, began, acked, ward = self._copies[party]
         for talk in self._talks.values():
             for end in [end for end in talk.read if end[0] == party]:
                 del talk.read[end]
         for secret, end, number in reads:
             self._talks[secret].read[end] = number
+        kept = {(secret, end): number for secret, end, number in said}
+        for secret, talk in self._talks.items():
+            for end in [end for end in talk.said if end[0] == party]:
+                words, number = talk.said.pop(end), kept.get((secret, end), 0)
+                talk.lost[end] = words
+                talk.said[end] = words[:number]
+                for reader, count in talk.read.items():
+                    if reader != end and count > number:
+                        talk.of[reader] = {(end, True)}
+                    else:
+                        talk.of.pop(reader, None)
         known: tuple[dict[tuple[str, int], Any], ...] = (self._steps, self._moves, self._outcomes)
         for one, old in zip(known, (steps, moves, outcomes), strict=True):
             for key in [key for key in one if key[0] == party]:
@@ -118,14 +136,6 @@ class Invariants:
         self._wards.pop(party, None)
         if ward is not None:
             self._wards[party] = ward
-
-    def accept(self, party: str) -> None:
-        """The party's sessions, and those of others with it, end now."""
-        self._lost |= {
-            secret
-            for secret, talk in self._talks.items()
-            if any(end[0] == party for end in talk.said.keys() | talk.read.keys())
-        }
 
     # --- with each commit ---
 
@@ -154,7 +164,8 @@ class Invariants:
         for number, peer, _ in batch.outbox:
             if peer not in self._hosts:
                 self._acked.add((party, number))  # Strangers may say what they like of their own.
-        for number in batch.settled:
+        severed = any(other.accepted for other in self._hosts.values())
+        for number in batch.settled if not severed else ():
             if (party, number) not in self._acked:
                 raise Violation("I6", f"{party} forgets row {number}, which nobody has taken")
         for flow_id, row in batch.flows.items():
@@ -215,13 +226,16 @@ class Invariants:
         for sent, _, _, secret, peer, content, _ in record.said:
             talk = self._talk(secret)
             if sent:
-                if not self._hosts[party].went_back:
-                    talk.said.setdefault(me, []).append(content)
+                talk.said.setdefault(me, []).append(content)
                 self._tells_no_more(party, content)
                 continue
-            if peer not in self._hosts or self._hosts[party].went_back:
+            if peer not in self._hosts:
                 continue
-            if secret in self._lost and type(content) is Failure and not content.fields:
+            severed = self._hosts[party].accepted or self._hosts[peer].accepted
+            if severed and type(content) is Failure and not content.fields:
+                continue  # A store has lost the session: nobody has said so.
+            if talk.lost:
+                self._hear_of_two(talk, me, peer, content)
                 continue
             other = next((end for end in talk.said if end != me and end[0] == peer), None)
             said = talk.said[other] if other is not None else []
@@ -234,6 +248,24 @@ class Invariants:
                     "I1", f"flow {me[1]} of {party} reads {content}, and {peer} said {wanted}"
                 )
             talk.read[me] = index + 1
+
+    def _hear_of_two(self, talk: Conversation, me: End_, peer: str, content: Content) -> None:
+        """The same where a store went back: of what was said before and instead, one from its
+        beginning to its end."""
+        index = talk.read.get(me, 0)
+        spoken = [((end, False), words) for end, words in talk.said.items()]
+        spoken += [((end, True), words) for end, words in talk.lost.items()]
+        fitting = {
+            which
+            for which, words in spoken
+            if which[0] != me and which[0][0] == peer and words[index : index + 1] == [content]
+        }
+        fitting &= talk.of.get(me, fitting)
+        if not fitting:
+            text = f"flow {me[1]} of {me[0]} reads {content}, and {peer} said nothing of the kind"
+            raise Violation("I1", text)
+        talk.of[me] = fitting
+        talk.read[me] = index + 1
 
     def _tells_no_more(self, party: str, content: Content) -> None:
         """I19: a counterparty learns the fields of declared errors, and of others nothing."""
@@ -269,7 +301,7 @@ class Invariants:
             handle = started.handle
             if started.host is not host or handle is None or handle.outcome is None:
                 continue
-            if host.went_back or host.accepted:
+            if host.disk_lost:
                 continue
             if started.outcome is None:
                 raise Violation("I4", f"{started} was told of its end, and it is not written")
@@ -353,7 +385,8 @@ class Invariants:
             if started.is_done and started.handle is not None:
                 self._is_told(started)
         wanted = {(started.party, started.id) for started in starts if started.is_done}
-        for party, flow_id in roots - wanted:
+        whole = {name for name, host in self._hosts.items() if not host.disk_lost}
+        for party, flow_id in {root for root in roots - wanted if root[0] in whole}:
             raise Violation("I22", f"flow {flow_id} of {party} was started by nobody")
         for host in self._hosts.values():
             if host.went_back and not host.refused:
@@ -376,7 +409,7 @@ class Invariants:
         """I4: what a client is told is what is written."""
         assert started.handle is not None
         told = started.handle.outcome
-        if started.host is not None and (started.host.went_back or started.host.accepted):
+        if started.host is not None and started.host.disk_lost:
             return  # It may have lost what it told.
         if told is not None and told != started.outcome:
             raise Violation("I4", f"{started} was told {told}, and {started.outcome} is written")
