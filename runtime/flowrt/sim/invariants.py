@@ -234,7 +234,7 @@ class Invariants:
             severed = self._hosts[party].accepted or self._hosts[peer].accepted
             if severed and type(content) is Failure and not content.fields:
                 continue  # A store has lost the session: nobody has said so.
-            if talk.lost:
+            if talk.lost or self._hosts[peer].accepted:
                 self._hear_of_two(talk, me, peer, content)
                 continue
             other = next((end for end in talk.said if end != me and end[0] == peer), None)
