@@ -195,10 +195,11 @@ _Found: TypeAlias = dict[str, list[dict[str, Any]]]
 
 def _by_source(compilation: Compilation) -> _Found:
     """What was found, by the file that it was found in."""
-    from flowlang.compiler import remarks
+    from flowlang.compiler import misfits, remarks
 
     found: _Found = {}
-    for one in in_order([*compilation.diagnostics, *remarks(compilation)]):
+    all_found = [*compilation.diagnostics, *remarks(compilation), *misfits(compilation)]
+    for one in in_order(all_found):
         found.setdefault(one.source, []).append(as_data(one))
     return found
 
@@ -224,9 +225,9 @@ def _from_kept(
 
 
 def _whole(compilation: Compilation, texts: Texts) -> Built:
-    from flowlang.compiler import remarks
+    from flowlang.compiler import misfits, remarks
 
-    found = in_order([*compilation.diagnostics, *remarks(compilation)])
+    found = in_order([*compilation.diagnostics, *remarks(compilation), *misfits(compilation)])
     # Of some files not even the characters could be read.
     files = sorted({*compilation.sources, *(one.source for one in found)})
     return Built(found, files, list(compilation.modules), texts, {}, compilation)

@@ -13,7 +13,7 @@ import keyword
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
-from flowlang import cfg, machine, syntax
+from flowlang import cfg, machine, protocol, syntax
 from flowlang.checker import check, unused
 from flowlang.diagnostics import Diagnostic, did_you_mean, in_order
 from flowlang.parser import parse
@@ -70,6 +70,27 @@ def remarks(compilation: Compilation) -> list[Diagnostic]:
     """Warnings and notes about the files in which, and in what they use, there is no mistake."""
     found = [unused.remarks(compilation.checked[name]) for name in compilation.modules]
     return in_order(itertools.chain.from_iterable(found))
+
+
+def misfits(compilation: Compilation) -> list[Diagnostic]:
+    """What the two sides of a session would run into, for the files without mistakes."""
+    found = []
+    for name in compilation.modules:
+        used = [compilation.modules[one] for one in _reached(name, compilation)]
+        found += protocol.findings(compilation.modules[name], used, compilation.sources)
+    return in_order(found)
+
+
+def _reached(name: str, compilation: Compilation) -> list[str]:
+    """A module and all that it uses, directly or not."""
+    found: dict[str, None] = {}
+    todo = [name]
+    while todo:
+        at = todo.pop()
+        if at not in found:
+            found[at] = None
+            todo += [use.module for use in compilation.checked[at].file.uses]
+    return list(found)
 
 
 def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Module:

@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+from flowlang import conversation
+from flowlang.conversation import Conversation
 from flowlang.source import Source, Span
 
 WIDTH = 100
@@ -28,7 +30,8 @@ class Note:
 @dataclasses.dataclass(frozen=True)
 class Diagnostic:
     """One mistake; or, less than that, a warning or a note. `code` is stable and explained by
-    `flowc explain`; `hint` is the remedy."""
+    `flowc explain`; `hint` is the remedy. `run` is the conversation that goes wrong, if that is
+    what was found."""
 
     code: str
     message: str
@@ -37,6 +40,7 @@ class Diagnostic:
     hint: str | None = None
     notes: tuple[Note, ...] = ()
     severity: Literal["error", "warning", "note"] = "error"
+    run: Conversation | None = None
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
@@ -71,6 +75,7 @@ def as_data(diagnostic: Diagnostic) -> dict[str, object]:
             }
             for note in diagnostic.notes
         ],
+        **({} if diagnostic.run is None else {"run": conversation.as_data(diagnostic.run)}),
     }
 
 
@@ -85,6 +90,7 @@ def from_data(data: Mapping[str, Any]) -> Diagnostic:
         data["hint"],
         tuple(notes),
         data["severity"],
+        None if data.get("run") is None else conversation.from_data(data["run"]),
     )
 
 
@@ -102,6 +108,8 @@ def as_text(diagnostic: Diagnostic, sources: Mapping[str, Source], *, color: boo
     for note in diagnostic.notes:
         lines.append(f" note: {printable(note.message)}")
         lines += _frame(note.source, note.span, sources, paint["note"], paint["off"])
+    if diagnostic.run is not None:
+        lines += [printable(line) for line in conversation.lines(diagnostic.run)]
     if diagnostic.hint:
         lines.append(f" help: {printable(diagnostic.hint)}")
     return "\n".join(lines) + "\n"

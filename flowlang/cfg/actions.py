@@ -215,16 +215,18 @@ class Actions:
 
     def _send(self, node: syntax.Send, at: machine.Place) -> list[machine.Action]:
         session, value = self._expressions.of(node.session), self._expressions.of(node.value)
+        kind = self._expressions.type_of(node.value)
+        message = kind.name if isinstance(kind, types.Named) else ""
         if not node.each:
-            return [machine.Send(session, value, at)]
+            return [machine.Send(session, value, message, at)]
         before: list[machine.Action] = []
         if not isinstance(value, machine.Var):
             # It is made once, however many get it.
-            name = self._variables.hidden("message", self._expressions.type_of(node.value))
+            name = self._variables.hidden("message", kind)
             before = [machine.Assign(name, value, at)]
             value = machine.Var(name)
         one = self._variables.hidden("session", types.SESSION)
-        sent = machine.Send(machine.Var(one), value, at)
+        sent = machine.Send(machine.Var(one), value, message, at)
         return [*before, machine.For(one, session, False, (sent,), at)]
 
     def _round(self, body: syntax.Block, depth: int) -> tuple[machine.Action, ...]:

@@ -28,8 +28,11 @@ class Open(msgspec.Struct, frozen=True, tag_field="node", tag="open"):
 
 
 class Send(msgspec.Struct, frozen=True, tag_field="node", tag="send"):
+    """`type` is the message's, qualified."""
+
     session: Expr
     value: Expr
+    type: str
     place: Place
 
 

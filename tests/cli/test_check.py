@@ -65,7 +65,7 @@ def test_notes_are_shown_on_request(flowc: Flowc) -> None:
         WAITING.replace(
             "receive ping: Ping from talk unchecked",
             "receive from talk:\n        case Ping:\n            pass\n"
-            "        case timeout 1d:\n            pass",
+            "        case timeout 1d:\n            close talk",
         ),
     ]
     for text in limited:

@@ -1,0 +1,51 @@
+"""Whether the two sides of a conversation fit: machines in, findings out. Prints nothing.
+
+`check.py` is where to start: `code` flattens a machine, `following` walks one session through it,
+which gives an `automaton`; `pairs` looks at what two automata can do together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from flowlang import machine, walk
+from flowlang.diagnostics import Diagnostic
+from flowlang.protocol import check, circles
+from flowlang.protocol.telling import Teller
+from flowlang.source import Source
+
+
+def findings(
+    module: machine.Module, modules: Iterable[machine.Module], sources: Mapping[str, Source]
+) -> list[Diagnostic]:
+    """What is wrong with the sessions that the flows of a module open. `modules` are that one and
+    all that it uses, `sources` their texts, by the name that diagnostics give."""
+    if not _opens(module):
+        return []
+    program = check.program_of(modules)
+    flows = [flow.name for flow in module.machines]
+    sessions = check.sessions_of(program, flows)
+    made = check.conversations(program, sessions)
+    teller = Teller(program, {source.module: source for source in sources.values()})
+    found = [
+        teller.misfit(checked, misfit)
+        for checked in made.sessions
+        if checked.verdict is not None
+        for misfit in checked.verdict.misfits
+    ]
+    found += [
+        teller.dead(arm, sender)
+        for arm, sender in sorted(made.senders.items())
+        if arm.flow in flows
+    ]
+    found += [teller.circle(*circle) for circle in circles.endless(program, sessions)]
+    return found
+
+
+def _opens(module: machine.Module) -> bool:
+    return any(
+        isinstance(action, machine.Open)
+        for flow in module.machines
+        for state in flow.states
+        for action in walk.each(state.actions)
+    )

@@ -1,0 +1,192 @@
+"""Every session of a program: who talks to whom there, and whether they fit.
+
+A session lives between the flow that opened it and one that responds, and is handed to nobody else;
+so it is enough to look at each alone. What one session shows can never happen is left out of the
+other sessions of the same flow, and these are looked at again, until nothing changes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from flowlang import machine
+from flowlang.protocol.automaton import Arm, Automaton, Kind, Values
+from flowlang.protocol.code import Code, flatten
+from flowlang.protocol.facts import Declared
+from flowlang.protocol.following import TooMany, automaton
+from flowlang.protocol.frames import Program
+from flowlang.protocol.pairs import Verdict, check
+
+ROUNDS = 12
+"""How often at most what cannot happen is left out and all is looked at again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """A session of a program: the flow that opens it, at which instruction, and who responds."""
+
+    flow: str
+    opened: int
+    responder: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """What is known of a session. `left` is the flow that opened it. Without a verdict one of the
+    two was too large to be followed."""
+
+    session: Session
+    left: Automaton | None
+    right: Automaton | None
+    verdict: Verdict | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversations:
+    """All sessions, and the cases that nothing ever leads to."""
+
+    sessions: tuple[Checked, ...]
+    dead: frozenset[Arm]
+    senders: Mapping[Arm, str]
+    """Who never sends the message of a dead case; without those that wait for no message."""
+
+
+def program_of(modules: Iterable[machine.Module]) -> Program:
+    """The flows of some modules, ready to be followed."""
+    found = list(modules)
+    codes: dict[str, Code] = {}
+    for module in found:
+        for flow in module.machines:
+            codes[flow.name] = flatten(flow, module)
+    return Program(codes, Declared(found))
+
+
+def sessions_of(program: Program, flows: Iterable[str]) -> list[Session]:
+    """The sessions that these flows open."""
+    return [
+        Session(flow, number, instruction.does.flow)
+        for flow in flows
+        for number, instruction in enumerate(program.codes[flow].instructions)
+        if isinstance(instruction.does, machine.Open) and instruction.does.flow in program.codes
+    ]
+
+
+def conversations(program: Program, sessions: Iterable[Session]) -> Conversations:
+    """Look at all these sessions."""
+    return _Look(program, list(sessions)).look()
+
+
+class _Look:
+    def __init__(self, program: Program, sessions: list[Session]) -> None:
+        self._program = program
+        self._sessions = sessions
+        self._sides = {
+            side: None
+            for session in sessions
+            for side in ((session.flow, session.opened), (session.responder, None))
+        }
+        self._made: dict[tuple[str, int | None], Automaton | None] = {}
+        self._variants: dict[str, frozenset[Values]] = {}
+        self._dead: frozenset[Arm] = frozenset()
+        self._verdicts: dict[Session, Verdict | None] = {}
+        self._senders: dict[Arm, str] = {}
+
+    def look(self) -> Conversations:
+        self._follow(self._sides)
+        for session in self._sessions:
+            self._verdicts[session] = self._verdict(session)
+        for _ in range(ROUNDS):
+            dead = self._never()
+            if dead <= self._dead:
+                break
+            new, self._dead = dead - self._dead, self._dead | dead
+            self._note_senders(new)
+            flows = {arm.flow for arm in new}
+            again = [side for side in self._sides if self._concerns(side, flows)]
+            before = {side: self._made[side] for side in again}
+            self._follow(again)
+            changed = {side for side in again if self._made[side] != before[side]}
+            for session in self._sessions:
+                if changed & {(session.flow, session.opened), (session.responder, None)}:
+                    self._verdicts[session] = self._verdict(session)
+        checked = [
+            Checked(
+                session,
+                self._made[session.flow, session.opened],
+                self._made[session.responder, None],
+                self._verdicts[session],
+            )
+            for session in self._sessions
+        ]
+        return Conversations(tuple(checked), self._dead, self._senders)
+
+    def _note_senders(self, dead: frozenset[Arm]) -> None:
+        for session in self._sessions:
+            sides = ((session.flow, session.opened), (session.responder, None))
+            for side, other in (sides, sides[::-1]):
+                made = self._made[side]
+                for arm in dead & (made.receives if made is not None else frozenset()):
+                    self._senders.setdefault(arm, other[0].rpartition(".")[2])
+
+    def _concerns(self, side: tuple[str, int | None], flows: set[str]) -> bool:
+        made = self._made[side]
+        return made is not None and bool(made.flows & flows)
+
+    def _follow(self, sides: Iterable[tuple[str, int | None]]) -> None:
+        """Follow each side; again where the other sends values that it can tell apart."""
+        todo = list(sides)
+        for _ in range(ROUNDS):
+            for side in todo:
+                self._made[side] = self._automaton(*side)
+            found = _variants(self._made.values())
+            changed = {name for name, values in found.items() if values != self._variants.get(name)}
+            self._variants = found
+            todo = [side for side in self._sides if _receives(self._made[side], changed)]
+            if not todo:
+                return
+
+    def _automaton(self, flow: str, opened: int | None) -> Automaton | None:
+        try:
+            return automaton(self._program, flow, opened, self._variants, self._dead)
+        except TooMany:
+            return None
+
+    def _verdict(self, session: Session) -> Verdict | None:
+        left = self._made[session.flow, session.opened]
+        right = self._made[session.responder, None]
+        return None if left is None or right is None else check(left, right)
+
+    def _never(self) -> frozenset[Arm]:
+        """The cases about sessions that can never happen, as far as all was looked at."""
+        arms: set[Arm] = set()
+        used: set[Arm] = set()
+        for session in self._sessions:
+            verdict = self._verdicts[session]
+            for side in ((session.flow, session.opened), (session.responder, None)):
+                made = self._made[side]
+                if made is None:
+                    continue
+                arms |= made.arms
+                if verdict is None or verdict.misfits or verdict.longest:
+                    used |= made.arms
+            if verdict is not None:
+                used |= verdict.used
+        return frozenset(arms - used)
+
+
+def _variants(made: Iterable[Automaton | None]) -> dict[str, frozenset[Values]]:
+    found: dict[str, set[Values]] = {}
+    for one in made:
+        if one is not None:
+            for node in one.nodes:
+                for edge in node.of(Kind.SEND):
+                    if edge.values:
+                        found.setdefault(edge.message, set()).add(edge.values)
+    return {name: frozenset(values) for name, values in found.items()}
+
+
+def _receives(made: Automaton | None, messages: set[str]) -> bool:
+    return made is not None and any(
+        edge.message in messages for node in made.nodes for edge in node.of(Kind.RECEIVE)
+    )

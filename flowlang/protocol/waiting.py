@@ -1,0 +1,266 @@
+"""A flow at rest: what may come of the session, and what else may happen meanwhile."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+
+from flowlang import machine, walk
+from flowlang.protocol import facts as knowledge
+from flowlang.protocol.automaton import NOTHING, Arm, Final, Kind, Step, Values
+from flowlang.protocol.catching import (
+    AMONG,
+    MOST_OWED,
+    OTHER,
+    OURS,
+    Catching,
+    is_end,
+    is_others,
+    possible,
+)
+from flowlang.protocol.code import Code, Go, Instruction, Pick, Rest, Stop
+from flowlang.protocol.facts import NO_FACTS, Facts
+from flowlang.protocol.frames import SESSION, Chosen, Frame, Over, State, Way, Ways, other
+from flowlang.types import ListType
+
+DEEPEST = 60
+"""Flows that run inside each other."""
+
+
+class Waiting(Catching):
+    """Follows waits and calls."""
+
+    # --- waits ------------------------------------------------------------------------------
+
+    def _rest(
+        self, state: State, frame: Frame, instruction: Instruction, does: Rest
+    ) -> State | Ways | Over:
+        wait = does.wait
+        frame = frame._replace(chosen=None)
+        state = self._top(state, frame)
+        match wait:
+            case machine.AwaitMessage(session=session):
+                which = self._which(frame, session)
+                if which != OTHER:
+                    return self._message(state, frame, instruction, wait, which)
+            case machine.AwaitEach(sessions=sessions):
+                if self._holds(frame, sessions):
+                    return self._message(state, frame, instruction, wait, OURS)
+            case machine.AwaitChoice(arms=arms):
+                if any(self._about(frame, arm) != OTHER for arm in arms):
+                    return self._choice(state, frame, instruction, wait)
+            case machine.AwaitSubflow(flow=flow, arguments=arguments):
+                passed = any(self._holds(frame, argument) for argument in arguments)
+                if passed and flow in self._codes and len(state.frames) < DEEPEST:
+                    return self._call(state, frame, instruction, wait)
+            case _:
+                pass
+        after = self._rested(state, frame, instruction, walk.delivered(wait))
+        until = getattr(wait, "until", None)
+        found = list(self._time_over(state, frame, until is not None, False))
+        found += self._caught(state, instruction.next, possible(wait), "an error is caught")
+        if not found:
+            return after
+        return Ways([self._silent(after), *found], self._spot(state))
+
+    def _rested(
+        self,
+        state: State,
+        frame: Frame,
+        instruction: Instruction,
+        name: str | None,
+        made: Facts = NO_FACTS,
+        chosen: Chosen | None = None,
+    ) -> State:
+        """After a wait: only what lives over it is left."""
+        code = self._codes[frame.code]
+        keeps = code.keeps[code.instructions[instruction.next].state]
+        if name is not None:
+            made = frozenset((*knowledge.forget(frame.facts, name), *made))
+        else:
+            made = frame.facts
+        after = frame._replace(
+            ours=frame.ours & keeps,
+            lists=frame.lists & keeps,
+            loops=frozenset(one for one in frame.loops if one[0] in keeps),
+            facts=made,
+            chosen=chosen,
+        )
+        return self._to(state, after, instruction.next)
+
+    def _message(
+        self,
+        state: State,
+        frame: Frame,
+        instruction: Instruction,
+        wait: machine.AwaitMessage | machine.AwaitEach,
+        which: int,
+    ) -> Ways:
+        spot = self._spot(state)
+        found: list[Way] = []
+        for values in self._values_of(wait.type):
+            made = NO_FACTS
+            if isinstance(wait, machine.AwaitMessage):
+                made = of_message(wait.name, values)
+            after = self._rested(state, frame, instruction, wait.name, made)
+            found.append((Kind.RECEIVE, wait.type, values, after, (), None))
+        optional = isinstance(wait, machine.AwaitEach) and wait.optional
+        after = self._rested(state, frame, instruction, wait.name)
+        if which == AMONG:
+            found.append(self._silent(after))
+        if optional:
+            found.append((Kind.ENDED, "", NOTHING, after, (), None))
+        else:
+            for way in self._caught(state, instruction.next, is_end, "the end is caught"):
+                found.append((Kind.ENDED, *way[1:]))
+        if wait.until is not None and optional and wait.discard:
+            owing = after._replace(owes=min(after.owes + 1, MOST_OWED))
+            found.append(self._silent(owing, Step("the time is over", spot)))
+            found += self._time_over(state, frame, False, False)
+        else:
+            found += self._time_over(state, frame, wait.until is not None, wait.discard)
+        if isinstance(wait, machine.AwaitEach) and not optional:
+            found += self._caught(
+                state, instruction.next, is_others, "another session of the group fails"
+            )
+        return Ways(found, spot, True)
+
+    def _values_of(self, message: str) -> Iterable[Values]:
+        """The values that a message may come with, nothing known among them."""
+        return {NOTHING: None, **dict.fromkeys(self._variants.get(message, ()))}
+
+    def _about(self, frame: Frame, arm: machine.Arm) -> int:
+        match arm:
+            case machine.Came(session=session) | machine.Ended(session=session):
+                return self._which(frame, session)
+            case _:
+                return OTHER
+
+    def _choice(
+        self, state: State, frame: Frame, instruction: Instruction, wait: machine.AwaitChoice
+    ) -> Ways:
+        spot = self._spot(state)
+        found: list[Way] = []
+        is_ended = False
+        is_timed = wait.until is not None
+        for number, arm in enumerate(wait.arms):
+            named = Arm(frame.code, frame.at, number)
+            if named in self._dead:
+                continue
+            which = self._about(frame, arm)
+
+            def chosen(is_ours: bool, values: Values = NOTHING, number: int = number) -> State:
+                what = Chosen(number, is_ours, values)
+                return self._rested(state, frame, instruction, None, chosen=what)
+
+            if which != OTHER and isinstance(arm, machine.Came):
+                for values in self._values_of(arm.type):
+                    after = chosen(True, values)
+                    found.append((Kind.RECEIVE, arm.type, values, after, (), named))
+            if which != OTHER and isinstance(arm, machine.Ended):
+                is_ended = True
+                found.append((Kind.ENDED, "", NOTHING, chosen(True), (), named))
+            if which != OURS:
+                told = "the time is over" if isinstance(arm, machine.Late) else other(arm)
+                found.append(self._silent(chosen(False), Step(told, spot)))
+        if not is_ended:
+            for way in self._caught(state, instruction.next, is_end, "the end is caught"):
+                found.append((Kind.ENDED, *way[1:]))
+        found += self._time_over(state, frame, is_timed, False)
+        return Ways(found, spot, True)
+
+    def _pick(self, state: State, frame: Frame, does: Pick) -> State | Ways:
+        if frame.chosen is not None:
+            return self._to(state, frame, does.ways[frame.chosen.number])
+        # Where the choice began, cases were counted at the wait before this.
+        waits = self._waits_before(frame)
+        spot = self._spot(state)
+        found = []
+        for number, (arm, way) in enumerate(zip(does.arms, does.ways, strict=True)):
+            if any(Arm(frame.code, at, number) in self._dead for at in waits):
+                continue
+            told = "the time is over" if isinstance(arm, machine.Late) else other(arm)
+            found.append(self._silent(self._to(state, frame, way), Step(told, spot)))
+        return Ways(found, spot)
+
+    @functools.cached_property
+    def _rests(self) -> dict[tuple[str, str], list[int]]:
+        found: dict[tuple[str, str], list[int]] = {}
+        for name, code in self._codes.items():
+            for number, instruction in enumerate(code.instructions):
+                if isinstance(instruction.does, Rest):
+                    state = code.instructions[instruction.next].state
+                    found.setdefault((name, state), []).append(number)
+        return found
+
+    def _waits_before(self, frame: Frame) -> list[int]:
+        state = self._codes[frame.code].instructions[frame.at].state
+        return self._rests.get((frame.code, state), [])
+
+    # --- calls ------------------------------------------------------------------------------
+
+    def _call(
+        self, state: State, frame: Frame, instruction: Instruction, wait: machine.AwaitSubflow
+    ) -> State:
+        code = self._codes[wait.flow]
+        ours, lists = set(), set()
+        known: Facts = NO_FACTS
+        for parameter, argument in zip(code.flow.parameters, wait.arguments, strict=False):
+            if parameter.type == SESSION:
+                if self._which(frame, argument) == OURS:
+                    ours.add(parameter.name)
+            elif parameter.type == ListType(SESSION):
+                if self._holds(frame, argument):
+                    lists.add(parameter.name)
+            else:
+                known |= knowledge.bind(
+                    (parameter.name,), argument, frame.facts, self._program.declared
+                )
+        known = self._interest(wait.flow).kept(known, 0)
+        inner = Frame(wait.flow, 0, frozenset(ours), frozenset(lists), frozenset(), known)
+        if len(state.frames) > 1 and self._is_last(self._codes[frame.code], instruction, wait):
+            return State((*state.frames[:-1], inner), state.opened, state.owes)
+        # While the other flow runs, only what lives over the call is left of this one.
+        rested = self._rested(state, frame, instruction, wait.name).frames[-1]
+        below = rested._replace(at=frame.at)
+        return State((*state.frames[:-1], below, inner), state.opened, state.owes)
+
+    @staticmethod
+    def _is_last(code: Code, instruction: Instruction, wait: machine.AwaitSubflow) -> bool:
+        """Whether nothing is left to do after a call."""
+        if wait.until is not None:
+            return False
+        after = code.instructions[instruction.next]
+        while isinstance(after.does, Go):
+            if after.catches:
+                return False
+            after = code.instructions[after.next]
+        if after.catches:
+            return False
+        if isinstance(after.does, Stop):
+            return True
+        return isinstance(after.does, machine.Return) and (
+            after.does.value is None
+            or (wait.name is not None and after.does.value == machine.Var(wait.name))
+        )
+
+    def _return(self, state: State, frame: Frame, value: machine.Expr | None) -> State | Over:
+        if len(state.frames) == 1:
+            final = Final.ENDED if state.opened else Final.NEVER
+            return Over(final, self._spot(state, self._last), state.owes)
+        caller = state.frames[-2]
+        instruction = self._codes[caller.code].instructions[caller.at]
+        assert isinstance(instruction.does, Rest)
+        name = walk.delivered(instruction.does.wait)
+        known = caller.facts
+        if name is not None:
+            known = knowledge.forget(known, name)
+            if value is not None:
+                known |= knowledge.bind((name,), value, frame.facts, self._program.declared)
+        below = State(state.frames[:-1], state.opened, state.owes)
+        return self._to(below, caller._replace(facts=known), instruction.next)
+
+
+def of_message(name: str, values: Values) -> Facts:
+    """What is known of a variable that takes a message with these values."""
+    return frozenset((((name, field), about), value) for (field, about), value in values)
