@@ -50,15 +50,18 @@ def expect(world: World, party: str) -> None:
 
 
 def accept(world: World) -> bool:
-    """Somebody lets all go on who have refused to. Where somebody went back and has not refused,
-    all say what they know of each other first. False if there is nothing to do."""
+    """Somebody lets all go on who have refused to. Where somebody went back, and has not refused or
+    was let go on, all say once more what they know of each other, as nodes do now and then. False
+    if there is nothing to do."""
     refused = [host for host in world.hosts.values() if host.refused]
     for host in refused:
         host.accept()
-    silent = [host for host in world.hosts.values() if host.went_back and not host.has_greeted]
+    if refused:
+        return True
+    silent = [host for host in world.hosts.values() if host.disk_lost and not host.has_greeted]
     for host in silent:
         host.has_greeted = True
     for host in world.hosts.values():
         if silent and host.node is not None:
             host.node.greet()
-    return bool(refused or silent)
+    return bool(silent)

@@ -259,7 +259,7 @@ class Host:
         """Whether that has ever been."""
         self._zombies: list[SimNode] = []
         self.must_refuse = False
-        """Whether what lies beside the disk shows that it went back."""
+        """Whether what lies beside the disk shows that it went back, or a peer has."""
         self.has_greeted = False
         self._backup: MemoryDisk | None = None
         self._store: SimStore | None = None
@@ -431,15 +431,18 @@ class Host:
         self._restart("")
 
     def _refuse(self, refusal: RestoredFromBackup) -> None:
+        self._must_have_gone_back(refusal)
+        self.refused = str(refusal)
+        self.world.trouble(self.name, "is not opened")
+
+    def _must_have_gone_back(self, refusal: RestoredFromBackup) -> None:
         if not self.went_back:
             raise Violation("B1", f"{self.name} refuses to go on, and never went back: {refusal}")
-        self.refused = str(refusal)
-        self.world.trouble(self.name, "refuses to go on")
 
     def accept(self) -> None:
         """Somebody accepts what is lost."""
         self.refused = ""
-        self.went_back = self.must_refuse = False
+        self.went_back = self.must_refuse = self.has_greeted = False
         self.accepted += 1
         store = SimStore(self.disk, self._fate, self._opening, lambda _: None)
         store.accept_restore(self.name)
@@ -486,7 +489,9 @@ class Host:
             if isinstance(stopped.__cause__, RestoredFromBackup):
                 assert self._store is not None
                 self._gone(node, self._store)
-                self._refuse(stopped.__cause__)
+                self._must_have_gone_back(stopped.__cause__)
+                self.must_refuse = True
+                self._restart("refuses to go on")
                 return
             if not world.is_faulty and not world.was_faulty:
                 raise

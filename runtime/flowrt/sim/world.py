@@ -389,7 +389,7 @@ class World:
         """A batch is on a disk: what its steps did has happened."""
         self._moved_us = self.now_us
         if host.must_refuse:
-            text = f"{host.name} goes on from a backup, and what lies beside it shows that"
+            text = f"{host.name} goes on from a backup, and could know that it is one"
             watch.violations.append(Violation("B2", text))
         if batch.outbox:
             waiting = sum([len(other.disk.outbox) for other in self.hosts.values()])

@@ -83,20 +83,6 @@ DEFECTS = (
         ),
     ),
     defect(
-        "peers are not told",
-        _ROOM,
-        "who accepts a restore does not tell its peers",
-        "L, I8",
-        (f"{_RECOGNITION}._sever_own", "self._enqueue(turn, peer, encode(Ack(())))", "pass"),
-    ),
-    defect(
-        "invitations count on",
-        _ROOM,
-        "a peer whose store begins anew is sent invitations with the numbers that came next",
-        "L",
-        (f"{_RECOGNITION}._sever", "known.era + 1, 0", "known.era, known.invited"),
-    ),
-    defect(
         "taken before it is known",
         _ROOM,
         "a restored store takes what its peers say before they know that it is restored",
