@@ -285,9 +285,8 @@ class _Story:
             hint = f"add `case {self._sent}` to the receive of `{self._me}`"
         else:
             hint = (
-                f"let `{self._me}` take both: `receive from …:` with a case for"
-                f" `{'`, `'.join(self._awaited(self._side))}` and one for `{self._sent}`; or leave"
-                " the send out"
+                f"let `{self._other}` send {awaited} here; or let `{self._me}` take both:"
+                f" `receive from …:` with a case for {awaited} and one for `{self._sent}`"
             )
         return (
             f"`{self._other}` sends `{self._sent}`, but `{self._me}` is waiting for {awaited}",
@@ -394,6 +393,16 @@ class _Story:
             told, spot = mine
             how = f" where {told}"
             notes.append((f"this is where the ways of `{self._me}` part", spot))
+            if _is_loop(spot):
+                return (
+                    f"`{self._other}` cannot tell when the loop of `{self._me}` ends, and sends"
+                    f" `{self._sent}`",
+                    self._sending,
+                    notes,
+                    f"let a message of its own end the loop (`receive from …:` with one case for a"
+                    f" round and one for the end), or let `{self._other}` say first how many rounds"
+                    " there are",
+                )
         return (
             f"`{self._other}` cannot tell which way `{self._me}` went, and sends `{self._sent}`",
             self._sending,
@@ -455,11 +464,15 @@ def _branch(way: Sequence[Move], other: Sequence[Move], side: int) -> tuple[str,
 def _around(end: Spot) -> str:
     """Where something is still to be done, at the end of a way."""
     word = end.place.text.split()[0].rstrip(":")
-    if word in ("for", "while"):
+    if _is_loop(end):
         return f"after the loop in line {end.place.line}"
     if word in ("return", "break", "close", "throw"):
         return f"before line {end.place.line}"
     return f"after line {end.place.line}"
+
+
+def _is_loop(spot: Spot) -> bool:
+    return spot.place.text.startswith(("for ", "while "))
 
 
 def _short(name: str) -> str:
