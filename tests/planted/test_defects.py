@@ -98,11 +98,11 @@ def test_without_a_defect_the_worlds_are_sound(story: type[Story]) -> None:
 def test_without_a_defect_a_disk_may_go_back() -> None:
     """In most of these worlds somebody refuses to go on, and all ends when that is accepted."""
     accepted = 0
-    for seed in range(40):
+    for seed in range(20):
         one = played(Restored, seed)
         assert one.violation is None, seed
         accepted += sum(host.accepted for host in one.world.hosts.values())
-    assert accepted > 10
+    assert accepted > 5
 
 
 @pytest.mark.campaign

@@ -42,6 +42,15 @@ flow Asks(other: Party, times: Int) -> Int:
 
 error Unfair: "no"
 
+service Outside:
+    external pay(amount: Int) -> Int
+
+flow Pays() -> Int:
+    startable by rpc
+    let first = await Outside.pay(1)
+    let second = await Outside.pay(2)
+    return first + second
+
 flow Answers() -> Int:
     responds to Asks as line
     var sum = 0
@@ -59,12 +68,27 @@ flow Answers() -> Int:
 ALICE, BOB = "alice", "bob"
 
 
+class Outside:
+    """What a key was used for, in order; it works as soon as it `is_there`."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.is_there = False
+
+    def pay(self, key: str, amount: int) -> int:
+        self.keys.append(key)
+        if not self.is_there:
+            raise ConnectionError("nobody is there")
+        return amount
+
+
 class Parties:
     """Two parties with stores that can go back."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.network = MemoryNetwork()
+        self.outside = Outside()
         self.now_us = 1_800_000_000_000_000
         self.disks = {party: MemoryDisk() for party in (ALICE, BOB)}
         self.nodes: dict[str, Node] = {}
@@ -82,6 +106,7 @@ class Parties:
             store=self.store(party),
             network=self.network,
             modules=[PROGRAM],
+            services={"Outside": self.outside},
             clock=lambda: self.now_us,
             reload=True,
         )
@@ -228,6 +253,24 @@ def entries(node: Node) -> list[tuple[object, ...]]:
     import msgspec
 
     return [one for _, data in node._store.audit() for one in msgspec.msgpack.decode(data)]
+
+
+def test_an_operation_under_way_keeps_its_key_and_later_ones_have_others(
+    parties: Parties,
+) -> None:
+    flow = parties.nodes[ALICE].submit(PROGRAM.Pays_v1).id
+    parties.run(seconds=2)
+    backup = parties.back_up(ALICE)
+    parties.run(seconds=2)
+    parties.restore(ALICE, backup, mark_too=True)
+    parties.store(ALICE).accept_restore(ALICE)
+    parties.open(ALICE)
+    parties.outside.is_there = True
+    parties.run(seconds=10)
+    assert parties.nodes[ALICE].handle(flow).result_now() == 3
+    *before, first, second = parties.outside.keys
+    assert set(before) == {first}, "what may have run is not done a second time"
+    assert first.partition("-")[0] != second.partition("-")[0]
 
 
 def test_a_store_that_was_made_anew_ends_the_sessions_of_the_old_one(parties: Parties) -> None:
