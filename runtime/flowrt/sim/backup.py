@@ -7,11 +7,7 @@ accepts it, and all must end.
 
 from __future__ import annotations
 
-import copy
-import sqlite3
 import typing
-
-from flowrt.store.memory import MemoryDisk
 
 if typing.TYPE_CHECKING:
     from flowrt.sim.world import World
@@ -19,21 +15,6 @@ if typing.TYPE_CHECKING:
 STEP_US = 5_000
 STEPS = 200
 """A copy is made within a second, and brought back within a second after that."""
-
-
-def copied(disk: MemoryDisk) -> MemoryDisk:
-    """A disk as it is now. What lies beside the store is not part of a backup."""
-    made = MemoryDisk()
-    for name, value in vars(disk).items():
-        made.__dict__[name] = copy.copy(value) if isinstance(value, dict | list) else value
-    made.moves = {flow_id: list(moves) for flow_id, moves in disk.moves.items()}
-    made.mail = {flow_id: list(mail) for flow_id, mail in disk.mail.items()}
-    made.beside = None
-    if disk.tables is not None:
-        made.tables = sqlite3.connect(":memory:", isolation_level=None)
-        made.tables.execute("PRAGMA foreign_keys = ON")
-        made.tables.deserialize(disk.tables.serialize())
-    return made
 
 
 def expect(world: World, party: str) -> None:

@@ -23,7 +23,6 @@ from flowrt.core.values import decode, decode_checkpoint
 from flowrt.handle import Handle, NodeStopped, NotAccepted
 from flowrt.node import Node
 from flowrt.services import External
-from flowrt.sim.backup import copied
 from flowrt.sim.disk import Crash, SimStore
 from flowrt.sim.faults import (
     BACKUPS,
@@ -400,7 +399,7 @@ class Host:
 
     def back_up(self) -> None:
         """Copy the disk, as it is now."""
-        self._backup = copied(self.disk)
+        self._backup = self.disk.backup()
         self.world.backed_up(self)
 
     def restore(self, kept: int) -> None:

@@ -7,6 +7,7 @@ are in an in-memory SQLite, so that services run unchanged.
 from __future__ import annotations
 
 import bisect
+import copy
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,6 +69,20 @@ class MemoryDisk:
         self.audit: list[tuple[int, bytes]] = []
         self.tables: sqlite3.Connection | None = None
         """Made when a service first works; closed when the disk is forgotten."""
+
+    def backup(self) -> MemoryDisk:
+        """A disk that holds what this one does now. What lies beside the store is no part of it."""
+        made = MemoryDisk()
+        for name, value in vars(self).items():
+            made.__dict__[name] = copy.copy(value) if isinstance(value, dict | list) else value
+        made.moves = {flow_id: list(moves) for flow_id, moves in self.moves.items()}
+        made.mail = {flow_id: list(mail) for flow_id, mail in self.mail.items()}
+        made.beside = None
+        if self.tables is not None:
+            made.tables = sqlite3.connect(":memory:", isolation_level=None)
+            made.tables.execute("PRAGMA foreign_keys = ON")
+            made.tables.deserialize(self.tables.serialize())
+        return made
 
     def __del__(self) -> None:
         if self.tables is not None:
