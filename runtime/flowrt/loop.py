@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
+import msgspec
+
 from flowrt.core import engine
 from flowrt.core.engine import AGAIN, BEGIN, RESUME, Arrival, CallEnded, End, Lost
 from flowrt.core.flow import Schedule
@@ -25,7 +27,9 @@ from flowrt.core.hospital import Patient, one_line
 from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
 from flowrt.core.values import (
+    DRAINING,
     MAX_ACKS,
+    QUOTA,
     Ack,
     BadBytes,
     Checkpoint,
@@ -38,11 +42,15 @@ from flowrt.core.values import (
     decode,
     decode_frame,
     encode,
+    is_invitation,
 )
 from flowrt.handle import Handle, NodeStopped
+from flowrt.inbound import Inbound
+from flowrt.limits import Limits
 from flowrt.operations import Operations
 from flowrt.outbox import packed_ack, unpack_marked
 from flowrt.policies import Policy
+from flowrt.reception import Reception, Responders, Versions
 from flowrt.recognition import Recognition
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
@@ -65,7 +73,7 @@ _FLOW_LOG = logging.getLogger("flowrt.flow")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
 
 
-DRAINING = 100
+DRAINED = 100
 """How the audit trail writes that a node begins or ends to drain; it is no flow's. Events of flows
 have numbers below 100."""
 
@@ -103,17 +111,28 @@ class Loop(Recognition):
         batch: int,
         reload: bool,
         policy: Policy | None = None,
+        limits: Limits | None = None,
+        responders: Responders | None = None,
+        accepts: Versions | None = None,
     ) -> None:
-        super().__init__(party, store, modules, services, clock, key, policy)
+        super().__init__(party, store, modules, services, clock, key, policy, limits)
+        limits = self._quotas.limits
+        self._reception = Reception(self.registry, responders, accepts)
         self._limit = batch
         self._reload = reload
         self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
-        self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
+        self._inbound = Inbound(limits)
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
+        self._world.has_room = self._outbox.has_room
         self._timers = Timers()
         self._schedules = Schedules(self.registry.schedules)
         self._operations = Operations(
-            self._world.services, self._operation_ended, self._lost, self._perform, clock
+            self._world.services,
+            self._operation_ended,
+            self._lost,
+            self._perform,
+            clock,
+            limits.operations,
         )
         # What refused batches took, each part to be taken again by itself; what was refused alone,
         # and why, and whether those who heard of an end are suspected first; how often in a row
@@ -269,7 +288,7 @@ class Loop(Recognition):
     def _drain(self, item: Draining, turn: Turn) -> None:
         turn.batch.draining = item.on
         what = "takes nothing new" if item.on else "takes new flows again"
-        turn.audit.append((0, 0, DRAINING, [("warn", f"{what}: {engine.writable(item.by)}")]))
+        turn.audit.append((0, 0, DRAINED, [("warn", f"{what}: {engine.writable(item.by)}")]))
         if item.waiter is not None:
             turn.waiters.append(item.waiter)
 
@@ -294,11 +313,14 @@ class Loop(Recognition):
         if packet is None:
             return
         outbox_id, mark, content = packet
+        now_us = self._world.now_us
+        if is_invitation(content) and not self._quotas.may_invite(peer, now_us):
+            self._quotas.refuse(peer, "more invitations than are looked at")
+            return
         try:
             frame = decode_frame(content)
         except BadBytes as error:
-            text = one_line(str(error))
-            _LOG.warning("%s: unreadable frame from %s: %s", self.party.name, peer, text)
+            self._quotas.refuse(peer, "unreadable frame", str(error))
             return
         if type(frame) is Recall:
             self._recall(peer, mark, frame.mark)
@@ -319,24 +341,35 @@ class Loop(Recognition):
 
     def _invited(self, peer: str, invitation: Invite, outbox_id: int, turn: Turn) -> None:
         known = self._peer(peer)
+        quotas, me = self._quotas, self.party.name
+        if not quotas.may_invite(peer, self._world.now_us):
+            return
+        if not self._outbox.may_answer(peer) or not quotas.has_room(known, invitation):
+            quotas.refuse(peer, "an invitation waits until what is here is taken")
+            return
         welcome = known.welcome(invitation)
         if welcome is None:
             return
         turn.acknowledge(peer, outbox_id)
         if not welcome:
             return
+        quotas.invited(peer, self._world.now_us)
         turn.batch.peers[peer] = b""
-        found = self.registry.responder(invitation.flow, invitation.initiator)
+        found = self._reception.answer(invitation)
         if self._draining:
-            found = f"{self.party.name} is draining: it takes no new sessions"
-        if isinstance(found, str):
+            found = Reject(f"{me} is draining: it takes no new sessions", "", DRAINING)
+        elif quotas.is_crowded(known) and not isinstance(found, Reject):
+            text = f"{known.sessions} sessions of {peer} are open at {me}: refused by quota"
+            found = Reject(text, "", QUOTA)
+        if isinstance(found, Reject):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
-            content = Reject(found, error_id)
-            text = one_line(found)
-            _LOG.info("%s rejects %s: %s (%s)", self.party.name, peer, text, error_id)
+            content = msgspec.structs.replace(found, error_id=error_id)
+            text = one_line(found.reason)
+            _LOG.info("%s rejects %s: %s (%s)", me, peer, text, error_id)
             letter = Letter(
                 invitation.from_flow, invitation.from_session, invitation.secret, 0, content
             )
+            turn.answers.add(self._next_outbox)
             self._enqueue(turn, peer, encode(letter))
             return
         flow_id = self._new_flow()
@@ -346,6 +379,7 @@ class Loop(Recognition):
             return engine.respond(name, found, invitation, peer, flow_id)[0]
 
         confirmation = engine.respond(name, found, invitation, peer, flow_id)[1]
+        turn.answers.add(self._next_outbox)
         self._enqueue(turn, peer, encode(confirmation))
         self._step(Job(flow_id, BEGIN, make), turn)
 
@@ -385,7 +419,9 @@ class Loop(Recognition):
         for name in turn.asked:
             self._asked.pop(name, None)
         for outbox_id, peer, frame in turn.batch.outbox:
-            self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
+            is_answer = outbox_id in turn.answers
+            self._outbox.send(outbox_id, peer, frame, self._transport, now_us, is_answer)
+        self._outbox.refill(self._transport, now_us)
         for peer, ids in turn.acks.items():
             for at in range(0, len(ids), MAX_ACKS):
                 self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS], self._outbox.mark))
@@ -424,6 +460,7 @@ class Loop(Recognition):
             handle = self._handles.pop(flow_id, None)
             if handle is not None:
                 handle.ended(outcome)
+        self._log_errors(turn)
         for flow_id, level, text in turn.logs:
             _FLOW_LOG.log(
                 _LEVELS[level],
@@ -436,6 +473,19 @@ class Loop(Recognition):
         while len(self._live) > LIVE:
             del self._live[next(iter(self._live))]
         self._run_operations(turn)
+
+    def _log_errors(self, turn: Turn) -> None:
+        """Both sides of a session log an error under its id."""
+        me = self.party.name
+        for flow_id, peer, content in turn.heard:
+            what = content.reason if isinstance(content, Reject) else f"ends with {content.name}"
+            said = (me, flow_id, peer, one_line(what), one_line(content.error_id))
+            _LOG.info("%s: flow %d hears of %s: %s (%s)", *said)
+        for flow_id, outcome in turn.ended:
+            if outcome.error is not None:
+                error_id = decode(tuple[msgspec.Raw, str, str | None, str], outcome.value)[1]
+                ended = (me, flow_id, outcome.flow, outcome.error, error_id)
+                _LOG.info("%s: flow %d (%s) ends with %s (%s)", *ended)
 
     def _run_operations(self, turn: Turn) -> None:
         """Begin what was recorded; last of all, because an operation may take its time."""
@@ -464,7 +514,7 @@ class Loop(Recognition):
         self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
         self._begin_life(opened)
         self._ward.load(decode(Patient, patient) for patient in self._store.patients())
-        self._outbox.load(opened.outbox)
+        self._outbox.load(self._store.outbox())
         self._operations.incarnation = opened.incarnation
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:
@@ -566,9 +616,12 @@ class Loop(Recognition):
     # --- from outside ---
 
     def _received(self, peer: str, data: bytes) -> None:
-        if self._stopped is None:
-            self._inbound.append((peer, data))
+        if self._stopped is not None:
+            return
+        if self._inbound.append((peer, data)):
             self._wake()
+        else:
+            self._quotas.refuse(peer, "more packets than may wait, or too large ones, are dropped")
 
     def _wake(self) -> None:
         """Something is ready: whoever drives the loop may want to know."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
+import functools
 import inspect
 import itertools
 import logging
@@ -49,8 +51,10 @@ from flowrt.handle import (
     NotStartable,
     StillRunning,
 )
+from flowrt.limits import Limits
 from flowrt.loop import BATCH
 from flowrt.policies import Policy
+from flowrt.reception import Responders, Versions
 from flowrt.services import External
 from flowrt.store import Store
 from flowrt.transport import Network
@@ -87,6 +91,7 @@ class Node(Control):
     _greeting: asyncio.TimerHandle | None = None
     _outside: set[asyncio.Task[None]]
     _over: asyncio.Event | None = None
+    _threads: concurrent.futures.ThreadPoolExecutor | None = None
 
     @classmethod
     def create(
@@ -102,6 +107,9 @@ class Node(Control):
         batch: int = BATCH,
         reload: bool = False,
         policy: Policy | None = None,
+        limits: Limits | None = None,
+        responders: Responders | None = None,
+        accepts: Versions | None = None,
     ) -> Self:
         """A node that acts only when `turn` is called.
 
@@ -109,7 +117,9 @@ class Node(Control):
         1970. `key` is 32 bytes from which ids are derived (random
         if absent). `batch` is how many events one transaction takes. With `reload` every flow is
         forgotten after its step and loaded from its bytes for the next. `policy` says what is done
-        with a flow whose step fails (`flowrt.policies`).
+        with a flow whose step fails (`flowrt.policies`), `limits` how much each peer may cost.
+        `responders` names, by the name that initiators use, the class that answers instead of that
+        flow; `accepts`, by an initiator's name, the versions of it that are answered.
 
         Raises:
             NotRegistrable: a module holds no flows that this runtime can run.
@@ -127,6 +137,9 @@ class Node(Control):
             batch,
             reload,
             policy,
+            limits,
+            responders,
+            accepts,
         )
 
     @classmethod
@@ -141,6 +154,9 @@ class Node(Control):
         clock: Callable[[], int] | None = None,
         batch: int = BATCH,
         policy: Policy | None = None,
+        limits: Limits | None = None,
+        responders: Responders | None = None,
+        accepts: Versions | None = None,
     ) -> Node:
         """A node that runs in this event loop until `close`. Flows in its store go on at once.
         Raises as `create` does."""
@@ -153,6 +169,9 @@ class Node(Control):
             clock=clock,
             batch=batch,
             policy=policy,
+            limits=limits,
+            responders=responders,
+            accepts=accepts,
         )
         node._asyncio = asyncio.get_running_loop()
         node._outside = set()
@@ -370,7 +389,7 @@ class Node(Control):
             if work.is_async:
                 value = work.method(*arguments)
             else:
-                value = await asyncio.to_thread(work.method, *arguments)
+                value = await self._in_a_thread(work, arguments)
             if inspect.isawaitable(value):
                 value = await value
         except asyncio.CancelledError as error:
@@ -382,6 +401,15 @@ class Node(Control):
         else:
             done(value, None)
         self._wake()
+
+    async def _in_a_thread(self, work: External, arguments: tuple[Any, ...]) -> Any:
+        # Not asyncio's own threads: those are few, and others use them too.
+        if self._threads is None:
+            self._threads = concurrent.futures.ThreadPoolExecutor(
+                self._quotas.limits.operations, f"{self.party.name} operations"
+            )
+        call = functools.partial(contextvars.copy_context().run, work.method, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def _wake(self) -> None:
         if self._asyncio is not None and not self._scheduled and self._stopped is None:
@@ -417,6 +445,8 @@ class Node(Control):
             self._greeting.cancel()
         for task in self._outside if self._asyncio is not None else ():
             task.cancel()  # Its operation is begun again when the node is opened again.
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
         super()._stop(reason)
         if self._over is not None:
             self._over.set()

@@ -15,6 +15,7 @@ from flowrt.core.engine import writable
 from flowrt.core.flow import FlowError
 from flowrt.core.hospital import one_line, text_of
 from flowrt.core.values import BadBytes, CallState, Ending, decode, encode
+from flowrt.fair import FairQueue
 from flowrt.services import External
 
 RETRY_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60, 60, 60))
@@ -41,6 +42,7 @@ class Wanted(NamedTuple):
 class Operations:
     """The external operations of one node. `ended` and `lost` are told how a call ended, and that
     one needs a person; `perform` runs a function outside of everything and tells what came of it.
+    At most `at_once` run at a time; the others wait for their turn.
 
     A call is known from `see_to` until its end is committed (`settled`), so that nothing is begun
     again that this process has begun: neither while it runs, nor while its end is on its way to the
@@ -56,7 +58,12 @@ class Operations:
             [External, tuple[Any, ...], Callable[[Any, Exception | None], None]], None
         ],
         clock: Callable[[], int],
+        at_once: int = 64,
     ) -> None:
+        self._at_once = at_once
+        self._running = 0
+        self._is_beginning = False
+        self._waiting: FairQueue[int, tuple[External, Wanted, int]] = FairQueue()
         self._services = services
         self._ended = ended
         self._lost = lost
@@ -137,6 +144,22 @@ class Operations:
         return found if isinstance(found, External) else None
 
     def _begin(self, found: External, wanted: Wanted, begun: int) -> None:
+        self._waiting.append(wanted.flow_id, (found, wanted, begun))
+        self._run_more()
+
+    def _run_more(self) -> None:
+        if self._is_beginning:
+            return  # One that ends at once makes room for the next in the loop below.
+        self._is_beginning = True
+        try:
+            while self._waiting and self._running < self._at_once:
+                _, (found, wanted, begun) = self._waiting.popleft()
+                if self._is_known(wanted, begun):  # Somebody still waits for it.
+                    self._run(found, wanted, begun)
+        finally:
+            self._is_beginning = False
+
+    def _run(self, found: External, wanted: Wanted, begun: int) -> None:
         # The same over retries and restarts, and no other call of any flow of this store has it.
         incarnation = wanted.under or self.incarnation
         key = f"{incarnation.hex()}-{wanted.flow_id}-{wanted.number}"
@@ -148,9 +171,12 @@ class Operations:
             return
 
         def done(value: Any, error: Exception | None) -> None:
+            self._running -= 1
             if self._is_known(wanted, begun):
                 self._done(found, wanted, begun, value, error)
+            self._run_more()
 
+        self._running += 1
         self._perform(found, arguments, done)
 
     def _done(

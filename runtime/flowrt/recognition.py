@@ -20,6 +20,7 @@ from flowrt.core.registry import Registry
 from flowrt.core.session import INVITED
 from flowrt.core.values import Ack, Invite, Recall, Recalled, decode_frame, encode
 from flowrt.core.waiting import find
+from flowrt.limits import Limits
 from flowrt.outbox import Outbox, packed_word
 from flowrt.policies import Policy
 from flowrt.stepping import Stepping
@@ -50,9 +51,10 @@ class Recognition(Stepping):
         clock: Callable[[], int],
         key: bytes,
         policy: Policy | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        super().__init__(party, store, modules, services, clock, key, policy)
-        self._outbox = Outbox()
+        super().__init__(party, store, modules, services, clock, key, policy, limits)
+        self._outbox = Outbox(store.frames, self._quotas.limits)
         self._lineage = Lineage(b"", [(b"", 0)])
         # Whose mark is ahead of its row; who was asked, about which life and when; who has had its
         # rows since it knows this life; what was lost.
@@ -206,7 +208,7 @@ class Recognition(Stepping):
             if session is not None and session.status == INVITED:
                 spared.add((frame.from_flow, frame.from_session))
             else:
-                self._outbox.acknowledged(peer, [number])
+                self._outbox.forget(peer, number)
         return spared
 
     def _sever_own(self, turn: Turn) -> None:

@@ -33,7 +33,6 @@ from flowrt.core.engine import (
     Opened,
     Outcome,
     Pause,
-    Retry,
     Throw,
 )
 from flowrt.core.flow import FlowFailed, Party, Remedy, State
@@ -52,7 +51,7 @@ from flowrt.core.hospital import (
     text_of,
 )
 from flowrt.core.registry import Registry, unversioned
-from flowrt.core.session import NEW, Peer, invite, is_full
+from flowrt.core.session import NEW, NOTHING, Peer, Standing, invite, is_full, standing
 from flowrt.core.values import (
     CHECKPOINT_FORMAT,
     ONCE,
@@ -67,15 +66,25 @@ from flowrt.core.values import (
     encode,
 )
 from flowrt.core.waiting import call_of, is_outside, runs_outside
+from flowrt.events import (
+    BY_A_PERSON,
+    BY_SOMEBODY,
+    CODE,
+    ENDS_A_CALL,
+    STALE,
+    WAITS_FOR_ITS_TURN,
+)
 from flowrt.handle import NotAccepted, NotStartable
+from flowrt.limits import Limits
 from flowrt.operations import wanted_of
 from flowrt.policies import SOONEST_US, Failure, Policy, Verdict, Wait, decided
 from flowrt.policies import End as Ends
 from flowrt.policies import Retry as TryAgain
+from flowrt.quotas import Quotas, moved
 from flowrt.services import StepTx, bind, find_functions
 from flowrt.source_lines import place_of
 from flowrt.store import Store, StoreError, Unwritable
-from flowrt.turn import Job, Turn
+from flowrt.turn import ERRORS, Job, Turn
 from flowrt.ward import Ward
 
 MAX_CAUSE = 4000
@@ -101,8 +110,10 @@ class Stepping:
         clock: Callable[[], int],
         key: bytes,
         policy: Policy | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._policy = policy
+        self._quotas = Quotas(party, limits or Limits())
         self.party = Party(party)
         self.registry = modules if isinstance(modules, Registry) else Registry(modules)
         self._clock = clock
@@ -116,6 +127,7 @@ class Stepping:
         self._next_outbox = 1
         self._peers: dict[str, Peer] = {}
         self._refused: StoreError | None = None
+        self._before: Standing = NOTHING
         find_functions(self.registry.classes.values())
         bound = bind(self.registry.services(), services)
         self._tx = StepTx(self.party, store)
@@ -140,7 +152,7 @@ class Stepping:
         checkpoint = self._checkpoint(job, turn)
         if job.waiter is not None:
             turn.waiters.append(job.waiter)
-        if type(event) in _ENDS:
+        if type(event) in ENDS_A_CALL:
             turn.settled.append((flow_id, event.number))  # type: ignore[union-attr]  # as just looked at
         if checkpoint is None:
             if type(event) is Kill and flow_id in self._unloadable:
@@ -164,10 +176,21 @@ class Stepping:
         if not run and event is RESUME:
             turn.resumed[flow_id] = None
             return
-        if not run and type(event) in _WAITS_FOR_ITS_TURN:
+        if not run and type(event) in WAITS_FOR_ITS_TURN:
             if job.waiter is not None:
                 turn.waiters.remove(job.waiter)
             turn.later.append(job)
+            return
+        is_new = job.make is not None and flow_id not in turn.batch.flows
+        self._before = NOTHING if is_new else standing(checkpoint)
+        known = self._peers.get(peer) if peer else None
+        # Who has nothing unread here may send one message more, whatever the limits are.
+        if (
+            known is not None
+            and known.unread
+            and not self._quotas.takes(known, checkpoint, event.letter, run)  # type: ignore[union-attr]  # it came from a peer
+        ):
+            self._quotas.refuse(peer, "a message that no flow reads now is not taken")
             return
         tx = self._tx
         tx.flow_id = flow_id
@@ -185,7 +208,7 @@ class Stepping:
             return
         if type(event) is Again:
             self._ward.visited(flow_id)
-        elif type(event) in _BY_A_PERSON:
+        elif type(event) in BY_A_PERSON:
             self._ward.begin_anew(flow_id)
         elif type(event) is Pause and self._gives_up(job, event, checkpoint, turn):
             return
@@ -216,9 +239,11 @@ class Stepping:
                 turn.timers.append((due_us, flow_id))  # The clock was set back since it rang.
             if event is RESUME and not checkpoint.admitted:
                 self._want(flow_id, checkpoint, turn)
-            if type(event) in _STALE:
-                self._refuse(job, _STALE[type(event)], turn)
+            if type(event) in STALE:
+                self._refuse(job, STALE[type(event)], turn)
             return
+        if type(event) is Arrival and isinstance(event.letter.content, ERRORS):
+            turn.heard.append((flow_id, peer, event.letter.content))
         if commit.held is not None:
             self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn, HELD)
         elif type(event) is Pause:
@@ -427,6 +452,7 @@ class Stepping:
             checkpoint = decode_checkpoint(data, lambda name: Any)
         except BadBytes:
             checkpoint = Checkpoint(CHECKPOINT_FORMAT, [StackFrame("?", State())], OnCommit(), [])
+        self._before = standing(checkpoint)
         commit = engine.advance(checkpoint, flow_id, event, self._world)
         self._unloadable.discard(flow_id)
         self._discharge(flow_id, turn)
@@ -590,6 +616,9 @@ class Stepping:
     ) -> None:
         """Put a step's commit into the batch; what leaves with it is there already."""
         batch = turn.batch
+        after = NOTHING if commit.gone else standing(checkpoint)
+        if after is not self._before:
+            self._count(self._before, after, turn)
         if commit.gone:
             batch.flows[flow_id] = None
             self._live.pop(flow_id, None)
@@ -621,17 +650,27 @@ class Stepping:
             turn.moves.append((flow_id, move))
         if commit.rest is not None:
             _write_rest(flow_id, commit.rest, turn)
-        entry: tuple[Any, ...] = (flow_id, checkpoint.steps, _CODE[type(event)])
+        entry: tuple[Any, ...] = (flow_id, checkpoint.steps, CODE[type(event)])
         if commit.logs:
             turn.logs += [(flow_id, level, text) for level, text in commit.logs]
             entry += (commit.logs,)
-        if type(event) in _BY_SOMEBODY:
+        if type(event) in BY_SOMEBODY:
             said = engine.writable(getattr(event, "shown", ""))
             if not commit.logs:
                 entry += ([],)
             note = (engine.writable(event.by), engine.writable(event.reason), said)  # type: ignore[union-attr]  # as just looked at
             entry += (note,)
         turn.audit.append(entry)
+
+    def _count(self, before: Standing, after: Standing, turn: Turn) -> None:
+        """Keep in the peers' rows what flows hold of them."""
+        for name, (sessions, messages, size) in moved(before, after).items():
+            peer = self._peer(name)
+            # What an older version of the store has not counted is not taken away either.
+            peer.sessions = max(0, peer.sessions + sessions)
+            peer.unread = max(0, peer.unread + messages)
+            peer.unread_bytes = max(0, peer.unread_bytes + size)
+            turn.batch.peers[name] = b""
 
     def _enqueue(self, turn: Turn, peer: str, frame: bytes) -> None:
         outbox_id = self._next_outbox
@@ -648,43 +687,3 @@ def _write_rest(flow_id: int, rest: More, turn: Turn) -> None:
         turn.allowed.append((flow_id, rest.requested))
     turn.settled += [(flow_id, number) for number in rest.dropped]
     turn.endings += [Job(other, Followed(flow_id)) for other in rest.follows]
-
-
-_WAITS_FOR_ITS_TURN = frozenset({Retry, Again, Change, Throw, End, Kill})
-"""What is to be done when the flow's step in this batch is over."""
-
-_BY_A_PERSON = frozenset({Retry, Change, Throw})
-"""How a person lets a patient go on."""
-
-_BY_SOMEBODY = frozenset({Retry, Change, Throw, Kill, Pause})
-"""Events that say who did it and why, for the audit trail."""
-
-_STALE = {
-    CallEnded: "this question is answered already, or its time is over",
-    Change: "the flow is not where it was: look at it again",
-    Throw: "the flow is not in the hospital any more",
-}
-"""Why an event was not taken, where somebody wants to know."""
-
-_ENDS = frozenset({CallEnded, Lost})
-"""Events that say what came of an operation."""
-
-_CODE: dict[type, int] = {
-    engine.Begin: 0,
-    engine.Resume: 1,
-    Arrival: 2,
-    engine.Retry: 3,
-    Command: 4,
-    CallEnded: 5,
-    FlowEnded: 6,
-    Lost: 7,
-    Followed: 8,
-    Kill: 9,
-    Pause: 10,
-    Again: 11,
-    Change: 12,
-    Throw: 13,
-    End: 14,
-    engine.Severed: 15,
-}
-"""Events as the audit trail writes them."""

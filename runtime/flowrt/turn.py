@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from flowrt.core.engine import Event, Outcome
 from flowrt.core.flow import Schedule
 from flowrt.core.progress import ProgressEvent
-from flowrt.core.values import Checkpoint
+from flowrt.core.values import Checkpoint, Failure, Reject
 from flowrt.operations import Wanted
 from flowrt.store import Batch
 
@@ -76,6 +76,9 @@ class Severing:
         self.mark = mark
 
 
+ERRORS = (Failure, Reject)
+"""What peers say that both sides log."""
+
 Packet = tuple[str, bytes]
 """What a peer sent: its authenticated name and the bytes."""
 
@@ -86,6 +89,7 @@ class Turn:
     __slots__ = (
         "acks",
         "allowed",
+        "answers",
         "asked",
         "audit",
         "batch",
@@ -95,6 +99,7 @@ class Turn:
         "fired",
         "gone",
         "had_endings",
+        "heard",
         "later",
         "logs",
         "moves",
@@ -134,7 +139,9 @@ class Turn:
         self.gone: list[int] = []
         self.visits: list[tuple[int, int]] = []
         self.discharged: list[int] = []
+        self.answers: set[int] = set()
         self.had_endings = False
+        self.heard: list[tuple[int, str, Failure | Reject]] = []
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:
         if outbox_id:

@@ -71,8 +71,8 @@ class Restored:
         self.wanted: list[tuple[Started, int]] = []
 
     def build(self, world: World) -> None:
-        # One that repeats marks of others, and has no store, is greeted for ever: while a clock that
-        # was set back a year catches up, that is more than a world may do.
+        # One that repeats marks of others, and has no store, is greeted for ever: while a clock
+        # that was set back a year catches up, that is more than a world may do.
         world.strangers.clear()
         for party in PARTIES:
             world.add(party, [self.flows])

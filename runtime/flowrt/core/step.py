@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from flowrt.core import session as sessions
-from flowrt.core.commit import Commit, Opened, Outcome, Started, Task, World
+from flowrt.core.commit import Commit, Congested, Opened, Outcome, Started, Task, World
 from flowrt.core.flow import (
     INT_MAX,
     Await,
@@ -100,7 +100,7 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 class StepRun(Incoming):
     """One step of one flow, from committed state to the next: what generated code sees as `run`."""
 
-    __slots__ = ("_errors", "_now", "_result", "_turns", "flow_id", "me", "tx")
+    __slots__ = ("_errors", "_now", "_result", "_turns", "_unsent", "flow_id", "me", "tx")
 
     def __init__(self, checkpoint: Checkpoint, flow_id: int, world: World, commit: Commit) -> None:
         super().__init__(checkpoint, world, commit)
@@ -111,6 +111,7 @@ class StepRun(Incoming):
         self._now: datetime.datetime | None = None
         self._turns = 0
         self._errors = 0
+        self._unsent: dict[int, bool] = {}
 
     # --- the loop: frames call, return and fail until something waits ---
 
@@ -373,6 +374,7 @@ class StepRun(Incoming):
             unsent=[],
         )
         checkpoint.sessions.append(session)
+        self._must_have_room(session)
         opened = Opened(session, flow, opener.name, opener.version)
         self._commit.outbox.append((party.name, opened))
         return Session(number)
@@ -387,9 +389,22 @@ class StepRun(Incoming):
         body = encode(message)
         if len(body) > MAX_FRAME_BYTES - 1024:
             raise Fault(f"a message of {len(body)} bytes is larger than a frame may be")
+        if found.status != sessions.OPEN or not self._world.has_room(found.peer):
+            self._must_have_room(found)
         letter = sessions.say(found, Data(message.wire, body))
         if letter is not None:
             self._commit.post(found, letter)
+
+    def _must_have_room(self, session: SessionState) -> None:
+        """Put the step off if too much waits for the peer already. What one step says does not
+        count for it, or a step that says much could never be taken."""
+        number = session.id
+        if session.status == sessions.INVITED and number not in self._unsent:
+            self._unsent[number] = sessions.is_much(session.unsent)
+        if self._unsent and self._unsent.get(number):
+            raise Congested(f"{session.peer} has not confirmed the session, and much waits for it")
+        if session.secret and not self._world.has_room(session.peer):
+            raise Congested(f"too much waits for {session.peer}, who does not acknowledge it")
 
     def result(self, flow: type[Flow[R]]) -> R:
         given, self._result = self._result, None

@@ -6,6 +6,7 @@ The names are those of docs/reliability.md. It reads disks and what steps did; i
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from typing import Any
 
 from flowrt.core import session as sessions
@@ -38,6 +39,7 @@ from flowrt.core.values import (
 )
 from flowrt.core.waiting import can_go_on, find, is_outside, is_over, is_undecided
 from flowrt.outbox import unpack
+from flowrt.sim.granted import Granted
 from flowrt.sim.host import Host, Started
 from flowrt.sim.kept import missing
 from flowrt.sim.treated import Treated
@@ -82,6 +84,7 @@ class Invariants:
         self._outcomes: dict[tuple[str, int], tuple[str, str | None, bytes]] = {}
         self._wards: dict[str, Treated] = {}
         self._copies: dict[str, tuple[Any, ...]] = {}
+        self._granted: defaultdict[str, Granted] = defaultdict(Granted)
 
     # --- a disk that is replaced by an older copy ---
 
@@ -104,12 +107,21 @@ class Invariants:
         began = {key for key in self._began if key[0] == party}
         acked = {key for key in self._acked if key[0] == party}
         ward = copy.deepcopy(self._wards.get(party))
-        self._copies[party] = (reads, said, *mine, began, acked, ward)
+        self._copies[party] = (
+            reads,
+            said,
+            *mine,
+            began,
+            acked,
+            ward,
+            copy.deepcopy(self._granted[party]),
+        )
 
     def go_back(self, party: str) -> None:
         """The party's disk is that copy. What it had said, its peers may still read; but who has
         read what it has lost may read nothing of what it says instead."""
-        reads, said, steps, moves, outcomes, began, acked, ward = self._copies[party]
+        reads, said, steps, moves, outcomes, began, acked, ward, granted = self._copies[party]
+        self._granted[party] = copy.deepcopy(granted)
         for talk in self._talks.values():
             for end in [end for end in talk.read if end[0] == party]:
                 del talk.read[end]
@@ -168,9 +180,15 @@ class Invariants:
         for number in batch.settled if not severed else ():
             if (party, number) not in self._acked:
                 raise Violation("I6", f"{party} forgets row {number}, which nobody has taken")
+        touched: set[str] = set()
         for flow_id, row in batch.flows.items():
-            if row is not None and row[1] != 0:
-                self._is_looked_at(host, flow_id, *row)
+            checkpoint = self._decoded(host, row[0]) if row is not None else None
+            if row is not None and row[1] != 0 and checkpoint is not None:
+                self._is_looked_at(host, flow_id, checkpoint, row[1])
+            if row is None or checkpoint is not None:
+                touched |= self._granted[party].holds(flow_id, checkpoint)
+        for peer in sorted(touched):
+            self._granted[party].judge(peer, host)
         ward = self._wards.get(party)
         if ward is None:
             ward = self._wards[party] = Treated(party, host.registry.classes.values())
@@ -183,10 +201,11 @@ class Invariants:
             if record.said or record.dropping:
                 self._hear(party, record)
 
-    def _is_looked_at(self, host: Host, flow_id: int, data: bytes, due_us: int | None) -> None:
+    def _is_looked_at(
+        self, host: Host, flow_id: int, checkpoint: Checkpoint, due_us: int | None
+    ) -> None:
         """I13: who waits for a time is looked at by then."""
-        checkpoint = self._decoded(host, data)
-        if checkpoint is None or checkpoint.admitted:
+        if checkpoint.admitted:
             return
         waiting = checkpoint.waiting
         times: list[int] = []
@@ -288,6 +307,7 @@ class Invariants:
         process only."""
         if host.node is None:
             return
+        self._granted[host.name].in_memory(host)
         unloadable = host.node._unloadable
         rows = host.disk.flows.items()
         dues = [due for flow_id, (_, due) in rows if due and flow_id not in unloadable]
@@ -419,6 +439,7 @@ class Invariants:
         patients = set(disk.patients)
         if party in self._wards:
             self._wards[party].rests()
+        self._granted[party].rests(host)
         living: dict[int, Checkpoint] = {}
         for flow_id, (data, _) in disk.flows.items():
             checkpoint = self._decoded(host, data)

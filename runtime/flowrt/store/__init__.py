@@ -94,7 +94,7 @@ class Purged(typing.NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Opened:
-    """What a node needs to go on: who it is, its counters, what is unsent, what goes on by itself.
+    """What a node needs to go on: who it is, its counters, what goes on by itself.
 
     `incarnation` names this store since it was created; `commits` counts the batches that were
     written since then, so that it shows whether one of unknown outcome was; `due` are (flow id, due
@@ -110,7 +110,6 @@ class Opened:
     next_flow: int
     next_outbox: int
     peers: dict[str, bytes]
-    outbox: list[tuple[int, str, bytes]]
     due: list[tuple[int, int]]
     draining: bool = False
     secret: bytes = b""
@@ -154,6 +153,14 @@ class Store(typing.Protocol):
 
     def flows(self, after: int = -1) -> Iterator[Row]:
         """Every living flow with a larger id than `after`, by id."""
+        ...
+
+    def outbox(self) -> Iterator[tuple[int, str, int]]:
+        """(number, peer, bytes of the frame) of every row of the outbox, by number."""
+        ...
+
+    def frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """(number, frame) of these rows of the outbox, by number; of at most 256 at once."""
         ...
 
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:

@@ -131,7 +131,6 @@ class MemoryStore:
             disk.next_flow,
             disk.next_outbox,
             dict(disk.peers),
-            [(number, peer, frame) for number, (peer, frame) in sorted(disk.outbox.items())],
             [(flow_id, due) for flow_id, (_, due) in disk.flows.items() if due is not None],
             disk.draining,
             disk.secret,
@@ -169,6 +168,15 @@ class MemoryStore:
         for flow_id in sorted(self.disk.flows):
             if flow_id > after:
                 yield Row(flow_id, *self.disk.flows[flow_id], self.disk.since.get(flow_id, 0))
+
+    def outbox(self) -> Iterator[tuple[int, str, int]]:
+        for number, (peer, frame) in sorted(self.disk.outbox.items()):
+            yield number, peer, len(frame)
+
+    def frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        for number in numbers:
+            if number in self.disk.outbox:
+                yield number, self.disk.outbox[number][1]
 
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
         return self.disk.outcomes.get(flow_id)

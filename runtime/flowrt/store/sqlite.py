@@ -242,7 +242,6 @@ class SqliteStore:
             next_flow,
             next_outbox,
             dict(db.execute("SELECT name, known FROM engine_peer")),
-            db.execute("SELECT id, peer, frame FROM engine_outbox ORDER BY id").fetchall(),
             db.execute("SELECT id, due FROM engine_flow WHERE due IS NOT NULL").fetchall(),
             bool(draining),
             secret,
@@ -348,6 +347,17 @@ class SqliteStore:
             "SELECT id FROM engine_flow WHERE instr(checkpoint, ?) ORDER BY id", (part,)
         )
         return [flow_id for (flow_id,) in found]
+
+    def outbox(self) -> Iterator[tuple[int, str, int]]:
+        yield from self._open_db.execute(
+            "SELECT id, peer, length(frame) FROM engine_outbox ORDER BY id"
+        )
+
+    def frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        marks = ", ".join("?" * len(numbers))
+        yield from self._open_db.execute(
+            f"SELECT id, frame FROM engine_outbox WHERE id IN ({marks}) ORDER BY id", tuple(numbers)
+        )
 
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
         found: tuple[str, str | None, bytes] | None = self._open_db.execute(
