@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias, assert_never
 
 import msgspec
@@ -80,7 +80,27 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
             machine.Remedy(one.cause, one.retries, one.every // _MICROSECOND, one.ends)
             for one in flow.remedies
         ),
+        plays=tuple(_plays(flow, info, checked)),
     )
+
+
+def _plays(
+    flow: syntax.Flow, info: types.FlowInfo, checked: types.Checked
+) -> Iterator[machine.Plays]:
+    """What the flow plays on the sessions that it is given. A parameter's name is its own."""
+    given = {node.name for node in flow.parameters}
+    if flow.responds is not None:
+        given.add(flow.responds.name)
+        if flow.responds.role is not None:
+            protocol = checked.meaning_of[flow.responds.flow]
+            assert isinstance(protocol, types.ProtocolInfo)
+            role = f"{protocol.name}.{protocol.other(flow.responds.role.name)}"
+            at = place(checked.source, flow.responds.span)
+            yield machine.Plays(flow.responds.name, role, at)
+    for one in info.plays:
+        if one.session in given:
+            at = place(checked.source, one.span)
+            yield machine.Plays(one.session, f"{one.protocol}.{one.role}", at)
 
 
 def _step(step: syntax.ProgressStep, checked: types.Checked) -> machine.ProgressStep:

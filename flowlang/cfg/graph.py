@@ -68,6 +68,7 @@ class Cfg:
     commands: tuple[str, ...]
     key: machine.Expr | None
     remedies: tuple[machine.Remedy, ...]
+    plays: tuple[machine.Plays, ...]
 
 
 def tidied(blocks: Iterable[Block]) -> tuple[Block, ...]:

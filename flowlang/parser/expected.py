@@ -208,12 +208,16 @@ _REMEDIES = {
     "VERSION": "write `version 1`",
     "READ": "write `read name(parameter: Type) -> Type`",
     "WRITE": "write `write name(parameter: Type) -> Type`",
+    "PROTOCOL": "write `protocol Name:` and, indented below it, lines such as"
+    " `buyer -> seller: Order`",
+    "PLAYS": "write `plays SomeProtocol.role on session`",
     "TEST": 'write `test "what is shown":` and, indented below it, `parties a, b` and so on',
 }
 _OF_TESTS = {
     "test": {"AT": "`at` and a party", "BY": "`by` and who answers"},
     "mocks": {"ARROW": "`->` and what it answers", "THEN": "`then` and the next answer"},
     "sent": {"ARROW": "`->` and who gets it"},
+    "protocol": {"ARROW": "`->` and who gets it", "AT": "`at` and who decides"},
 }
 _TESTS = {
     "PARTIES": "write `parties seller, buyer`",
@@ -236,7 +240,7 @@ def _remedy(scene: Scene) -> str | None:
     if scene.value_complete and "NEWLINE" in scene.accepted:
         return None
     inside = scene.open_bracket
-    if scene.room in ("record", "steps", "enum", "mocks", "sent"):
+    if scene.room in ("record", "steps", "enum", "mocks", "sent", "protocol"):
         return None if inside else _LINES[scene.room][1]
     if scene.room == "test":
         return _TESTS.get(scene.first.kind)
@@ -258,7 +262,8 @@ def _unexpected_line(scene: Scene) -> Said:
 _LINES = {
     "file": (
         "a declaration",
-        "a file has `flow`, `message`, `record`, `enum`, `error`, `service`, `function` and `use`",
+        "a file has `flow`, `message`, `record`, `enum`, `error`, `service`, `function`, `protocol`"
+        " and `use`",
     ),
     "service": (
         "an operation",
@@ -279,5 +284,10 @@ _LINES = {
     ),
     "mocks": ("what an operation answers", "write `Desk.price(_) -> 3`"),
     "sent": ("a message", "write `buyer -> seller: Order(3)`"),
+    "protocol": (
+        "a line of a protocol",
+        "write `buyer -> seller: Order`, `choice at buyer:`, `repeat name:`, `continue name`, `end` or"
+        " `include Other(buyer, seller)`",
+    ),
     "match": ("a `case`", "write `case SomeCase:` and, indented below it, what happens then"),
 }

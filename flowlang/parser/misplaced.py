@@ -13,7 +13,7 @@ from flowlang.parser.tokens import Token
 
 # --- what the language does not have yet ------------------------------------------------------
 
-_LATER_AT_START = frozenset({"INCLUDE", "MIGRATE", "PLAYS", "PROTOCOL"})
+_LATER_AT_START = frozenset({"MIGRATE"})
 
 
 def later(scene: Scene) -> Said | None:
@@ -32,9 +32,7 @@ def _not_yet(token: Token, what: str) -> Said:
     return Said(NOT_YET, token.span, f"`{what}` is not in the language yet", hint)
 
 
-_INSTEAD = {
-    "include": "use a file's declarations with `use`",
-}
+_INSTEAD: dict[str, str] = {}
 
 
 # --- words from elsewhere ---------------------------------------------------------------------
