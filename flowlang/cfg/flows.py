@@ -23,6 +23,7 @@ from flowlang.cfg.graph import Block, Cfg, Kind, tidied
 from flowlang.cfg.liveness import with_keeps
 from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, Shape, Shapes, always
 from flowlang.cfg.variables import Variables
+from flowlang.checker import trees
 from flowlang.source import Span
 
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -81,7 +82,27 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
             for one in flow.remedies
         ),
         plays=tuple(_plays(flow, info, checked)),
+        roles=tuple(dict.fromkeys(_roles(flow, checked))),
     )
+
+
+def _roles(flow: syntax.Flow, checked: types.Checked) -> Iterator[machine.Role]:
+    """The roles that the flow has in sessions with another role, whoever that is."""
+    opened = [one for one in trees.statements(flow.body) if isinstance(one, syntax.Open)]
+    named: list[syntax.Responds | syntax.Open] = [*opened]
+    if flow.responds is not None:
+        named.insert(0, flow.responds)
+    for one in named:
+        protocol = checked.meaning_of[one.flow]
+        if one.role is None or not isinstance(protocol, types.ProtocolInfo):
+            continue
+        role = protocol.other(one.role.name)
+        sent: dict[str, None] = {}
+        received: dict[str, None] = {}
+        for turn in protocol.turns:
+            known = sent if turn.sender == role else received
+            known.update(dict.fromkeys(said.message for said in turn.said))
+        yield machine.Role(f"{protocol.name}.{role}", tuple(sent), tuple(received))
 
 
 def _plays(

@@ -69,6 +69,7 @@ class Cfg:
     key: machine.Expr | None
     remedies: tuple[machine.Remedy, ...]
     plays: tuple[machine.Plays, ...]
+    roles: tuple[machine.Role, ...]
 
 
 def tidied(blocks: Iterable[Block]) -> tuple[Block, ...]:

@@ -66,6 +66,7 @@ def machine_of(cfg: Cfg) -> Machine:
         key=cfg.key,
         remedies=cfg.remedies,
         plays=cfg.plays,
+        roles=cfg.roles,
     )
 
 

@@ -42,7 +42,7 @@ def roles_of(lines: syntax.Lines) -> Iterator[syntax.Name]:
 
 def plays(names: Names, flow: syntax.Flow) -> tuple[PlaysInfo, ...]:
     """The roles that a flow says it plays on sessions which it has, whether they exist or not."""
-    found = []
+    found: list[tuple[str, syntax.Name, syntax.Name, object]] = []
     for node in flow.plays:
         found.append((node.session.name, node.protocol, node.role, node))
     for parameter in flow.parameters:
@@ -254,7 +254,9 @@ class _Graph:
 
     # --- lines --------------------------------------------------------------------------------
 
-    def _block(self, lines: syntax.Lines, then: int, repeats: Mapping[str, tuple[int, Span]]) -> int:
+    def _block(
+        self, lines: syntax.Lines, then: int, repeats: Mapping[str, tuple[int, Span]]
+    ) -> int:
         for line in reversed(lines):
             then = self._line(line, then, repeats)
         return then
@@ -328,9 +330,7 @@ class _Graph:
         for turn in info.turns:
             number = self._add(line.span, turn.module, turn.text)
             draft = self._drafts[number]
-            draft.said = [
-                (role[turn.sender], _aimed(one, first + one.target)) for one in turn.said
-            ]
+            draft.said = [(role[turn.sender], _aimed(one, first + one.target)) for one in turn.said]
             if turn.over:
                 draft.ways.append((then, line.span))
                 if turn.said:

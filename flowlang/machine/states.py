@@ -273,6 +273,15 @@ class Remedy(msgspec.Struct, frozen=True):
     ends: bool
 
 
+class Role(msgspec.Struct, frozen=True):
+    """The flow meets whoever has the other role of a protocol: the messages of its own (qualified),
+    in the order of the protocol."""
+
+    name: str
+    sends: tuple[str, ...]
+    receives: tuple[str, ...]
+
+
 class Plays(msgspec.Struct, frozen=True):
     """The flow has a role (`shop.Trade.buyer`) in a session that it was given."""
 
@@ -305,6 +314,7 @@ class Machine(msgspec.Struct, frozen=True):
     key: Expr | None = None
     remedies: tuple[Remedy, ...] = ()
     plays: tuple[Plays, ...] = ()
+    roles: tuple[Role, ...] = ()
 
     def state(self, name: str) -> State:
         """The state of that name; KeyError if there is none."""

@@ -11,8 +11,8 @@ from flowlang import syntax
 from flowlang.parser import literals
 from flowlang.parser.expressions import Parts, between
 from flowlang.parser.mistakes import DECLARATIONS
-from flowlang.parser.statements import Doc, Opening
 from flowlang.parser.protocols import Protocols
+from flowlang.parser.statements import Doc, Opening
 from flowlang.parser.tokens import Token
 from flowlang.source import START, Span
 

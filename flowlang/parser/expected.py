@@ -286,8 +286,8 @@ _LINES = {
     "sent": ("a message", "write `buyer -> seller: Order(3)`"),
     "protocol": (
         "a line of a protocol",
-        "write `buyer -> seller: Order`, `choice at buyer:`, `repeat name:`, `continue name`, `end` or"
-        " `include Other(buyer, seller)`",
+        "write `buyer -> seller: Order`, `choice at buyer:`, `repeat name:`, `continue name`, `end`"
+        " or `include Other(buyer, seller)`",
     ),
     "match": ("a `case`", "write `case SomeCase:` and, indented below it, what happens then"),
 }

@@ -48,9 +48,7 @@ class Protocols(Tests):
     def choice_more(self, parts: Parts) -> _Chain:
         chain, word, body = parts
         found: _Chain = chain
-        return found._replace(
-            branches=(*found.branches, (body.lines, word.span)), end=body.end
-        )
+        return found._replace(branches=(*found.branches, (body.lines, word.span)), end=body.end)
 
     def choice_of_protocol(self, parts: Parts) -> syntax.ProtocolChoice:
         chain: _Chain = parts[0]
@@ -81,7 +79,7 @@ class Protocols(Tests):
 
     def protocol_body_missing(self, parts: Parts) -> _Body:
         opening: Opening = parts[0]
-        self._lines(opening, (), "who sends what to whom")
+        self._lines(opening, [], "who sends what to whom")
         return _Body((), opening.end.span)
 
     def _said(self, lines: list[Any]) -> syntax.Lines:

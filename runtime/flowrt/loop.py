@@ -24,6 +24,7 @@ from flowrt.core.hospital import AGAIN as TRIED
 from flowrt.core.hospital import Patient, one_line
 from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
+from flowrt.core.shapes import unlike
 from flowrt.core.values import (
     MAX_ACKS,
     Ack,
@@ -109,6 +110,7 @@ class Loop(Stepping):
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
         self._outbox = Outbox()
         self._timers = Timers()
+        self.registry.check_roles()
         self._schedules = Schedules(self.registry.schedules)
         self._operations = Operations(
             self._world.services, self._operation_ended, self._lost, self._perform, clock
@@ -298,6 +300,8 @@ class Loop(Stepping):
             return
         turn.batch.peers[peer] = b""
         found = self.registry.responder(invitation.flow, invitation.initiator)
+        if not isinstance(found, str) and invitation.flow in found.roles:
+            found = unlike(invitation.messages, found.roles[invitation.flow]) or found
         if self._draining:
             found = f"{self.party.name} is draining: it takes no new sessions"
         if isinstance(found, str):

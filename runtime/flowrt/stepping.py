@@ -565,6 +565,7 @@ class Stepping:
                     item.initiator,
                     item.version,
                     flow_id,
+                    item.messages,
                 )
             else:
                 assert type(item) is Letter
