@@ -63,7 +63,9 @@ def from_data(data: Mapping[str, Any]) -> Conversation:
 
 def lines(run: Conversation, *, ascii_only: bool = False) -> list[str]:
     """As people read it: the steps, numbered, repeated rounds told once; where both are then."""
-    told = [_told(run, step, ascii_only) for step in run.steps]
+    files = {step.file for step in run.steps} | {stand.file for stand in run.now}
+    one_file = len(files) == 1
+    told = [_told(run, step, ascii_only, one_file) for step in run.steps]
     if run.refused and told:
         told[-1] = (told[-1][0], f"{told[-1][1]}   {run.refused}")
     rows = list(_numbered(_shortened(told)))
@@ -73,7 +75,7 @@ def lines(run: Conversation, *, ascii_only: bool = False) -> list[str]:
         found.append(f"   {number:>3}  {text.ljust(wide)}  {place}".rstrip())
     found.append(" then:")
     names = (run.left, run.right)
-    spots = [f"{one.file}:{one.line}" for one in run.now]
+    spots = [_place(one, one_file) for one in run.now]
     for name, spot, stand in zip(names, spots, run.now, strict=True):
         wide = max(map(len, names))
         found.append(
@@ -84,10 +86,14 @@ def lines(run: Conversation, *, ascii_only: bool = False) -> list[str]:
     return found
 
 
-def _told(run: Conversation, step: Happening, ascii_only: bool) -> tuple[str, str]:
+def _place(at: Happening | Stand, one_file: bool) -> str:
+    return f"line {at.line}" if one_file else f"{at.file}:{at.line}"
+
+
+def _told(run: Conversation, step: Happening, ascii_only: bool, one_file: bool) -> tuple[str, str]:
     names = (run.left, run.right)
     me, other = names[step.side], names[1 - step.side]
-    place = f"{step.file}:{step.line}"
+    place = _place(step, one_file)
     if step.kind != "sends":
         return f"{me}: {step.text}", place
     wide = max(map(len, names))

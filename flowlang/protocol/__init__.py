@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from flowlang import machine, walk
 from flowlang.diagnostics import Diagnostic
-from flowlang.protocol import check
+from flowlang.protocol import check, circles
 from flowlang.protocol.telling import Teller
 from flowlang.source import Source
 
@@ -24,7 +24,8 @@ def findings(
         return []
     program = check.program_of(modules)
     flows = [flow.name for flow in module.machines]
-    made = check.conversations(program, check.sessions_of(program, flows))
+    sessions = check.sessions_of(program, flows)
+    made = check.conversations(program, sessions)
     teller = Teller(program, {source.module: source for source in sources.values()})
     found = [
         teller.misfit(checked, misfit)
@@ -32,10 +33,12 @@ def findings(
         if checked.verdict is not None
         for misfit in checked.verdict.misfits
     ]
-    for arm in sorted(made.dead):
-        sender = made.sender(arm)
-        if arm.flow in flows and sender is not None:
-            found.append(teller.dead(arm, sender))
+    found += [
+        teller.dead(arm, sender)
+        for arm, sender in sorted(made.senders.items())
+        if arm.flow in flows
+    ]
+    found += [teller.circle(*circle) for circle in circles.endless(program, sessions)]
     return found
 
 

@@ -8,7 +8,7 @@ other sessions of the same flow, and these are looked at again, until nothing ch
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from flowlang import machine
 from flowlang.protocol.automaton import Arm, Automaton, Kind, Values
@@ -48,15 +48,8 @@ class Conversations:
 
     sessions: tuple[Checked, ...]
     dead: frozenset[Arm]
-    program: Program
-
-    def sender(self, arm: Arm) -> str | None:
-        """Who never sends what a case waits for; None if the case waits for no message."""
-        for one in self.sessions:
-            for side, other in ((one.left, one.right), (one.right, one.left)):
-                if side is not None and other is not None and arm in side.receives:
-                    return other.flow.rpartition(".")[2]
-        return None
+    senders: Mapping[Arm, str]
+    """Who never sends the message of a dead case; without those that wait for no message."""
 
 
 def program_of(modules: Iterable[machine.Module]) -> Program:
@@ -97,6 +90,7 @@ class _Look:
         self._variants: dict[str, frozenset[Values]] = {}
         self._dead: frozenset[Arm] = frozenset()
         self._verdicts: dict[Session, Verdict | None] = {}
+        self._senders: dict[Arm, str] = {}
 
     def look(self) -> Conversations:
         self._follow(self._sides)
@@ -107,6 +101,7 @@ class _Look:
             if dead <= self._dead:
                 break
             new, self._dead = dead - self._dead, self._dead | dead
+            self._note_senders(new)
             flows = {arm.flow for arm in new}
             again = [side for side in self._sides if self._concerns(side, flows)]
             before = {side: self._made[side] for side in again}
@@ -124,7 +119,15 @@ class _Look:
             )
             for session in self._sessions
         ]
-        return Conversations(tuple(checked), self._dead, self._program)
+        return Conversations(tuple(checked), self._dead, self._senders)
+
+    def _note_senders(self, dead: frozenset[Arm]) -> None:
+        for session in self._sessions:
+            sides = ((session.flow, session.opened), (session.responder, None))
+            for side, other in (sides, sides[::-1]):
+                made = self._made[side]
+                for arm in dead & (made.receives if made is not None else frozenset()):
+                    self._senders.setdefault(arm, other[0].rpartition(".")[2])
 
     def _concerns(self, side: tuple[str, int | None], flows: set[str]) -> bool:
         made = self._made[side]

@@ -155,9 +155,10 @@ class _Exploration:
     def verdict(
         self, found: Misfit | None, longest: int, unbounded: Misfit | None = None
     ) -> Verdict:
+        if unbounded is not None:
+            # With queues that long some wait only for room.
+            found = unbounded
         misfits = [found] if found is not None else list(self._stuck())
-        if unbounded is not None and not misfits:
-            misfits = [unbounded]
         return Verdict(tuple(misfits), longest, frozenset(self.used), len(self.seen))
 
     def leaves(self, config: Config) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from flowlang import machine
 from flowlang.conversation import Conversation, Happening, Stand
 from flowlang.diagnostics import Diagnostic, Note
 from flowlang.protocol.automaton import Arm, Edge, Final, Kind, Node, Spot
-from flowlang.protocol.check import Checked
+from flowlang.protocol.check import Checked, Session
 from flowlang.protocol.code import Rest
 from flowlang.protocol.frames import Program
 from flowlang.protocol.pairs import Misfit, Move
@@ -37,13 +39,39 @@ class Teller:
         spot = Spot(code.module.module, arm.flow, does.place, does.place)
         waited = getattr(does.wait, "arms", ())[arm.number]
         name = _short(getattr(waited, "type", ""))
-        source, span = self.place(spot)
+        source, span = self.place(self._case(spot, name))
         return Diagnostic(
             "P209",
             f"`{sender}` never sends `{name}` here, so the case for it is never taken",
             source,
             span,
             f"leave `case {name}` out, or let `{sender}` send it",
+            severity="warning",
+        )
+
+    def _case(self, spot: Spot, name: str) -> Spot:
+        """The line of a case, below the line at which its receive begins."""
+        source = self.sources[spot.module]
+        for line in range(spot.place.line + 1, source.text.count("\n") + 2):
+            text = source.line(line).strip()
+            if re.match(rf"case {name}\b", text):
+                place = machine.Place(line, text)
+                return spot._replace(place=place, top=place)
+        return spot
+
+    def circle(self, session: Session, names: Sequence[str]) -> Diagnostic:
+        """A session by which flows come back to where they began."""
+        code = self.program.codes[session.flow]
+        does = code.instructions[session.opened].does
+        assert isinstance(does, machine.Open)
+        source, span = self.place(Spot(code.module.module, session.flow, does.place, does.place))
+        way = " → ".join(f"`{_short(name)}`" for name in names)
+        return Diagnostic(
+            "P213",
+            f"this conversation may lead to another one of its own kind, and so on: {way}",
+            source,
+            span,
+            "give the way back an end of its own, such as a number of rounds that counts down",
             severity="warning",
         )
 
@@ -292,7 +320,7 @@ class _Story:
             f" `{self._me}` is still waiting for {awaited}",
             self._here,
             [(f"`{self._other}` {how} here, and has not sent it", self._there)],
-            f"let `{self._other}` send {awaited} before line {self._there.place.line}; or let"
+            f"let `{self._other}` send {awaited} {_around(self._there)}; or let"
             f" `{self._me}` take the end, too: `receive from …:` with `case ended:`",
         )
 
@@ -301,8 +329,8 @@ class _Story:
             f"nobody reads the `{self._sent}` that `{self._other}` sends",
             self._sending,
             [(f"`{self._me}` may have ended here by then", self._here)],
-            f"let `{self._me}` receive `{self._sent}` before line {self._here.place.line}, or leave"
-            f" the send out; if `{self._me}` does not mind what still comes, it can say so:"
+            f"let `{self._me}` receive `{self._sent}` {_around(self._here)}, or leave the send out;"
+            f" if `{self._me}` does not mind what still comes, it can say so:"
             f" `close {self._session(self._side)}`",
         )
 
@@ -327,10 +355,7 @@ class _Story:
         return (
             f"`{names[0]}` and `{names[1]}` wait for each other",
             self._nodes[0].spot,
-            [
-                (f"`{names[0]}` waits here for {_or(self._awaited(0))}", self._nodes[0].spot),
-                (f"`{names[1]}` waits here for {_or(self._awaited(1))}", self._nodes[1].spot),
-            ],
+            [(f"and `{names[1]}` waits here for {_or(self._awaited(1))}", self._nodes[1].spot)],
             hint,
         )
 
@@ -425,6 +450,16 @@ def _branch(way: Sequence[Move], other: Sequence[Move], side: int) -> tuple[str,
         if number >= len(theirs) or theirs[number] != step:
             return step.told, step.spot
     return None
+
+
+def _around(end: Spot) -> str:
+    """Where something is still to be done, at the end of a way."""
+    word = end.place.text.split()[0].rstrip(":")
+    if word in ("for", "while"):
+        return f"after the loop in line {end.place.line}"
+    if word in ("return", "break", "close", "throw"):
+        return f"before line {end.place.line}"
+    return f"after line {end.place.line}"
 
 
 def _short(name: str) -> str:
