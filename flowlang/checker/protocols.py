@@ -7,6 +7,7 @@ would be anybody's, two ways that begin alike, a round in which nothing is said.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, assert_never
 
@@ -225,6 +226,9 @@ class _Graph:
         for number, firsts in ways.items():
             said = [one for one in firsts if one is not None]
             draft = self._drafts[number]
+            for _ in self._drafts:  # A repeat stands where its first line does.
+                if len(draft.ways) == 1 and not draft.said:
+                    draft = self._drafts[draft.ways[0][0]]
             turns.append(
                 Turn(
                     said[0][0] if said else "",
@@ -421,7 +425,7 @@ class _Graph:
                 )
 
     def _unreachable(self, lines: syntax.Lines) -> None:
-        for line, after in zip(lines, lines[1:], strict=False):
+        for line, after in itertools.pairwise(lines):
             if not _goes_on(line):
                 self._file.report(
                     "F654",

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from flowlang import machine, walk
 from flowlang.diagnostics import Diagnostic
-from flowlang.protocol import check, circles
+from flowlang.protocol import check, circles, holding, roles
 from flowlang.protocol.telling import Teller
 from flowlang.source import Source
 
@@ -18,11 +18,13 @@ from flowlang.source import Source
 def findings(
     module: machine.Module, modules: Iterable[machine.Module], sources: Mapping[str, Source]
 ) -> list[Diagnostic]:
-    """What is wrong with the sessions that the flows of a module open. `modules` are that one and
+    """What is wrong with the sessions that the flows of a module open, and with the roles that they
+    play. `modules` are that one and
     all that it uses, `sources` their texts, by the name that diagnostics give."""
-    if not _opens(module):
+    if not _talks(module):
         return []
-    program = check.program_of(modules)
+    known = list(modules)
+    program = check.program_of(known)
     flows = [flow.name for flow in module.machines]
     sessions = check.sessions_of(program, flows)
     made = check.conversations(program, sessions)
@@ -38,12 +40,17 @@ def findings(
         for arm, sender in sorted(made.senders.items())
         if arm.flow in flows
     ]
+    protocols = [one for used in known for one in used.protocols]
+    for played in roles.played_by(program, flows):
+        held = roles.held(program, protocols, played)
+        if held is not None:
+            found += holding.findings(teller, held)
     found += [teller.circle(*circle) for circle in circles.endless(program, sessions)]
     return found
 
 
-def _opens(module: machine.Module) -> bool:
-    return any(
+def _talks(module: machine.Module) -> bool:
+    return any(flow.plays for flow in module.machines) or any(
         isinstance(action, machine.Open)
         for flow in module.machines
         for state in flow.states

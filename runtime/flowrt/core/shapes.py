@@ -13,14 +13,14 @@ from typing import Any, TypeAlias
 
 from msgspec import inspect
 
-Role: TypeAlias = "tuple[tuple[type[Any], ...], tuple[type[Any], ...]]"
-"""The messages that a role may send, and those that it may receive."""
+Role: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
+"""The classes of the messages that a role may send, and of those that it may receive."""
 
 SENT, RECEIVED = ">", "<"
 
 
 @functools.cache
-def told(role: Role) -> str:
+def told(role: Any) -> str:
     """The messages of a role as an invitation has them: of each whether it is sent or received, its
     name, and a mark for each field; one that may be left out has `?` behind its mark."""
     return " ".join(
@@ -33,23 +33,35 @@ def told(role: Role) -> str:
 def unlike(theirs: str, role: Role) -> str | None:
     """What keeps who told `theirs` from talking to this side of the protocol; None if nothing does.
 
-    A receiver may know fields that its sender does not, if they may be left out; and need not know
-    the last ones that its sender has.
+    A receiver must know every message that may be sent to it. It may know fields that the sender
+    does not, if they may be left out; and need not know the last ones that its sender has.
     """
-    told_there = _read(theirs)
-    for way, kinds in ((SENT, role[1]), (RECEIVED, role[0])):
-        for kind in kinds:
-            there = told_there.get(way + kind.wire)
-            if there is None:
-                continue  # The flow at the other side was checked against the protocol that it has.
-            here = shape_of(kind)
-            sender, receiver = (there, here) if way == SENT else (here, there)
-            place = _misfit(sender, receiver)
-            if place is not None:
-                names = kind.__struct_fields__
-                field = f"its field {names[place]}" if place < len(names) else "a field more there"
-                return f"{kind.wire} is another message here than there: {field} is not the same"
+    sent, received = role
+    there = _read(theirs)
+    here: dict[str, Any] = {kind.wire: kind for kind in received}
+    for key, marks in there.items():
+        if key[:1] == SENT:
+            kind = here.get(key[1:])
+            if kind is None:
+                return f"{key[1:]} may come from there, and is not known here"
+            if (found := _difference(kind, marks, shape_of(kind))) is not None:
+                return found
+    for kind in sent:
+        known = there.get(RECEIVED + kind.wire)
+        if known is None:
+            return f"{kind.wire} may be sent from here, and is not known there"
+        if (found := _difference(kind, shape_of(kind), known)) is not None:
+            return found
     return None
+
+
+def _difference(kind: Any, sender: tuple[str, ...], receiver: tuple[str, ...]) -> str | None:
+    place = _misfit(sender, receiver)
+    if place is None:
+        return None
+    names = kind.__struct_fields__
+    field = f"its field {names[place]}" if place < len(names) else "a field more"
+    return f"{kind.wire} is not the same message here and there: {field}"
 
 
 def _misfit(sender: tuple[str, ...], receiver: tuple[str, ...]) -> int | None:
