@@ -107,7 +107,7 @@ def _mixed(left: Automaton, right: Automaton, messages: Sequence[str]) -> str:
 
 def _smallest(points: Sequence[Point]) -> list[Point]:
     """The same with turns as one from which the same may follow."""
-    group = {number: hash_of for number, hash_of in enumerate(_kinds(points))}
+    group = dict(enumerate(_kinds(points)))
     while True:
         kinds = [
             (group[number], tuple((message, group[way]) for message, way in point.ways.items()))
@@ -205,7 +205,6 @@ class _Writer:
         if point.side is None:
             return [f"{indent}end"]
         is_head = self._leads_back(at)
-        inside = "    " * (depth + is_head)
         found = self._said(at, stop, (*path, at), depth + is_head)
         if at in self._names:
             return [f"{indent}repeat {self._names[at]}:", *found]
@@ -229,7 +228,9 @@ class _Writer:
             found += self._from(to, join, path, depth + 1)
         if point.over:
             found += [f"{indent}or:", f"{indent}    end"]
-        return found if join == stop else [*found, *self._from(join, stop, path, depth)]
+        if join is None or join == stop:
+            return found
+        return [*found, *self._from(join, stop, path, depth)]
 
     def _leads_back(self, at: int) -> bool:
         return at in self._after(self._points[at].ways.values())

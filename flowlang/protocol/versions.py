@@ -247,7 +247,8 @@ def messages_of(made: Automaton, kind: Kind) -> list[str]:
 def fields_that_break(
     new: Automaton, news: Shapes, old: Automaton, olds: Shapes, peers: str
 ) -> list[Break]:
-    """Peers that know a message otherwise than a new version of a flow; `old` is the old version."""
+    """Peers that know a message otherwise than a new version of a flow does; `old` is the one
+    before."""
     found = []
     both = set(messages_of(old, Kind.RECEIVE)) & set(messages_of(new, Kind.RECEIVE))
     for message in sorted(both):
