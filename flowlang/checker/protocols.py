@@ -218,8 +218,8 @@ class _Graph:
     def turns(self) -> tuple[Turn, ...]:
         start = self._block(self._declaration.lines, OVER, {})
         self._unreachable(self._declaration.lines)
-        self._check_choices()
-        self._check_rounds()
+        if not self._goes_round():
+            self._check_choices()
         ways = {number: [one for one, _ in self._firsts(number)] for number in self._reached(start)}
         place = {number: at for at, number in enumerate(ways)}
         turns = []
@@ -402,8 +402,8 @@ class _Graph:
         for first, _ in firsts:
             seen[None if first is None else first[1].message] = place
 
-    def _check_rounds(self) -> None:
-        """A repeat that may go round without a message says nothing."""
+    def _goes_round(self) -> bool:
+        """Whether a repeat may go round without a message, which says nothing."""
         done: set[int] = set()
         for number, draft in enumerate(self._drafts):
             if len(draft.ways) != 1 or draft.said or number in done:
@@ -423,6 +423,7 @@ class _Graph:
                     "this may go round for ever without a message",
                     "let a message stand before each `continue`",
                 )
+        return bool(done)
 
     def _unreachable(self, lines: syntax.Lines) -> None:
         for line, after in itertools.pairwise(lines):

@@ -54,6 +54,7 @@ _WORDS = {
     "EQUAL": "`=` and a value",
     "ELSE": "`else` and an error",
     "AS": "`as` and a name",
+    "ON": "`on` and a session",
     "COLON": "`:`",
     "TEXT": "a text",
     "UNCHECKED": "`unchecked`",
@@ -81,7 +82,7 @@ _WORDS = {
 }
 # Keywords that may be names too: where a name could come, they are not what is missing.
 _ALSO_NAMES = frozenset(
-    {"BY", "DEBUG", "EVERY", "FROM", "INFO", "PYTHON", "RETRY", "RPC", "SCHEDULE", "WARN"}
+    {"BY", "DEBUG", "EVERY", "FROM", "INFO", "ON", "PYTHON", "RETRY", "RPC", "SCHEDULE", "WARN"}
     | {"RETURNS", "SAYS", "THROWS", "WAITS"}
 )
 _MOST = 4
@@ -127,8 +128,10 @@ def phrases(scene: Scene) -> list[str]:
         skipped |= {"TEXT", "NUMBER", "LPAR", "COMMA", "RPAR", "RSQB", "RBRACE"}
     if "COLON" in accepted or scene.wants_value:
         skipped.add("NEWLINE")
-    if scene.first.kind == "USE":
-        skipped.add("DOT")
+    if scene.room == "protocol" and "NAME" in accepted:
+        skipped |= {"AT", "ARROW"}  # the word before may be a role, too, but rarely is
+    if scene.room not in ("test", "mocks"):
+        skipped.add("DOT")  # a dot may come behind most names
     if scene.first.kind != "OPEN":
         skipped.add("WITH")  # a changed copy may come behind most values
     if scene.first.kind in ("LET", "VAR") and "EQUAL" in accepted:

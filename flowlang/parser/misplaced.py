@@ -178,6 +178,9 @@ def _misplaced(scene: Scene) -> Said | None:
     if first.kind == "ELSE" and scene.room == "match":
         hint = "in a `match`, write `case _:`, last"
         return Said("F125", first.span, "there is no `else` among cases", hint)
+    if first.kind == "OR" and scene.at == 0 and scene.room == "protocol":
+        hint = "`or:` comes right below the block of a `choice at …:`, indented like that"
+        return Said("F125", first.span, "this `or` has no `choice` before it", hint)
     if first.kind in ("ELIF", "ELSE") and scene.at == 0:
         message = f"this `{first.text}` has no `if` before it"
         hint = f"`{first.text}` comes right below the block of an `if`, indented like that `if`"
