@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from flowlang import cfg, machine, protocol, syntax
 from flowlang.checker import check, unused
+from flowlang.conversation import Example
 from flowlang.diagnostics import Diagnostic, did_you_mean, in_order
 from flowlang.parser import parse
 from flowlang.source import START, Source, Span
@@ -79,6 +80,15 @@ def misfits(compilation: Compilation) -> list[Diagnostic]:
         used = [compilation.modules[one] for one in _reached(name, compilation)]
         found += protocol.findings(compilation.modules[name], used, compilation.sources)
     return in_order(found)
+
+
+def conversations(compilation: Compilation) -> list[Example]:
+    """Conversations that have every message of every session, for the files without mistakes."""
+    found = []
+    for name in compilation.modules:
+        used = [compilation.modules[one] for one in _reached(name, compilation)]
+        found += protocol.examples(compilation.modules[name], used, compilation.sources)
+    return found
 
 
 def _reached(name: str, compilation: Compilation) -> list[str]:

@@ -61,13 +61,38 @@ def from_data(data: Mapping[str, Any]) -> Conversation:
 # --- as text --------------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A whole conversation of two flows (qualified names), which goes well."""
+
+    left: str
+    right: str
+    steps: tuple[Happening, ...]
+
+
+def example_lines(example: Example, number: int, *, ascii_only: bool = False) -> list[str]:
+    """A whole conversation as people read it."""
+    left, right = (name.rpartition(".")[2] for name in (example.left, example.right))
+    nowhere = Stand("", 0, "")
+    run = Conversation(left, right, example.steps, (nowhere, nowhere), "", 0)
+    one_file = len({step.file for step in example.steps}) == 1
+    told = [_told(run, step, ascii_only, one_file) for step in run.steps]
+    rows = _rounds(told)
+    wide = max([len(row[0]) + (12 if row[2] > 1 else 0) for row in rows], default=0)
+    found = [f"{left} and {right}, conversation {number}"]
+    for count, text, place in _numbered(rows):
+        found.append(f"  {count:>3}  {text.ljust(wide)}  {place}".rstrip())
+    return found
+
+
 def lines(run: Conversation, *, ascii_only: bool = False) -> list[str]:
     """As people read it: the steps, numbered, repeated rounds told once; where both are then."""
     files = {step.file for step in run.steps} | {stand.file for stand in run.now}
     one_file = len(files) == 1
     told = [_told(run, step, ascii_only, one_file) for step in run.steps]
     if run.refused and told:
-        told[-1] = (told[-1][0], f"{told[-1][1]}   {run.refused}")
+        mark = "(!)" if ascii_only else run.refused
+        told[-1] = (told[-1][0], f"{told[-1][1]}   {mark}")
     rows = list(_numbered(_shortened(told)))
     wide = max([len(row[1]) for row in rows], default=0)
     found = [" how it goes wrong:" if rows else " at once:"]
@@ -104,6 +129,19 @@ def _told(run: Conversation, step: Happening, ascii_only: bool, one_file: bool) 
 def _shortened(told: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
     """With rounds that repeat told once: each row, and how often it came; the middle of a long run
     left out."""
+    rows = _rounds(told)
+    if len(rows) > MOST_SHOWN:
+        keep = MOST_SHOWN // 2
+        left = len(rows) - 2 * keep
+        rows = [
+            *rows[:keep],
+            (f"… {left} more step{'s' if left > 1 else ''} …", "", 0),
+            *rows[-keep:],
+        ]
+    return rows
+
+
+def _rounds(told: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
     rows: list[tuple[str, str, int]] = []
     at = 0
     while at < len(told):
@@ -111,10 +149,6 @@ def _shortened(told: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
         for text, place in told[at : at + size]:
             rows.append((text, place, times))
         at += size * times
-    if len(rows) > MOST_SHOWN:
-        keep = MOST_SHOWN // 2
-        left = len(rows) - 2 * keep
-        rows = [*rows[:keep], (f"… {left} more steps …", "", 0), *rows[-keep:]]
     return rows
 
 
@@ -138,4 +172,4 @@ def _numbered(rows: Sequence[tuple[str, str, int]]) -> Iterator[tuple[str, str, 
             yield "", text, ""
             continue
         number += 1
-        yield str(number), text + (f"   × {times}" if times > 1 else ""), place
+        yield str(number), text + (f"   {times} times" if times > 1 else ""), place

@@ -98,8 +98,17 @@ def _span(data: Mapping[str, Any]) -> Span:
     return Span(data["line"], data["column"], data["end_line"], data["end_column"])
 
 
-def as_text(diagnostic: Diagnostic, sources: Mapping[str, Source], *, color: bool = False) -> str:
-    """As a person reads it: the sentence, the place, the line with a caret, the remedy."""
+def as_text(
+    diagnostic: Diagnostic,
+    sources: Mapping[str, Source],
+    *,
+    color: bool = False,
+    ascii_only: bool = False,
+) -> str:
+    """As a person reads it: the sentence, the place, the line with a caret, the remedy.
+
+    Where `ascii_only` is true the arrows of a conversation are, too.
+    """
     paint = _PAINT if color else _PLAIN
     shade = paint[diagnostic.severity]
     head = f"{shade}{diagnostic.severity}[{diagnostic.code}]{paint['off']}: "
@@ -109,7 +118,8 @@ def as_text(diagnostic: Diagnostic, sources: Mapping[str, Source], *, color: boo
         lines.append(f" note: {printable(note.message)}")
         lines += _frame(note.source, note.span, sources, paint["note"], paint["off"])
     if diagnostic.run is not None:
-        lines += [printable(line) for line in conversation.lines(diagnostic.run)]
+        run = conversation.lines(diagnostic.run, ascii_only=ascii_only)
+        lines += [printable(line) for line in run]
     if diagnostic.hint:
         lines.append(f" help: {printable(diagnostic.hint)}")
     return "\n".join(lines) + "\n"

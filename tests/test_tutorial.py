@@ -7,9 +7,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+from tests.loaded import Flowc
 
 PAGE = Path(__file__).parent.parent / "docs" / "tutorial.md"
 FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
@@ -32,13 +38,18 @@ def joined(parts: dict[str, str]) -> str:
     return "\n\n".join(parts.values()) + "\n"
 
 
-def printed(commands: str, folder: Path, environment: dict[str, str]) -> tuple[Path, str]:
+def printed(
+    commands: str, folder: Path, environment: dict[str, str], flowc: Flowc
+) -> tuple[Path, str]:
     """These commands with what each of them prints, and the folder in which they end."""
     said = []
     for line in re.findall(r"^\$ (.*)$", commands, re.M):
         said.append(f"$ {line}\n")
         if line.startswith("cd "):
             folder = folder / line.removeprefix("cd ")
+            continue
+        if line.startswith("flowc "):
+            said.append(flowc.run(shlex.split(line)[1:], folder, environment).printed)
             continue
         done = subprocess.run(
             line,
@@ -54,7 +65,13 @@ def printed(commands: str, folder: Path, environment: dict[str, str]) -> tuple[P
     return folder, "".join(said)
 
 
-def test_every_step_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -> None:
+@pytest.fixture
+def flowc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flowc]:
+    with Flowc(tmp_path_factory.mktemp("flowc")) as loaded:
+        yield loaded
+
+
+def test_every_step_of_the_tutorial_does_what_the_page_says(tmp_path: Path, flowc: Flowc) -> None:
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "NO_COLOR": "1",
@@ -81,7 +98,7 @@ def test_every_step_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -> N
             (folder / name).write_text(text)
         else:
             assert kind == "console", fence[0]
-            folder, text = printed(text, folder, environment)
+            folder, text = printed(text, folder, environment, flowc)
         made.append(f"{between}```{kind}{' ' + name if name else ''}\n{text}```")
         end = fence.end()
     real = "".join(made) + page[end:]

@@ -14,6 +14,7 @@ import click
 
 from flowlang import __version__
 from flowlang.build import Built, build
+from flowlang.cli.conversing import print_conversations
 from flowlang.cli.printing import (
     PATHS,
     json_option,
@@ -46,6 +47,12 @@ _UNSURE = {"F711", "F716"}
 @click.option("--strict", is_flag=True, help="Exit 1 if there are warnings, too.")
 @click.option("--notes", is_flag=True, help="Show notes, such as waits without a time limit.")
 @click.option("--no-cache", is_flag=True, help="Check again even if nothing has changed.")
+@click.option(
+    "--tests",
+    "lists_tests",
+    is_flag=True,
+    help="List conversations that have every message which the flows send.",
+)
 @WATCH
 def check(
     paths: tuple[Path, ...],
@@ -54,6 +61,7 @@ def check(
     strict: bool,
     notes: bool,
     no_cache: bool,
+    lists_tests: bool,
     watched: bool,
 ) -> None:
     """Find the mistakes in .flow files, and in those that they use.
@@ -73,6 +81,9 @@ def check(
         diagnostics = [found for found in diagnostics if notes or found.severity != "note"]
         worst = {found.severity for found in diagnostics} & {"error", "warning"}
         wrong = "error" in worst or (strict and bool(worst))
+        if lists_tests and "error" not in worst:
+            print_conversations(sources_below(paths), as_json or form == "json")
+            return int(wrong), answer["depends"]
         _print(diagnostics, answer["files"], "json" if as_json else form, ok=not wrong)
         return int(wrong), answer["depends"]
 

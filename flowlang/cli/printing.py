@@ -65,6 +65,15 @@ def colored() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def can_draw() -> bool:
+    """Whether what is printed may have lines and arrows that are not ASCII."""
+    try:
+        "─▶✗×…".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def print_json(data: object) -> None:
     """Data for programs."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
@@ -75,7 +84,8 @@ def print_diagnostics(
 ) -> None:
     """Diagnostics for people, as many as anybody reads."""
     for found in diagnostics[:SHOWN]:
-        click.echo(as_text(found, sources, color=colored()), color=colored(), err=err)
+        text = as_text(found, sources, color=colored(), ascii_only=not can_draw())
+        click.echo(text, color=colored(), err=err)
     if len(diagnostics) > SHOWN:
         click.echo(f"… and {len(diagnostics) - SHOWN:,} more, which `--json` shows.", err=err)
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from flowlang import machine, walk
+from flowlang.conversation import Example
 from flowlang.diagnostics import Diagnostic
 from flowlang.protocol import check, circles, holding, roles
+from flowlang.protocol.covering import covering
+from flowlang.protocol.retelling import Retelling
 from flowlang.protocol.telling import Teller
 from flowlang.source import Source
 
@@ -19,8 +22,8 @@ def findings(
     module: machine.Module, modules: Iterable[machine.Module], sources: Mapping[str, Source]
 ) -> list[Diagnostic]:
     """What is wrong with the sessions that the flows of a module open, and with the roles that they
-    play. `modules` are that one and
-    all that it uses, `sources` their texts, by the name that diagnostics give."""
+    play. `modules` are that one and all that it uses, `sources` their texts, by the name that
+    diagnostics give."""
     if not _talks(module):
         return []
     known = list(modules)
@@ -49,8 +52,35 @@ def findings(
     return found
 
 
+def examples(
+    module: machine.Module, modules: Iterable[machine.Module], sources: Mapping[str, Source]
+) -> list[Example]:
+    """Conversations of the flows of a module with those that respond to them: few, with every
+    message that either side can send. For sessions in which nothing is wrong."""
+    if not _opens(module):
+        return []
+    program = check.program_of(modules)
+    sessions = check.sessions_of(program, [flow.name for flow in module.machines])
+    teller = Teller(program, {source.module: source for source in sources.values()})
+    found: dict[Example, None] = {}
+    for one in check.conversations(program, sessions).sessions:
+        if one.verdict is None or one.verdict.misfits or one.left is None or one.right is None:
+            continue
+        names = (one.left.flow.rpartition(".")[2], one.right.flow.rpartition(".")[2])
+        retelling = Retelling(names, teller.file)
+        spots = one.left.opened, one.right.opened
+        for way in covering(one.left, one.right).conversations:
+            steps = tuple(retelling.steps(way, spots))
+            found.setdefault(Example(one.left.flow, one.right.flow, steps))
+    return list(found)
+
+
 def _talks(module: machine.Module) -> bool:
-    return any(flow.plays for flow in module.machines) or any(
+    return any(flow.plays for flow in module.machines) or _opens(module)
+
+
+def _opens(module: machine.Module) -> bool:
+    return any(
         isinstance(action, machine.Open)
         for flow in module.machines
         for state in flow.states

@@ -9,7 +9,7 @@ from flowlang.protocol import facts as knowledge
 from flowlang.protocol.automaton import NOTHING, Arm, Final, Kind, Spot, Step, Values
 from flowlang.protocol.code import Catch, Instruction, Rest
 from flowlang.protocol.facts import NO_FACTS, Interest
-from flowlang.protocol.frames import Frame, Over, Program, State, Way, Ways, place_of
+from flowlang.protocol.frames import TIME_OVER, Frame, Over, Program, State, Way, Ways, place_of
 
 OURS, AMONG, OTHER = 2, 1, 0
 FAILS = -1
@@ -103,10 +103,10 @@ class Catching:
             return
         late = state._replace(owes=min(state.owes + 1, MOST_OWED)) if discard else state
         at = self._codes[frame.code].instructions[frame.at].next
-        found = list(self._caught(late, at, is_timeout, "the time is over"))
+        found = list(self._caught(late, at, is_timeout, TIME_OVER))
         yield from found
         if not found and state.opened:
-            yield self._silent(self._failing(late), Step("the time is over", self._spot(state)))
+            yield self._silent(self._failing(late), Step(TIME_OVER, self._spot(state)))
 
     def _failing(self, state: State) -> State:
         """A state in which the flow fails: at an instruction that there is not."""

@@ -28,6 +28,8 @@ from flowlang.protocol.catching import FAILS, OTHER, OURS, is_declared
 from flowlang.protocol.code import Each, Go, Instruction, Pick, Rest, Stop, Test
 from flowlang.protocol.facts import NO_FACTS, Facts
 from flowlang.protocol.frames import (
+    ERROR_CAUGHT,
+    REFUSES,
     Frame,
     Over,
     Program,
@@ -169,7 +171,7 @@ class _Follower(Waiting):
             return Over(Final.NEVER, self._spot(state, self._last))
         instruction = self._codes[frame.code].instructions[frame.at]
         if instruction.calls and not frame.asked:
-            caught = list(self._caught(state, frame.at, is_declared, "an error is caught"))
+            caught = list(self._caught(state, frame.at, is_declared, ERROR_CAUGHT))
             if caught:
                 asked = self._top(state, frame._replace(asked=True))
                 on: Way = (Kind.SILENT, "", NOTHING, asked, (), None)
@@ -322,7 +324,7 @@ class _Follower(Waiting):
             return on  # A flow may always fail: nobody is surprised by that.
         spot = self._spot(state)
         failed = [self._silent(thrown)] if isinstance(thrown, State) else thrown.found
-        step = Step(f"`{condition(does.place)}` does not hold", spot)
+        step = Step(f"{REFUSES} `{condition(does.place)}` does not hold", spot)
         told = [(*way[:4], (step, *way[4]), way[5]) for way in failed]
         return Ways([self._silent(on), *told], spot)
 

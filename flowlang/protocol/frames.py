@@ -112,6 +112,14 @@ class Names:
 SESSION = Builtin("Session")
 
 
+TIME_OVER = "the time is over"
+ERROR_CAUGHT = "an error is caught"
+END_CAUGHT = "the end is caught"
+GROUP_FAILS = "another session of the group fails"
+REFUSES = "refuses:"
+SETBACKS = frozenset({TIME_OVER, ERROR_CAUGHT, END_CAUGHT, GROUP_FAILS})
+"""What is told of ways on which something did not come as hoped."""
+
 # --- words --------------------------------------------------------------------------------------
 
 
@@ -142,4 +150,4 @@ def other(arm: machine.Arm) -> str:
         case machine.Done():
             return "what was pending is done"
         case _:
-            return "the time is over"
+            return TIME_OVER

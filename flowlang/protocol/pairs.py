@@ -123,6 +123,21 @@ def check(left: Automaton, right: Automaton) -> Verdict:
             return queued.verdict(None, bound, queued.misfit("P208", LEFT, blocked))
 
 
+def explored(
+    left: Automaton, right: Automaton
+) -> tuple[dict[Config, list[tuple[Config, Move]]], Config]:
+    """All that two sides can do together, by where they are, and where they begin. Where both may
+    send at once, with one message under way in each direction."""
+    sides = (_Side(left), _Side(right))
+    together = _Together(sides)
+    together.explore()
+    if not together.crosses:
+        return together.after, START
+    queued = _Queued(sides, 1)
+    queued.explore()
+    return queued.after, START
+
+
 class _Exploration:
     """All that can happen, breadth first, so that the first way to a place is a shortest one."""
 

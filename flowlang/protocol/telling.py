@@ -8,16 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from flowlang import machine
-from flowlang.conversation import Conversation, Happening, Stand
+from flowlang.conversation import Conversation, Stand
 from flowlang.diagnostics import Diagnostic, Note
 from flowlang.protocol.automaton import Arm, Edge, Final, Kind, Node, Spot
 from flowlang.protocol.check import Checked, Session
 from flowlang.protocol.code import Rest
-from flowlang.protocol.frames import Program
+from flowlang.protocol.frames import TIME_OVER, Program
 from flowlang.protocol.pairs import Misfit, Move
+from flowlang.protocol.retelling import Retelling
 from flowlang.source import Source, Span
-
-LATE = "the time is over"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +74,10 @@ class Teller:
             severity="warning",
         )
 
+    def file(self, spot: Spot) -> str:
+        """The file of a statement, as diagnostics call it."""
+        return self.sources[spot.module].name
+
     def place(self, spot: Spot, module: str | None = None) -> tuple[str, Span]:
         """A statement in the source; in this module, where it was called from another."""
         at = spot.place if module in (None, spot.module) else spot.top
@@ -124,7 +127,7 @@ class _Story:
 
     def _gave_up(self) -> bool:
         return any(
-            step.told == LATE
+            step.told == TIME_OVER
             for move in self._found.way
             if move.side == self._side and move.edge is not None
             for step in move.edge.steps
@@ -192,68 +195,22 @@ class _Story:
     # --- the run ------------------------------------------------------------------------------
 
     def _run(self) -> Conversation:
-        steps: list[Happening] = []
-        way = self._found.way
-        for number, move in enumerate(way):
-            following = way[number + 1] if number + 1 < len(way) else None
-            steps += self._happenings(move, following)
+        retelling = Retelling(self._names, self._teller.file)
+        here, there = self._nodes[0].spot, self._nodes[1].spot
+        steps = retelling.steps(self._found.way, (here, there))
         refused = ""
-        if self._found.edge is not None and self._found.code not in ("P207", "P208"):
-            edge = self._found.edge
-            if not self._is_under_way():
-                steps += self._decisions(1 - self._side, edge.steps)
-                steps.append(self._happening("sends", 1 - self._side, self._sent, edge.spot))
+        edge = self._found.edge
+        if edge is not None and self._found.code not in ("P207", "P208"):
+            # Unless it was sent on the way already, and lies there.
+            if not any(move.edge == edge and move.taken is None for move in self._found.way):
+                steps += retelling.send(1 - self._side, edge)
                 refused = "✗"
         left, right = (self._stand(side) for side in (0, 1))
         return Conversation(*self._names, tuple(steps), (left, right), refused, self._longest)
 
-    def _is_under_way(self) -> bool:
-        """Whether the message was sent on the way already, and lies there."""
-        return any(move.edge == self._found.edge and move.taken is None for move in self._found.way)
-
-    def _happenings(self, move: Move, following: Move | None) -> list[Happening]:
-        edge = move.edge
-        if edge is None:
-            return [self._happening("drops", move.side, "drops what came late", self._here)]
-        if edge.kind is Kind.SILENT:
-            return self._decisions(move.side, edge.steps)
-        found = []
-        if edge.kind is Kind.SEND:
-            found.append(self._happening("sends", move.side, _short(edge.message), edge.spot))
-            if move.is_dropped:
-                spot = self._nodes[1 - move.side].spot
-                found.append(self._happening("drops", 1 - move.side, "drops it", spot))
-        elif edge.kind is Kind.ENDED:
-            text = f"learns that {self._names[1 - move.side]} has ended"
-            found.append(self._happening("learns", move.side, text, edge.spot))
-        elif not (following is None and move.taken is None):
-            text = f"takes {_short(edge.message)}"
-            found.append(self._happening("takes", move.side, text, edge.spot))
-        found += self._decisions(move.side, edge.steps)
-        if move.taken is not None:
-            found += self._decisions(1 - move.side, move.taken.steps)
-        return found
-
-    def _decisions(self, side: int, steps: Sequence[object]) -> list[Happening]:
-        return [
-            self._happening("decides", side, step.told, step.spot)  # type: ignore[attr-defined]
-            for step in steps
-        ]
-
-    def _happening(
-        self,
-        kind: Literal["sends", "decides", "drops", "learns", "takes"],
-        side: int,
-        text: str,
-        spot: Spot,
-    ) -> Happening:
-        source, _ = self._teller.place(spot)
-        return Happening(kind, 0 if side == 0 else 1, text, source, spot.place.line)
-
     def _stand(self, side: int) -> Stand:
         node = self._nodes[side]
-        source, _ = self._teller.place(node.spot)
-        return Stand(source, node.spot.place.line, self._doing(node))
+        return Stand(self._teller.file(node.spot), node.spot.place.line, self._doing(node))
 
     def _doing(self, node: Node) -> str:
         if node.final is Final.CLOSED:
@@ -285,9 +242,8 @@ class _Story:
             hint = f"add `case {self._sent}` to the receive of `{self._me}`"
         else:
             hint = (
-                f"let `{self._me}` take both: `receive from …:` with a case for"
-                f" `{'`, `'.join(self._awaited(self._side))}` and one for `{self._sent}`; or leave"
-                " the send out"
+                f"let `{self._other}` send {awaited} here; or let `{self._me}` take both:"
+                f" `receive from …:` with a case for {awaited} and one for `{self._sent}`"
             )
         return (
             f"`{self._other}` sends `{self._sent}`, but `{self._me}` is waiting for {awaited}",
@@ -394,6 +350,16 @@ class _Story:
             told, spot = mine
             how = f" where {told}"
             notes.append((f"this is where the ways of `{self._me}` part", spot))
+            if _is_loop(spot):
+                return (
+                    f"`{self._other}` cannot tell when the loop of `{self._me}` ends, and sends"
+                    f" `{self._sent}`",
+                    self._sending,
+                    notes,
+                    f"let a message of its own end the loop (`receive from …:` with one case for a"
+                    f" round and one for the end), or let `{self._other}` say first how many rounds"
+                    " there are",
+                )
         return (
             f"`{self._other}` cannot tell which way `{self._me}` went, and sends `{self._sent}`",
             self._sending,
@@ -455,11 +421,15 @@ def _branch(way: Sequence[Move], other: Sequence[Move], side: int) -> tuple[str,
 def _around(end: Spot) -> str:
     """Where something is still to be done, at the end of a way."""
     word = end.place.text.split()[0].rstrip(":")
-    if word in ("for", "while"):
+    if _is_loop(end):
         return f"after the loop in line {end.place.line}"
     if word in ("return", "break", "close", "throw"):
         return f"before line {end.place.line}"
     return f"after line {end.place.line}"
+
+
+def _is_loop(spot: Spot) -> bool:
+    return spot.place.text.startswith(("for ", "while "))
 
 
 def _short(name: str) -> str:

@@ -20,7 +20,20 @@ from flowlang.protocol.catching import (
 )
 from flowlang.protocol.code import Code, Go, Instruction, Pick, Rest, Stop
 from flowlang.protocol.facts import NO_FACTS, Facts
-from flowlang.protocol.frames import SESSION, Chosen, Frame, Over, State, Way, Ways, other
+from flowlang.protocol.frames import (
+    END_CAUGHT,
+    ERROR_CAUGHT,
+    GROUP_FAILS,
+    SESSION,
+    TIME_OVER,
+    Chosen,
+    Frame,
+    Over,
+    State,
+    Way,
+    Ways,
+    other,
+)
 from flowlang.types import ListType
 
 DEEPEST = 60
@@ -58,7 +71,7 @@ class Waiting(Catching):
         after = self._rested(state, frame, instruction, walk.delivered(wait))
         until = getattr(wait, "until", None)
         found = list(self._time_over(state, frame, until is not None, False))
-        found += self._caught(state, instruction.next, possible(wait), "an error is caught")
+        found += self._caught(state, instruction.next, possible(wait), ERROR_CAUGHT)
         if not found:
             return after
         return Ways([self._silent(after), *found], self._spot(state))
@@ -111,18 +124,16 @@ class Waiting(Catching):
         if optional:
             found.append((Kind.ENDED, "", NOTHING, after, (), None))
         else:
-            for way in self._caught(state, instruction.next, is_end, "the end is caught"):
+            for way in self._caught(state, instruction.next, is_end, END_CAUGHT):
                 found.append((Kind.ENDED, *way[1:]))
         if wait.until is not None and optional and wait.discard:
             owing = after._replace(owes=min(after.owes + 1, MOST_OWED))
-            found.append(self._silent(owing, Step("the time is over", spot)))
+            found.append(self._silent(owing, Step(TIME_OVER, spot)))
             found += self._time_over(state, frame, False, False)
         else:
             found += self._time_over(state, frame, wait.until is not None, wait.discard)
         if isinstance(wait, machine.AwaitEach) and not optional:
-            found += self._caught(
-                state, instruction.next, is_others, "another session of the group fails"
-            )
+            found += self._caught(state, instruction.next, is_others, GROUP_FAILS)
         return Ways(found, spot, True)
 
     def _values_of(self, message: str) -> Iterable[Values]:
@@ -161,10 +172,10 @@ class Waiting(Catching):
                 is_ended = True
                 found.append((Kind.ENDED, "", NOTHING, chosen(True), (), named))
             if which != OURS:
-                told = "the time is over" if isinstance(arm, machine.Late) else other(arm)
+                told = TIME_OVER if isinstance(arm, machine.Late) else other(arm)
                 found.append(self._silent(chosen(False), Step(told, spot)))
         if not is_ended:
-            for way in self._caught(state, instruction.next, is_end, "the end is caught"):
+            for way in self._caught(state, instruction.next, is_end, END_CAUGHT):
                 found.append((Kind.ENDED, *way[1:]))
         found += self._time_over(state, frame, is_timed, False)
         return Ways(found, spot, True)
@@ -179,7 +190,7 @@ class Waiting(Catching):
         for number, (arm, way) in enumerate(zip(does.arms, does.ways, strict=True)):
             if any(Arm(frame.code, at, number) in self._dead for at in waits):
                 continue
-            told = "the time is over" if isinstance(arm, machine.Late) else other(arm)
+            told = TIME_OVER if isinstance(arm, machine.Late) else other(arm)
             found.append(self._silent(self._to(state, frame, way), Step(told, spot)))
         return Ways(found, spot)
 

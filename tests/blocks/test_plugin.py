@@ -115,11 +115,12 @@ def test_a_percentage_is_one(project: Path) -> None:
 
 def test_who_tests_no_flow_loads_nothing() -> None:
     code = (
-        "import sys, time, pytest; before = set(sys.modules); start = time.perf_counter();"
-        "import flowlang.testing.plugin; print(time.perf_counter() - start);"
+        "import sys, pytest; before = set(sys.modules); import flowlang.testing.plugin;"
         "print(*sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    seconds, modules = done.stdout.splitlines()
-    assert set(modules.split()) == {"flowlang", "flowlang.testing", "flowlang.testing.plugin"}
-    assert float(seconds) < 0.2  # 3 ms where nothing else runs
+    assert set(done.stdout.split()) == {
+        "flowlang",
+        "flowlang.testing",
+        "flowlang.testing.plugin",
+    }

@@ -6,7 +6,6 @@ import dataclasses
 import os
 import random
 import re
-import time
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from flowlang.formatter import formatted
 from flowlang.parser.marks import marked
 from flowlang.source import Source
 from tests.programs.generator import LIBRARY, MODULE, seeded
+from tests.work import calls
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = sorted(
@@ -152,6 +152,8 @@ def keeps_its_meaning(sources: dict[str, Source]) -> None:
         assert one_way(text) == text
         assert comments(text) == comments(source.text.replace("\r\n", "\n"))
         changed[name] = dataclasses.replace(source, text=text)
+    if changed == sources:
+        return  # The same texts have the same machines.
     before, after = (compile_modules(list(one), one.get) for one in (sources, changed))
     assert [found.code for found in before.diagnostics] == [one.code for one in after.diagnostics]
     assert bare(before) == bare(after)
@@ -175,7 +177,7 @@ def test_all_files_of_the_repository() -> None:
     assert count > 100
 
 
-@pytest.mark.parametrize("number", range(40))
+@pytest.mark.parametrize("number", range(16))
 def test_generated_programs_in_any_layout(number: int) -> None:
     in_any_layout(number)
 
@@ -245,13 +247,11 @@ def test_what_authors_learn_from_is_written_so(folder: str) -> None:
         assert one_way(path.read_text()) == path.read_text(), path
 
 
-def test_ten_thousand_lines_take_a_moment() -> None:
-    """Not a measurement: what is quadratic takes minutes."""
+def test_four_times_the_lines_are_four_times_the_work() -> None:
     flow = (ROOT / "tests" / "benchmarks" / "bench.flow").read_text()
-    text = flow * (10_000 // flow.count("\n"))
-    begun = time.process_time()
-    one_way(re.sub(r'(?m)^(use .*|""".*""")$', "", text))
-    assert time.process_time() - begun < 20
+    flow = re.sub(r'(?m)^(use .*|""".*""")$', "", flow)
+    part = flow * (500 // flow.count("\n"))
+    assert calls(lambda: one_way(part * 4)) < 4.2 * calls(lambda: one_way(part))
 
 
 def test_deep_nesting_is_laid_out() -> None:

@@ -248,9 +248,15 @@ def _lines(part: Any) -> Iterator[int]:
 
 def _in_lines(text: str) -> Iterator[Met]:
     for number, line in enumerate(text.splitlines(), 1):
-        for name, pattern in ROWS.items():
-            if re.search(pattern, line.partition(" #")[0].rstrip()):
+        written = line.partition(" #")[0].rstrip()
+        for name, search in _searches():
+            if search(written):
                 yield Met(name, number, number)
+
+
+@functools.cache
+def _searches() -> list[tuple[str, Callable[[str], object]]]:
+    return [(name, re.compile(pattern).search) for name, pattern in ROWS.items()]
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """Sources that nobody means well: a diagnostic and nothing written, or correct code; no traceback.
 
-Those that are refused run through `flowc compile` in a process of their own, which may use 256 MiB.
+Those that are refused run through `flowc compile` in a process of their own, which may use 256 MiB:
+forked from one that has loaded flowc.
 The slowest takes 1.2 to 1.9 s of CPU on the machine where that was measured; a slow or busy one is
 no fault of the compiler, so what fails here is only what grows faster than its source: it takes
 minutes.
@@ -10,13 +11,10 @@ from __future__ import annotations
 
 import os
 import re
-import resource
-import subprocess
 import sys
-import tempfile
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +26,7 @@ from flowlang.source import Source
 from flowrt.node import Node
 from flowrt.store.memory import MemoryStore
 from flowrt.transport.memory import MemoryNetwork
+from tests.loaded import Flowc
 
 CPU_SECONDS = 20
 MEMORY_KIB = 256 * 1024
@@ -42,61 +41,42 @@ class Done(NamedTuple):
     written: dict[str, str]
 
 
-def flowc(
-    folder: Path,
-    files: Mapping[str, str | bytes],
-    *arguments: str,
-    links: Mapping[str, str] | None = None,
-) -> Done:
-    """Runs flowc in `folder/here`, with limits, and looks at what it did."""
-    here = folder / "here"
-    here.mkdir(parents=True)
-    for name, content in files.items():
-        path = here / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(
-            content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
-        )
-    for name, target in (links or {}).items():
-        (here / name).symlink_to(target)
-    before = _files(folder)
-    printed, status, usage = _limited([sys.executable, "-m", "flowlang", *arguments], here)
-    after = _files(folder)
-    assert {name: after.get(name) for name in before} == before, "a file was changed or removed"
-    written = {name: data.decode() for name, data in after.items() if name not in before}
-    assert "Traceback" not in printed
-    assert "bug of flowc" not in printed
-    assert usage.ru_maxrss < MEMORY_KIB
-    return Done(os.waitstatus_to_exitcode(status), printed, written)
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flowc]:
+    with Flowc(tmp_path_factory.mktemp("flowc"), CPU_SECONDS) as flowc:
+        yield flowc
 
 
-def _limited(command: list[str], here: Path) -> tuple[str, int, resource.struct_rusage]:
-    """Runs a command; its output, its exit status, and what it used."""
-    environment = {
-        **os.environ,
-        "NO_COLOR": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONWARNINGS": "error",
-    }
-    with tempfile.TemporaryFile() as output:
-        child = subprocess.Popen(
-            command,
-            cwd=here,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            preexec_fn=_limit,
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        return output.read().decode("utf-8", "surrogateescape"), status, usage
+@pytest.fixture
+def flowc(loaded: Flowc, tmp_path: Path) -> Callable[..., Done]:
+    """Runs flowc in `tmp_path/here`, with limits, and looks at what it did."""
 
+    def run(
+        files: Mapping[str, str | bytes],
+        *arguments: str,
+        links: Mapping[str, str] | None = None,
+    ) -> Done:
+        here = tmp_path / "here"
+        here.mkdir(parents=True)
+        for name, content in files.items():
+            path = here / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(
+                content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
+            )
+        for name, target in (links or {}).items():
+            (here / name).symlink_to(target)
+        before = _files(tmp_path)
+        ended = loaded.run(arguments, here, {**os.environ, "NO_COLOR": "1"})
+        after = _files(tmp_path)
+        assert {name: after.get(name) for name in before} == before, "a file was changed or removed"
+        written = {name: data.decode() for name, data in after.items() if name not in before}
+        assert "Traceback" not in ended.printed
+        assert "bug of flowc" not in ended.printed
+        assert ended.memory_kib < MEMORY_KIB
+        return Done(ended.code, ended.printed, written)
 
-def _limit() -> None:
-    # A child that needs more is killed, and its status is not the one that was asked for.
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    return run
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -220,9 +200,9 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused_with_a_diagnostic(name: str, tmp_path: Path) -> None:
+def test_refused_with_a_diagnostic(name: str, flowc: Callable[..., Done]) -> None:
     source, code = REFUSED[name]
-    done = flowc(tmp_path, {"shop.flow": source}, "compile", "shop.flow")
+    done = flowc({"shop.flow": source}, "compile", "shop.flow")
     assert done.code == 1
     assert done.written == {}
     found = re.findall(r"^error\[(F\d{3})\]: .+\n  --> shop\.flow:\d+:\d+$", done.printed, re.M)
@@ -233,11 +213,11 @@ def test_refused_with_a_diagnostic(name: str, tmp_path: Path) -> None:
     assert longest < 300
 
 
-def test_a_long_chain_of_files(tmp_path: Path) -> None:
+def test_a_long_chain_of_files(flowc: Callable[..., Done]) -> None:
     files = {"shop.flow": f"use m1: A1\n{FINE}", "m300.flow": "message A300:\n    x: Int\n"}
     for n in range(1, 300):
         files[f"m{n}.flow"] = f"use m{n + 1}: A{n + 1}\n\nmessage A{n}:\n    x: Int\n"
-    done = flowc(tmp_path, files, "compile", "shop.flow")
+    done = flowc(files, "compile", "shop.flow")
     assert done.code == 1
     assert done.written == {}
     assert done.printed.count("error[") == 1
@@ -247,8 +227,8 @@ def test_a_long_chain_of_files(tmp_path: Path) -> None:
 # --- where the Python goes ------------------------------------------------------------------------
 
 
-def test_a_folder_further_up_is_a_folder_like_others(tmp_path: Path) -> None:
-    done = flowc(tmp_path, {"shop.flow": FINE}, "compile", "shop.flow", "-o", "..")
+def test_a_folder_further_up_is_a_folder_like_others(flowc: Callable[..., Done]) -> None:
+    done = flowc({"shop.flow": FINE}, "compile", "shop.flow", "-o", "..")
     assert done.code == 0
     assert list(done.written) == ["shop_flow.py"]
 
@@ -263,7 +243,7 @@ def test_a_folder_further_up_is_a_folder_like_others(tmp_path: Path) -> None:
     ],
 )
 def test_nothing_is_written_through_links(
-    links: dict[str, str], output: str, tmp_path: Path
+    links: dict[str, str], output: str, flowc: Callable[..., Done]
 ) -> None:
     files = {
         "shop.flow": FINE,
@@ -273,7 +253,7 @@ def test_nothing_is_written_through_links(
     }
     if output == "out" and "out" not in links:
         files["out/readme.txt"] = ""
-    done = flowc(tmp_path, files, "compile", ".", "-o", output, links=links)
+    done = flowc(files, "compile", ".", "-o", output, links=links)
     assert done.code == 1
     assert done.written == {}
     assert "error[F707]" in done.printed
@@ -293,17 +273,17 @@ def test_nothing_is_written_through_links(
         ("shop.flow.txt", "F702"),
     ],
 )
-def test_files_of_odd_names(path: str, code: str, tmp_path: Path) -> None:
+def test_files_of_odd_names(path: str, code: str, flowc: Callable[..., Done]) -> None:
     files = {path: FINE, "pyproject.toml": "[tool.flowlang]\n"}
-    done = flowc(tmp_path, files, "compile", "--", path)
+    done = flowc(files, "compile", "--", path)
     assert done.code == 1
     assert done.written == {}
     assert f"error[{code}]" in done.printed
 
 
-def test_a_foreign_file_stays(tmp_path: Path) -> None:
+def test_a_foreign_file_stays(flowc: Callable[..., Done]) -> None:
     files = {"shop.flow": FINE, "bank.flow": FINE, "shop_flow.py": "by_hand = True\n"}
-    done = flowc(tmp_path, files, "compile", ".")
+    done = flowc(files, "compile", ".")
     assert done.code == 1
     assert done.written == {}
     assert "error[F707]" in done.printed

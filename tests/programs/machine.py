@@ -16,6 +16,7 @@ import msgspec
 
 from flowrt.core.flow import FlowError, SessionEnded
 from flowrt.core.flow import Party as RuntimeParty
+from flowrt.core.registry import Registry
 from flowrt.core.values import Data, Invite, Letter, decode, decode_frame
 from flowrt.node import Node
 from flowrt.store import Batch
@@ -81,7 +82,7 @@ class Nodes:
         self, modules: Sequence[ModuleType], *, text: str, crashes: bool, batch: int
     ) -> None:
         self.lines = text.splitlines()
-        self.modules = modules
+        self.registry = Registry(modules[-1:])
         self.generated = {name: kind for module in modules for name, kind in vars(module).items()}
         self.crashes = crashes
         self.batch = batch
@@ -113,7 +114,7 @@ class Nodes:
             party,
             store=RecordingStore(self.disks[party], self, party),
             network=self.network,
-            modules=self.modules[-1:] if hosts else [],
+            modules=self.registry if hosts else [],
             services=self.services if hosts else {},
             clock=lambda: self.now,
             key=party.encode().ljust(32, b"."),

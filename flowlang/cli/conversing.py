@@ -1,0 +1,45 @@
+"""`flowc check --tests`: conversations that have every message, printed. Finds none itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from flowlang.cli.printing import can_draw, print_json
+from flowlang.conversation import Example, example_lines
+
+
+def print_conversations(files: Sequence[Path], as_json: bool) -> None:
+    """Print what the flows in these files and those that respond to them say to each other; the
+    files have no mistakes. Raises FileTrouble."""
+    from flowlang.cli.checking import built_of
+    from flowlang.compiler import conversations
+
+    compilation = built_of(files, None).compilation
+    assert compilation is not None
+    found = conversations(compilation)
+    if as_json:
+        print_json({"ok": True, "conversations": [dataclasses.asdict(one) for one in found]})
+        return
+    click.echo("\n".join(_lines(found)))
+
+
+def _lines(found: Sequence[Example]) -> list[str]:
+    if not found:
+        return ["No flow here opens a session."]
+    ascii_only = not can_draw()
+    lines: list[str] = []
+    numbers: dict[tuple[str, str], int] = {}
+    for one in found:
+        pair = one.left, one.right
+        numbers[pair] = numbers.get(pair, 0) + 1
+        lines += [*example_lines(one, numbers[pair], ascii_only=ascii_only), ""]
+    pairs = len(numbers)
+    return [*lines, f"{_many(len(found), 'conversation')} of {_many(pairs, 'pair')} of flows."]
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
