@@ -9,9 +9,10 @@ from typing import Literal, TypeAlias
 from flowlang.conversation import Conversation, Happening, Stand
 from flowlang.diagnostics import Diagnostic, Note
 from flowlang.protocol.automaton import Edge, Final, Kind, Node, Spot, Step
+from flowlang.protocol.frames import TIME_OVER
 from flowlang.protocol.pairs import OUT_OF_TURN, Misfit, Move
 from flowlang.protocol.roles import Held
-from flowlang.protocol.telling import LATE, Teller
+from flowlang.protocol.telling import Teller
 
 Side: TypeAlias = Literal[0, 1]
 
@@ -200,7 +201,7 @@ class _Story:
     def _gave_up(self) -> bool:
         edges = (move.edge for move in self._found.way if move.side == FLOW)
         steps = [step for edge in edges if edge is not None for step in edge.steps]
-        return any(step.told == LATE for step in steps)
+        return any(step.told == TIME_OVER for step in steps)
 
     def _later(self, wanted: Sequence[str]) -> Edge | None:
         order = [self._found.at[FLOW]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.planted.defects import compiler, engine, node, session, store
+from tests.planted.defects import compiler, engine, node, roles, session, store
 from tests.planted.planting import Defect
 
 DEFECTS: tuple[Defect, ...] = (
@@ -11,4 +11,5 @@ DEFECTS: tuple[Defect, ...] = (
     *node.DEFECTS,
     *store.DEFECTS,
     *compiler.DEFECTS,
+    *roles.DEFECTS,
 )
