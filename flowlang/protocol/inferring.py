@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from flowlang import machine
+from flowlang.protocol import roles
 from flowlang.protocol.automaton import Automaton, Kind
-from flowlang.protocol.pairs import ENDINGS, START, Config, taken_at_once
+from flowlang.protocol.pairs import ENDINGS, START, Config, in_turns, taken_at_once
 
 MOST_TURNS = 2_000
 MOST_LINES = 2_000
@@ -40,7 +41,19 @@ class Point:
 
 def infer(left: Automaton, right: Automaton) -> list[Point]:
     """The turns that two flows take, which fit. Raises NotInferred."""
-    return _smallest(_turns(left, right))
+    points = _smallest(_turns(left, right))
+    protocol = protocol_of("talk.Talk", ("one", "other"), points)
+    if any(
+        in_turns(side, roles.keeping(protocol, peer)).misfits
+        for side, peer in ((left, "other"), (right, "one"))
+        if any(point.ways for point in points)
+    ):
+        # What holds for every peer says nothing of the values in messages.
+        raise NotInferred(
+            f"`{_short(left.flow)}` or `{_short(right.flow)}` decides by what is in a message, and a"
+            " protocol knows messages only by their names: send another message for each way"
+        )
+    return points
 
 
 def _turns(left: Automaton, right: Automaton) -> list[Point]:
@@ -139,11 +152,11 @@ def _kinds(points: Sequence[Point]) -> Iterator[int]:
         yield known.setdefault((point.side, tuple(point.ways), point.over), len(known))
 
 
-def protocol_of(name: str, roles: tuple[str, str], points: Sequence[Point]) -> machine.Protocol:
+def protocol_of(name: str, called: tuple[str, str], points: Sequence[Point]) -> machine.Protocol:
     """The turns as a protocol that stands nowhere."""
     turns = tuple(
         machine.Turn(
-            "" if point.side is None else roles[point.side],
+            "" if point.side is None else called[point.side],
             tuple(machine.Said(message, way, "", 1, "") for message, way in point.ways.items()),
             point.over,
             "",
@@ -152,13 +165,13 @@ def protocol_of(name: str, roles: tuple[str, str], points: Sequence[Point]) -> m
         )
         for point in points
     )
-    return machine.Protocol(name, None, roles, turns, machine.Place(1, ""))
+    return machine.Protocol(name, None, called, turns, machine.Place(1, ""))
 
 
 # --- as text --------------------------------------------------------------------------------------
 
 
-def written(name: str, roles: tuple[str, str], points: Sequence[Point]) -> str:
+def written(name: str, called: tuple[str, str], points: Sequence[Point]) -> str:
     """The turns as a declaration. Raises NotInferred."""
     if not any(point.ways for point in points):
         raise NotInferred("they say nothing to each other, so there is nothing to write down")
@@ -170,7 +183,7 @@ def written(name: str, roles: tuple[str, str], points: Sequence[Point]) -> str:
                     f"`{short[_short(message)]}` and `{message}` have one name, and a file can use"
                     " only one of them: rename one"
                 )
-    return f"protocol {name}:\n" + "\n".join(_Writer(roles, points).lines()) + "\n"
+    return f"protocol {name}:\n" + "\n".join(_Writer(called, points).lines()) + "\n"
 
 
 def messages_of(points: Iterable[Point]) -> list[str]:

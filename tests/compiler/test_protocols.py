@@ -298,7 +298,11 @@ def test_roles_that_are_kept_are_not_remarked_on() -> None:
         ("        case Refuse:\n            pass\n", "", {"P222", "P201", "P203"}),
         ("send Accept() to talk", "send Offer(1) to talk", {"P221", "P201"}),
         ("    for talk in talks:\n        send Refuse() to talk\n", "", set()),
-        ("        send Refuse() to talk\n    log", "        send Offer(3) to talk\n    log", {"P221"}),
+        (
+            "        send Refuse() to talk\n    log",
+            "        send Offer(3) to talk\n    log",
+            {"P221"},
+        ),
     ],
 )
 def test_roles_that_are_not_kept(old: str, new: str, expected: set[str]) -> None:
