@@ -50,8 +50,8 @@ def infer(left: Automaton, right: Automaton) -> list[Point]:
     ):
         # What holds for every peer says nothing of the values in messages.
         raise NotInferred(
-            f"`{_short(left.flow)}` or `{_short(right.flow)}` decides by what is in a message, and a"
-            " protocol knows messages only by their names: send another message for each way"
+            f"`{_short(left.flow)}` or `{_short(right.flow)}` decides by what is in a message, and"
+            " a protocol knows messages only by their names: send another message for each way"
         )
     return points
 

@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
+import msgspec
+
 from flowrt.core import engine
 from flowrt.core.engine import AGAIN, BEGIN, RESUME, Arrival, CallEnded, End, Lost
 from flowrt.core.flow import Schedule
@@ -24,9 +26,10 @@ from flowrt.core.hospital import AGAIN as TRIED
 from flowrt.core.hospital import Patient, one_line
 from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
-from flowrt.core.shapes import unlike
 from flowrt.core.values import (
+    DRAINING,
     MAX_ACKS,
+    QUOTA,
     Ack,
     BadBytes,
     Checkpoint,
@@ -37,11 +40,17 @@ from flowrt.core.values import (
     decode,
     decode_frame,
     encode,
+    is_invitation,
 )
 from flowrt.handle import Handle, NodeStopped
+from flowrt.inbound import Inbound
+from flowrt.limits import Limits
 from flowrt.operations import Operations
 from flowrt.outbox import Outbox, packed_ack, unpack
 from flowrt.policies import Policy
+from flowrt.reception import Reception, Responders, Versions
+from flowrt.reports import Reports
+from flowrt.retention import AT_ONCE, Keeping, Retention
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
 from flowrt.stepping import Stepping
@@ -64,7 +73,7 @@ _FLOW_LOG = logging.getLogger("flowrt.flow")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
 
 
-DRAINING = 100
+DRAINED = 100
 """How the audit trail writes that a node begins or ends to drain; it is no flow's. Events of flows
 have numbers below 100."""
 
@@ -101,19 +110,33 @@ class Loop(Stepping):
         batch: int,
         reload: bool,
         policy: Policy | None = None,
+        limits: Limits | None = None,
+        responders: Responders | None = None,
+        accepts: Versions | None = None,
+        retention: Retention | None = None,
     ) -> None:
-        super().__init__(party, store, modules, services, clock, key, policy)
+        super().__init__(party, store, modules, services, clock, key, policy, limits)
+        limits = self._quotas.limits
+        self._reception = Reception(self.registry, responders, accepts)
         self._limit = batch
         self._reload = reload
         self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
-        self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
+        self._inbound = Inbound(limits)
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
-        self._outbox = Outbox()
+        self._outbox = Outbox(store.frames, limits)
+        self._world.has_room = self._outbox.has_room
         self._timers = Timers()
-        self.registry.check_roles()
+        self._keeping = Keeping(retention)
         self._schedules = Schedules(self.registry.schedules)
+        self._reports = Reports(self._has_news)
         self._operations = Operations(
-            self._world.services, self._operation_ended, self._lost, self._perform, clock
+            self._world.services,
+            self._operation_ended,
+            self._lost,
+            self._perform,
+            clock,
+            self._reports,
+            limits.operations,
         )
         # What refused batches took, each part to be taken again by itself; what was refused alone,
         # and why, and whether those who heard of an end are suspected first; how often in a row
@@ -155,6 +178,7 @@ class Loop(Stepping):
         self._world.holder = functools.partial(self._holder, turn)
         try:
             self._take_all(turn, self._limit if limit is None else limit)
+            self._store.mark(0)
             self._commit(turn)
         except (OutcomeUnknown, CommitFailed) as error:
             self._recover(turn, error)
@@ -205,6 +229,8 @@ class Loop(Stepping):
             self._outbox.next_due(),
             None if self._draining else self._schedules.next_due(),
             self._operations.next_due(),
+            self._reports.next_due(),
+            self._keeping.next_due(),
         ]
         return min((time for time in times if time is not None), default=None)
 
@@ -216,7 +242,23 @@ class Loop(Stepping):
         if not self._draining:
             self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
         self._operations.try_again(now_us)
+        if self._suspect is None and not self._again:
+            self._forget_old(now_us)
+        for flow_id, event in self._reports.take_due(now_us):
+            handle = self._handles.get(flow_id)
+            if handle is not None:
+                handle.reported(event)
         self._outbox.send_again(self._transport, now_us)
+
+    def _forget_old(self, now_us: int) -> None:
+        """Forget some of what is too old. If the store cannot do that now, it is tried again."""
+        before = self._keeping.too_old(now_us)
+        if before is None:
+            return
+        try:
+            self._keeping.forgot(now_us, max(self._store.purge(before[0], AT_ONCE, before[1])))
+        except StoreError as error:
+            _LOG.warning("%s: nothing old was forgotten: %s", self.party.name, error)
 
     def _visit(self, flow_id: int, now_us: int) -> None:
         """Have a patient tried again, or ended, if its time has come."""
@@ -251,7 +293,7 @@ class Loop(Stepping):
     def _drain(self, item: Draining, turn: Turn) -> None:
         turn.batch.draining = item.on
         what = "takes nothing new" if item.on else "takes new flows again"
-        turn.audit.append((0, 0, DRAINING, [("warn", f"{what}: {engine.writable(item.by)}")]))
+        turn.audit.append((0, 0, DRAINED, [("warn", f"{what}: {engine.writable(item.by)}")]))
         if item.waiter is not None:
             turn.waiters.append(item.waiter)
 
@@ -268,7 +310,8 @@ class Loop(Stepping):
         name = self.registry.names[schedule.flow]
         start = schedule.start
         make = functools.partial(engine.begin, name, schedule.flow, start)
-        self._step(Job(self._new_flow(), BEGIN, make), turn)
+        asker = schedule.name.encode()
+        self._step(Job(self._new_flow(), BEGIN, make, asker=asker), turn)
 
     def _read(self, peer: str, data: bytes, turn: Turn) -> None:
         """One packet from the network."""
@@ -276,11 +319,14 @@ class Loop(Stepping):
         if packet is None:
             return
         outbox_id, content = packet
+        now_us = self._world.now_us
+        if is_invitation(content) and not self._quotas.may_invite(peer, now_us):
+            self._quotas.refuse(peer, "more invitations than are looked at")
+            return
         try:
             frame = decode_frame(content)
         except BadBytes as error:
-            text = one_line(str(error))
-            _LOG.warning("%s: unreadable frame from %s: %s", self.party.name, peer, text)
+            self._quotas.refuse(peer, "unreadable frame", str(error))
             return
         if type(frame) is Letter:
             self._step(Job(frame.to_flow, Arrival(peer, frame), outbox_id=outbox_id), turn)
@@ -292,26 +338,35 @@ class Loop(Stepping):
 
     def _invited(self, peer: str, invitation: Invite, outbox_id: int, turn: Turn) -> None:
         known = self._peer(peer)
+        quotas, me = self._quotas, self.party.name
+        if not quotas.may_invite(peer, self._world.now_us):
+            return
+        if not self._outbox.may_answer(peer) or not quotas.has_room(known, invitation):
+            quotas.refuse(peer, "an invitation waits until what is here is taken")
+            return
         welcome = known.welcome(invitation)
         if welcome is None:
             return
         turn.acknowledge(peer, outbox_id)
         if not welcome:
             return
+        quotas.invited(peer, self._world.now_us)
         turn.batch.peers[peer] = b""
-        found = self.registry.responder(invitation.flow, invitation.initiator)
-        if not isinstance(found, str) and invitation.flow in found.roles:
-            found = unlike(invitation.messages, found.roles[invitation.flow]) or found
+        found = self._reception.answer(invitation)
         if self._draining:
-            found = f"{self.party.name} is draining: it takes no new sessions"
-        if isinstance(found, str):
+            found = Reject(f"{me} is draining: it takes no new sessions", "", DRAINING)
+        elif quotas.is_crowded(known) and not isinstance(found, Reject):
+            text = f"{known.sessions} sessions of {peer} are open at {me}: refused by quota"
+            found = Reject(text, "", QUOTA)
+        if isinstance(found, Reject):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
-            content = Reject(found, error_id)
-            text = one_line(found)
-            _LOG.info("%s rejects %s: %s (%s)", self.party.name, peer, text, error_id)
+            content = msgspec.structs.replace(found, error_id=error_id)
+            text = one_line(found.reason)
+            _LOG.info("%s rejects %s: %s (%s)", me, peer, text, error_id)
             letter = Letter(
                 invitation.from_flow, invitation.from_session, invitation.secret, 0, content
             )
+            turn.answers.add(self._next_outbox)
             self._enqueue(turn, peer, encode(letter))
             return
         flow_id = self._new_flow()
@@ -321,8 +376,10 @@ class Loop(Stepping):
             return engine.respond(name, found, invitation, peer, flow_id)[0]
 
         confirmation = engine.respond(name, found, invitation, peer, flow_id)[1]
+        turn.answers.add(self._next_outbox)
         self._enqueue(turn, peer, encode(confirmation))
-        self._step(Job(flow_id, BEGIN, make), turn)
+        asker = b"%s %s %d" % (peer.encode(), invitation.incarnation, invitation.number)
+        self._step(Job(flow_id, BEGIN, make, asker=asker), turn)
 
     # --- commit, then tell ---
 
@@ -355,7 +412,9 @@ class Loop(Stepping):
         for name in turn.asked:
             self._asked.pop(name, None)
         for outbox_id, peer, frame in turn.batch.outbox:
-            self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
+            is_answer = outbox_id in turn.answers
+            self._outbox.send(outbox_id, peer, frame, self._transport, now_us, is_answer)
+        self._outbox.refill(self._transport, now_us)
         for peer, ids in turn.acks.items():
             for at in range(0, len(ids), MAX_ACKS):
                 self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS]))
@@ -394,6 +453,7 @@ class Loop(Stepping):
             handle = self._handles.pop(flow_id, None)
             if handle is not None:
                 handle.ended(outcome)
+        self._log_errors(turn)
         for flow_id, level, text in turn.logs:
             _FLOW_LOG.log(
                 _LEVELS[level],
@@ -406,6 +466,19 @@ class Loop(Stepping):
         while len(self._live) > LIVE:
             del self._live[next(iter(self._live))]
         self._run_operations(turn)
+
+    def _log_errors(self, turn: Turn) -> None:
+        """Both sides of a session log an error under its id."""
+        me = self.party.name
+        for flow_id, peer, content in turn.heard:
+            what = content.reason if isinstance(content, Reject) else f"ends with {content.name}"
+            said = (me, flow_id, peer, one_line(what), one_line(content.error_id))
+            _LOG.info("%s: flow %d hears of %s: %s (%s)", *said)
+        for flow_id, outcome in turn.ended:
+            if outcome.error is not None:
+                error_id = decode(tuple[msgspec.Raw, str, str | None, str], outcome.value)[1]
+                ended = (me, flow_id, outcome.flow, outcome.error, error_id)
+                _LOG.info("%s: flow %d (%s) ends with %s (%s)", *ended)
 
     def _run_operations(self, turn: Turn) -> None:
         """Begin what was recorded; last of all, because an operation may take its time."""
@@ -428,12 +501,13 @@ class Loop(Stepping):
         opened = self._store.open(self.party.name)
         self._incarnation = opened.incarnation
         self._draining = opened.draining
+        self._ended = opened.ended
         self._commits = opened.commits
         self._next_flow = opened.next_flow
         self._next_outbox = opened.next_outbox
         self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
         self._ward.load(decode(Patient, patient) for patient in self._store.patients())
-        self._outbox.load(opened.outbox)
+        self._outbox.load(self._store.outbox())
         self._operations.incarnation = opened.incarnation
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:
@@ -467,6 +541,7 @@ class Loop(Stepping):
         """
         _LOG.error("%s: a batch of %d was refused: %s", self.party.name, len(turn.taken), error)
         self._refusals += 1
+        self._store.mark(0)
         self._tx.forget()
         commits, next_flow = self._commits, self._next_flow
         started = [
@@ -533,12 +608,19 @@ class Loop(Stepping):
     # --- from outside ---
 
     def _received(self, peer: str, data: bytes) -> None:
-        if self._stopped is None:
-            self._inbound.append((peer, data))
+        if self._stopped is not None:
+            return
+        if self._inbound.append((peer, data)):
             self._wake()
+        else:
+            self._quotas.refuse(peer, "more packets than may wait, or too large ones, are dropped")
 
     def _wake(self) -> None:
         """Something is ready: whoever drives the loop may want to know."""
+
+    def _has_news(self) -> None:
+        """The same, said from any thread."""
+        self._wake()
 
     def refuse_if_stopped(self) -> None:
         """Raise NodeStopped if the node does nothing any more."""
@@ -550,6 +632,7 @@ class Loop(Stepping):
             return
         self._stopped = reason
         self._transport.close()
+        self._store.mark(0)
         self._store.close()
         taken = self._taking.taken if self._taking is not None else ()
         for job in (*self._ready, *itertools.chain(*self._again), *taken):

@@ -1,18 +1,46 @@
-"""What has been committed to leave and is not acknowledged: sent, and sent again. Knows no flow."""
+"""What has been committed to leave and is not acknowledged: sent, and sent again. Knows no flow.
+
+Of the rows for each peer a window is in memory and under way; of those behind it only the numbers
+are, so that a peer who is away for weeks costs a disk and no memory.
+"""
 
 from __future__ import annotations
 
+import array
 import collections
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from flowrt.core.flow import invariant
 from flowrt.core.values import Ack, encode
+from flowrt.limits import Limits
 from flowrt.transport import Transport
 
 RESEND_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60))
 """How long a peer may take to acknowledge before a frame is sent again, for each further time."""
 
+FETCHED = 256
+"""How many frames are read from the store at once."""
+
 _HEADER = struct.Struct(">Q")
+
+Fetch = Callable[[Sequence[int]], Iterator[tuple[int, bytes]]]
+"""Reads rows of the outbox from the store: (number, frame) of these numbers, in their order."""
+
+
+class _Lane:
+    """The rows for one peer: all of them counted, the window in memory, `later` by number."""
+
+    __slots__ = ("answers", "bytes", "later", "peer", "rows", "under_way", "under_way_bytes")
+
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
+        self.rows = 0
+        self.bytes = 0
+        self.under_way = 0
+        self.under_way_bytes = 0
+        self.answers: set[int] = set()
+        self.later = array.array("q")
 
 
 class Outbox:
@@ -21,30 +49,129 @@ class Outbox:
     A packet is the row's id (8 bytes, big endian; 0 for what wants no acknowledgement) and a frame.
     """
 
-    def __init__(self) -> None:
-        self._unacked: dict[int, tuple[str, bytes]] = {}
+    def __init__(self, fetch: Fetch, limits: Limits | None = None) -> None:
+        self._fetch = fetch
+        self._limits = limits or Limits()
+        self._lanes: dict[str, _Lane] = {}
+        self._unacked: dict[int, tuple[_Lane, bytes]] = {}
         # One queue for each number of times sent: within a queue all wait equally long, so the
         # first is always due first.
         self._again: list[collections.deque[tuple[int, int]]] = []
         self._settled: list[int] = []
+        self._newest = 0
+        self._hungry: dict[str, _Lane] = {}
 
     def __len__(self) -> int:
+        return sum([lane.rows for lane in self._lanes.values()])
+
+    def rows(self, peer: str) -> tuple[int, int]:
+        """How many rows, and bytes of frames, wait for a peer."""
+        lane = self._lanes.get(peer)
+        return (lane.rows, lane.bytes) if lane is not None else (0, 0)
+
+    @property
+    def under_way(self) -> int:
+        """How many rows are in memory."""
         return len(self._unacked)
 
-    def load(self, rows: Iterable[tuple[int, str, bytes]]) -> None:
-        """Begin anew with the store's rows."""
-        self._unacked = {number: (peer, frame) for number, peer, frame in rows}
+    def has_room(self, peer: str) -> bool:
+        """Whether more may be said to a peer."""
+        lane = self._lanes.get(peer)
+        if lane is None:
+            return True
+        return lane.rows < self._limits.outbox and lane.bytes < self._limits.outbox_bytes
+
+    def may_answer(self, peer: str) -> bool:
+        """Whether an invitation of a peer may be answered: as long as it takes the answers. What
+        flows say does not count, or two who invite each other much could wait for each other."""
+        lane = self._lanes.get(peer)
+        return lane is None or len(lane.answers) < self._limits.window
+
+    def load(self, rows: Iterable[tuple[int, str, int]]) -> None:
+        """Begin anew with the store's rows: number, peer, size of the frame."""
+        self._lanes.clear()
+        self._unacked.clear()
         self._again.clear()
         self._settled.clear()
+        self._hungry.clear()
+        self._newest = 0
+        for number, peer, size in rows:
+            lane = self._lane(peer)
+            lane.rows += 1
+            lane.bytes += size
+            lane.later.append(number)
+            self._hungry[peer] = lane
+            self._newest = number
+
+    def _lane(self, peer: str) -> _Lane:
+        lane = self._lanes.get(peer)
+        if lane is None:
+            lane = self._lanes[peer] = _Lane(peer)
+        return lane
 
     def send_all(self, transport: Transport, now_us: int) -> None:
-        """Send every row, as after a restart."""
-        for number in list(self._unacked):
-            self._send(number, transport, now_us, 0)
+        """Send every row, as after a restart, as far as windows go."""
+        self.refill(transport, now_us)
 
-    def send(self, number: int, peer: str, frame: bytes, transport: Transport, now_us: int) -> None:
-        """Send a row that was just committed."""
-        self._unacked[number] = (peer, frame)
+    def send(
+        self,
+        number: int,
+        peer: str,
+        frame: bytes,
+        transport: Transport,
+        now_us: int,
+        is_answer: bool = False,
+    ) -> None:
+        """Send a row that was just committed, or keep it for later. An answer to an invitation does
+        not wait behind others in the window."""
+        if number <= self._newest:
+            return  # It was in the store already when a node went back to it.
+        self._newest = number
+        lane = self._lane(peer)
+        lane.rows += 1
+        lane.bytes += len(frame)
+        if is_answer:
+            lane.answers.add(number)
+            self._unacked[number] = (lane, frame)
+            self._send(number, transport, now_us, 0)
+        elif lane.later or not self._fits(lane):
+            lane.later.append(number)
+        else:
+            self._begin(lane, number, frame, transport, now_us)
+
+    def refill(self, transport: Transport, now_us: int) -> None:
+        """Send what waits for a place in its window, where there is one."""
+        for lane in self._hungry.values():
+            while lane.later and self._fits(lane):
+                numbers = lane.later[: min(FETCHED, self._limits.window - lane.under_way)]
+                frames = self._fetched(lane, numbers)
+                del lane.later[: numbers.index(frames[-1][0]) + 1]
+                for number, frame in frames:
+                    self._begin(lane, number, frame, transport, now_us)
+        self._hungry.clear()
+
+    def _fetched(self, lane: _Lane, numbers: Sequence[int]) -> list[tuple[int, bytes]]:
+        """The first of these rows that fill the window; at least one."""
+        found: list[tuple[int, bytes]] = []
+        room = self._limits.window_bytes - lane.under_way_bytes
+        for number, frame in self._fetch(numbers):
+            found.append((number, frame))
+            room -= len(frame)
+            if room <= 0:
+                break
+        invariant(len(found) > 0, "a row that waits is not in the store")
+        return found
+
+    def _fits(self, lane: _Lane) -> bool:
+        limits = self._limits
+        return lane.under_way < limits.window and lane.under_way_bytes < limits.window_bytes
+
+    def _begin(
+        self, lane: _Lane, number: int, frame: bytes, transport: Transport, now_us: int
+    ) -> None:
+        lane.under_way += 1
+        lane.under_way_bytes += len(frame)
+        self._unacked[number] = (lane, frame)
         self._send(number, transport, now_us, 0)
 
     def send_again(self, transport: Transport, now_us: int) -> None:
@@ -58,20 +185,34 @@ class Outbox:
                     self._send(number, transport, now_us, times + 1)
 
     def _send(self, number: int, transport: Transport, now_us: int, times: int) -> None:
-        peer, frame = self._unacked[number]
+        lane, frame = self._unacked[number]
         times = min(times, len(RESEND_US) - 1)
         while len(self._again) <= times:
             self._again.append(collections.deque())
         self._again[times].append((now_us + RESEND_US[times], number))
-        transport.send(peer, _HEADER.pack(number) + frame)
+        transport.send(lane.peer, _HEADER.pack(number) + frame)
 
     def acknowledged(self, peer: str, numbers: Iterable[int]) -> None:
-        """The peer's store holds these rows. It has no say about rows that went to others."""
+        """The peer's store holds these rows. It has no say about rows that went to others; what is
+        behind the window is sent first all the same: only a process before this one has said it."""
+        lane = self._lanes.get(peer)
+        if lane is None:
+            return
         for number in numbers:
             held = self._unacked.get(number)
-            if held is not None and held[0] == peer:
+            if held is not None and held[0] is lane:
                 del self._unacked[number]
                 self._settled.append(number)
+                size = len(held[1])
+                lane.rows -= 1
+                lane.bytes -= size
+                if number in lane.answers:
+                    lane.answers.remove(number)
+                    continue
+                lane.under_way -= 1
+                lane.under_way_bytes -= size
+        if lane.later:
+            self._hungry[peer] = lane
 
     @property
     def has_settled(self) -> bool:

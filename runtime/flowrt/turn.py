@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
+import functools
+import hashlib
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from flowrt.core.engine import Event, Outcome
 from flowrt.core.flow import Schedule
 from flowrt.core.progress import ProgressEvent
-from flowrt.core.values import Checkpoint
+from flowrt.core.values import Checkpoint, Failure, Reject
 from flowrt.operations import Wanted
 from flowrt.store import Batch
 
@@ -20,12 +22,20 @@ Client: TypeAlias = tuple[str, bytes]
 Waiter: TypeAlias = "asyncio.Future[None] | concurrent.futures.Future[None]"
 
 
+@functools.lru_cache(maxsize=256)
+def mark_of(asker: bytes) -> int:
+    """The number of who asks for a new flow: no flow has it for an id."""
+    digest = hashlib.blake2b(asker, digest_size=8).digest()
+    return int.from_bytes(digest) | 1 << 63
+
+
 class Job:
     """One event for one flow. `make` builds the checkpoint of a flow that is not stored yet;
     `waiter` is told when the event is committed, or why it is not taken. `client` is the name under
-    which somebody wants the flow, and a digest of what he wants."""
+    which somebody wants the flow, and a digest of what he wants. `mark` is what its step is known
+    by to the next process: the flow's id, or for a new one a number of who asks for it."""
 
-    __slots__ = ("client", "event", "flow_id", "make", "outbox_id", "waiter")
+    __slots__ = ("client", "event", "flow_id", "make", "mark", "outbox_id", "waiter")
 
     def __init__(
         self,
@@ -35,6 +45,7 @@ class Job:
         waiter: Waiter | None = None,
         outbox_id: int = 0,
         client: Client | None = None,
+        asker: bytes = b"",
     ) -> None:
         self.flow_id = flow_id
         self.event = event
@@ -42,6 +53,7 @@ class Job:
         self.waiter = waiter
         self.outbox_id = outbox_id
         self.client = client
+        self.mark = mark_of(asker) if asker else flow_id
 
 
 class Firing:
@@ -64,6 +76,9 @@ class Draining:
         self.waiter = waiter
 
 
+ERRORS = (Failure, Reject)
+"""What peers say that both sides log."""
+
 Packet = tuple[str, bytes]
 """What a peer sent: its authenticated name and the bytes."""
 
@@ -74,6 +89,7 @@ class Turn:
     __slots__ = (
         "acks",
         "allowed",
+        "answers",
         "asked",
         "audit",
         "batch",
@@ -83,6 +99,7 @@ class Turn:
         "fired",
         "gone",
         "had_endings",
+        "heard",
         "later",
         "logs",
         "moves",
@@ -122,7 +139,9 @@ class Turn:
         self.gone: list[int] = []
         self.visits: list[tuple[int, int]] = []
         self.discharged: list[int] = []
+        self.answers: set[int] = set()
         self.had_endings = False
+        self.heard: list[tuple[int, str, Failure | Reject]] = []
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:
         if outbox_id:

@@ -397,6 +397,9 @@ class SimulatedFiles(Files):
             cached_statements=512,
         )
 
+    def page(self, path: Path, size: int) -> bytearray:
+        return bytearray(size)
+
     def exists(self, path: Path) -> bool:
         return path.name in self.disk.names
 

@@ -12,7 +12,7 @@ import pytest
 
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, StoreError, Unwritable, sqlite
 from flowrt.store.files import CHUNK, Files
-from flowrt.store.sqlite import SqliteStore
+from flowrt.store.sqlite import FORMAT, SqliteStore
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import services
 from tests.runtime.crashes import World
@@ -256,7 +256,9 @@ def test_another_format(tmp_path: Path, form: int) -> None:
     with sqlite3.connect(tmp_path / "alice.db") as db:
         db.execute("UPDATE engine_node SET format = ?", (form,))
     db.close()
-    assert refusal(tmp_path / "alice.db").endswith(f"has format {form}, this version reads 2 to 3")
+    told = refusal(tmp_path / "alice.db")
+    assert f"alice.db has format {form}, this version reads 2 to {FORMAT}; " in told
+    assert told.endswith("it is not changed back" if form > FORMAT else "brings it forward")
 
 
 def test_a_store_that_lost_its_owner(tmp_path: Path) -> None:

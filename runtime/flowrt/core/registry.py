@@ -153,15 +153,18 @@ class Registry:
                 raise BadBytes(f"{frame.flow} has no progress step {number_of(frame.step)}")
         return checkpoint
 
-    def responder(self, flow: str, initiator: str) -> AnyFlow | str:
-        """The newest version of the responder `flow`, or why there is none for this initiator."""
-        versions = self._versions.get(self._answers(flow))
-        if not versions:
-            return f"there is no flow {flow} here"
+    def responder(self, flow: str, initiator: str) -> AnyFlow | None:
+        """The newest version of the flow of that name, or of the one that answers for that role, which
+        responds to this initiator."""
+        versions = self._versions.get(self._answers(flow), {})
         fitting = [v for v, found in versions.items() if found.responds_to == initiator]
-        if not fitting:
-            return f"{flow} does not respond to {initiator} here"
-        return versions[max(fitting)]
+        return versions[max(fitting)] if fitting else None
+
+    def initiators(self, flow: str) -> set[str]:
+        """To whom the versions of a flow respond, "" for those that do not; none if there is no
+        such flow."""
+        versions = self._versions.get(self._answers(flow), {})
+        return {found.responds_to or "" for found in versions.values()}
 
     def _answers(self, flow: str) -> str:
         """The name of the flow that answers as `flow`, which may be a role of a protocol."""
@@ -178,7 +181,8 @@ class Registry:
                 one, two = list(found.values())[:2]
                 raise NotRegistrable(
                     f"two flows answer for {role}: {one.versioned()} of {one.__module__} and "
-                    f"{two.versioned()} of {two.__module__}; pass the module of only one of them"
+                    f"{two.versioned()} of {two.__module__}; pass the module of only one of them, or say "
+                    f"which with `responders={{{role!r}: …}}`"
                 )
 
     def services(self) -> list[ServiceKey[Any]]:

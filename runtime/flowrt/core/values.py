@@ -27,6 +27,9 @@ MAX_TEXT = 500
 MAX_ACKS = 4096
 """How many rows one frame acknowledges; those of a full frame would fill 16 times its size."""
 
+MAX_VERSIONS = 64
+"""How many versions a rejection lists."""
+
 MAX_FAMILIES = 64
 """How many families of an error are told to the peer."""
 
@@ -82,10 +85,18 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 class Reject(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """The invitation was not accepted."""
+    """The invitation was not accepted: why in words, and as one of the kinds below. `versions` are
+    those of the initiator's flow that are answered, where it has another."""
 
     reason: Reason
     error_id: ErrorId
+    kind: Number = 0
+    versions: Annotated[tuple[Number, ...], msgspec.Meta(max_length=MAX_VERSIONS)] = ()
+
+
+OTHER, UNKNOWN_FLOW, NO_RESPONDER, VERSION, QUOTA, DRAINING = range(6)
+"""Why an invitation is rejected: there is no such flow; it does not respond to that one; not to
+that version of it; the peer has as many sessions as it may; nothing new is taken now."""
 
 
 Content = Data | Confirm | End | Failure | Reject
@@ -140,6 +151,9 @@ class Bounce(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
 
 
 NAMED = 2
+
+GIVEN = -1
+"""The block of the session to which a flow was invited: no block of its own opened it."""
 
 
 class SessionState(msgspec.Struct, array_like=True, gc=False):
@@ -499,6 +513,12 @@ def decode_message(kind: type[M], data: bytes) -> M:
     return message
 
 
+def is_invitation(data: bytes) -> bool:
+    """Whether a frame seems to be an invitation, from its first bytes: an array that begins with
+    that tag."""
+    return len(data) > 1 and data[1] == 0 and 0x90 <= data[0] <= 0x9F
+
+
 def decode_frame(data: bytes) -> Frame:
     """What a peer sent. Raises BadBytes."""
     if len(data) > MAX_FRAME_BYTES:
@@ -520,7 +540,10 @@ def decode_checkpoint(data: bytes, states_of: Any) -> Checkpoint:
     except _DECODING as error:
         raise BadBytes(f"the checkpoint cannot be read: {error}") from None
     if raw.format != CHECKPOINT_FORMAT:
-        raise BadBytes(f"the checkpoint has format {raw.format}, this is {CHECKPOINT_FORMAT}")
+        raise BadBytes(
+            f"the checkpoint has format {raw.format}, this is {CHECKPOINT_FORMAT}; "
+            "open the store with the version that wrote it"
+        )
     frames = [
         StackFrame(frame.flow, decode(states_of(frame.flow), frame.state), frame.step)
         for frame in raw.frames

@@ -281,6 +281,7 @@ class Host:
                 clock=self.clock,
                 key=self.key,
                 batch=world.batch,
+                limits=world.limits,
                 reload=world.reload,
             )
         except Crash:

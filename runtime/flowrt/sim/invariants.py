@@ -5,11 +5,14 @@ The names are those of docs/reliability.md. It reads disks and what steps did; i
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from flowrt.core import session as sessions
 from flowrt.core.flow import Message
-from flowrt.core.progress import ProgressEvent
+from flowrt.core.hospital import UNLOADABLE, Patient
+from flowrt.core.progress import END as END_OF_FLOW
+from flowrt.core.progress import TROUBLE, WELL, ProgressEvent, path_of
 from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
 from flowrt.core.values import (
@@ -36,12 +39,15 @@ from flowrt.core.values import (
 )
 from flowrt.core.waiting import can_go_on, find, is_outside, is_over, is_undecided
 from flowrt.outbox import unpack
+from flowrt.sim.granted import Granted
 from flowrt.sim.host import Host, Started
 from flowrt.sim.kept import missing
 from flowrt.sim.treated import Treated
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record
 from flowrt.store import Batch
+from flowrt.store.chain import Broken, verify
+from flowrt.store.memory import MemoryStore
 
 COMMAND = 4
 """How the audit trail writes an owner's command."""
@@ -70,11 +76,14 @@ class Invariants:
         self._registries = registries
         self._steps: dict[tuple[str, int], int] = {}
         self._moves: dict[tuple[str, int], int] = {}
+        self._paths: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._troubled: set[tuple[str, int]] = set()
         self._talks: dict[bytes, Conversation] = {}
         self._acked: set[tuple[str, int]] = set()
         self._began: set[tuple[str, int]] = set()
         self._outcomes: dict[tuple[str, int], tuple[str, str | None, bytes]] = {}
         self._wards: dict[str, Treated] = {}
+        self._granted: defaultdict[str, Granted] = defaultdict(Granted)
 
     # --- with each commit ---
 
@@ -94,21 +103,32 @@ class Invariants:
             if (party, flow_id) in self._outcomes:
                 raise Violation("I4", f"flow {flow_id} of {party} ended a second time")
             self._outcomes[party, flow_id] = (flow, error, value)
-        for flow_id, _, event in batch.moves:
-            number = decode(ProgressEvent, event).number
-            known = self._moves.get((party, flow_id), 0)
+        for flow_id, _, data in batch.moves:
+            event = decode(ProgressEvent, data)
+            number, known = event.number, self._moves.get((party, flow_id), 0)
             if number != known:
                 raise Violation("I14", f"flow {flow_id} of {party} moves to {number}, not {known}")
             self._moves[party, flow_id] = known + 1
+            self._paths[party, flow_id] = event.path
+            if event.kind == TROUBLE:
+                self._troubled.add((party, flow_id))
+            elif event.kind in (WELL, END_OF_FLOW):
+                self._troubled.discard((party, flow_id))
         for number, peer, _ in batch.outbox:
             if peer not in self._hosts:
                 self._acked.add((party, number))  # Strangers may say what they like of their own.
         for number in batch.settled:
             if (party, number) not in self._acked:
                 raise Violation("I6", f"{party} forgets row {number}, which nobody has taken")
+        touched: set[str] = set()
         for flow_id, row in batch.flows.items():
-            if row is not None and row[1] != 0:
-                self._is_looked_at(host, flow_id, *row)
+            checkpoint = self._decoded(host, row[0]) if row is not None else None
+            if row is not None and row[1] != 0 and checkpoint is not None:
+                self._is_looked_at(host, flow_id, checkpoint, row[1])
+            if row is None or checkpoint is not None:
+                touched |= self._granted[party].holds(flow_id, checkpoint)
+        for peer in sorted(touched):
+            self._granted[party].judge(peer, host)
         ward = self._wards.get(party)
         if ward is None:
             ward = self._wards[party] = Treated(party, host.registry.classes.values())
@@ -121,10 +141,13 @@ class Invariants:
             if record.said or record.dropping:
                 self._hear(party, record)
 
-    def _is_looked_at(self, host: Host, flow_id: int, data: bytes, due_us: int | None) -> None:
+    def _is_looked_at(
+        self, host: Host, flow_id: int, checkpoint: Checkpoint, due_us: int | None
+    ) -> None:
         """I13: who waits for a time is looked at by then."""
-        checkpoint = self._decoded(host, data)
-        if checkpoint is None or checkpoint.admitted:
+        if checkpoint.frames:
+            self._is_shown(host, flow_id, checkpoint)
+        if checkpoint.admitted:
             return
         waiting = checkpoint.waiting
         times: list[int] = []
@@ -202,6 +225,7 @@ class Invariants:
         process only."""
         if host.node is None:
             return
+        self._granted[host.name].in_memory(host)
         unloadable = host.node._unloadable
         rows = host.disk.flows.items()
         dues = [due for flow_id, (_, due) in rows if due and flow_id not in unloadable]
@@ -313,6 +337,7 @@ class Invariants:
         patients = set(disk.patients)
         if party in self._wards:
             self._wards[party].rests()
+        self._granted[party].rests(host)
         living: dict[int, Checkpoint] = {}
         for flow_id, (data, _) in disk.flows.items():
             checkpoint = self._decoded(host, data)
@@ -338,6 +363,24 @@ class Invariants:
                 raise Violation(
                     "I16", f"{party} still has row {number} for {peer}: {decode_frame(frame)}"
                 )
+
+        try:
+            verify(*MemoryStore(disk).chain())
+        except Broken as error:
+            raise Violation("I20", f"{party}: {error}") from None
+
+    def _is_shown(self, host: Host, flow_id: int, checkpoint: Checkpoint) -> None:
+        """I14: who has read a flow's events knows where it rests, and whether it is in trouble."""
+        key = (host.name, flow_id)
+        path = path_of(checkpoint.frames, self._registries[host.name].step_names)
+        if self._paths.get(key, ()) != path:
+            told = self._paths.get(key, ())
+            raise Violation("I14", f"flow {flow_id} of {host.name} is at {path}, and told {told}")
+        row = host.disk.patients.get(flow_id)
+        is_ill = row is not None and decode(Patient, row).kind != UNLOADABLE
+        if is_ill != (key in self._troubled):
+            word = "is a patient" if is_ill else "is well"
+            raise Violation("I14", f"flow {flow_id} of {host.name} {word}, and told otherwise")
 
     # --- liveness ---
 

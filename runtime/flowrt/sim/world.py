@@ -19,6 +19,7 @@ from typing import Any
 from flowrt.core.flow import Message
 from flowrt.core.registry import Registry
 from flowrt.core.values import Ack, BadBytes, Invite, Letter, decode_frame
+from flowrt.limits import Limits
 from flowrt.node import Node
 from flowrt.outbox import unpack
 from flowrt.sim import faults as kinds
@@ -55,6 +56,18 @@ HOUR_US = 3_600_000_000
 
 BATCHES = (512, 1, 3, 16)
 
+SMALL = Limits(
+    invitations_per_s=1,
+    invitations_at_once=2,
+    unread=24,
+    inbound=3,
+    window=2,
+    operations=1,
+)
+"""So little that it is felt, and so that all goes on in the end: nothing of it fails a flow."""
+
+LIMITS = (Limits(), Limits(), Limits(), SMALL)
+
 watchers: list[Callable[[World], None]] = []
 """Told of each world when it closes: who counts what all worlds have seen."""
 
@@ -69,6 +82,7 @@ class World:
         reload: nodes forget each flow after its step; None lets the tape say.
         batch: how many events one commit takes; None lets the tape say.
         fault_events: after so many events everything is healed.
+        limits: how much each peer may cost a node; None lets the tape say.
 
     `history` is what happened, `cells` how often which fault fell in which situation.
     """
@@ -82,6 +96,7 @@ class World:
         reload: bool | None = None,
         batch: int | None = None,
         fault_events: int = 400,
+        limits: Limits | None = None,
     ) -> None:
         self.tape = tape if tape is not None else Tape()
         self.faults = faults if faults is not None else Faults.none()
@@ -89,6 +104,7 @@ class World:
         self.start_us = start_us
         self.reload = self.tape.uniform("reload", 2) > 0 if reload is None else reload
         self.batch = BATCHES[self.tape.uniform("batch", 4)] if batch is None else batch
+        self.limits = limits or LIMITS[self.tape.uniform_apart("limits", len(LIMITS))]
         self.is_faulty = self.faults != Faults.none() or self.tape.is_replay()
         self.was_faulty = self.is_faulty
         self.hosts: dict[str, Host] = {}
@@ -367,6 +383,8 @@ class World:
             who = self.strangers[tape.uniform(f"stranger {number}", len(self.strangers))]
             self.trouble(host.name, f"stranger {who.__name__.replace('_', ' ')}", host._doing())
             who(self)
+            if self.strangers[0] is STRANGERS[0] and self.tape.uniform_apart("floods", 4) == 3:
+                strangers.floods(self)
 
     def trouble(self, party: str, kind: str, during: str = "") -> None:
         """Note that something goes wrong."""

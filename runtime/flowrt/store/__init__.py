@@ -11,6 +11,8 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from flowrt.store.chain import Link
+
 
 class StoreError(Exception):
     """The store cannot be used as asked; the message says why and what to do."""
@@ -86,11 +88,11 @@ class Purged(typing.NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Opened:
-    """What a node needs to go on: who it is, its counters, what is unsent, what goes on by itself.
+    """What a node needs to go on: who it is, its counters, what goes on by itself.
 
     `incarnation` names this store since it was created; `commits` counts the batches that were
     written since then, so that it shows whether one of unknown outcome was; `due` are (flow id, due
-    time).
+    time). `ended`: how many processes in a row have ended while this was under way (see `mark`).
     """
 
     party: str
@@ -100,9 +102,9 @@ class Opened:
     next_flow: int
     next_outbox: int
     peers: dict[str, bytes]
-    outbox: list[tuple[int, str, bytes]]
     due: list[tuple[int, int]]
     draining: bool = False
+    ended: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
 class Store(typing.Protocol):
@@ -126,12 +128,20 @@ class Store(typing.Protocol):
         """Every living flow with a larger id than `after`, by id."""
         ...
 
+    def outbox(self) -> Iterator[tuple[int, str, int]]:
+        """(number, peer, bytes of the frame) of every row of the outbox, by number."""
+        ...
+
+    def frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """(number, frame) of these rows of the outbox, by number; of at most 256 at once."""
+        ...
+
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
         """(flow, error or None, value) of a flow that ended."""
         ...
 
-    def moves(self, flow_id: int) -> list[bytes]:
-        """A flow's progress events, in order."""
+    def moves(self, flow_id: int, start: int = 0, limit: int = -1) -> list[bytes]:
+        """A flow's progress events, in order, from number `start` on, at most `limit` (-1: all)."""
         ...
 
     def patients(self) -> list[bytes]:
@@ -155,9 +165,10 @@ class Store(typing.Protocol):
         """(flow id, digest) of what was asked for under that name."""
         ...
 
-    def purge(self, before_us: int, limit: int) -> Purged:
+    def purge(self, before_us: int, limit: int, audit_us: int | None = None) -> Purged:
         """Forget, in a transaction of its own, at most `limit` flows that ended before that time,
-        with their progress, mail and client's name, and as many entries of the audit trail.
+        with their progress, mail and client's name, and as many entries of the audit trail, from
+        its beginning up to the first that is not before `audit_us` (as the flows, if None).
 
         Raises as `commit`, and StoreError if a batch is under way."""
         ...
@@ -168,6 +179,10 @@ class Store(typing.Protocol):
 
     def audit(self) -> Iterator[tuple[int, bytes]]:
         """(time, entries) of every committed batch, oldest first."""
+        ...
+
+    def chain(self) -> tuple[bytes, Iterator[Link]]:
+        """The audit trail with its digests, oldest first, and the digest that it follows."""
         ...
 
     def savepoint(self) -> None:
@@ -193,6 +208,15 @@ class Store(typing.Protocol):
             Fenced, CommitFailed: nothing was written.
             OutcomeUnknown: all of it or nothing was.
         """
+        ...
+
+    def mark(self, number: int) -> None:
+        """What is under way from now on; 0: nothing is. The next process to open the store is told,
+        if this one ends meanwhile. It costs next to nothing, and is not durable."""
+        ...
+
+    def forgive(self, number: int) -> None:
+        """That number has ended no process this time, or will not be begun again."""
         ...
 
     def abandon(self) -> None:

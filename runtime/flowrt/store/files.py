@@ -6,9 +6,12 @@ The machine's own, unless a store is given another one. Knows no schema and no f
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import sqlite3
 from pathlib import Path
+
+from flowrt.store.marks import Page
 
 
 class Files:
@@ -56,6 +59,20 @@ class Files:
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
+
+    def page(self, path: Path, size: int) -> Page:
+        """So many bytes of a file, which is made if it is not there, as memory that outlives the
+        process; its own memory where the disk has no such thing."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                if os.fstat(descriptor).st_size != size:
+                    os.ftruncate(descriptor, size)
+                return mmap.mmap(descriptor, size)
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError):
+            return bytearray(size)
 
 
 CHUNK = 1 << 20

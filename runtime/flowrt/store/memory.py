@@ -7,12 +7,15 @@ are in an in-memory SQLite, so that services run unchanged.
 from __future__ import annotations
 
 import bisect
+import itertools
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from flowrt.store import Batch, CommitFailed, Fenced, Opened, Purged, Row, StoreError
+from flowrt.store.chain import NOTHING, Link, digest_of
+from flowrt.store.marks import SIZE, Marks
 from flowrt.store.transaction import Transaction, refusal
 
 K = TypeVar("K")
@@ -43,7 +46,11 @@ class MemoryDisk:
         self.ended: dict[int, int] = {}
         self.clients: dict[str, tuple[int, bytes]] = {}
         self.draining = False
+        self.marks = Marks(bytearray(SIZE))
         self.audit: list[tuple[int, bytes]] = []
+        self.digests: list[bytes] = []
+        self.forgotten = 0
+        self.chain_start = NOTHING
         self.tables: sqlite3.Connection | None = None
         """Made when a service first works; closed when the disk is forgotten."""
 
@@ -80,9 +87,9 @@ class MemoryStore:
             disk.next_flow,
             disk.next_outbox,
             dict(disk.peers),
-            [(number, peer, frame) for number, (peer, frame) in sorted(disk.outbox.items())],
             [(flow_id, due) for flow_id, (_, due) in disk.flows.items() if due is not None],
             disk.draining,
+            disk.marks.opened(),
         )
 
     def load(self, flow_id: int) -> bytes | None:
@@ -94,11 +101,21 @@ class MemoryStore:
             if flow_id > after:
                 yield Row(flow_id, *self.disk.flows[flow_id], self.disk.since.get(flow_id, 0))
 
+    def outbox(self) -> Iterator[tuple[int, str, int]]:
+        for number, (peer, frame) in sorted(self.disk.outbox.items()):
+            yield number, peer, len(frame)
+
+    def frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        for number in numbers:
+            if number in self.disk.outbox:
+                yield number, self.disk.outbox[number][1]
+
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
         return self.disk.outcomes.get(flow_id)
 
-    def moves(self, flow_id: int) -> list[bytes]:
-        return list(self.disk.moves.get(flow_id, ()))
+    def moves(self, flow_id: int, start: int = 0, limit: int = -1) -> list[bytes]:
+        moves = self.disk.moves.get(flow_id, [])
+        return moves[start:] if limit < 0 else moves[start : start + limit]
 
     def patients(self) -> list[bytes]:
         return [self.disk.patients[flow_id] for flow_id in sorted(self.disk.patients)]
@@ -117,7 +134,7 @@ class MemoryStore:
     def client(self, client: str) -> tuple[int, bytes] | None:
         return self.disk.clients.get(client)
 
-    def purge(self, before_us: int, limit: int) -> Purged:
+    def purge(self, before_us: int, limit: int, audit_us: int | None = None) -> Purged:
         disk = self.disk
         if self._epoch != disk.epoch:
             raise Fenced("this store was opened again; who had it before stops")
@@ -127,8 +144,13 @@ class MemoryStore:
                 table.pop(flow_id, None)
         gone = set(old)
         disk.clients = {name: one for name, one in disk.clients.items() if one[0] not in gone}
-        entries = sum(at_us < before_us for at_us, _ in disk.audit[:limit])
-        del disk.audit[:entries]
+        until_us = before_us if audit_us is None else audit_us
+        oldest = itertools.takewhile(lambda row: row[0] < until_us, disk.audit[: max(limit, 0)])
+        entries = sum(1 for _ in oldest)
+        if entries:
+            disk.chain_start = disk.digests[entries - 1]
+            disk.forgotten += entries
+            del disk.audit[:entries], disk.digests[:entries]
         return Purged(len(old), entries)
 
     def schedules(self) -> dict[str, bytes]:
@@ -136,6 +158,15 @@ class MemoryStore:
 
     def audit(self) -> Iterator[tuple[int, bytes]]:
         yield from list(self.disk.audit)
+
+    def chain(self) -> tuple[bytes, Iterator[Link]]:
+        disk = self.disk
+        rows = zip(disk.audit, disk.digests, strict=True)
+        links = [
+            Link(disk.forgotten + number, at_us, entries, digest)
+            for number, ((at_us, entries), digest) in enumerate(rows, 1)
+        ]
+        return disk.chain_start, iter(links)
 
     # --- services ---
 
@@ -211,7 +242,9 @@ class MemoryStore:
         if batch.draining is not None:
             self.disk.draining = batch.draining
         if batch.audit:
+            before = self.disk.digests[-1] if self.disk.digests else self.disk.chain_start
             self.disk.audit.append((batch.now_us, batch.audit))
+            self.disk.digests.append(digest_of(before, batch.now_us, batch.audit))
 
     def _check_new(self, batch: Batch) -> None:
         """What a database refuses by its keys: a row that is there already."""
@@ -241,6 +274,12 @@ class MemoryStore:
         except sqlite3.Error as error:
             raise refusal(error, str(error)) from error
         work.ended()
+
+    def mark(self, number: int) -> None:
+        self.disk.marks.begin(number)
+
+    def forgive(self, number: int) -> None:
+        self.disk.marks.forgive(number)
 
     def abandon(self) -> None:
         if self._work is not None:

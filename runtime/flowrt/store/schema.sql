@@ -61,4 +61,11 @@ CREATE TABLE engine_client (
 CREATE INDEX engine_client_id ON engine_client (id);
 CREATE TABLE engine_schedule (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 -- One row a batch, not one a step: an extra row a step costs more than the step.
-CREATE TABLE engine_audit (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, entries BLOB NOT NULL);
+CREATE TABLE engine_audit (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    entries BLOB NOT NULL,
+    digest BLOB NOT NULL DEFAULT x''
+);
+-- The digest of the last row of the audit trail that was purged: what is left begins there.
+CREATE TABLE engine_chain (id INTEGER PRIMARY KEY CHECK (id = 1), start BLOB NOT NULL);

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
+import mmap
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -15,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from flowrt.store import Batch, Fenced, Opened, OutcomeUnknown, Purged, Row, StoreError
+from flowrt.store.chain import NOTHING, Link, Verified, digest_of, verify
 from flowrt.store.files import MACHINE, Files
+from flowrt.store.marks import SIZE, Marks
 from flowrt.store.transaction import Transaction, refusal
 
-FORMAT = 3
+FORMAT = 4
 UPGRADES: dict[int, str] = {
     2: """
         ALTER TABLE engine_node ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
@@ -30,6 +34,10 @@ UPGRADES: dict[int, str] = {
             digest BLOB NOT NULL
         ) WITHOUT ROWID;
         CREATE INDEX engine_client_id ON engine_client (id);
+    """,
+    3: """
+        ALTER TABLE engine_audit ADD COLUMN digest BLOB NOT NULL DEFAULT x'';
+        CREATE TABLE engine_chain (id INTEGER PRIMARY KEY CHECK (id = 1), start BLOB NOT NULL);
     """,
 }
 """What makes the next format of an older one, in the transaction that claims the store."""
@@ -59,6 +67,8 @@ class SqliteStore:
         self._files = files
         self._work: Transaction | None = None
         self._epoch = 0
+        self._digest = self._written = NOTHING
+        self._marks = Marks(bytearray(SIZE))
 
     # --- opening ---
 
@@ -121,7 +131,8 @@ class SqliteStore:
         if form != FORMAT and form not in UPGRADES:
             raise StoreError(
                 f"{self.path} has format {form}, this version reads "
-                f"{min(UPGRADES, default=FORMAT)} to {FORMAT}"
+                f"{min(UPGRADES, default=FORMAT)} to {FORMAT}; "
+                f"{_remedy_of(form)}"
             )
         if owner != party:
             raise StoreError(f"{self.path} belongs to party {owner}, not {party}")
@@ -160,6 +171,8 @@ class SqliteStore:
 
     def _claim(self, db: sqlite3.Connection, party: str) -> Opened:
         db.execute("BEGIN IMMEDIATE")
+        if not isinstance(self._marks.page, mmap.mmap):
+            self._marks = Marks(self._files.page(Path(f"{self.path}-step"), SIZE))
         # A process whose sync failed leaves a log that can be read and may be on no disk.
         self._files.rewrite(Path(f"{self.path}-wal"))
         self._upgrade(db)
@@ -169,6 +182,7 @@ class SqliteStore:
         if self._epoch not in (0, epoch):
             raise Fenced(f"{self.path} was opened by another process; this one stops")
         db.execute("UPDATE engine_node SET epoch = ?", (epoch + 1,))
+        self._digest = self._written = _last_digest(db)
         opened = Opened(
             party,
             incarnation,
@@ -177,9 +191,9 @@ class SqliteStore:
             next_flow,
             next_outbox,
             dict(db.execute("SELECT name, known FROM engine_peer")),
-            db.execute("SELECT id, peer, frame FROM engine_outbox ORDER BY id").fetchall(),
             db.execute("SELECT id, due FROM engine_flow WHERE due IS NOT NULL").fetchall(),
             bool(draining),
+            self._marks.opened(),
         )
         db.execute("COMMIT")
         return opened
@@ -196,6 +210,13 @@ class SqliteStore:
     def close(self) -> None:
         self._let_go()
         self._epoch = 0
+        page = self._marks.page
+        if isinstance(page, mmap.mmap):
+            if not any(page[:]):
+                with contextlib.suppress(OSError):
+                    self._files.remove(Path(f"{self.path}-step"))
+            page.close()
+            self._marks = Marks(bytearray(SIZE))
 
     def _let_go(self) -> None:
         if self._work is not None:
@@ -227,15 +248,28 @@ class SqliteStore:
         )
         yield from map(Row._make, rows)
 
+    def outbox(self) -> Iterator[tuple[int, str, int]]:
+        yield from self._open_db.execute(
+            "SELECT id, peer, length(frame) FROM engine_outbox ORDER BY id"
+        )
+
+    def frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        marks = ", ".join("?" * len(numbers))
+        yield from self._open_db.execute(
+            f"SELECT id, frame FROM engine_outbox WHERE id IN ({marks}) ORDER BY id", tuple(numbers)
+        )
+
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
         found: tuple[str, str | None, bytes] | None = self._open_db.execute(
             "SELECT flow, error, value FROM engine_outcome WHERE id = ?", (flow_id,)
         ).fetchone()
         return found
 
-    def moves(self, flow_id: int) -> list[bytes]:
+    def moves(self, flow_id: int, start: int = 0, limit: int = -1) -> list[bytes]:
         rows = self._open_db.execute(
-            "SELECT event FROM engine_progress WHERE flow = ? ORDER BY number", (flow_id,)
+            "SELECT event FROM engine_progress WHERE flow = ? AND number >= ? "
+            "ORDER BY number LIMIT ?",
+            (flow_id, start, limit),
         )
         return [event for (event,) in rows]
 
@@ -272,6 +306,9 @@ class SqliteStore:
     def audit(self) -> Iterator[tuple[int, bytes]]:
         yield from self._open_db.execute("SELECT at, entries FROM engine_audit ORDER BY id")
 
+    def chain(self) -> tuple[bytes, Iterator[Link]]:
+        return chain_of(self._open_db)
+
     # --- services ---
 
     def savepoint(self) -> None:
@@ -289,6 +326,12 @@ class SqliteStore:
         return self._working.execute(sql, parameters, read_only=read_only)
 
     # --- writing ---
+
+    def mark(self, number: int) -> None:
+        self._marks.begin(number)
+
+    def forgive(self, number: int) -> None:
+        self._marks.forgive(number)
 
     def abandon(self) -> None:
         if self._work is not None:
@@ -318,6 +361,7 @@ class SqliteStore:
             raise
         try:
             db.execute("COMMIT")
+            self._digest = self._written
         except sqlite3.Error as error:
             # Deferred constraints are refused here with the transaction still open: then nothing
             # was written. Whatever else happens here is not known to have happened.
@@ -329,7 +373,7 @@ class SqliteStore:
         finally:
             work.ended()
 
-    def purge(self, before_us: int, limit: int) -> Purged:
+    def purge(self, before_us: int, limit: int, audit_us: int | None = None) -> Purged:
         work = self._working
         db = work.db
         if db.in_transaction:
@@ -343,11 +387,7 @@ class SqliteStore:
             ).fetchall()
             for statement in _FORGET:
                 db.executemany(statement, old)
-            entries = db.execute(
-                "DELETE FROM engine_audit WHERE id IN "
-                "(SELECT id FROM engine_audit WHERE at < ? ORDER BY id LIMIT ?)",
-                (before_us, limit),
-            ).rowcount
+            entries = self._forget_audit(db, before_us if audit_us is None else audit_us, limit)
             db.execute("COMMIT")
         except sqlite3.Error as error:
             work.abandon()
@@ -356,6 +396,16 @@ class SqliteStore:
             work.abandon()
             raise
         return Purged(len(old), entries)
+
+    def _forget_audit(self, db: sqlite3.Connection, before_us: int, limit: int) -> int:
+        """Forget the oldest rows: what is left is one chain, which begins where they end."""
+        rows = db.execute("SELECT id, at, digest FROM engine_audit ORDER BY id LIMIT ?", (limit,))
+        old = list(itertools.takewhile(lambda row: row[1] < before_us, rows))
+        if old:
+            last, _, digest = old[-1]
+            db.execute("INSERT OR REPLACE INTO engine_chain VALUES (1, ?)", (digest,))
+            db.execute("DELETE FROM engine_audit WHERE id <= ?", (last,))
+        return len(old)
 
     def _write(self, db: sqlite3.Connection, batch: Batch) -> None:
         since_s = batch.now_us // 1_000_000
@@ -403,9 +453,39 @@ class SqliteStore:
         if batch.draining is not None:
             db.execute("UPDATE engine_node SET draining = ?", (batch.draining,))
         if batch.audit:
-            db.execute(
-                "INSERT INTO engine_audit (at, entries) VALUES (?, ?)", (batch.now_us, batch.audit)
-            )
+            digest = digest_of(self._digest, batch.now_us, batch.audit)
+            row = (batch.now_us, batch.audit, digest)
+            db.execute("INSERT INTO engine_audit (at, entries, digest) VALUES (?, ?, ?)", row)
+            self._written = digest
+
+
+def chain_of(db: sqlite3.Connection) -> tuple[bytes, Iterator[Link]]:
+    """The audit trail in a store, with its digests, and the digest that it follows."""
+    found = db.execute("SELECT start FROM engine_chain").fetchone()
+    rows = db.execute("SELECT id, at, entries, digest FROM engine_audit ORDER BY id")
+    return found[0] if found else NOTHING, map(Link._make, rows)
+
+
+def verified(path: str | os.PathLike[str]) -> Verified:
+    """See whether the audit trail of a store is as it was written; the store is only read.
+
+    Raises:
+        Broken: a row is not.
+        StoreError: the file is no store of this format, or cannot be read.
+    """
+    found = Path(path)
+    if not found.is_file():
+        raise StoreError("there is no such file")
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{found.absolute().as_uri()}?mode=ro", uri=True)
+        ) as db:
+            form = db.execute("SELECT format FROM engine_node").fetchone()[0]
+            if form != FORMAT:
+                raise StoreError(f"it has format {form}, this version verifies {FORMAT}")
+            return verify(*chain_of(db))
+    except (sqlite3.Error, TypeError) as error:
+        raise StoreError(f"it cannot be read as a store: {error}") from error
 
 
 _FORGET = (
@@ -414,6 +494,25 @@ _FORGET = (
     "DELETE FROM engine_mail WHERE flow = ?",
     "DELETE FROM engine_client WHERE id = ?",
 )
+
+
+def _last_digest(db: sqlite3.Connection) -> bytes:
+    """The digest that the next row of the audit trail follows."""
+    for query in (
+        "SELECT digest FROM engine_audit ORDER BY id DESC LIMIT 1",
+        "SELECT start FROM engine_chain",
+    ):
+        found: tuple[bytes] | None = db.execute(query).fetchone()
+        if found is not None:
+            return found[0]
+    return NOTHING
+
+
+def _remedy_of(form: int) -> str:
+    """What to do about a store of another format."""
+    if form > FORMAT:
+        return "a newer version wrote it: install that one, it is not changed back"
+    return "open it once with a version in between, which brings it forward"
 
 
 def _remedy(error: sqlite3.Error | OSError) -> str:

@@ -147,4 +147,15 @@ DEFECTS = (
             "in batch.outcomes[:1]:",
         ),
     ),
+    defect(
+        "audit is no chain",
+        _ROOM,
+        "each row of the audit trail begins a chain of its own",
+        "I20",
+        (
+            "flowrt.store.memory:MemoryStore.commit",
+            "digest_of(before, batch.now_us, batch.audit)",
+            "digest_of(NOTHING, batch.now_us, batch.audit)",
+        ),
+    ),
 )
