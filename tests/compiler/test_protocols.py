@@ -1,5 +1,5 @@
-"""Protocols: their two sides fit each other, what two flows follow can be written down and holds for
-both, and a version that takes no less and sends no more breaks nobody."""
+"""Protocols: their two sides fit each other, what two flows follow can be written down and holds
+for both, and a version that takes no less and sends no more breaks nobody."""
 
 from __future__ import annotations
 

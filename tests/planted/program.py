@@ -610,7 +610,9 @@ protocol Deal:
 """
 """A protocol that two programs share, which are compiled apart."""
 
-OTHER_TALKS = TALKS.replace("message Offer:\n    n: Int", "message Offer:\n    n: Int\n    why: Text")
+OTHER_TALKS = TALKS.replace(
+    "    n: Int\n\nmessage Back", "    n: Int\n    why: Text\n\nmessage Back"
+)
 """The same with another message."""
 
 ROLES = """

@@ -154,8 +154,8 @@ class Registry:
         return checkpoint
 
     def responder(self, flow: str, initiator: str) -> AnyFlow | None:
-        """The newest version of the flow of that name, or of the one that answers for that role, which
-        responds to this initiator."""
+        """The newest version of the flow of that name, or of the one that answers for that role,
+        which responds to this initiator."""
         versions = self._versions.get(self._answers(flow), {})
         fitting = [v for v, found in versions.items() if found.responds_to == initiator]
         return versions[max(fitting)] if fitting else None
@@ -181,8 +181,8 @@ class Registry:
                 one, two = list(found.values())[:2]
                 raise NotRegistrable(
                     f"two flows answer for {role}: {one.versioned()} of {one.__module__} and "
-                    f"{two.versioned()} of {two.__module__}; pass the module of only one of them, or say "
-                    f"which with `responders={{{role!r}: …}}`"
+                    f"{two.versioned()} of {two.__module__}; pass the module of only one of them, "
+                    f"or say which with `responders={{{role!r}: …}}`"
                 )
 
     def services(self) -> list[ServiceKey[Any]]:
