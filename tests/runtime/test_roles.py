@@ -57,11 +57,7 @@ def test_both_sides_may_live_in_one_program() -> None:
     [
         ("Offer:\n    n: Int", "Offer:\n    n: Int\n    why: Text", "not the same message"),
         ("Offer:\n    n: Int", "Offer:\n    m: Int", "Offer is not the same .*: its field m"),
-        (
-            "Back:\n    n: Int",
-            "Back:\n    n: Int\n    m: Int",
-            "Back is not the same .*: its field m",
-        ),
+        ("Back:\n    n: Int", "Back:\n    k: Int", "Back is not the same .*: its field k"),
         ("giver -> asker: Leave", "giver -> asker: Offer", "Offer may be sent from here"),
     ],
 )
@@ -69,7 +65,6 @@ def test_messages_of_other_fields_are_rejected(old: str, new: str, why: str) -> 
     text = GIVING
     for before, after in (
         ("offer.n", "offer.m") if "m: Int" in new and "Offer" in new else ("", ""),
-        ("Back(offer.n * 2)", "Back(1, 2)") if "Back" in new else ("", ""),
         ("Leave() to", "Offer(1) to") if "-> asker" in new else ("", ""),
     ):
         text = text.replace(before, after) if before else text
@@ -89,7 +84,9 @@ def test_a_receiver_may_know_more_that_may_be_left_out() -> None:
 def test_two_flows_that_answer_for_a_role_refuse_the_start() -> None:
     other = compiled(GIVING.replace("Giving", "Lending"), talks=TALKS)
     registry = Registry([ANSWERING, other])
-    with pytest.raises(NotRegistrable, match="answer for talks.Deal.giver: .*Giving_v1 .*Lending"):
+    with pytest.raises(
+        NotRegistrable, match=r"answer for talks\.Deal\.giver: .*Giving_v1 .*Lending"
+    ):
         Reception(registry)
     Reception(registry, {"talks.Deal.giver": other.Lending_v1})
 
