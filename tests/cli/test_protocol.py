@@ -1,4 +1,4 @@
-"""`flowc protocol`: what it prints of two flows, of two versions, of all versions; its exit codes."""
+"""`flowc protocol`: what it prints of two flows, of two versions, of all versions."""
 
 from __future__ import annotations
 
@@ -86,12 +86,13 @@ def test_the_protocol_of_two_flows(flowc: Flowc) -> None:
     assert json.loads(out)["protocol"] == INFERRED
 
 
-DIFFERENT = """\
-Settle v1 → Settle v3, with Custody: nobody breaks
-Custody v1 → Custody v3, with Settle: breaks
-    initiators that still send `Amend`   (v3/settle.flow:24)
-    initiators that take only `Fill` or `Reject` where the new version sends `PartialFill`   (v3/settle.flow:29)
-"""
+DIFFERENT = (
+    "Settle v1 → Settle v3, with Custody: nobody breaks\n"
+    "Custody v1 → Custody v3, with Settle: breaks\n"
+    "    initiators that still send `Amend`   (v3/settle.flow:24)\n"
+    "    initiators that take only `Fill` or `Reject` where the new version sends `PartialFill`"
+    "   (v3/settle.flow:29)\n"
+)
 
 
 @pytest.mark.usefixtures("versions")
@@ -155,7 +156,7 @@ def test_all_versions_of_a_pair(flowc: Flowc) -> None:
     code, out, _ = flowc("protocol", "matrix", *files)
     assert code == 1
     assert out.endswith("\n" + TABLE)
-    assert out.count("error[P212]") == 2
+    assert out.count("error[P212]") == 1, "what goes wrong in one place is shown once"
     assert flowc("protocol", "matrix", *files[:2])[0] == 0
     code, out, _ = flowc("protocol", "matrix", *files, "--json")
     data = json.loads(out)
