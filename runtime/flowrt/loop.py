@@ -55,7 +55,7 @@ from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
 from flowrt.stepping import Stepping
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
-from flowrt.timers import Timers
+from flowrt.timers import NEAREST, Timers
 from flowrt.transport import Network
 from flowrt.turn import Draining, Firing, Job, Packet, Turn
 
@@ -63,7 +63,11 @@ BATCH = 512
 """How many events one transaction takes at most."""
 
 LIVE = 8192
-"""How many decoded flows are kept between their steps; the others are in the store alone."""
+"""How many decoded flows are kept between their steps; the others are in the store alone, as are
+those of more than `LARGE` bytes."""
+
+MOST_READY = 4096
+"""When so many events wait for their turn, no more flows are woken because their time has come."""
 
 ATTEMPTS = 4
 """How often in a row the store may be in trouble before the node stops."""
@@ -114,18 +118,21 @@ class Loop(Stepping):
         responders: Responders | None = None,
         accepts: Versions | None = None,
         retention: Retention | None = None,
+        window: int = NEAREST,
     ) -> None:
         super().__init__(party, store, modules, services, clock, key, policy, limits)
         limits = self._quotas.limits
         self._reception = Reception(self.registry, responders, accepts)
         self._limit = batch
         self._reload = reload
+        if reload:
+            self._large = -1
         self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
         self._inbound = Inbound(limits)
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
         self._outbox = Outbox(store.frames, limits)
         self._world.has_room = self._outbox.has_room
-        self._timers = Timers()
+        self._timers = Timers(store.due, window)
         self._keeping = Keeping(retention)
         self._schedules = Schedules(self.registry.schedules)
         self._reports = Reports(self._has_news)
@@ -156,7 +163,7 @@ class Loop(Stepping):
         except BaseException:
             store.close()  # A store that stays open may keep a lock.
             raise
-        self._outbox.send_all(self._transport, self._clock())
+        self._outbox.refill(self._transport, self._clock())
 
     # --- one turn: a batch of steps, one commit ---
 
@@ -235,8 +242,10 @@ class Loop(Stepping):
         return min((time for time in times if time is not None), default=None)
 
     def _due(self, now_us: int) -> None:
-        for flow_id in self._timers.take_due(now_us):
-            self._ready.append(Job(flow_id, RESUME))
+        room = MOST_READY - len(self._ready)
+        if room > 0:
+            for flow_id in self._timers.take_due(now_us, room):
+                self._ready.append(Job(flow_id, RESUME))
         for flow_id in self._ward.visits.take_due(now_us):
             self._visit(flow_id, now_us)
         if not self._draining:
@@ -372,10 +381,14 @@ class Loop(Stepping):
         flow_id = self._new_flow()
         name = self.registry.names[found]
 
+        checkpoint, confirmation = engine.respond(name, found, invitation, peer, flow_id)
+        made = [checkpoint]
+
         def make() -> Checkpoint:
+            if made:
+                return made.pop()
             return engine.respond(name, found, invitation, peer, flow_id)[0]
 
-        confirmation = engine.respond(name, found, invitation, peer, flow_id)[1]
         turn.answers.add(self._next_outbox)
         self._enqueue(turn, peer, encode(confirmation))
         asker = b"%s %s %d" % (peer.encode(), invitation.incarnation, invitation.number)
@@ -420,10 +433,13 @@ class Loop(Stepping):
                 self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS]))
         for flow_id in turn.resumed:
             self._ready.append(Job(flow_id, RESUME))
+        for flow_id, _ in turn.settled:
+            self._timers.unpin(flow_id)
         for timer in turn.timers:
             self._timers.set(*timer)
         for flow_id in turn.gone:
             self._timers.forget(flow_id)
+            self._gone[flow_id] = None
         for visit in turn.visits:
             self._ward.visits.set(*visit)
         for flow_id in turn.discharged:
@@ -463,8 +479,8 @@ class Loop(Stepping):
             )
         if self._reload:
             self._live.clear()
-        while len(self._live) > LIVE:
-            del self._live[next(iter(self._live))]
+        _shorten(self._live)
+        _shorten(self._gone)
         self._run_operations(turn)
 
     def _log_errors(self, turn: Turn) -> None:
@@ -508,6 +524,7 @@ class Loop(Stepping):
         self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
         self._ward.load(decode(Patient, patient) for patient in self._store.patients())
         self._outbox.load(self._store.outbox())
+        self._timers.clear()
         self._operations.incarnation = opened.incarnation
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:
@@ -516,11 +533,6 @@ class Loop(Stepping):
             batch.schedules.update(changed)
             self._store.commit(batch)
             self._commits += 1
-        for flow_id, due_us in opened.due:
-            if due_us == 0:
-                self._ready.append(Job(flow_id, RESUME))
-            else:
-                self._timers.set(due_us, flow_id)
 
     def _set_up(self, services: Mapping[str, object]) -> None:
         """Let the services make their tables, in a transaction of their own."""
@@ -552,7 +564,6 @@ class Loop(Stepping):
         self._live.clear()
         self._ready.clear()
         self._ready.extend(started)
-        self._timers.clear()
         blameless = isinstance(error, Unwritable | OutcomeUnknown)
         try:
             self._open_store()
@@ -566,7 +577,7 @@ class Loop(Stepping):
             self._stop(NodeStopped(f"{text}; nothing that was acknowledged is lost"))
             self.refuse_if_stopped()
         self._next_flow = max(self._next_flow, next_flow)  # Some are promised to waiting starts.
-        self._outbox.send_all(self._transport, self._clock())
+        self._outbox.refill(self._transport, self._clock())
         taken = turn.taken
         if written:
             self._tell(turn)
@@ -642,6 +653,12 @@ class Loop(Stepping):
                 job.waiter.set_exception(reason)
         for handle in list(self._handles.values()):
             handle.wake(reason)
+
+
+def _shorten(known: dict[int, Any]) -> None:
+    """Forget who came first, until as many are left as may be."""
+    for flow_id in list(itertools.islice(known, max(0, len(known) - LIVE))):
+        del known[flow_id]
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:

@@ -63,6 +63,7 @@ from flowrt.retention import Retention
 from flowrt.services import External
 from flowrt.store import Store
 from flowrt.streams import PAGE
+from flowrt.timers import NEAREST
 from flowrt.transport import Network
 from flowrt.treatment import as_declared
 from flowrt.turn import Job, Waiter
@@ -112,6 +113,7 @@ class Node(Control):
         responders: Responders | None = None,
         accepts: Versions | None = None,
         retention: Retention | None = None,
+        window: int = NEAREST,
     ) -> Self:
         """A node that acts only when `turn` is called.
 
@@ -122,7 +124,8 @@ class Node(Control):
         with a flow whose step fails (`flowrt.policies`), `limits` how much each peer may cost.
         `responders` names, by the name that initiators use, the class that answers instead of that
         flow; `accepts`, by an initiator's name, the versions of it that are answered; `retention`
-        says how long what is over is kept.
+        says how long what is over is kept. `window`
+        is how many times at which flows wake are read from the store at once.
 
         Raises:
             NotRegistrable: a module holds no flows that this runtime can run.
@@ -144,6 +147,7 @@ class Node(Control):
             responders,
             accepts,
             retention,
+            window,
         )
 
     @classmethod
@@ -208,11 +212,14 @@ class Node(Control):
         found = self._store.holder(flow.name, key)
         return self.handle(found) if found is not None else None
 
-    def flows(self, wanted: Wanted | None = None, *, limit: int | None = None) -> list[FlowView]:
+    def flows(
+        self, wanted: Wanted | None = None, *, limit: int | None = None, after: int = 0
+    ) -> list[FlowView]:
         """Living flows, by id: all, or those that are `wanted`, and at most `limit` of them. Those
-        whose class is not installed are in the hospital."""
+        whose class is not installed are in the hospital. Where there are many, ask for a page, and
+        then for those `after` the last one's id."""
         self.refuse_if_stopped()
-        views = (view(row, self.registry) for row in self._store.flows())
+        views = (view(row, self.registry) for row in self._store.flows(after))
         fitting = (one for one in views if wanted is None or wanted.fits(one))
         return list(itertools.islice(fitting, limit))
 
@@ -336,19 +343,21 @@ class Node(Control):
 
     # --- people ---
 
-    def tasks(self, role: str | None = None) -> list[TaskView]:
+    def tasks(self, role: str | None = None, *, limit: int | None = None) -> list[TaskView]:
         """The questions that are open and not overdue, oldest flow first; of one role only, if
-        given. Those of flows that are not installed are left out."""
+        given, and at most `limit`. Those of flows that are not installed are left out."""
         self.refuse_if_stopped()
         now_us = self._clock()
-        found = [decode(Task, task) for task in self._store.tasks()]
-        return [
+        found = (decode(Task, task) for task in self._store.tasks())
+        fitting = (
             self._task(task)
             for task in found
-            if (role is None or task.role == role)
-            and not 0 < task.due_us <= now_us
-            and task.flow in self.registry.classes
-        ]
+            if role in (None, task.role) and self._is_open(task, now_us)
+        )
+        return list(itertools.islice(fitting, limit))
+
+    def _is_open(self, task: Task, now_us: int) -> bool:
+        return not 0 < task.due_us <= now_us and task.flow in self.registry.classes
 
     def _task(self, task: Task) -> TaskView:
         kinds = self.registry.classes[task.flow].tasks
@@ -383,10 +392,13 @@ class Node(Control):
         return told
 
     def _answer(self, flow_id: int, number: int, answer: object, by: str, waiter: Waiter) -> None:
-        asked = [t for t in self.tasks() if (t.flow_id, t.number) == (flow_id, number)]
-        if not asked:
+        self.refuse_if_stopped()
+        data = self._store.task(flow_id, number)
+        task = decode(Task, data) if data is not None else None
+        if task is None or not self._is_open(task, self._clock()):
             raise NotAccepted(f"there is no open question {number} of flow {flow_id}")
-        data = encode(as_declared(f"the answer to {asked[0].flow}", asked[0].answer, answer))
+        asked = self._task(task)
+        data = encode(as_declared(f"the answer to {asked.flow}", asked.answer, answer))
         ending = Ending(data, by=engine.writable(by), at_us=self._clock())
         self._ready.append(Job(flow_id, CallEnded(number, ending), None, waiter))
         self._wake()

@@ -29,9 +29,20 @@ Fetch = Callable[[Sequence[int]], Iterator[tuple[int, bytes]]]
 
 
 class _Lane:
-    """The rows for one peer: all of them counted, the window in memory, `later` by number."""
+    """The rows for one peer: all of them counted, the window in memory, `later` by number. So many
+    were `taken` by the peer, and `latest` is the last of those."""
 
-    __slots__ = ("answers", "bytes", "later", "peer", "rows", "under_way", "under_way_bytes")
+    __slots__ = (
+        "answers",
+        "bytes",
+        "later",
+        "latest",
+        "peer",
+        "rows",
+        "taken",
+        "under_way",
+        "under_way_bytes",
+    )
 
     def __init__(self, peer: str) -> None:
         self.peer = peer
@@ -39,6 +50,8 @@ class _Lane:
         self.bytes = 0
         self.under_way = 0
         self.under_way_bytes = 0
+        self.taken = 0
+        self.latest = 0
         self.answers: set[int] = set()
         self.later = array.array("q")
 
@@ -56,7 +69,8 @@ class Outbox:
         self._unacked: dict[int, tuple[_Lane, bytes]] = {}
         # One queue for each number of times sent: within a queue all wait equally long, so the
         # first is always due first.
-        self._again: list[collections.deque[tuple[int, int]]] = []
+        # (When, which row, how many the peer had taken when it was sent.)
+        self._again: list[collections.deque[tuple[int, int, int]]] = []
         self._settled: list[int] = []
         self._newest = 0
         self._hungry: dict[str, _Lane] = {}
@@ -108,10 +122,6 @@ class Outbox:
         if lane is None:
             lane = self._lanes[peer] = _Lane(peer)
         return lane
-
-    def send_all(self, transport: Transport, now_us: int) -> None:
-        """Send every row, as after a restart, as far as windows go."""
-        self.refill(transport, now_us)
 
     def send(
         self,
@@ -175,13 +185,20 @@ class Outbox:
         self._send(number, transport, now_us, 0)
 
     def send_again(self, transport: Transport, now_us: int) -> None:
-        """Send the rows whose acknowledgement is overdue. What seems due later than it was ever set
-        is due too: the clock was set back since."""
+        """Send the rows whose acknowledgement is overdue, but not those that a peer has before it
+        who is busy: it took others since, and none that was sent later. What seems due later than
+        it was ever set is due too: the clock was set back since."""
         for times, queue in enumerate(self._again):
             latest_us = now_us + RESEND_US[times]
             while queue and not now_us < queue[0][0] <= latest_us:
-                _, number = queue.popleft()
-                if number in self._unacked:
+                _, number, taken = queue.popleft()
+                held = self._unacked.get(number)
+                if held is None:
+                    continue
+                lane = held[0]
+                if lane.taken > taken and number > lane.latest:
+                    queue.append((latest_us, number, lane.taken))
+                else:
                     self._send(number, transport, now_us, times + 1)
 
     def _send(self, number: int, transport: Transport, now_us: int, times: int) -> None:
@@ -189,7 +206,7 @@ class Outbox:
         times = min(times, len(RESEND_US) - 1)
         while len(self._again) <= times:
             self._again.append(collections.deque())
-        self._again[times].append((now_us + RESEND_US[times], number))
+        self._again[times].append((now_us + RESEND_US[times], number, lane.taken))
         transport.send(lane.peer, _HEADER.pack(number) + frame)
 
     def acknowledged(self, peer: str, numbers: Iterable[int]) -> None:
@@ -203,6 +220,8 @@ class Outbox:
             if held is not None and held[0] is lane:
                 del self._unacked[number]
                 self._settled.append(number)
+                lane.taken += 1
+                lane.latest = max(lane.latest, number)
                 size = len(held[1])
                 lane.rows -= 1
                 lane.bytes -= size

@@ -80,6 +80,9 @@ from flowrt.store import Store, StoreError, Unwritable
 from flowrt.turn import ERRORS, Job, Turn
 from flowrt.ward import Ward
 
+LARGE = 16_384
+"""A flow of more bytes is not kept decoded between its steps."""
+
 MAX_CAUSE = 4000
 MAX_TRACE = 20_000
 """How much of an error's text and of its traceback (its end) the hospital keeps."""
@@ -111,6 +114,9 @@ class Stepping:
         self._clock = clock
         self._store = store
         self._live: dict[int, Checkpoint] = {}
+        self._large = LARGE
+        self._gone: dict[int, None] = {}
+        """Flows that ended lately: a peer's last words come when nobody is there any more."""
         self._unloadable: set[int] = set()
         self._ward = Ward()
         self._incarnation = b""
@@ -240,7 +246,8 @@ class Stepping:
         if commit is None:
             due_us = engine.due(checkpoint, self._world.now_us) if event is RESUME else None
             if due_us:
-                turn.timers.append((due_us, flow_id))  # The clock was set back since it rang.
+                # The clock was set back since it rang.
+                turn.timers.append((due_us, flow_id, runs_outside(checkpoint)))
             if event is RESUME and not checkpoint.admitted:
                 self._want(flow_id, checkpoint, turn)
             if type(event) in STALE:
@@ -263,7 +270,7 @@ class Stepping:
             if key[1]:
                 turn.batch.keys[key] = child
             if row[1]:
-                turn.timers.append((row[1], child))
+                turn.timers.append((row[1], child, False))
             else:
                 turn.resumed[child] = None
         self._write(flow_id, checkpoint, commit, data, event, turn)
@@ -401,7 +408,7 @@ class Stepping:
             if job.make is not None:
                 checkpoint = self._live[flow_id] = job.make()
                 return checkpoint
-            data = self._store.load(flow_id)
+            data = self._store.load(flow_id) if flow_id not in self._gone else None
         else:
             data = written[0] if isinstance(written, tuple) else None
         if data is None:
@@ -538,7 +545,9 @@ class Stepping:
             if due_us == 0:
                 turn.resumed[flow_id] = None
             elif due_us is not None:
-                turn.timers.append((due_us, flow_id))
+                turn.timers.append((due_us, flow_id, wants))
+            if len(data) > self._large:
+                self._live.pop(flow_id, None)
         outcome = commit.outcome
         if outcome is not None:
             batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))

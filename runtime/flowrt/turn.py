@@ -120,7 +120,7 @@ class Turn:
         self.taken: list[Job | Firing | Draining | Packet] = []
         self.acks: dict[str, list[int]] = {}
         self.resumed: dict[int, None] = {}
-        self.timers: list[tuple[int, int]] = []
+        self.timers: list[tuple[int, int, bool]] = []
         self.ended: list[tuple[int, Outcome]] = []
         self.moves: list[tuple[int, ProgressEvent]] = []
         self.asked: list[str] = []

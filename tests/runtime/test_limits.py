@@ -36,6 +36,7 @@ from flowrt.limits import Limits
 from flowrt.operations import Operations, Wanted
 from flowrt.outbox import Outbox, packed_ack
 from flowrt.quotas import Quotas
+from flowrt.reports import Reports
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import services
 from tests.runtime.crashes import HOUR_US, World
@@ -456,7 +457,7 @@ def test_a_new_process_reads_only_what_it_sends() -> None:
     outbox, wire = Outbox(fetch, Limits(window=10)), Wire()
     outbox.load((n, ("bob", "carol")[n % 2], 4) for n in ROWS)
     assert (len(outbox), seen["read"]) == (1000, 0)
-    outbox.send_all(wire, 0)
+    outbox.refill(wire, 0)
     assert (len(outbox), outbox.under_way, seen["read"]) == (1000, 20, 20)
     sent = [number for _, number, _ in wire.take()]
     assert sorted(sent) == list(range(1, 21))
@@ -470,7 +471,7 @@ def test_every_row_is_sent_once_and_in_order_however_it_is_acknowledged() -> Non
     fetch, _ = counting()
     outbox, wire = Outbox(fetch, Limits(window=7, window_bytes=20)), Wire()
     outbox.load((n, "bob", 4) for n in range(1, 500))
-    outbox.send_all(wire, 0)
+    outbox.refill(wire, 0)
     for n in range(500, 1001):
         outbox.send(n, "bob", ROWS[n], wire, 0)
     order = []
@@ -488,7 +489,7 @@ def test_what_is_in_the_store_already_is_not_counted_twice() -> None:
     fetch, _ = counting()
     outbox, wire = Outbox(fetch), Wire()
     outbox.load([(1, "bob", 4), (2, "bob", 4)])
-    outbox.send_all(wire, 0)
+    outbox.refill(wire, 0)
     outbox.send(2, "bob", ROWS[2], wire, 0)
     assert outbox.rows("bob") == (2, 8)
 
@@ -575,6 +576,7 @@ class Work:
             lambda *lost: None,
             self._perform,
             lambda: 0,
+            Reports(lambda *news: None),
             at_once,
         )
 
@@ -599,6 +601,7 @@ def _external() -> Any:
 
     made = External.__new__(External)
     made.once = False
+    made.method = lambda: None
     made.arguments = lambda detail: ()  # type: ignore[method-assign]
     made.result = lambda value: b"\x01"  # type: ignore[method-assign]
     return made

@@ -98,9 +98,30 @@ def test_a_restart_sends_everything_at_once() -> None:
     outbox.load([(2, "bob", 3), (3, "carol", 5)])
     assert (len(outbox), outbox.take_settled(), outbox.next_due()) == (2, [], None)
     wire.take()
-    outbox.send_all(wire, 5)
+    outbox.refill(wire, 5)
     assert wire.take() == [("bob", 2, b"two"), ("carol", 3, b"three")]
     assert outbox.next_due() == 5 + RESEND_US[0]
+
+
+def test_a_busy_peer_is_not_sent_again_what_it_has_before_it() -> None:
+    """It works through what it was sent, however slowly: only what it passed over was lost, and
+    what was sent since it last took something may be."""
+    outbox, wire = Outbox(nothing), Wire()
+    for number in range(1, 6):
+        outbox.send(number, "bob", b"x", wire, 0)
+    outbox.send(6, "carol", b"x", wire, 0)
+    wire.take()
+    outbox.acknowledged("bob", (1, 3))
+    now_us = RESEND_US[0]
+    outbox.send_again(wire, now_us)
+    assert [number for _, number, _ in wire.take()] == [2, 6], "2 was lost, and carol says nothing"
+    outbox.acknowledged("bob", (2,))
+    now_us += RESEND_US[0]
+    outbox.send_again(wire, now_us)
+    assert wire.take() == [], "it took one, and 4 and 5 come later"
+    now_us += RESEND_US[0]
+    outbox.send_again(wire, now_us)
+    assert [number for _, number, _ in wire.take()] == [4, 5, 6], "it took nothing any more"
 
 
 def test_packets_of_acknowledgement_want_none() -> None:

@@ -572,6 +572,7 @@ def test_a_store_of_format_2_goes_on_as_one_of_this(tmp_path: Path) -> None:
             False,
         )
         assert [row.flow_id for row in store.flows()] == [3, 4]
+        assert store.due((-1, -1), 9) == [(0, 3)]
         assert store.outcome(1) == ("F", None, "value")
         store.close()
     store = SqliteStore(path)

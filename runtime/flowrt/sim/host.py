@@ -283,6 +283,7 @@ class Host:
                 batch=world.batch,
                 limits=world.limits,
                 reload=world.reload,
+                window=world.window,
             )
         except Crash:
             store.close()

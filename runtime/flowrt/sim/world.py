@@ -34,6 +34,7 @@ from flowrt.sim.tape import Tape
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record, Watch
 from flowrt.store import Batch
+from flowrt.timers import NEAREST
 from flowrt.views import TaskView
 
 START_US = 1_800_000_000_000_000
@@ -67,6 +68,10 @@ SMALL = Limits(
 """So little that it is felt, and so that all goes on in the end: nothing of it fails a flow."""
 
 LIMITS = (Limits(), Limits(), Limits(), SMALL)
+
+WINDOW = 2
+"""How many times are read at once by nodes that forget their flows, in worlds of trouble: so
+little that every world needs more."""
 
 watchers: list[Callable[[World], None]] = []
 """Told of each world when it closes: who counts what all worlds have seen."""
@@ -107,6 +112,8 @@ class World:
         self.limits = limits or LIMITS[self.tape.uniform_apart("limits", len(LIMITS))]
         self.is_faulty = self.faults != Faults.none() or self.tape.is_replay()
         self.was_faulty = self.is_faulty
+        self.window = WINDOW if self.reload and self.is_faulty else NEAREST
+        """How much of what waits a node reads from its store at once."""
         self.hosts: dict[str, Host] = {}
         self.network = SimNetwork(self.tape, self.faults, self)
         self.network.kind_of = kind_of

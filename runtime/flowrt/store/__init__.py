@@ -88,11 +88,12 @@ class Purged(typing.NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Opened:
-    """What a node needs to go on: who it is, its counters, what goes on by itself.
+    """What a node needs to go on: who it is, its counters, whom it knows.
 
     `incarnation` names this store since it was created; `commits` counts the batches that were
-    written since then, so that it shows whether one of unknown outcome was; `due` are (flow id, due
-    time). `ended`: how many processes in a row have ended while this was under way (see `mark`).
+    written since then, so that it shows whether one of unknown outcome was. `ended`: how many
+    processes in a row have ended while this was under way (see `mark`). What there may be many of,
+    flows, times and frames, is read later, a part at a time.
     """
 
     party: str
@@ -102,7 +103,6 @@ class Opened:
     next_flow: int
     next_outbox: int
     peers: dict[str, bytes]
-    due: list[tuple[int, int]]
     draining: bool = False
     ended: dict[int, int] = dataclasses.field(default_factory=dict)
 
@@ -122,6 +122,11 @@ class Store(typing.Protocol):
 
     def load(self, flow_id: int) -> bytes | None:
         """The committed checkpoint of a living flow."""
+        ...
+
+    def due(self, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+        """(due time, flow id) of the flows that go on by themselves, in that order (0: at once):
+        those that follow `after`, at most `limit`."""
         ...
 
     def flows(self, after: int = -1) -> Iterator[Row]:
@@ -153,8 +158,12 @@ class Store(typing.Protocol):
         `limit`."""
         ...
 
-    def tasks(self) -> list[bytes]:
+    def tasks(self) -> Iterator[bytes]:
         """Every open question, by flow id and number."""
+        ...
+
+    def task(self, flow_id: int, number: int) -> bytes | None:
+        """That question, if it is open."""
         ...
 
     def holder(self, name: str, key: str) -> int | None:

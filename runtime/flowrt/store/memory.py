@@ -7,6 +7,7 @@ are in an in-memory SQLite, so that services run unchanged.
 from __future__ import annotations
 
 import bisect
+import heapq
 import itertools
 import os
 import sqlite3
@@ -87,7 +88,6 @@ class MemoryStore:
             disk.next_flow,
             disk.next_outbox,
             dict(disk.peers),
-            [(flow_id, due) for flow_id, (_, due) in disk.flows.items() if due is not None],
             disk.draining,
             disk.marks.opened(),
         )
@@ -95,6 +95,10 @@ class MemoryStore:
     def load(self, flow_id: int) -> bytes | None:
         found = self.disk.flows.get(flow_id)
         return found[0] if found else None
+
+    def due(self, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+        rows = ((due, flow_id) for flow_id, (_, due) in self.disk.flows.items() if due is not None)
+        return heapq.nsmallest(limit, (row for row in rows if row > after))
 
     def flows(self, after: int = -1) -> Iterator[Row]:
         for flow_id in sorted(self.disk.flows):
@@ -125,8 +129,11 @@ class MemoryStore:
         first = bisect.bisect_left(mail, start, key=lambda one: one[0])
         return mail[first : first + limit]
 
-    def tasks(self) -> list[bytes]:
-        return [self.disk.tasks[key] for key in sorted(self.disk.tasks)]
+    def tasks(self) -> Iterator[bytes]:
+        return (self.disk.tasks[key] for key in sorted(self.disk.tasks))
+
+    def task(self, flow_id: int, number: int) -> bytes | None:
+        return self.disk.tasks.get((flow_id, number))
 
     def holder(self, name: str, key: str) -> int | None:
         return self.disk.keys.get((name, key))

@@ -18,7 +18,9 @@ CREATE TABLE engine_flow (
     checkpoint BLOB NOT NULL,
     since INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX engine_flow_due ON engine_flow (due) WHERE due > 0;
 CREATE TABLE engine_outbox (id INTEGER PRIMARY KEY, peer TEXT NOT NULL, frame BLOB NOT NULL);
+CREATE INDEX engine_outbox_peer ON engine_outbox (peer);
 CREATE TABLE engine_peer (name TEXT PRIMARY KEY, known BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE engine_outcome (
     id INTEGER PRIMARY KEY,

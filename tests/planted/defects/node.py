@@ -110,8 +110,8 @@ DEFECTS = (
         "I16",
         (
             f"{_OUTBOX}.send_again",
-            "if number in self._unacked:",
-            "if number in self._unacked and times < 2:",
+            "if held is None:",
+            "if held is None or times > 1:",
         ),
     ),
     defect(
@@ -119,7 +119,7 @@ DEFECTS = (
         _ROOM,
         "a new process does not send what the old one could not",
         "I16",
-        (f"{_OUTBOX}.send_all", "self.refill(transport, now_us)", "self._hungry.clear()"),
+        (f"{_OUTBOX}.load", "self._hungry[peer] = lane", "pass"),
     ),
     defect(
         "clock set back, nothing sent",
@@ -381,7 +381,79 @@ DEFECTS = (
         _ROOM,
         "a new process does not know when its flows wake",
         "L",
-        (f"{_LOOP}._open_store", "self._timers.set(due_us, flow_id)", "pass"),
+        (f"{_LOOP}._open_store", "self._timers.clear()", "pass"),
+    ),
+    defect(
+        "nothing is read behind the nearest timers",
+        _ROOM,
+        "a time that was too far away to be kept in memory is never read from the store",
+        "L",
+        (
+            f"{_TIMERS}._read_on",
+            "rows[-1] if len(rows) == self._nearest else None",
+            "None",
+        ),
+    ),
+    defect(
+        "far timers are forgotten, not left to the store",
+        _ROOM,
+        "of too many times the farthest are dropped, and nobody knows that there are more",
+        "L",
+        (f"{_TIMERS}._shorten", "self._horizon = nearest[-1]", "pass"),
+    ),
+    defect(
+        "a running operation's time is left to the store",
+        _ROOM,
+        "a time limit is dropped as if the flow's row had it, which says something else",
+        "I13",
+        (f"{_TIMERS}.set", "    if pinned:", "    if False:"),
+    ),
+    defect(
+        "nothing is sent behind a full window",
+        _ROOM,
+        "frames that found no room are never read from the store again",
+        "I16, L",
+        (f"{_OUTBOX}.acknowledged", "self._low[peer] = None", "pass"),
+    ),
+    defect(
+        "frames overtake what waits in the store",
+        _ROOM,
+        "a frame is sent though older ones wait, which are taken for sent then",
+        "I16",
+        (f"{_OUTBOX}.send", "window.has_more or ", ""),
+    ),
+    defect(
+        "what a busy peer has before it is never sent again",
+        _ROOM,
+        "a frame that was lost is not sent again because the peer took another one since",
+        "I16, L",
+        (
+            f"{_OUTBOX}.send_again",
+            "queue.append((latest_us, number, window.taken))",
+            "pass",
+        ),
+    ),
+    defect(
+        "gone before that is written",
+        _ROOM,
+        "a flow that ended in a batch that was refused is not looked for any more",
+        "I2, L",
+        (
+            f"{_STEPPING}._write",
+            "turn.gone.append(flow_id)",
+            "turn.gone.append(flow_id)\n        self._gone[flow_id] = None",
+        ),
+    ),
+    defect(
+        "a forgotten flow is read without its change",
+        _ROOM,
+        "a flow that was forgotten within a batch is loaded from the store, not from the batch",
+        "I2",
+        (
+            f"{_STEPPING}._checkpoint",
+            "written = turn.batch.flows.get(flow_id, 0)",
+            "written = 0",
+        ),
     ),
     defect(
         "stale timer is not set again",
@@ -390,8 +462,8 @@ DEFECTS = (
         "L",
         (
             f"{_STEPPING}._step",
-            "            turn.timers.append((due_us, flow_id))  #",
-            "            pass  #",
+            "turn.timers.append((due_us, flow_id, runs_outside(checkpoint)))",
+            "pass",
         ),
     ),
     defect(

@@ -76,7 +76,7 @@ DEFECTS = (
         _ROOM,
         "a new process is not told of the flows that can go on at once",
         "L",
-        (f"{_STORE}.open", "if due is not None]", "if due]"),
+        (f"{_STORE}.due", "if due is not None)", "if due)"),
     ),
     defect(
         "abandoned rows stay",
