@@ -18,6 +18,9 @@ from flowlang.checker.names import Names, check_casing
 from flowlang.source import Span
 from flowlang.types import PlaysInfo, ProtocolInfo, Said, Turn
 
+MOST_TURNS = 2_000
+"""Turns of a protocol, included ones among them: those that include others twice grow fast."""
+
 OVER = 0
 """The number of the turn in which nothing more is said."""
 
@@ -211,6 +214,7 @@ class _Graph:
         self._declaration = declaration
         self._roles = roles
         self._drafts: list[_Draft] = []
+        self._is_full = False
         self._decided: list[tuple[str, int, Span]] = []
         self._add(declaration.name_span)
         self._drafts[OVER].over = True
@@ -328,6 +332,16 @@ class _Graph:
     def _include(self, line: syntax.Include, then: int) -> int:
         info = self._file.included(line)
         if info is None:
+            return then
+        if len(self._drafts) + len(info.turns) > MOST_TURNS:
+            if not self._is_full:
+                self._is_full = True
+                self._file.report(
+                    "F656",
+                    line.span,
+                    f"with this, `{self._declaration.name}` has more than {MOST_TURNS:,} turns",
+                    "say it again with `repeat name:` and `continue name`",
+                )
             return then
         role = dict(zip(info.roles, (one.name for one in line.roles), strict=True))
         first = len(self._drafts)
