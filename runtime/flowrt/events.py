@@ -20,6 +20,7 @@ from flowrt.core.engine import (
     Pause,
     Resume,
     Retry,
+    Severed,
     Throw,
 )
 
@@ -58,5 +59,6 @@ CODE: dict[type, int] = {
     Change: 12,
     Throw: 13,
     End: 14,
+    Severed: 15,
 }
 """Events as the audit trail writes them."""

@@ -36,6 +36,8 @@ from flowrt.core.values import (
     Ending,
     Invite,
     Letter,
+    Recall,
+    Recalled,
     Reject,
     decode,
     decode_frame,
@@ -46,18 +48,18 @@ from flowrt.handle import Handle, NodeStopped
 from flowrt.inbound import Inbound
 from flowrt.limits import Limits
 from flowrt.operations import Operations
-from flowrt.outbox import Outbox, packed_ack, unpack
+from flowrt.outbox import packed_ack, unpack_marked
 from flowrt.policies import Policy
 from flowrt.reception import Reception, Responders, Versions
+from flowrt.recognition import Recognition
 from flowrt.reports import Reports
 from flowrt.retention import AT_ONCE, Keeping, Retention
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
-from flowrt.stepping import Stepping
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
 from flowrt.timers import NEAREST, Timers
 from flowrt.transport import Network
-from flowrt.turn import Draining, Firing, Job, Packet, Turn
+from flowrt.turn import Draining, Firing, Job, Packet, Severing, Turn, log_errors
 
 BATCH = 512
 """How many events one transaction takes at most."""
@@ -95,11 +97,12 @@ class Asked:
         self.told = told
 
 
-Item: TypeAlias = "Job | Firing | Draining | Packet"
-"""What a turn takes: an event for a flow, a schedule that is due, what a peer sent."""
+Item: TypeAlias = "Job | Firing | Draining | Severing | Packet"
+"""What a turn takes: an event for a flow, a schedule that is due, what a store has lost, what a
+peer sent."""
 
 
-class Loop(Stepping):
+class Loop(Recognition):
     """One party's flows, stepped batch by batch. `turn` does whatever is ready."""
 
     def __init__(
@@ -130,7 +133,6 @@ class Loop(Stepping):
         self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
         self._inbound = Inbound(limits)
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
-        self._outbox = Outbox(store.frames, limits)
         self._world.has_room = self._outbox.has_room
         self._timers = Timers(store.due, window)
         self._keeping = Keeping(retention)
@@ -154,6 +156,7 @@ class Loop(Stepping):
         self._refused_after: StoreError | None = None
         self._taking: Turn | None = None
         self._stopped: Exception | None = None
+        self._severings: collections.deque[Severing] = collections.deque()
         self._asked: dict[str, Asked] = {}
         self._draining = False
         try:
@@ -190,7 +193,9 @@ class Loop(Stepping):
         except (OutcomeUnknown, CommitFailed) as error:
             self._recover(turn, error)
         except StoreError as error:
-            self._stop(NodeStopped(f"{self.party.name}: {error}"))
+            stopped = NodeStopped(f"{self.party.name}: {error}")
+            stopped.__cause__ = error
+            self._stop(stopped)
             self.refuse_if_stopped()
         else:
             self._tell(turn)
@@ -199,7 +204,13 @@ class Loop(Stepping):
 
     def _has_work(self) -> bool:
         return bool(
-            self._ready or self._inbound or self._again or self._suspect or self._outbox.has_settled
+            self._ready
+            or self._inbound
+            or self._again
+            or self._suspect
+            or self._severings
+            or self._severed is not None
+            or self._outbox.has_settled
         )
 
     def _take_all(self, turn: Turn, limit: int) -> None:
@@ -217,6 +228,13 @@ class Loop(Stepping):
             turn.taken += self._again.popleft()
             for item in turn.taken:
                 self._take(item, turn)
+            return
+        if self._severed is not None or self._severings:
+            # By itself: each of its flows must be stepped with it, and none before or after.
+            own = self._severed is not None
+            severing = Severing("", b"", b"") if own else self._severings.popleft()
+            turn.taken.append(severing)
+            self._take(severing, turn)
             return
         inbound, ready = self._inbound, self._ready
         while limit > 0 and (inbound or ready):
@@ -288,6 +306,8 @@ class Loop(Stepping):
             self._fire(item.schedule, turn)
         elif type(item) is Draining:
             self._drain(item, turn)
+        elif type(item) is Severing:
+            self._sever(item, turn)
         else:
             assert isinstance(item, tuple)
             self._read(*item, turn)
@@ -324,10 +344,10 @@ class Loop(Stepping):
 
     def _read(self, peer: str, data: bytes, turn: Turn) -> None:
         """One packet from the network."""
-        packet = unpack(data)
+        packet = unpack_marked(data)
         if packet is None:
             return
-        outbox_id, content = packet
+        outbox_id, mark, content = packet
         now_us = self._world.now_us
         if is_invitation(content) and not self._quotas.may_invite(peer, now_us):
             self._quotas.refuse(peer, "more invitations than are looked at")
@@ -337,10 +357,19 @@ class Loop(Stepping):
         except BadBytes as error:
             self._quotas.refuse(peer, "unreadable frame", str(error))
             return
-        if type(frame) is Letter:
+        if type(frame) is Recall:
+            self._recall(peer, mark, frame.mark)
+        elif type(frame) is Recalled:
+            severing = self._answered(peer, mark, frame)
+            if severing is not None:
+                self._severings.append(severing)
+        elif not self._is_known(peer, mark):
+            return
+        elif type(frame) is Letter:
             self._step(Job(frame.to_flow, Arrival(peer, frame), outbox_id=outbox_id), turn)
         elif type(frame) is Ack:
             self._outbox.acknowledged(peer, frame.ids)
+            turn.acknowledge(peer, outbox_id)
         else:
             assert isinstance(frame, Invite)
             self._invited(peer, frame, outbox_id, turn)
@@ -400,8 +429,6 @@ class Loop(Stepping):
         batch = turn.batch
         batch.next_flow = self._next_flow
         batch.next_outbox = self._next_outbox
-        for name in batch.peers:
-            batch.peers[name] = encode(self._peers[name])
         batch.settled = self._outbox.take_settled()
         if turn.audit:
             batch.audit = encode(turn.audit)
@@ -413,8 +440,13 @@ class Loop(Stepping):
             or batch.patients
             or batch.schedules
         ):
+            # What is written may rest on what these have said.
+            for name in (*batch.peers, *self._heard):
+                batch.peers[name] = encode(self._peers[name])
             self._store.commit(batch)
             self._commits += 1
+            self._heard.clear()
+            self._set_mark()
 
     def _tell(self, turn: Turn) -> None:
         now_us = turn.batch.now_us
@@ -422,6 +454,8 @@ class Loop(Stepping):
         self._suspect = None
         if turn.batch.draining is not None:
             self._draining = turn.batch.draining
+        if turn.batch.severed is not None:
+            self._severed = turn.batch.severed or None
         for name in turn.asked:
             self._asked.pop(name, None)
         for outbox_id, peer, frame in turn.batch.outbox:
@@ -430,7 +464,7 @@ class Loop(Stepping):
         self._outbox.refill(self._transport, now_us)
         for peer, ids in turn.acks.items():
             for at in range(0, len(ids), MAX_ACKS):
-                self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS]))
+                self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS], self._outbox.mark))
         for flow_id in turn.resumed:
             self._ready.append(Job(flow_id, RESUME))
         for flow_id, _ in turn.settled:
@@ -469,7 +503,7 @@ class Loop(Stepping):
             handle = self._handles.pop(flow_id, None)
             if handle is not None:
                 handle.ended(outcome)
-        self._log_errors(turn)
+        log_errors(self.party.name, turn)
         for flow_id, level, text in turn.logs:
             _FLOW_LOG.log(
                 _LEVELS[level],
@@ -482,19 +516,6 @@ class Loop(Stepping):
         _shorten(self._live)
         _shorten(self._gone)
         self._run_operations(turn)
-
-    def _log_errors(self, turn: Turn) -> None:
-        """Both sides of a session log an error under its id."""
-        me = self.party.name
-        for flow_id, peer, content in turn.heard:
-            what = content.reason if isinstance(content, Reject) else f"ends with {content.name}"
-            said = (me, flow_id, peer, one_line(what), one_line(content.error_id))
-            _LOG.info("%s: flow %d hears of %s: %s (%s)", *said)
-        for flow_id, outcome in turn.ended:
-            if outcome.error is not None:
-                error_id = decode(tuple[msgspec.Raw, str, str | None, str], outcome.value)[1]
-                ended = (me, flow_id, outcome.flow, outcome.error, error_id)
-                _LOG.info("%s: flow %d (%s) ends with %s (%s)", *ended)
 
     def _run_operations(self, turn: Turn) -> None:
         """Begin what was recorded; last of all, because an operation may take its time."""
@@ -522,6 +543,7 @@ class Loop(Stepping):
         self._next_flow = opened.next_flow
         self._next_outbox = opened.next_outbox
         self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
+        self._begin_life(opened)
         self._ward.load(decode(Patient, patient) for patient in self._store.patients())
         self._outbox.load(self._store.outbox())
         self._timers.clear()
@@ -533,6 +555,7 @@ class Loop(Stepping):
             batch.schedules.update(changed)
             self._store.commit(batch)
             self._commits += 1
+            self._set_mark()
 
     def _set_up(self, services: Mapping[str, object]) -> None:
         """Let the services make their tables, in a transaction of their own."""
@@ -541,6 +564,7 @@ class Loop(Stepping):
             set_up(services, self._tx)
             self._store.commit(Batch(self._tx.now_us, self._next_flow, self._next_outbox))
             self._commits += 1
+            self._set_mark()
 
     def _recover(self, turn: Turn, error: StoreError) -> None:
         """The commit was refused, or nobody knows: what is in memory is worth nothing now.

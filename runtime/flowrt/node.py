@@ -75,6 +75,10 @@ R = TypeVar("R")
 NAP_S = 60.0
 """The longest that a node sleeps: the event loop does not notice when the clock is set."""
 
+GREETING_S = 3600.0
+"""How often a node tells its peers the last that it knows of them, though nothing is to be said: a
+peer that went back, and has forgotten us, hears of it so."""
+
 CLOSING_S = 10.0
 """How long `close` waits for external operations that are cancelled to clean up."""
 
@@ -91,6 +95,7 @@ class Node(Control):
     _asyncio: asyncio.AbstractEventLoop | None = None
     _scheduled = False
     _alarm: asyncio.TimerHandle | None = None
+    _greeting: asyncio.TimerHandle | None = None
     _outside: set[asyncio.Task[None]]
     _over: asyncio.Event | None = None
     _threads: concurrent.futures.ThreadPoolExecutor | None = None
@@ -186,8 +191,14 @@ class Node(Control):
         node._asyncio = asyncio.get_running_loop()
         node._outside = set()
         node._over = asyncio.Event()
+        node._greet_now_and_then()
         node._wake()
         return node
+
+    def _greet_now_and_then(self) -> None:
+        self.greet()
+        assert self._asyncio is not None
+        self._greeting = self._asyncio.call_later(GREETING_S, self._greet_now_and_then)
 
     async def close(self) -> None:
         """Stop; flows rest in the store. Whoever still awaits a result gets NodeStopped."""
@@ -495,6 +506,8 @@ class Node(Control):
     def _stop(self, reason: Exception) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
+        if self._greeting is not None:
+            self._greeting.cancel()
         for task in self._outside if self._asyncio is not None else ():
             task.cancel()  # Its operation is begun again when the node is opened again.
         if self._threads is not None:

@@ -30,12 +30,14 @@ Key: TypeAlias = tuple[int, int]
 
 
 class Wanted(NamedTuple):
-    """An operation to be run: whose, which of its calls, which operation, its arguments."""
+    """An operation to be run: whose, which of its calls, which operation, its arguments; under
+    which incarnation of the store, if that is another one by now."""
 
     flow_id: int
     number: int
     what: str
     detail: bytes
+    under: bytes = b""
 
 
 class Operations:
@@ -163,7 +165,8 @@ class Operations:
 
     def _run(self, found: External, wanted: Wanted, begun: int) -> None:
         # The same over retries and restarts, and no other call of any flow of this store has it.
-        key = f"{self.incarnation.hex()}-{wanted.flow_id}-{wanted.number}"
+        incarnation = wanted.under or self.incarnation
+        key = f"{incarnation.hex()}-{wanted.flow_id}-{wanted.number}"
         try:
             arguments = (key, *found.arguments(wanted.detail))
         except BadBytes as error:
@@ -221,4 +224,4 @@ def _ending_of(found: External, value: Any, error: Exception | None) -> Ending:
 
 def wanted_of(flow_id: int, calls: Iterable[CallState]) -> list[Wanted]:
     """What must be run for these calls."""
-    return [Wanted(flow_id, call.number, call.what, call.detail) for call in calls]
+    return [Wanted(flow_id, call.number, call.what, call.detail, call.under) for call in calls]

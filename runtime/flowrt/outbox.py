@@ -2,27 +2,34 @@
 
 Of the rows for each peer a window is in memory and under way; of those behind it only the numbers
 are, so that a peer who is away for weeks costs a disk and no memory.
+
+A packet is the row's number, the mark of the sender's store, and a frame. Row 0 wants no
+acknowledgement. Its first byte says how long the first two are: 0x80, the bytes of the number (0 to
+7) in bits 4 to 6, those of the mark's count in bits 0 to 3. Where its highest bit is not set, the
+packet has no mark: 8 bytes of number (big endian), then the frame. No node sends such; peers in
+tests do.
 """
 
 from __future__ import annotations
 
 import array
 import collections
-import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from flowrt.core.flow import invariant
-from flowrt.core.values import Ack, encode
+from flowrt.core.lineage import MARK_BYTES, MOST_MARK_BYTES
+from flowrt.core.values import Ack, Frame, encode
 from flowrt.limits import Limits
 from flowrt.transport import Transport
 
 RESEND_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60))
 """How long a peer may take to acknowledge before a frame is sent again, for each further time."""
 
+_NUMBER_BYTES = 8
+_MARKED = 0x80
 FETCHED = 256
 """How many frames are read from the store at once."""
 
-_HEADER = struct.Struct(">Q")
 
 Fetch = Callable[[Sequence[int]], Iterator[tuple[int, bytes]]]
 """Reads rows of the outbox from the store: (number, frame) of these numbers, in their order."""
@@ -57,12 +64,11 @@ class _Lane:
 
 
 class Outbox:
-    """The rows of the outbox that a peer's store does not hold yet.
-
-    A packet is the row's id (8 bytes, big endian; 0 for what wants no acknowledgement) and a frame.
-    """
+    """The rows of the outbox that a peer's store does not hold yet. `mark` is the store's own, as
+    of its last commit."""
 
     def __init__(self, fetch: Fetch, limits: Limits | None = None) -> None:
+        self.mark = b""
         self._fetch = fetch
         self._limits = limits or Limits()
         self._lanes: dict[str, _Lane] = {}
@@ -207,7 +213,33 @@ class Outbox:
         while len(self._again) <= times:
             self._again.append(collections.deque())
         self._again[times].append((now_us + RESEND_US[times], number, lane.taken))
-        transport.send(lane.peer, _HEADER.pack(number) + frame)
+        transport.send(lane.peer, packed(number, self.mark, frame))
+
+    def rows_for(self, peer: str) -> list[tuple[int, bytes]]:
+        """What a peer's store does not hold yet: (number, frame), in order."""
+        found = [(number, row[1]) for number, row in self._unacked.items() if row[0].peer == peer]
+        lane = self._lanes.get(peer)
+        if lane is not None:
+            for at in range(0, len(lane.later), FETCHED):
+                found += self._fetch(lane.later[at : at + FETCHED])
+        return found
+
+    def send_to(self, peer: str, transport: Transport, now_us: int) -> None:
+        """Send a peer now what is under way to it."""
+        for number in [number for number, row in self._unacked.items() if row[0].peer == peer]:
+            self._send(number, transport, now_us, 0)
+
+    def forget(self, peer: str, number: int) -> None:
+        """Delete a row that a peer must not get any more, wherever it is."""
+        lane = self._lanes[peer]
+        if number in lane.later:
+            [(_, frame)] = self._fetch([number])
+            lane.later.remove(number)
+            lane.rows -= 1
+            lane.bytes -= len(frame)
+            self._settled.append(number)
+        else:
+            self.acknowledged(peer, [number])
 
     def acknowledged(self, peer: str, numbers: Iterable[int]) -> None:
         """The peer's store holds these rows. It has no say about rows that went to others; what is
@@ -248,13 +280,48 @@ class Outbox:
         return min((queue[0][0] for queue in self._again if queue), default=None)
 
 
-def packed_ack(numbers: Iterable[int]) -> bytes:
+def packed(number: int, mark: bytes, frame: bytes) -> bytes:
+    """The packet of a row; without a mark, as peers in tests send it, if that is empty."""
+    if not mark:
+        return number.to_bytes(_NUMBER_BYTES, "big") + frame
+    size = (number.bit_length() + 7) >> 3
+    head = _MARKED | size << 4 | len(mark) - MARK_BYTES
+    return b"%c%b%b%b" % (head, number.to_bytes(size, "big"), mark, frame)
+
+
+def packed_ack(numbers: Iterable[int], mark: bytes = b"") -> bytes:
     """The packet that acknowledges rows of the peer's outbox, at most MAX_ACKS of them."""
-    return _HEADER.pack(0) + encode(Ack(tuple(numbers)))
+    return packed(0, mark, encode(Ack(tuple(numbers))))
+
+
+def packed_word(frame: Frame, mark: bytes) -> bytes:
+    """The packet of a frame that wants no acknowledgement."""
+    return packed(0, mark, encode(frame))
 
 
 def unpack(packet: bytes) -> tuple[int, bytes] | None:
     """(row id, frame bytes) of a packet; None if it is too short to be one."""
-    if len(packet) < _HEADER.size:
+    found = unpack_marked(packet)
+    return (found[0], found[2]) if found is not None else None
+
+
+def unpack_marked(packet: bytes) -> tuple[int, bytes, bytes] | None:
+    """(row id, mark or b"", frame bytes) of a packet; None if it is too short to be one."""
+    if not packet:
         return None
-    return _HEADER.unpack_from(packet)[0], packet[_HEADER.size :]
+    head = packet[0]
+    if head < _MARKED:
+        if len(packet) < _NUMBER_BYTES:
+            return None
+        return int.from_bytes(packet[:_NUMBER_BYTES], "big"), b"", packet[_NUMBER_BYTES:]
+    number = 1 + (head >> 4 & 7)
+    mark = number + MARK_BYTES + (head & 15)
+    if len(packet) < mark or mark - number > MOST_MARK_BYTES:
+        return None
+    return int.from_bytes(packet[1:number], "big"), packet[number:mark], packet[mark:]
+
+
+def frame_of(packet: bytes) -> bytes:
+    """The frame of a packet; b"" if it is none."""
+    found = unpack_marked(packet)
+    return found[2] if found is not None else b""

@@ -497,7 +497,7 @@ class Stepping:
                 frame = invite(
                     item.session,
                     self._peer(peer).next_number(),
-                    self._incarnation,
+                    self._peer(peer).incarnation(self._incarnation),
                     item.flow,
                     item.initiator,
                     item.version,

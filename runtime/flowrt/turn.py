@@ -7,15 +7,21 @@ import collections
 import concurrent.futures
 import functools
 import hashlib
+import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import msgspec
+
 from flowrt.core.engine import Event, Outcome
 from flowrt.core.flow import Schedule
+from flowrt.core.hospital import one_line
 from flowrt.core.progress import ProgressEvent
-from flowrt.core.values import Checkpoint, Failure, Reject
+from flowrt.core.values import Checkpoint, Failure, Reject, decode
 from flowrt.operations import Wanted
 from flowrt.store import Batch
+
+_LOG = logging.getLogger("flowrt.node")
 
 Client: TypeAlias = tuple[str, bytes]
 
@@ -76,6 +82,18 @@ class Draining:
         self.waiter = waiter
 
 
+class Severing:
+    """That the store of `peer` has lost what it knew until its mark `last`, and begins anew with
+    `mark`; or, where there is no peer, that our own store was a backup."""
+
+    __slots__ = ("last", "mark", "peer")
+
+    def __init__(self, peer: str, last: bytes, mark: bytes) -> None:
+        self.peer = peer
+        self.last = last
+        self.mark = mark
+
+
 ERRORS = (Failure, Reject)
 """What peers say that both sides log."""
 
@@ -117,7 +135,7 @@ class Turn:
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.taken: list[Job | Firing | Draining | Packet] = []
+        self.taken: list[Job | Firing | Draining | Severing | Packet] = []
         self.acks: dict[str, list[int]] = {}
         self.resumed: dict[int, None] = {}
         self.timers: list[tuple[int, int, bool]] = []
@@ -146,3 +164,16 @@ class Turn:
     def acknowledge(self, peer: str, outbox_id: int) -> None:
         if outbox_id:
             self.acks.setdefault(peer, []).append(outbox_id)
+
+
+def log_errors(party: str, turn: Turn) -> None:
+    """Both sides of a session log an error under its id."""
+    for flow_id, peer, content in turn.heard:
+        what = content.reason if isinstance(content, Reject) else f"ends with {content.name}"
+        said = (party, flow_id, peer, one_line(what), one_line(content.error_id))
+        _LOG.info("%s: flow %d hears of %s: %s (%s)", *said)
+    for flow_id, outcome in turn.ended:
+        if outcome.error is not None:
+            error_id = decode(tuple[msgspec.Raw, str, str | None, str], outcome.value)[1]
+            ended = (party, flow_id, outcome.flow, outcome.error, error_id)
+            _LOG.info("%s: flow %d (%s) ends with %s (%s)", *ended)

@@ -14,7 +14,8 @@ from flowrt.core.flow import CONTRACT
 from flowrt.core.registry import NotRegistrable
 from flowrt.node import Node
 from flowrt.store import StoreError
-from flowrt.store.sqlite import FORMAT, SqliteStore
+from flowrt.store.sqlite import SqliteStore
+from flowrt.store.upgrades import FORMAT
 from flowrt.transport.memory import MemoryNetwork
 from tests.museum.look import PARTIES, PIECES, Desk, Look, play, unpacked
 from tests.museum.write import compiled, generated

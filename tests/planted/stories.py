@@ -713,7 +713,7 @@ def small_inboxes() -> Iterator[None]:
         yield
 
 
-def played(kind: type[Story], seed: int | None = None, choices: Any = None) -> Played:
+def played(kind: type[Any], seed: int | None = None, choices: Any = None) -> Played:
     """One world of a story."""
     with small_inboxes():
         return play(kind(), seed, choices)

@@ -6,6 +6,7 @@ import pytest
 
 from flowrt.core import flow as rt
 from flowrt.core.values import Failure, Letter, decode_frame
+from flowrt.outbox import frame_of
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import services, written
 from tests.runtime.crashes import Start, World
@@ -32,7 +33,7 @@ class Overheard(World):
     def failures_to(self, party: str) -> list[Failure]:
         found = {}
         for _, receiver, data in self.packets:
-            frame = decode_frame(data[8:])
+            frame = decode_frame(frame_of(data))
             if receiver == party and isinstance(frame, Letter):
                 if isinstance(frame.content, Failure):
                     found[frame.seq] = frame.content

@@ -22,6 +22,7 @@ from flowrt.core.values import (
 )
 from flowrt.limits import Limits
 from flowrt.node import Node
+from flowrt.outbox import frame_of
 from flowrt.reception import Reception
 from flowrt.store.memory import MemoryStore
 from flowrt.transport.memory import MemoryNetwork
@@ -117,7 +118,7 @@ def test_the_initiators_flow_is_told_why_and_both_logs_have_the_id(
         send = world.network._send
 
         def listen(sender: str, receiver: str, data: bytes) -> None:
-            frame = decode_frame(data[8:])
+            frame = decode_frame(frame_of(data))
             if isinstance(frame, Letter) and isinstance(frame.content, Reject):
                 heard.append(frame.content)
             send(sender, receiver, data)

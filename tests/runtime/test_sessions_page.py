@@ -38,7 +38,7 @@ from flowrt.core.values import (
 )
 from flowrt.limits import Limits
 from flowrt.node import Node
-from flowrt.outbox import packed_ack
+from flowrt.outbox import frame_of, packed_ack
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.transport.memory import MemoryNetwork
 from tests.runtime.written import compiled
@@ -177,7 +177,7 @@ class Room:
         self.heard.clear()
 
     def _hear(self, peer: str, data: bytes) -> None:
-        self.heard.append((peer, decode_frame(data[8:])))
+        self.heard.append((peer, decode_frame(frame_of(data))))
 
     def packet(self, peer: str, frame: Frame) -> int:
         row = next(self._rows)

@@ -12,7 +12,8 @@ import pytest
 
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, StoreError, Unwritable, sqlite
 from flowrt.store.files import CHUNK, Files
-from flowrt.store.sqlite import FORMAT, SqliteStore
+from flowrt.store.sqlite import SqliteStore
+from flowrt.store.upgrades import FORMAT
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import services
 from tests.runtime.crashes import World
@@ -116,7 +117,7 @@ def test_what_an_earlier_crash_left_is_swept_away(tmp_path: Path) -> None:
     for name in ("alice.db.creating", "alice.db.creating-wal", "alice.db.creating-shm"):
         (tmp_path / name).write_bytes(b"half")
     opened(tmp_path / "alice.db").close()
-    assert [file.name for file in tmp_path.iterdir()] == ["alice.db"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["alice.db", "alice.db-mark"]
 
 
 def test_a_log_without_its_database_is_not_taken_for_that_of_a_new_one(tmp_path: Path) -> None:
@@ -516,7 +517,7 @@ def test_a_thousand_messages_leave_no_rows_but_the_trail(tmp_path: Path) -> None
             (known,) = db.execute("SELECT length(known) FROM engine_peer").fetchone()
             db.close()
             assert counts == {"flow": 0, "outbox": 0, "peer": 1, "hospital": 0}
-            assert known < 30
+            assert known < 50
 
 
 # --- stores of older versions ---------------------------------------------------------------------

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from flowrt.core.flow import invariant
+from flowrt.core.flow import UnexpectedFlowEnd, invariant
 from flowrt.core.values import (
     GIVEN,
     Checkpoint,
@@ -139,6 +139,25 @@ def _confirmed(session: SessionState, content: Confirm) -> list[Letter]:
     letters = [letter(session, waiting) for waiting in session.unsent]
     session.unsent.clear()
     return letters
+
+
+def sever(session: SessionState, came: int, text: str, error_id: str) -> bool:
+    """The peer has lost what it knew of the session: what came in order is still read, then that
+    error. False if nobody needs to hear it."""
+    if session.status not in (INVITED, OPEN) or (session.closed and session.status == OPEN):
+        return False
+    inbox = session.inbox
+    while inbox and inbox[-1][0] >= session.expected:
+        inbox.pop()
+    if inbox and _has_last_word(session):
+        return False
+    last: Content = Failure(UnexpectedFlowEnd.wire, b"", error_id)
+    if session.status == INVITED:
+        last = Reject(text, error_id)
+        session.unsent.clear()
+    inbox.append((session.expected, last, came))
+    session.expected += 1
+    return True
 
 
 def head(session: SessionState) -> Content | None:
@@ -297,7 +316,11 @@ class Peer(msgspec.Struct, array_like=True):
     bytes.
 
     A peer whose store was made anew begins a new incarnation; the last few are remembered, so that
-    a late invitation of an older one cannot start anything twice.
+    a late invitation of an older one cannot start anything twice. `mark` is the last of the peer's
+    store on which anything here rests (flowrt.core.lineage). `era` counts how often that store has
+    lost what it knew: each time our invitations are numbered anew. Where our own store has lost
+    what it knew, it is `wary`: nothing is taken until the peer knows that, and then nothing of what
+    the peer said before it had committed `floor` batches.
     """
 
     invited: int = 0
@@ -305,6 +328,14 @@ class Peer(msgspec.Struct, array_like=True):
     sessions: int = 0
     unread: int = 0
     unread_bytes: int = 0
+    mark: bytes = b""
+    era: int = 0
+    wary: bool = False
+    floor: int = 0
+
+    def incarnation(self, own: bytes) -> bytes:
+        """Under which name of our store (`own`) our invitations to this peer are numbered."""
+        return (int.from_bytes(own, "big") ^ self.era).to_bytes(len(own), "big")
 
     def next_number(self) -> int:
         """The number of the next invitation to this peer."""

@@ -17,6 +17,7 @@ import msgspec
 
 from flowrt.core import opaque
 from flowrt.core.flow import INT_MAX, FlowError, Int, Malformed, Message, Party, State, written
+from flowrt.core.lineage import MOST_MARK_BYTES
 
 MAX_FRAME_BYTES = 1 << 20
 """The largest frame that is sent or read."""
@@ -139,7 +140,27 @@ class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
     ids: Annotated[tuple[int, ...], msgspec.Meta(max_length=MAX_ACKS)]
 
 
-Frame = Invite | Letter | Ack
+MarkBytes: TypeAlias = Annotated[bytes, msgspec.Meta(max_length=MOST_MARK_BYTES)]
+
+
+class Recall(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """The last that the sender knows of the receiver's store. It takes nothing that comes from
+    another life of that store until it knows that this one is in its past."""
+
+    mark: MarkBytes
+
+
+class Recalled(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
+    """What the sender makes of a mark that the receiver has told it: it is of its own past, or,
+    where it begins `anew`, nothing of that is left. `knows` says whether the sender knows the
+    receiver's present life."""
+
+    mark: MarkBytes
+    anew: bool
+    knows: bool
+
+
+Frame = Invite | Letter | Ack | Recall | Recalled
 
 
 class Bounce(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
@@ -250,7 +271,9 @@ class CallState(msgspec.Struct, array_like=True, gc=False):
     `what` is the operation's qualified name, or the task's role; `detail` its arguments, or the
     task's question (a `Question`); `target` the flow that is followed; `due_us` a task's deadline;
     `frame` the depth of the subflow that began it. `done` is its end, `came` the flow's count of
-    commits when that came. A `lost` operation runs again only when a person says so.
+    commits when that came. A `lost` operation runs again only when a person says so. `under` is the
+    incarnation that its key names, if not that of its store: an older one, of which the store was a
+    backup.
     """
 
     number: Number
@@ -263,6 +286,7 @@ class CallState(msgspec.Struct, array_like=True, gc=False):
     done: Ending | None = None
     came: int = 0
     lost: bool = False
+    under: bytes = b""
 
 
 OPERATION, ONCE, FLOW, TASK = range(4)

@@ -5,12 +5,14 @@ The names are those of docs/reliability.md. It reads disks and what steps did; i
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from typing import Any
 
 from flowrt.core import session as sessions
 from flowrt.core.flow import Message
 from flowrt.core.hospital import UNLOADABLE, Patient
+from flowrt.core.lineage import LATER, Lineage
 from flowrt.core.progress import END as END_OF_FLOW
 from flowrt.core.progress import TROUBLE, WELL, ProgressEvent, path_of
 from flowrt.core.registry import Registry
@@ -58,11 +60,15 @@ End_ = tuple[str, int]
 
 class Conversation:
     """What both ends of one session said and read, in order. `read` counts what was read by the
-    other; `may_drop` are the ends that have said that they drop what comes late."""
+    other; `may_drop` are the ends that have said that they drop what comes late. `lost` is what an
+    end said whose store has gone back behind that; who has read of it (`of`: which end, and whether
+    what is lost) may read nothing of what is said instead."""
 
-    __slots__ = ("may_drop", "read", "said")
+    __slots__ = ("lost", "may_drop", "of", "read", "said")
 
     def __init__(self) -> None:
+        self.lost: dict[End_, list[Content]] = {}
+        self.of: dict[End_, set[tuple[End_, bool]]] = {}
         self.said: dict[End_, list[Content]] = {}
         self.read: dict[End_, int] = {}
         self.may_drop: set[End_] = set()
@@ -83,7 +89,71 @@ class Invariants:
         self._began: set[tuple[str, int]] = set()
         self._outcomes: dict[tuple[str, int], tuple[str, str | None, bytes]] = {}
         self._wards: dict[str, Treated] = {}
+        self._copies: dict[str, tuple[Any, ...]] = {}
         self._granted: defaultdict[str, Granted] = defaultdict(Granted)
+
+    # --- a disk that is replaced by an older copy ---
+
+    def remember(self, party: str) -> None:
+        """The party's disk is copied now."""
+        reads = [
+            (secret, end, number)
+            for secret, talk in self._talks.items()
+            for end, number in talk.read.items()
+            if end[0] == party
+        ]
+        known = (self._steps, self._moves, self._outcomes)
+        said = [
+            (secret, end, len(words))
+            for secret, talk in self._talks.items()
+            for end, words in talk.said.items()
+            if end[0] == party
+        ]
+        mine = [{key: one[key] for key in one if key[0] == party} for one in known]
+        began = {key for key in self._began if key[0] == party}
+        acked = {key for key in self._acked if key[0] == party}
+        ward = copy.deepcopy(self._wards.get(party))
+        self._copies[party] = (
+            reads,
+            said,
+            *mine,
+            began,
+            acked,
+            ward,
+            copy.deepcopy(self._granted[party]),
+        )
+
+    def go_back(self, party: str) -> None:
+        """The party's disk is that copy. What it had said, its peers may still read; but who has
+        read what it has lost may read nothing of what it says instead."""
+        reads, said, steps, moves, outcomes, began, acked, ward, granted = self._copies[party]
+        self._granted[party] = copy.deepcopy(granted)
+        for talk in self._talks.values():
+            for end in [end for end in talk.read if end[0] == party]:
+                del talk.read[end]
+        for secret, end, number in reads:
+            self._talks[secret].read[end] = number
+        kept = {(secret, end): number for secret, end, number in said}
+        for secret, talk in self._talks.items():
+            for end in [end for end in talk.said if end[0] == party]:
+                words, number = talk.said.pop(end), kept.get((secret, end), 0)
+                talk.lost[end] = words
+                talk.said[end] = words[:number]
+                for reader, count in talk.read.items():
+                    if reader != end and count > number:
+                        talk.of[reader] = {(end, True)}
+                    else:
+                        talk.of.pop(reader, None)
+        known: tuple[dict[tuple[str, int], Any], ...] = (self._steps, self._moves, self._outcomes)
+        for one, old in zip(known, (steps, moves, outcomes), strict=True):
+            for key in [key for key in one if key[0] == party]:
+                del one[key]
+            one.update(old)
+        self._began = {key for key in self._began if key[0] != party} | began
+        self._acked = {key for key in self._acked if key[0] != party} | acked
+        self._wards.pop(party, None)
+        if ward is not None:
+            self._wards[party] = ward
 
     # --- with each commit ---
 
@@ -117,7 +187,8 @@ class Invariants:
         for number, peer, _ in batch.outbox:
             if peer not in self._hosts:
                 self._acked.add((party, number))  # Strangers may say what they like of their own.
-        for number in batch.settled:
+        severed = any(other.accepted for other in self._hosts.values())
+        for number in batch.settled if not severed else ():
             if (party, number) not in self._acked:
                 raise Violation("I6", f"{party} forgets row {number}, which nobody has taken")
         touched: set[str] = set()
@@ -192,6 +263,12 @@ class Invariants:
                 continue
             if peer not in self._hosts:
                 continue
+            severed = self._hosts[party].accepted or self._hosts[peer].accepted
+            if severed and type(content) is Failure and not content.fields:
+                continue  # A store has lost the session: nobody has said so.
+            if talk.lost or self._hosts[peer].accepted:
+                self._hear_of_two(talk, me, peer, content)
+                continue
             other = next((end for end in talk.said if end != me and end[0] == peer), None)
             said = talk.said[other] if other is not None else []
             index = talk.read.get(me, 0)
@@ -203,6 +280,24 @@ class Invariants:
                     "I1", f"flow {me[1]} of {party} reads {content}, and {peer} said {wanted}"
                 )
             talk.read[me] = index + 1
+
+    def _hear_of_two(self, talk: Conversation, me: End_, peer: str, content: Content) -> None:
+        """The same where a store went back: of what was said before and instead, one from its
+        beginning to its end."""
+        index = talk.read.get(me, 0)
+        spoken = [((end, False), words) for end, words in talk.said.items()]
+        spoken += [((end, True), words) for end, words in talk.lost.items()]
+        fitting = {
+            which
+            for which, words in spoken
+            if which[0] != me and which[0][0] == peer and words[index : index + 1] == [content]
+        }
+        fitting &= talk.of.get(me, fitting)
+        if not fitting:
+            text = f"flow {me[1]} of {me[0]} reads {content}, and {peer} said nothing of the kind"
+            raise Violation("I1", text)
+        talk.of[me] = fitting
+        talk.read[me] = index + 1
 
     def _tells_no_more(self, party: str, content: Content) -> None:
         """I19: a counterparty learns the fields of declared errors, and of others nothing."""
@@ -238,6 +333,8 @@ class Invariants:
         for started in starts:
             handle = started.handle
             if started.host is not host or handle is None or handle.outcome is None:
+                continue
+            if host.disk_lost:
                 continue
             if started.outcome is None:
                 raise Violation("I4", f"{started} was told of its end, and it is not written")
@@ -294,7 +391,8 @@ class Invariants:
             return any(
                 one.incarnation == frame.incarnation and one.has(frame.number) for one in seen
             )
-        assert type(frame) is Letter
+        if type(frame) is not Letter:
+            return True
         row = host.disk.flows.get(frame.to_flow)
         if row is None:
             return True
@@ -320,15 +418,32 @@ class Invariants:
             if started.is_done and started.handle is not None:
                 self._is_told(started)
         wanted = {(started.party, started.id) for started in starts if started.is_done}
-        for party, flow_id in roots - wanted:
+        whole = {name for name, host in self._hosts.items() if not host.disk_lost}
+        for party, flow_id in {root for root in roots - wanted if root[0] in whole}:
             raise Violation("I22", f"flow {flow_id} of {party} was started by nobody")
         for host in self._hosts.values():
-            self._rests(host)
+            if host.went_back and not host.refused:
+                self._is_unknown(host)
+            if not host.refused:
+                self._rests(host)
+
+    def _is_unknown(self, host: Host) -> None:
+        """B3: who went back, and goes on, has lost nothing on which a peer's store rests."""
+        disk = host.disk
+        lineage = Lineage(disk.secret, disk.lives)
+        for name, other in self._hosts.items():
+            known = other.disk.peers.get(host.name)
+            mark = decode(Peer, known).mark if known is not None else b""
+            if mark and lineage.judge(mark, disk.commits) == LATER:
+                text = f"{host.name} goes on from a backup, and {name} knows what it has lost"
+                raise Violation("B3", text)
 
     def _is_told(self, started: Started) -> None:
         """I4: what a client is told is what is written."""
         assert started.handle is not None
         told = started.handle.outcome
+        if started.host is not None and started.host.disk_lost:
+            return  # It may have lost what it told.
         if told is not None and told != started.outcome:
             raise Violation("I4", f"{started} was told {told}, and {started.outcome} is written")
 
@@ -359,7 +474,7 @@ class Invariants:
             if flow_id not in disk.flows:
                 raise Violation("I16", f"{name} {key} of {party} is held by flow {flow_id}, gone")
         for number, (peer, frame) in disk.outbox.items():
-            if peer in self._hosts:
+            if peer in self._hosts and not self._hosts[peer].refused:
                 raise Violation(
                     "I16", f"{party} still has row {number} for {peer}: {decode_frame(frame)}"
                 )
@@ -416,7 +531,7 @@ class Invariants:
 
     def _may_be_heard(self, name: str, host: Host, flow_id: int, session: SessionState) -> None:
         other = self._hosts.get(session.peer)
-        if other is None or is_over(session) or sessions.head(session) is not None:
+        if other is None or other.refused or is_over(session) or sessions.head(session) is not None:
             return
         if is_undecided(session):
             raise Violation("L", f"{name} invited {session.peer}, and never heard of it")

@@ -27,7 +27,7 @@ from flowrt.core.values import (
     decode_frame,
     encode,
 )
-from flowrt.outbox import packed_ack, unpack
+from flowrt.outbox import frame_of, packed_ack, unpack
 from flowrt.sim.network import LATENCY_US
 
 if typing.TYPE_CHECKING:
@@ -242,7 +242,7 @@ class Crowd:
 def _invites(data: bytes) -> bool:
     """Whether a packet would begin a conversation, to which a stranger has every right."""
     try:
-        return type(decode_frame(data[8:])) is Invite
+        return type(decode_frame(frame_of(data))) is Invite
     except BadBytes:
         return False
 

@@ -317,11 +317,19 @@ class World:
             return False
         for host in self.hosts.values():
             node = host.node
-            if node is None or node._has_work() or host.wishes or host.disk.outbox:
+            if host.refused:
+                continue
+            if node is None or node._has_work() or host.wishes or self._may_arrive(host):
                 return False
             if len(node._operations):
                 return False
         return True
+
+    def _may_arrive(self, host: Host) -> bool:
+        """Whether something of a party's is on its way to who takes it."""
+        silent = {name for name, other in self.hosts.items() if other.refused}
+        rows = host.disk.outbox.values()
+        return any(peer not in silent for peer, _ in rows) if silent else bool(rows)
 
     def _rests(self) -> bool:
         """Whether only repeated attempts to reach somebody who is not there are under way."""
@@ -330,6 +338,8 @@ class World:
             return False
         for host in self.hosts.values():
             node = host.node
+            if host.refused:
+                continue
             if node is None or node._has_work() or host.wishes:
                 return False
             visits = node._ward.visits
@@ -403,6 +413,9 @@ class World:
     def committed(self, host: Host, watch: Watch, batch: Batch) -> None:
         """A batch is on a disk: what its steps did has happened."""
         self._moved_us = self.now_us
+        if host.must_refuse:
+            text = f"{host.name} goes on from a backup, and could know that it is one"
+            watch.violations.append(Violation("B2", text))
         if batch.outbox:
             waiting = sum([len(other.disk.outbox) for other in self.hosts.values()])
             self.most_in_flight = max(self.most_in_flight, waiting)
@@ -427,6 +440,19 @@ class World:
         """A process has done what was ready."""
         if host.node is not None and not host.node._has_work():
             self._invariants.turned(host)
+
+    def backed_up(self, host: Host) -> None:
+        """A disk is copied."""
+        self._invariants.remember(host.name)
+
+    def went_back(self, host: Host) -> None:
+        """A disk is what it was when it was copied."""
+        self._moved_us = self.now_us
+        self._invariants.go_back(host.name)
+
+    def accepted(self) -> None:
+        """Somebody has accepted that."""
+        self._moved_us = self.now_us
 
     def told(self, host: Host) -> None:
         """A process has ended: what its clients heard must be written."""

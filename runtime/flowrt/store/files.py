@@ -14,6 +14,26 @@ from pathlib import Path
 from flowrt.store.marks import Page
 
 
+class Note:
+    """A file of a few bytes, which are written again and again, in place."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def read(self) -> bytes:
+        return os.pread(self._file, CHUNK, 0)
+
+    def write(self, data: bytes) -> None:
+        """Write from the beginning. Outlives the process; the machine's power only once synced."""
+        os.pwrite(self._file, data, 0)
+
+    def sync(self) -> None:
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
 class Files:
     """The machine's disk. A subclass can be any other, such as one that loses its power."""
 
@@ -46,6 +66,10 @@ class Files:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def note(self, path: Path) -> Note:
+        """A small file that is kept open, made if it is not there."""
+        return Note(path)
 
     def rewrite(self, path: Path) -> None:
         """Write the same content again and make it durable, if the file is there.

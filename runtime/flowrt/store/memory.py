@@ -7,14 +7,28 @@ are in an in-memory SQLite, so that services run unchanged.
 from __future__ import annotations
 
 import bisect
+import copy
 import heapq
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from flowrt.store import Batch, CommitFailed, Fenced, Opened, Purged, Row, StoreError
+from flowrt.core.lineage import LIVES, life_after
+from flowrt.store import (
+    APART,
+    Batch,
+    Beside,
+    CommitFailed,
+    Fenced,
+    Opened,
+    Purged,
+    Row,
+    StoreError,
+    gone_back,
+    is_behind,
+)
 from flowrt.store.chain import NOTHING, Link, digest_of
 from flowrt.store.marks import SIZE, Marks
 from flowrt.store.transaction import Transaction, refusal
@@ -29,6 +43,15 @@ class MemoryDisk:
     def __init__(self) -> None:
         self.party: str | None = None
         self.incarnation = os.urandom(8)
+        self.secret = os.urandom(16)
+        self.lives: list[tuple[bytes, int]] = []
+        self.refused: str | None = None
+        self.former = b""
+        self.severed: int | None = None
+        self.beside: Beside | None = None
+        """What is written beside the store after each commit: incarnation, life, commits."""
+        self.chance: Callable[[], bytes] = lambda: os.urandom(2)
+        """What lives are told apart by, and what new incarnations are made of."""
         self.epoch = 0
         self.commits = 0
         self.next_flow = 1
@@ -55,6 +78,20 @@ class MemoryDisk:
         self.tables: sqlite3.Connection | None = None
         """Made when a service first works; closed when the disk is forgotten."""
 
+    def backup(self) -> MemoryDisk:
+        """A disk that holds what this one does now. What lies beside the store is no part of it."""
+        made = MemoryDisk()
+        for name, value in vars(self).items():
+            made.__dict__[name] = copy.copy(value) if isinstance(value, dict | list) else value
+        made.moves = {flow_id: list(moves) for flow_id, moves in self.moves.items()}
+        made.mail = {flow_id: list(mail) for flow_id, mail in self.mail.items()}
+        made.beside = None
+        if self.tables is not None:
+            made.tables = sqlite3.connect(":memory:", isolation_level=None)
+            made.tables.execute("PRAGMA foreign_keys = ON")
+            made.tables.deserialize(self.tables.serialize())
+        return made
+
     def __del__(self) -> None:
         if self.tables is not None:
             self.tables.close()
@@ -78,8 +115,22 @@ class MemoryStore:
         if self._epoch not in (0, disk.epoch):
             raise Fenced("this store was opened again; who had it before stops")
         disk.party = party
+        if disk.refused is not None:
+            raise gone_back(f"the store of {party}", disk.refused)
+        why = is_behind(disk.beside, self._as_opened(party))
+        if why is not None:
+            raise gone_back(f"the store of {party}", why)
+        is_new = self._epoch == 0
         disk.epoch += 1
         self._epoch = disk.epoch
+        if is_new or not disk.lives:
+            life = life_after(disk.epoch, disk.chance())
+            disk.lives = [*disk.lives, (life, disk.commits)][-LIVES:]
+        disk.beside = disk.incarnation, disk.lives[-1][0], disk.commits
+        return self._as_opened(party)
+
+    def _as_opened(self, party: str) -> Opened:
+        disk = self.disk
         return Opened(
             party,
             disk.incarnation,
@@ -90,7 +141,32 @@ class MemoryStore:
             dict(disk.peers),
             disk.draining,
             disk.marks.opened(),
+            disk.secret,
+            list(disk.lives),
+            disk.former,
+            disk.severed,
         )
+
+    def refuse(self, reason: str) -> None:
+        if self._epoch != self.disk.epoch:
+            raise Fenced("this store was opened again; who had it before stops")
+        self.disk.refused = reason
+
+    def accept_restore(self, party: str) -> None:
+        disk = self.disk
+        if disk.party not in (None, party):
+            raise StoreError(f"this store belongs to party {disk.party}, not {party}")
+        disk.former = disk.incarnation
+        disk.incarnation = b"".join(disk.chance() for _ in range(4))
+        disk.secret = b"".join(disk.chance() for _ in range(8))
+        disk.refused, disk.severed, disk.lives = None, 0, []
+        disk.epoch += 1
+        disk.next_outbox += APART
+        disk.outbox.clear()
+        disk.beside = None
+
+    def holding(self, part: bytes) -> list[int]:
+        return sorted(flow_id for flow_id, row in self.disk.flows.items() if part in row[0])
 
     def load(self, flow_id: int) -> bytes | None:
         found = self.disk.flows.get(flow_id)
@@ -248,6 +324,9 @@ class MemoryStore:
         self.disk.clients.update(batch.clients)
         if batch.draining is not None:
             self.disk.draining = batch.draining
+        if batch.severed is not None:
+            self.disk.severed = batch.severed or None
+        self.disk.beside = self.disk.incarnation, self.disk.lives[-1][0], self.disk.commits
         if batch.audit:
             before = self.disk.digests[-1] if self.disk.digests else self.disk.chain_start
             self.disk.audit.append((batch.now_us, batch.audit))

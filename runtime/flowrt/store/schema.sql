@@ -8,7 +8,15 @@ CREATE TABLE engine_node (
     commits INTEGER NOT NULL,
     next_flow INTEGER NOT NULL,
     next_outbox INTEGER NOT NULL,
-    draining INTEGER NOT NULL DEFAULT 0
+    draining INTEGER NOT NULL DEFAULT 0,
+    -- What its marks are made with, and its last lives: see flowrt.core.lineage.
+    secret BLOB NOT NULL DEFAULT x'',
+    lives BLOB NOT NULL DEFAULT x'90',
+    -- Why it may not be opened: it went back. Where that was accepted: the incarnation before, and
+    -- the flow up to which the sessions of that are ended.
+    refused TEXT,
+    former BLOB NOT NULL DEFAULT x'',
+    severed INTEGER
 );
 -- due: 0 goes on at once, a time in microseconds goes on then, NULL waits for somebody.
 -- since: when it was written, in seconds since 1970.
@@ -20,7 +28,6 @@ CREATE TABLE engine_flow (
 );
 CREATE INDEX engine_flow_due ON engine_flow (due) WHERE due > 0;
 CREATE TABLE engine_outbox (id INTEGER PRIMARY KEY, peer TEXT NOT NULL, frame BLOB NOT NULL);
-CREATE INDEX engine_outbox_peer ON engine_outbox (peer);
 CREATE TABLE engine_peer (name TEXT PRIMARY KEY, known BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE engine_outcome (
     id INTEGER PRIMARY KEY,

@@ -12,42 +12,45 @@ import itertools
 import mmap
 import os
 import sqlite3
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from flowrt.store import Batch, Fenced, Opened, OutcomeUnknown, Purged, Row, StoreError
+from flowrt.core.lineage import LIFE_BYTES, LIVES, life_after
+from flowrt.core.values import decode, encode
+from flowrt.store import (
+    APART,
+    Batch,
+    Beside,
+    Fenced,
+    Opened,
+    OutcomeUnknown,
+    Purged,
+    Row,
+    StoreError,
+    gone_back,
+    is_behind,
+)
 from flowrt.store.chain import NOTHING, Link, Verified, digest_of, verify
-from flowrt.store.files import MACHINE, Files
+from flowrt.store.files import MACHINE, Files, Note
 from flowrt.store.marks import SIZE, Marks
 from flowrt.store.transaction import Transaction, refusal
+from flowrt.store.upgrades import FORMAT, UPGRADES
 
-FORMAT = 4
-UPGRADES: dict[int, str] = {
-    2: """
-        ALTER TABLE engine_node ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
-        ALTER TABLE engine_flow ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
-        ALTER TABLE engine_outcome ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
-        CREATE TABLE engine_client (
-            client TEXT PRIMARY KEY,
-            id INTEGER NOT NULL,
-            digest BLOB NOT NULL
-        ) WITHOUT ROWID;
-        CREATE INDEX engine_client_id ON engine_client (id);
-    """,
-    3: """
-        ALTER TABLE engine_audit ADD COLUMN digest BLOB NOT NULL DEFAULT x'';
-        CREATE TABLE engine_chain (id INTEGER PRIMARY KEY CHECK (id = 1), start BLOB NOT NULL);
-        CREATE INDEX engine_flow_due ON engine_flow (due) WHERE due > 0;
-    """,
-}
-"""What makes the next format of an older one, in the transaction that claims the store."""
 BUSY_SECONDS = 10.0
 """How long to wait for another process's lock."""
 
 ROWS = 64
 """Rows of one multi-row statement; the rest goes one by one. (Measured: one statement for many rows
 gains 25 to 86 % over `executemany`.)"""
+
+BESIDE = "-mark"
+"""The file beside a store that says how far that had come is named so, after the store's name."""
+
+_BESIDE = struct.Struct(f">8s{LIFE_BYTES}sQI")
+_CHECK = struct.Struct(">I")
 
 _UPSERT = (
     " ON CONFLICT (id) DO UPDATE SET due = excluded.due, checkpoint = excluded.checkpoint, "
@@ -67,9 +70,13 @@ class SqliteStore:
         self.path = Path(path)
         self._files = files
         self._work: Transaction | None = None
+        self._note: Note | None = None
         self._epoch = 0
         self._digest = self._written = NOTHING
         self._marks = Marks(bytearray(SIZE))
+        self._life = b""
+        self._incarnation = b""
+        self._commits = 0
 
     # --- opening ---
 
@@ -85,8 +92,11 @@ class SqliteStore:
                 opened = self._claim(db, party)
                 # The log's name: SQLite does not look whether that worked, if it does it at all.
                 self._files.sync(self.path.parent)
+                self._write_beside()
+                self._beside_file.sync()
             except BaseException:
                 _drop(db)
+                self._close_beside()
                 raise
         except (sqlite3.Error, OSError) as error:
             text = f"{self.path} cannot be opened as a store: {error}{_remedy(error)}"
@@ -94,6 +104,25 @@ class SqliteStore:
         self._work = Transaction(db)
         self._epoch = opened.epoch
         return opened
+
+    @property
+    def _beside_file(self) -> Note:
+        if self._note is None:
+            self._note = self._files.note(Path(f"{self.path}{BESIDE}"))
+        return self._note
+
+    def _beside(self) -> Beside | None:
+        """What was written beside the store last. A loss of power may have spoiled it: then it says
+        nothing."""
+        data = self._beside_file.read()
+        if len(data) != _BESIDE.size:
+            return None
+        incarnation, life, commits, check = _BESIDE.unpack(data)
+        return (incarnation, life, commits) if check == _check(data) else None
+
+    def _write_beside(self) -> None:
+        data = _BESIDE.pack(self._incarnation, self._life, self._commits, 0)
+        self._beside_file.write(data[: -_CHECK.size] + _CHECK.pack(_check(data)))
 
     def _connect(self, path: Path, party: str | None) -> sqlite3.Connection:
         """A connection that keeps what it commits. Whose file it is, is looked at first: another
@@ -147,6 +176,11 @@ class SqliteStore:
                 f"{self.path} is gone, and its log {log.name} is there: "
                 "bring the file back, or remove its log to begin anew"
             )
+        if files.exists(mark := Path(f"{self.path}{BESIDE}")):
+            raise StoreError(
+                f"{self.path} is gone, and its mark {mark.name} is there: "
+                "bring the file back, or remove its mark to begin anew"
+            )
         aside = self.path.with_name(self.path.name + ".creating")
         for leftover in [aside, *(Path(f"{aside}-{end}") for end in ("journal", "wal", "shm"))]:
             files.remove(leftover)
@@ -156,8 +190,9 @@ class SqliteStore:
         with contextlib.closing(self._connect(aside, None)) as db:
             db.executescript(f"BEGIN; {schema}")
             db.execute(
-                "INSERT INTO engine_node VALUES (1, ?, ?, ?, 0, 0, 1, 1, 0)",
-                (FORMAT, party, os.urandom(8)),
+                "INSERT INTO engine_node (id, format, party, incarnation, epoch, commits, "
+                "next_flow, next_outbox, secret) VALUES (1, ?, ?, ?, 0, 0, 1, 1, ?)",
+                (FORMAT, party, os.urandom(8), os.urandom(16)),
             )
             db.execute("COMMIT")
             # Closing copies the log too, but does not say when that failed.
@@ -180,10 +215,13 @@ class SqliteStore:
         incarnation, epoch, commits, next_flow, next_outbox, draining = db.execute(
             "SELECT incarnation, epoch, commits, next_flow, next_outbox, draining FROM engine_node"
         ).fetchone()
+        secret, past, refused, former, severed = db.execute(
+            "SELECT secret, lives, refused, former, severed FROM engine_node"
+        ).fetchone()
         if self._epoch not in (0, epoch):
             raise Fenced(f"{self.path} was opened by another process; this one stops")
-        db.execute("UPDATE engine_node SET epoch = ?", (epoch + 1,))
         self._digest = self._written = _last_digest(db)
+        lives = decode(list[tuple[bytes, int]], past)
         opened = Opened(
             party,
             incarnation,
@@ -194,9 +232,42 @@ class SqliteStore:
             dict(db.execute("SELECT name, known FROM engine_peer")),
             bool(draining),
             self._marks.opened(),
+            secret,
+            lives,
+            former,
+            severed,
         )
+        why = refused or is_behind(self._beside(), opened)
+        if why is not None:
+            raise gone_back(str(self.path), why)
+        if self._epoch == 0 or not lives:
+            lives += [(life_after(epoch + 1, os.urandom(2)), commits)]
+            del lives[:-LIVES]
+        db.execute("UPDATE engine_node SET epoch = ?, lives = ?", (epoch + 1, encode(lives)))
         db.execute("COMMIT")
+        self._incarnation, self._life, self._commits = incarnation, lives[-1][0], commits
         return opened
+
+    def accept_restore(self, party: str) -> None:
+        if self._work is not None:
+            raise StoreError(f"{self.path} is open; close its node first")
+        if not self._files.exists(self.path):
+            raise StoreError(f"{self.path} is not there")
+        try:
+            with contextlib.closing(self._connect(self.path, party)) as db:
+                db.execute("BEGIN IMMEDIATE")
+                self._upgrade(db)
+                db.execute(
+                    "UPDATE engine_node SET former = incarnation, incarnation = ?, secret = ?, "
+                    "lives = ?, refused = NULL, severed = 0, epoch = epoch + 1, "
+                    "next_outbox = next_outbox + ?",
+                    (os.urandom(8), os.urandom(16), encode([]), APART),
+                )
+                db.execute("DELETE FROM engine_outbox")
+                db.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            text = f"{self.path} cannot be opened as a store: {error}{_remedy(error)}"
+            raise StoreError(text) from error
 
     def _upgrade(self, db: sqlite3.Connection) -> None:
         """Make a store of an older version one of this, if it is one."""
@@ -217,6 +288,24 @@ class SqliteStore:
                     self._files.remove(Path(f"{self.path}-step"))
             page.close()
             self._marks = Marks(bytearray(SIZE))
+        self._close_beside()
+
+    def _close_beside(self) -> None:
+        if self._note is not None:
+            self._note.close()
+            self._note = None
+
+    def refuse(self, reason: str) -> None:
+        work = self._working
+        work.abandon()
+        try:
+            changed = work.db.execute(
+                "UPDATE engine_node SET refused = ? WHERE epoch = ?", (reason, self._epoch)
+            ).rowcount
+        except sqlite3.Error as error:
+            raise refusal(error, f"{self.path}: {error}") from error
+        if changed != 1:
+            raise Fenced(f"{self.path} was opened by another process; this one stops")
 
     def _let_go(self) -> None:
         if self._work is not None:
@@ -265,6 +354,12 @@ class SqliteStore:
             "SELECT id, checkpoint, due, since FROM engine_flow WHERE id > ? ORDER BY id", (after,)
         )
         yield from map(Row._make, rows)
+
+    def holding(self, part: bytes) -> list[int]:
+        found = self._open_db.execute(
+            "SELECT id FROM engine_flow WHERE instr(checkpoint, ?) ORDER BY id", (part,)
+        )
+        return [flow_id for (flow_id,) in found]
 
     def outbox(self) -> Iterator[tuple[int, str, int]]:
         yield from self._open_db.execute(
@@ -396,6 +491,10 @@ class SqliteStore:
             raise OutcomeUnknown(f"{self.path}: {error}") from error
         finally:
             work.ended()
+        self._commits += 1
+        # It only helps to recognise a backup: the batch is written without it.
+        with contextlib.suppress(OSError):
+            self._write_beside()
 
     def purge(self, before_us: int, limit: int, audit_us: int | None = None) -> Purged:
         work = self._working
@@ -476,6 +575,8 @@ class SqliteStore:
             db.execute("INSERT INTO engine_client VALUES (?, ?, ?)", (client, flow_id, digest))
         if batch.draining is not None:
             db.execute("UPDATE engine_node SET draining = ?", (batch.draining,))
+        if batch.severed is not None:
+            db.execute("UPDATE engine_node SET severed = ?", (batch.severed or None,))
         if batch.audit:
             digest = digest_of(self._digest, batch.now_us, batch.audit)
             row = (batch.now_us, batch.audit, digest)
@@ -510,6 +611,10 @@ def verified(path: str | os.PathLike[str]) -> Verified:
             return verify(*chain_of(db))
     except (sqlite3.Error, TypeError) as error:
         raise StoreError(f"it cannot be read as a store: {error}") from error
+
+
+def _check(data: bytes) -> int:
+    return zlib.crc32(data[: -_CHECK.size])
 
 
 _FORGET = (

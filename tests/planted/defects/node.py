@@ -25,7 +25,7 @@ DEFECTS = (
             "    batch = turn.batch\n",
             "    batch = turn.batch\n"
             "    for peer, ids in turn.acks.items():\n"
-            "        self._transport.send(peer, packed_ack(ids))\n",
+            "        self._transport.send(peer, packed_ack(ids, self._outbox.mark))\n",
         ),
     ),
     defect(
