@@ -56,13 +56,15 @@ def automaton(
     variants: Mapping[str, frozenset[Values]],
     dead: frozenset[Arm],
     most: int = 200_000,
+    given: str | None = None,
 ) -> Automaton:
     """The automaton of a flow on the session that it opens at an instruction; of a responder, where
-    that is None. `variants` are the values that messages may come with, `dead` the cases that
-    never happen. Raises TooMany."""
+    that is None, or on the session that is `given` in a parameter. `variants` are the values that
+    messages may come with, `dead` the cases that never happen. Raises TooMany."""
     for followed, limit in ((knowledge.MOST, most // 10), (2, most // 5), (0, most)):
         try:
-            made = _Follower(program, flow, opened, variants, dead, followed, limit).automaton()
+            follower = _Follower(program, flow, opened, variants, dead, followed, limit)
+            made = follower.automaton(given)
         except TooMany:
             if not followed:
                 raise
@@ -90,13 +92,13 @@ class _Follower(Waiting):
 
     # --- nodes ------------------------------------------------------------------------------
 
-    def automaton(self) -> Automaton:
+    def automaton(self, given: str | None) -> Automaton:
         code = self._codes[self._flow]
         ours: frozenset[str] = frozenset()
         place = code.flow.place
         if self._root is None:
-            ours = frozenset({code.flow.parameters[-1].name})
-            session = code.flow.parameters[-1].name
+            session = given or code.flow.parameters[-1].name
+            ours = frozenset({session})
         else:
             does = code.instructions[self._root].does
             assert isinstance(does, machine.Open)
