@@ -9,23 +9,27 @@ import collections
 
 from flowrt.core.values import MAX_FRAME_BYTES
 from flowrt.limits import Limits
+from flowrt.outbox import HEAD_BYTES, is_word
 
-LARGEST = MAX_FRAME_BYTES + 8
-"""A packet is a frame and the number of a row."""
+LARGEST = MAX_FRAME_BYTES + HEAD_BYTES
+"""A packet is a frame and what stands before it."""
 
 
 class _Queue:
-    """One peer's packets, and how many bytes they are."""
+    """One peer's packets, how many bytes they are, how many of them want no acknowledgement."""
 
-    __slots__ = ("bytes", "packets")
+    __slots__ = ("bytes", "packets", "words")
 
     def __init__(self) -> None:
         self.bytes = 0
+        self.words = 0
         self.packets: collections.deque[bytes] = collections.deque()
 
 
 class Inbound:
-    """Packets by peer. A peer who sends without end fills its own queue and nobody else's."""
+    """Packets by peer. A peer who sends without end fills its own queue and nobody else's. What
+    wants no acknowledgement has as much room again: it comes behind frames that are sent until
+    they are acknowledged, and says what they wait for."""
 
     def __init__(self, limits: Limits) -> None:
         self._most = limits.inbound
@@ -48,8 +52,12 @@ class Inbound:
         if queue is None:
             queue = self._queues[peer] = _Queue()
             self._turns.append(peer)
-        elif len(queue.packets) >= self._most or queue.bytes + size > self._most_bytes:
+        elif queue.bytes + size > self._most_bytes:
             return False
+        word = is_word(data)
+        if (queue.words if word else len(queue.packets) - queue.words) >= self._most:
+            return False
+        queue.words += word
         queue.packets.append(data)
         queue.bytes += size
         self._count += 1
@@ -61,6 +69,7 @@ class Inbound:
         queue = self._queues[peer]
         data = queue.packets.popleft()
         queue.bytes -= len(data)
+        queue.words -= is_word(data)
         self._count -= 1
         if not queue.packets:
             del self._queues[peer]

@@ -27,6 +27,8 @@ RESEND_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60))
 
 _NUMBER_BYTES = 8
 _MARKED = 0x80
+HEAD_BYTES = 1 + _NUMBER_BYTES + MOST_MARK_BYTES
+"""What stands before the frame in a packet, at most."""
 FETCHED = 256
 """How many frames are read from the store at once."""
 
@@ -297,6 +299,15 @@ def packed_ack(numbers: Iterable[int], mark: bytes = b"") -> bytes:
 def packed_word(frame: Frame, mark: bytes) -> bytes:
     """The packet of a frame that wants no acknowledgement."""
     return packed(0, mark, encode(frame))
+
+
+def is_word(packet: bytes) -> bool:
+    """Whether a packet wants no acknowledgement."""
+    if not packet:
+        return False
+    if packet[0] < _MARKED:
+        return not any(packet[:_NUMBER_BYTES])
+    return not packet[0] >> 4 & 7
 
 
 def unpack(packet: bytes) -> tuple[int, bytes] | None:

@@ -193,7 +193,7 @@ def flood(world: World, mallory: Mallory) -> None:
         for number in range(300):
             mallory.send(bytes([rounds]) * 20_000)
             mallory.send(Letter(number, 0, number.to_bytes(16, "big"), 1, End()))
-        mallory.send(bytes(MAX_FRAME_BYTES + 9))
+        mallory.send(bytes(MAX_FRAME_BYTES + HEAD_BYTES + 1))
         world.tick()
 
 
@@ -502,12 +502,23 @@ def test_a_packet_that_is_too_much_is_dropped_and_counted_for_its_peer_alone() -
     assert inbound.append(("bob", bytes(1000))), "a first one is always taken"
     assert not inbound.append(("bob", b"x"))
     assert [inbound.append(("carol", bytes(33))) for _ in range(4)] == [True, True, True, False]
-    assert not inbound.append(("dave", bytes(MAX_FRAME_BYTES + 9)))
+    assert not inbound.append(("dave", bytes(MAX_FRAME_BYTES + HEAD_BYTES + 1)))
     assert [inbound.popleft()[0] for _ in range(4)] == ["bob", "carol", "carol", "carol"]
     assert len(inbound) == 0
     assert inbound._queues == {}
     with pytest.raises(IndexError):
         inbound.popleft()
+
+
+def test_what_frames_wait_for_finds_room_behind_them() -> None:
+    """Or a burst that is sent again and again would drop the same last packet each time."""
+    inbound = Inbound(Limits(inbound=2))
+    frames = [packed(number, b"", b"frame") for number in (1, 2, 3)]
+    words = [packed_ack([number]) for number in (1, 2, 3)]
+    assert [inbound.append(("bob", data)) for data in frames] == [True, True, False]
+    assert [inbound.append(("bob", data)) for data in words] == [True, True, False]
+    assert [inbound.popleft()[1] for _ in range(4)] == [*frames[:2], *words[:2]]
+    assert inbound.append(("bob", words[2]))
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())))

@@ -25,7 +25,8 @@ class SimStore(MemoryStore):
     """One process's view of a party's disk.
 
     `fate` says what befalls the next commit, `may_open` whether the process lives through opening;
-    `written` is told every batch that is on the disk, in the moment when it is.
+    `written` is told every batch that is on the disk, in the moment when it is; `refused` of each
+    that is not.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class SimStore(MemoryStore):
         fate: Callable[[Batch], int],
         opening: Callable[[], None],
         written: Callable[[Batch], None],
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(disk)
         self._fate = fate
         self._opening = opening
         self._written = written
+        self._refused = refused
 
     def open(self, party: str) -> Opened:
         self._opening()
@@ -50,6 +53,7 @@ class SimStore(MemoryStore):
             raise Crash
         if fate in (REFUSED, UNKNOWN_UNDONE):
             self.abandon()
+            self._refused()
         else:
             is_stale = self._epoch != self.disk.epoch
             super().commit(batch)

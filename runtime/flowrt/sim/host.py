@@ -295,6 +295,7 @@ class Host:
             self._fate,
             self._opening,
             lambda batch: world.committed(self, watch, batch),
+            watch.records.clear,
         )
         try:
             node = SimNode.create(

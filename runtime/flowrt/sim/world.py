@@ -471,7 +471,7 @@ class World:
             for flow_id, record in watch.records.items()
             if flow_id in batch.flows and (batch.patients.get(flow_id) is None or record.held)
         ]
-        watch.records = {}
+        watch.records.clear()
         return found
 
     def _note(self, party: str, record: Record) -> None:

@@ -413,14 +413,14 @@ DEFECTS = (
         _ROOM,
         "frames that found no room are never read from the store again",
         "I16, L",
-        (f"{_OUTBOX}.acknowledged", "self._low[peer] = None", "pass"),
+        (f"{_OUTBOX}.acknowledged", "self._hungry[peer] = lane", "pass"),
     ),
     defect(
         "frames overtake what waits in the store",
         _ROOM,
         "a frame is sent though older ones wait, which are taken for sent then",
         "I16",
-        (f"{_OUTBOX}.send", "window.has_more or ", ""),
+        (f"{_OUTBOX}.send", "lane.later or ", ""),
     ),
     defect(
         "what a busy peer has before it is never sent again",
@@ -429,7 +429,7 @@ DEFECTS = (
         "I16, L",
         (
             f"{_OUTBOX}.send_again",
-            "queue.append((latest_us, number, window.taken))",
+            "queue.append((latest_us, number, lane.taken))",
             "pass",
         ),
     ),
