@@ -21,6 +21,7 @@ import click
 from flowlang import __version__
 from flowlang.cli.checking import check
 from flowlang.cli.compiling import compile_command, compile_or_exit, generate
+from flowlang.cli.drawing import graph
 from flowlang.cli.formatting import fmt
 from flowlang.cli.measuring import size, stats
 from flowlang.cli.printing import FILE, JSON, print_json, print_trouble, wants_json
@@ -66,6 +67,7 @@ def commands() -> None:
 commands.add_command(check)
 commands.add_command(compile_command)
 commands.add_command(fmt)
+commands.add_command(graph)
 commands.add_command(size)
 commands.add_command(stats)
 commands.add_command(sim)
@@ -106,35 +108,7 @@ def _write_no_more(stream: IO[str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-# --- graph, explain ---------------------------------------------------------------------------
-
-
-@commands.command()
-@FILE
-@click.argument("flow", required=False)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "mermaid"]),
-    default="text",
-    show_default=True,
-    help="text for a terminal, mermaid for documents.",
-)
-def graph(file: Path, flow: str | None, form: str) -> None:
-    """Draw the state machine of each flow in FILE, or of FLOW alone."""
-    from flowlang import diagram
-
-    files = sources_below([file])
-    compilation = compile_or_exit(files)
-    module = compilation.modules[Project.around(files[0]).module_of(files[0])]
-    machines = {machine.name.rpartition(".")[2]: machine for machine in module.machines}
-    if flow is not None and flow not in machines:
-        near = closest(flow, machines)
-        hint = f" Did you mean `{near}`?" if near else ""
-        raise click.UsageError(f"There is no flow `{flow}` in {shown(file)}.{hint}")
-    draw = diagram.mermaid if form == "mermaid" else diagram.text
-    chosen = [machines[flow]] if flow is not None else list(machines.values())
-    click.echo("\n".join(draw(machine) for machine in chosen), nl=False)
+# --- explain ----------------------------------------------------------------------------------
 
 
 @commands.command()

@@ -141,6 +141,32 @@ def test_compile_shows_the_machines(flowc: Flowc) -> None:
     assert not Path("a_flow.py").exists()
 
 
+TALK = """
+message Ping:
+    n: Int
+
+flow Ask(whom: Party):
+    open Answer with whom as talk
+    send Ping(1) to talk then receive back: Ping from talk unchecked
+
+flow Answer():
+    responds to Ask as talk
+    receive ping: Ping from talk unchecked
+    subflow Within(talk.peer, 3)
+    send Ping(2) to talk
+
+flow Within(whom: Party, n: Int):
+    for round in [1, 2, n]:
+        open Deeper with whom as line
+        send Ping(round) to line then receive back: Ping from line unchecked
+
+flow Deeper():
+    responds to Within as line
+    receive ping: Ping from line unchecked
+    send Ping(3) to line
+"""
+
+
 def test_graph_draws(flowc: Flowc) -> None:
     Path("a.flow").write_text(GOOD)
     assert "AwaitPing" in flowc("graph", "a.flow")[1]
@@ -148,6 +174,55 @@ def test_graph_draws(flowc: Flowc) -> None:
     code, _, err = flowc("graph", "a.flow", "Asks")
     assert code == 2
     assert "Did you mean `Ask`?" in err
+
+
+def test_graph_draws_svg(flowc: Flowc) -> None:
+    Path("a.flow").write_text(GOOD)
+    assert flowc("graph", "a.flow", "Ask", "--format", "svg")[1].startswith("<svg ")
+    assert flowc("graph", "a.flow", "Ask", "-o", "pictures/ask.svg") == (
+        0,
+        "",
+        "wrote pictures/ask.svg\n",
+    )
+    assert Path("pictures/ask.svg").read_text().startswith("<svg ")
+    code, _, err = flowc("graph", "a.flow", "--format", "svg")
+    assert code == 2
+    assert "An SVG shows one flow, so name one of Ask, " in err
+    code, _, err = flowc("graph", "a.flow", "-o", "a.flow")
+    assert code == 2
+    assert "a.flow is the name of a source, not of a picture" in err
+    assert Path("a.flow").read_text() == GOOD
+    code, out, _ = flowc("graph", "a.flow", "Ask", "-o", "a.flow/x.svg")
+    assert code == 1
+    assert "cannot write here" in out
+
+
+def test_graph_draws_conversations(flowc: Flowc) -> None:
+    Path("a.flow").write_text(TALK)
+    code, drawn, _ = flowc("graph", "a.flow", "--conversation", "Ask", "Answer", "Deeper")
+    assert code == 0
+    assert drawn.startswith("Ask, Answer and Deeper\n")
+    assert "subflow Within" in drawn
+    assert flowc("graph", "a.flow", "--conversation", "Ask")[1] == drawn
+    assert "loop" not in flowc("graph", "a.flow", "--conversation", "Ask", "--no-inline")[1]
+    mermaid = flowc("graph", "a.flow", "--conversation", "Ask", "--format", "mermaid")[1]
+    assert "sequenceDiagram" in mermaid
+    assert flowc("graph", "a.flow", "--conversation", "Ask", "-o", "t.svg")[0] == 0
+    assert Path("t.svg").read_text().startswith("<svg ")
+
+
+def test_graph_says_who_talks_with_whom(flowc: Flowc) -> None:
+    Path("a.flow").write_text(TALK)
+    for names, said in [
+        ((), "Name the flow that begins the conversation."),
+        (("Answer", "Ask"), "`Answer` never opens a session with `Ask`; it talks with Deeper."),
+        (("Deeper", "Ask"), "`Deeper` opens no session: it only answers."),
+        (("Ask", "Deeper"), "`Deeper` is opened by another flow than these"),
+        (("Ask", "Anser"), "Did you mean `Answer`?"),
+    ]:
+        code, _, err = flowc("graph", "a.flow", "--conversation", *names)
+        assert code == 2
+        assert said in err
 
 
 def test_explain_tells_more(flowc: Flowc) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from flowlang import codegen, diagram, machine
+from flowlang import codegen, machine
 from flowlang.compiler import compile_modules
 from flowlang.diagnostics import as_text
+from flowlang.pictures import states_text
 from flowlang.source import Source
 from tests.programs import python
 
@@ -81,7 +82,7 @@ def test_states_are_named_after_whanswersthey_wait_for_and_keep_whanswersis_need
 
 
 def test_a_picture_says_whanswersis_waited_for() -> None:
-    text = diagram.text(flow(WAITS))
+    text = states_text.text_of(flow(WAITS))
     for said in (
         "waits    for the time day",
         "waits    for Carrier.ship",
@@ -126,7 +127,7 @@ def test_whanswersis_pending_lives_until_no_case_can_take_it() -> None:
         "Start": ("shop",),
         "AwaitAskedOrLabelOrOther": ("talk", "asked", "label", "told", "turns"),
     }
-    assert "asked or label or told or Offer from talk" in diagram.text(made)
+    assert "asked or label or told or Offer from talk" in states_text.text_of(made)
 
 
 def test_a_machine_makes_the_round_through_json() -> None:

@@ -1,18 +1,17 @@
-"""A machine as a picture: Mermaid for documents, text for a terminal. Works nothing out for others.
+"""What a picture of a machine shows, in words: the states in which the flow rests, what it waits
+for there, and the ways between them. Draws nothing.
 
-Shown are the states in which the flow rests and the ways between them; the places where ways only
-meet are left out, and what happens on a way is written beside it.
+The places where ways only meet are left out, and what happens on a way is told with it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, assert_never
 
 from flowlang import machine, walk
-from flowlang.diagnostics import printable
-from flowlang.types import Named, shown
+from flowlang.types import Named
 
 END = "[*]"
 MAX_TOLD = 4
@@ -26,69 +25,16 @@ class Way(NamedTuple):
     told: tuple[str, ...]
 
 
-def mermaid(flow: machine.Machine) -> str:
-    """A Mermaid `stateDiagram-v2`."""
-    lines = ["---", f"title: {_title(flow)}", "---", "stateDiagram-v2", f"    {END} --> Start"]
-    for state in _resting(flow):
-        for way in ways(flow, state):
-            label = f" : {_escaped(_told(way))}" if way.told else ""
-            lines.append(f"    {state.name} --> {way.target}{label}")
-    for state in _resting(flow):
-        keeps = ", ".join(state.keeps) or "nothing"
-        lines += [
-            f"    note right of {state.name}",
-            f"        line {state.place.line} {_escaped(state.place.text)}",
-            f"        keeps {_escaped(keeps)}",
-            "    end note",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def text(flow: machine.Machine) -> str:
-    """For a terminal: each state with its line, what it waits for and keeps, where it goes."""
-    types = {variable.name: variable.type for variable in flow.variables}
-    types |= {parameter.name: parameter.type for parameter in flow.parameters}
-    parameters = ", ".join(f"{p.name}: {shown(p.type)}" for p in flow.parameters)
-    result = f" -> {shown(flow.result)}" if flow.result is not None else ""
-    lines = [f"{_title(flow)}({parameters}){result}"]
-    if flow.responds_to is not None:
-        lines.append(f"responds to {flow.responds_to}")
-    if flow.startable:
-        lines.append(f"startable by {', '.join(flow.startable)}")
-    for one in flow.remedies:
-        tries = f"retry {one.retries} every {one.every_us / 1e6:g}s then " if one.retries else ""
-        lines.append(f"on {one.cause} {tries}{'end' if one.ends else 'hold'}")
-    resting = _resting(flow)
-    width = max(len(state.name) for state in resting)
-    for state in resting:
-        lines.append("")
-        name = state.name
-        for what, said in _rows(flow, state, [f"{k}: {shown(types[k])}" for k in state.keeps]):
-            lines.append(f"  {name:{width}}  {what:8} {said}".rstrip())
-            name = ""
-    return "\n".join(printable(line) for line in lines) + "\n"
-
-
-def _rows(
-    flow: machine.Machine, state: machine.State, keeps: list[str]
-) -> Iterator[tuple[str, str]]:
-    yield f"line {state.place.line}", state.place.text
-    if state.awaits is not None:
-        yield "waits", f"for {_awaited(state.awaits)}"
-    yield "keeps", ", ".join(keeps) or "nothing"
-    for number, way in enumerate(ways(flow, state)):
-        target = "the end" if way.target == END else way.target
-        told = f": {_told(way)}" if way.told else ""
-        yield "" if number else "then", f"{target}{told}"
-    for number, handler in enumerate(state.handlers):
-        errors = ", ".join(_short(error) for error in handler.errors)
-        where = flow.state(handler.target).place.line
-        yield "" if number else "catches", f"{errors} (line {where})"
-
-
-def ways(flow: machine.Machine, state: machine.State) -> list[Way]:
-    """The ways from a state in which the flow rests, each target and each end once with the
+def ways(flow: machine.Machine) -> dict[str, list[Way]]:
+    """The ways from each state in which the flow rests: each target and each end once with the
     shortest way to it, in the order in which they are found."""
+    states = {state.name: state for state in flow.states}
+    return {state.name: _ways(flow, states, state) for state in resting(flow)}
+
+
+def _ways(
+    flow: machine.Machine, states: Mapping[str, machine.State], state: machine.State
+) -> list[Way]:
     found: dict[str, Way] = {}
     seen = {state.name}
     todo: deque[tuple[machine.State, tuple[str, ...]]] = deque([(state, ())])
@@ -96,8 +42,8 @@ def ways(flow: machine.Machine, state: machine.State) -> list[Way]:
         at, before = todo.popleft()
         told = (*before, *_happens(flow, at.actions))
         caught = frozenset[str]().union(*[handler.errors for handler in at.handlers])
-        for end in _ends(flow, at.actions, caught):
-            found.setdefault(end, Way(END, (*told, end) if end == "return" else (end,)))
+        for end, until in _ends(flow, at.actions, caught, before):
+            found.setdefault(end, Way(END, (*until, end) if end == "return" else (end,)))
         match at.next:
             case machine.Suspend(target=target):
                 found.setdefault(target, Way(target, told))
@@ -105,27 +51,63 @@ def ways(flow: machine.Machine, state: machine.State) -> list[Way]:
                 chosen = [
                     (target, (*told, _arm(arm))) for arm, target in zip(arms, targets, strict=True)
                 ]
-                todo += _unseen(flow, chosen, seen)
+                todo += _unseen(states, chosen, seen)
             case machine.Goto() | machine.Branch() | machine.End():
                 steps = [(target, told) for target in machine.targets(at.next)]
-                todo += _unseen(flow, steps, seen)
+                todo += _unseen(states, steps, seen)
             case _:
                 assert_never(at.next)
         handled = [
-            (handler.target, (*before, f"catch {', '.join(map(_short, handler.errors))}"))
+            (handler.target, (*before, f"catch {', '.join(map(short, handler.errors))}"))
             for handler in walk.effective(at.handlers)
         ]
-        todo += _unseen(flow, handled, seen)
+        todo += _unseen(states, handled, seen)
     return list(found.values())
 
 
+def steps_at(flow: machine.Machine) -> dict[str, tuple[str, ...]]:
+    """For each state the steps of the tracker at which the flow may be there, in declared order."""
+    states = {state.name: state for state in flow.states}
+    found: dict[str, frozenset[str]] = {"Start": frozenset()}
+    todo = ["Start"]
+    while todo:
+        state = states[todo.pop()]
+        left, passed = _stepped(state.actions, found[state.name])
+        handlers = [(handler.target, passed) for handler in state.handlers]
+        for target, steps in [*((name, left) for name in machine.targets(state.next)), *handlers]:
+            before = found.get(target)
+            if before is None or not steps <= before:
+                found[target] = steps | (before or frozenset())
+                todo.append(target)
+    order = [step.name for step in flow.steps]
+    return {name: tuple(step for step in order if step in steps) for name, steps in found.items()}
+
+
+def _stepped(
+    actions: Iterable[machine.Action], steps: frozenset[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """At which steps the flow may be behind the actions, and at which somewhere within them."""
+    passed = steps
+    for action in actions:
+        if isinstance(action, machine.Progress):
+            steps = frozenset((action.step,))
+        else:
+            for body in walk.bodies(action):
+                after, within = _stepped(body, steps)
+                steps, passed = steps | after | within, passed | within
+        passed |= steps
+    return steps, passed
+
+
 def _unseen(
-    flow: machine.Machine, steps: Iterable[tuple[str, tuple[str, ...]]], seen: set[str]
+    states: Mapping[str, machine.State],
+    steps: Iterable[tuple[str, tuple[str, ...]]],
+    seen: set[str],
 ) -> Iterator[tuple[machine.State, tuple[str, ...]]]:
     for target, told in steps:
         if target not in seen:
             seen.add(target)
-            yield flow.state(target), told
+            yield states[target], told
 
 
 def _happens(flow: machine.Machine, actions: Iterable[machine.Action]) -> Iterator[str]:
@@ -133,42 +115,47 @@ def _happens(flow: machine.Machine, actions: Iterable[machine.Action]) -> Iterat
     for action in walk.each(actions):
         match action:
             case machine.Open(flow=opened):
-                yield f"open {_short(opened)}"
+                yield f"open {short(opened)}"
             case machine.Send(value=value):
-                yield f"send {_short(_type_of(flow, value))}"
+                yield f"send {short(_type_of(flow, value))}"
             case machine.Close(session=session):
                 yield f"close {_path(session)}"
             case machine.Progress(step=step):
                 yield f"step {step}"
             case machine.Assign(value=machine.StartFlow(flow=started)):
-                yield f"start {_short(started)}"
+                yield f"start {short(started)}"
             case machine.Do(value=machine.StartFlow(flow=started)):
-                yield f"start {_short(started)}"
+                yield f"start {short(started)}"
             case _:
                 pass  # The rest is the flow's own affair.
 
 
 def _ends(
-    flow: machine.Machine, actions: Iterable[machine.Action], caught: frozenset[str]
-) -> Iterator[str]:
-    """How the flow may end in the actions: by a result, or by an error that nobody catches."""
+    flow: machine.Machine,
+    actions: Iterable[machine.Action],
+    caught: frozenset[str],
+    before: tuple[str, ...] = (),
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """How the flow may end in the actions, by a result or by an error that nobody catches, and what
+    happened `before`."""
     for action in actions:
         match action:
             case machine.Return():
-                yield "return"
+                yield "return", before
             case machine.Throw(error=error) | machine.Require(error=error):
                 thrown = _type_of(flow, error)
                 names = {thrown, "FlowError", *flow.families.get(thrown, ())}
                 if caught.isdisjoint(names):
-                    yield f"throw {_short(thrown)}"
+                    yield f"throw {short(thrown)}", before
             case machine.Try(body=body, catches=catches):
                 inner = caught.union(*[catch.errors for catch in catches])
-                yield from _ends(flow, body, inner)
+                yield from _ends(flow, body, inner, before)
                 for catch in catches:
-                    yield from _ends(flow, catch.body, caught)
+                    yield from _ends(flow, catch.body, caught, before)
             case _:
                 for body in walk.bodies(action):
-                    yield from _ends(flow, body, caught)
+                    yield from _ends(flow, body, caught, before)
+        before = (*before, *_happens(flow, (action,)))
 
 
 def _type_of(flow: machine.Machine, value: machine.Expr) -> str:
@@ -185,17 +172,17 @@ def _type_of(flow: machine.Machine, value: machine.Expr) -> str:
             return _path(value)
 
 
-def _awaited(wait: machine.Wait) -> str:
+def awaited(wait: machine.Wait) -> str:
     match wait:
         case machine.AwaitMessage(session=session, type=message):
-            return f"{_short(message)} from {_path(session)}"
+            return f"{short(message)} from {_path(session)}"
         case machine.AwaitEach(sessions=sessions, type=message):
-            return f"{_short(message)} from each {_path(sessions)}"
+            return f"{short(message)} from each {_path(sessions)}"
         case machine.AwaitChoice(arms=arms, timeout=timeout):
             said = [_arm(arm) for arm in arms if not isinstance(arm, machine.Late)]
             return " or ".join(said if timeout is None else [*said, _path(timeout)])
         case machine.AwaitSubflow(flow=flow, version=version):
-            return f"subflow {_short(flow)}_v{version}"
+            return f"subflow {short(flow)}_v{version}"
         case machine.AwaitResult(call=call) | machine.AwaitResults(calls=call):
             return _begun(call)
         case machine.AwaitAnswer(call=call):
@@ -216,13 +203,13 @@ def _begun(call: machine.Expr) -> str:
     """What is waited for, by what began it."""
     match call:
         case machine.Request(service=service, operation=operation):
-            return f"{_short(service)}.{operation}"
+            return f"{short(service)}.{operation}"
         case machine.Follow(id=flow):
             return f"the end of flow {_path(flow)}"
         case machine.FollowEach(ids=flows):
             return f"the end of each flow of {_path(flows)}"
         case machine.AskFor(role=role, answer=answer):
-            return f"{_short(answer)} of {_path(role)}"
+            return f"{short(answer)} of {_path(role)}"
         case _:
             return _path(call)
 
@@ -230,7 +217,7 @@ def _begun(call: machine.Expr) -> str:
 def _arm(arm: machine.Arm) -> str:
     match arm:
         case machine.Came(session=session, any=any_, type=message):
-            return f"{_short(message)} from {'any ' if any_ else ''}{_path(session)}"
+            return f"{short(message)} from {'any ' if any_ else ''}{_path(session)}"
         case machine.Ended(session=session, any=any_):
             return f"end of {'any ' if any_ else ''}{_path(session)}"
         case machine.Done(call=call):
@@ -265,28 +252,20 @@ def _duration(milliseconds: int) -> str:
     return f"{milliseconds // size}{unit}"
 
 
-def _title(flow: machine.Machine) -> str:
+def title(flow: machine.Machine) -> str:
     return f"{flow.name}_v{flow.version}"
 
 
-def _resting(flow: machine.Machine) -> list[machine.State]:
+def resting(flow: machine.Machine) -> list[machine.State]:
     return [state for state in flow.states if state.tag is not None]
 
 
-def _told(way: Way) -> str:
+def told(way: Way) -> str:
     more = "" if len(way.told) <= MAX_TOLD else ", …"
     shown_ = way.told if not more else way.told[: MAX_TOLD - 1]
     last = "" if not more else f"{more}, {way.told[-1]}"
     return ", ".join(shown_) + last
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     return name.rpartition(".")[2]
-
-
-_SPECIAL = {character: f"#{ord(character)};" for character in '#;{}<>%"\\'}
-
-
-def _escaped(said: str) -> str:
-    """Text that Mermaid takes for nothing but text."""
-    return "".join(_SPECIAL.get(character, character) for character in printable(said))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-from flowlang import diagram, machine
+from flowlang import machine
 from flowlang.compiler import compile_modules
+from flowlang.pictures import states_mermaid, states_text
 from flowlang.source import Source
 
 TRADE = """
@@ -59,7 +60,7 @@ def machines(text: str) -> list[machine.Machine]:
 
 def test_as_text() -> None:
     seller, buyer, less = machines(TRADE)
-    assert diagram.text(seller) == textwrap.dedent("""\
+    assert states_text.text_of(seller) == textwrap.dedent("""\
         trade.Seller_v1(buyer: Party, price: Int) -> Int
         startable by rpc
 
@@ -89,7 +90,7 @@ def test_as_text() -> None:
                                 the end: throw Gone
                                 Asleep: catch TooDear, SessionEnded, step RESTING
         """)
-    assert diagram.text(buyer) == textwrap.dedent("""\
+    assert states_text.text_of(buyer) == textwrap.dedent("""\
         trade.Buyer_v1(trade: Session)
         responds to trade.Seller
 
@@ -102,7 +103,7 @@ def test_as_text() -> None:
                       keeps    trade: Session
                       then     the end: send Answer, return
         """)
-    assert diagram.text(less) == textwrap.dedent("""\
+    assert states_text.text_of(less) == textwrap.dedent("""\
         trade.Less_v1(asked: Int) -> Int
 
           Start       line 35  flow Less(asked: Int) -> Int:
@@ -123,7 +124,7 @@ def test_as_text() -> None:
 
 def test_as_mermaid() -> None:
     _, buyer, less = machines(TRADE)
-    assert diagram.mermaid(buyer) == textwrap.dedent("""\
+    assert states_mermaid.mermaid_of(buyer) == textwrap.dedent("""\
         ---
         title: trade.Buyer_v1
         ---
@@ -140,7 +141,7 @@ def test_as_mermaid() -> None:
                 keeps trade
             end note
         """)
-    assert diagram.mermaid(less) == textwrap.dedent("""\
+    assert states_mermaid.mermaid_of(less) == textwrap.dedent("""\
         ---
         title: trade.Less_v1
         ---
@@ -169,16 +170,17 @@ def test_what_authors_write_is_only_text() -> None:
         flow F(n: Int):
             hold "end note; #1 </text> {n} %% \\" \\u{202E}"
         """)
-    drawn = diagram.mermaid(flow)
+    drawn = states_mermaid.mermaid_of(flow)
     [line] = [line for line in drawn.split("\n") if "hold" in line]
     assert not set(line) & set('"<>{}%\u202e')
     assert line.count("end note") == 1
     assert line.startswith("        line 2 hold ")
-    assert all(part.isprintable() for part in diagram.text(flow).split("\n"))
+    assert all(part.isprintable() for part in states_text.text_of(flow).split("\n"))
 
 
 def test_a_long_way_is_told_in_short() -> None:
     steps = "".join(f'        S{n} "s"\n' for n in range(9))
     body = "".join(f"    step S{n}\n" for n in range(9))
     [flow] = machines(f"flow F():\n    steps:\n{steps}{body}    checkpoint\n")
-    assert "Start --> Checkpoint : step S0, step S1, step S2, …, step S8\n" in diagram.mermaid(flow)
+    drawn = states_mermaid.mermaid_of(flow)
+    assert "Start --> Checkpoint : step S0, step S1, step S2, …, step S8\n" in drawn

@@ -1,0 +1,192 @@
+"""All conversations of some flows as one sequence picture: their trees are walked side by side,
+each session in lockstep. Judges nobody: where two sides do not fit, a note says what each does.
+
+Every way is told to its end, from the moment at which somebody decides; `folding` makes of that
+what is drawn. A moment that comes again is the next round of a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Hashable, Iterable, Mapping
+
+from flowlang import syntax, types
+from flowlang.checker.nodes import everything
+from flowlang.pictures.acting import Acting, Option
+from flowlang.pictures.folding import Mark, Told, Way, finished, fold, rounds, shortened, weight
+from flowlang.pictures.scene import Round, Scene, Taker, Waiting
+from flowlang.pictures.sequence import Note, Sequence, every, named
+from flowlang.pictures.wording import is_endless, listed, short
+
+MOST_STEPS = 2_000
+"""Statements that are walked through; what is left then is not drawn."""
+
+MOST_TOLD = 400
+"""Items behind one decision; of more there would be nothing to see."""
+
+DEEPEST = 60
+"""Decisions in each other."""
+
+UNROLLED = 3
+"""A loop that never comes to the same moment again is told so many times."""
+
+SERVED = 6
+"""A flow that serves another one's loop is taken for that so many times."""
+
+
+def conversation(
+    root: str, followed: Iterable[str], project: Mapping[str, types.Checked]
+) -> Sequence:
+    """What is said from the first statement of the flow `root` on, between it and those of
+    `followed` that are opened on the way (qualified names); others are lanes whose answers come
+    whenever they are waited for. `project` has the checked files by module."""
+    acting = Acting(project, frozenset(followed))
+    scene = Scene()
+    acting.begin(scene, root)
+    items = finished(_Walk(acting).walk(scene, (), {}, 0))
+    used = {key for item in every(items) for key in named(item)}
+    lanes = acting.lanes.in_order(used)
+    names = list(dict.fromkeys(lane.name for lane in lanes if lane.kind == "party"))
+    title = listed(names, "and") if names else short(root)
+    return Sequence(title, lanes, items, f"What is said between {title}, in every way.")
+
+
+class _Walk:
+    """All ways from a moment on."""
+
+    def __init__(self, acting: Acting) -> None:
+        self._acting = acting
+        self._steps = 0
+        self._known: dict[Hashable, list[Told]] = {}
+
+    def walk(
+        self, scene: Scene, heads: tuple[Hashable, ...], visits: Mapping[Hashable, int], depth: int
+    ) -> list[Told]:
+        """Everything from here to the ends. `heads` are the moments at which the rounds of loops
+        began that this is within, `visits` how often each loop was come to."""
+        acting, told = self._acting, list[Told]()
+        while True:
+            taker, must_decide = self._next(scene)
+            if taker is None:
+                return [*told, *acting.stuck(scene)]
+            self._steps += 1
+            if self._steps > MOST_STEPS or depth > DEEPEST:
+                return [*told, _rest(taker)]
+            if not must_decide:
+                told += acting.act(scene, taker)
+                continue
+            top = taker.stack[-1]
+            if isinstance(top, Round):
+                place = (taker.key, top.node)
+                seen = visits.get(place, 0)
+                visits = {**visits, place: seen + 1}
+                if acting.is_served(scene, taker, top.node) and seen < SERVED:
+                    acting.enter(taker)
+                    continue
+                return [*told, *self._round(scene, taker, top.node, heads, visits, depth)]
+            key = (scene.key(), heads)
+            if key not in self._known:
+                ways = [
+                    self._way(option, taker, heads, visits, depth)
+                    for option in acting.options(scene, taker)
+                ]
+                found = fold(ways)
+                self._known[key] = found if weight(found) <= MOST_TOLD else [_rest(taker)]
+            return [*told, *self._known[key]]
+
+    def _way(
+        self,
+        option: Option,
+        taker: Taker,
+        heads: tuple[Hashable, ...],
+        visits: Mapping[Hashable, int],
+        depth: int,
+    ) -> Way:
+        told = [*option.told, *self.walk(option.scene, heads, visits, depth + 1)]
+        kept = shortened(told, taker.lane) if option.aside else tuple(told)
+        return Way(option.condition, option.alone, kept, option.aside)
+
+    def _next(self, scene: Scene) -> tuple[Taker | None, bool]:
+        """Whose turn it is: who answers goes before who asked, who need not decide before who
+        must; so everybody is at rest when the first one begins a round. A responder begins when
+        something has come to it, or nobody else can go on."""
+        asleep = at_wait = deciding = None
+        for taker in reversed(scene.takers.values()):
+            match self._acting.readiness(scene, taker):
+                case "act" if self._acting.is_asleep(scene, taker):
+                    asleep = asleep or taker
+                case "act":
+                    return taker, False
+                case "decide" if isinstance(taker.stack[-1], Waiting):
+                    at_wait = at_wait or taker
+                case "decide":
+                    deciding = deciding or taker
+                case "blocked":
+                    pass
+        return (at_wait or asleep or deciding), at_wait is not None or asleep is None
+
+    def _round(
+        self,
+        scene: Scene,
+        taker: Taker,
+        node: syntax.While | syntax.For,
+        heads: tuple[Hashable, ...],
+        visits: Mapping[Hashable, int],
+        depth: int,
+    ) -> list[Told]:
+        key, place = scene.key(), (taker.key, node)
+        if key in heads:
+            return [Mark("again", key, taker.lane)]
+        if visits[place] > UNROLLED + SERVED:
+            return [Note((taker.lane,), "and so on")]
+        said = self._acting.round_of(taker, node)
+        inside, outside = scene.copy(), scene.copy()
+        self._acting.enter(inside.takers[taker.key])
+        told = self.walk(inside, (*heads, key), visits, depth + 1)
+        if isinstance(node, syntax.While) and is_endless(node):
+            return rounds(said, key, place, told, None) or told
+        outside.takers[taker.key].stack.pop()
+        behind = self.walk(outside, heads, visits, depth + 1)
+        found = rounds(said, key, place, told, behind)
+        if found is not None:
+            return found
+        ways = [
+            Way(said, said, tuple(told)),
+            Way("no more", f"not (any more): {said}", tuple(behind)),
+        ]
+        return fold(ways)
+
+
+def _rest(taker: Taker) -> Note:
+    said = "what follows is not drawn: there are too many ways"
+    return Note((taker.lane,), said, "trouble")
+
+
+def opened_by(
+    root: str, project: Mapping[str, types.Checked], through: Container[str] | None = None
+) -> list[str]:
+    """The flows with which a flow, its subflows and those that they open (of `through` alone, where
+    that is given) have sessions, by their qualified names, in the order of the text."""
+    opened: dict[str, None] = {}
+    seen = {root}
+    todo = [root]
+    for name in todo:  # It grows while it is read.
+        module, _, own = name.rpartition(".")
+        checked = project[module]
+        info = checked.infos[own]
+        assert isinstance(info, types.FlowInfo)
+        for node in everything(info.declaration.body):
+            if isinstance(node, syntax.Open):
+                named_ = checked.meaning_of.get(node.flow)
+            elif isinstance(node, syntax.Subflow):
+                named_ = checked.meaning_of.get(node.call.callee)
+            else:
+                continue
+            if not isinstance(named_, types.FlowInfo):
+                continue
+            if isinstance(node, syntax.Open):
+                opened.setdefault(named_.name)
+            passes = isinstance(node, syntax.Subflow) or through is None or named_.name in through
+            if passes and named_.name not in seen:
+                seen.add(named_.name)
+                todo.append(named_.name)
+    return list(opened)
