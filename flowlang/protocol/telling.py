@@ -174,6 +174,10 @@ class _Story:
         _, found, name = made.opened.place.text.partition(" as ")
         return name.split()[0].rstrip(":") if found else made.session
 
+    def _receiving(self) -> str:
+        """How a receive with cases begins, where one is."""
+        return f"`receive from {self._session(self._side)}:`"
+
     def _awaited(self, side: int) -> list[str]:
         """What a side would take where it is."""
         edges = self._nodes[side].of(Kind.RECEIVE)
@@ -243,7 +247,7 @@ class _Story:
         else:
             hint = (
                 f"let `{self._other}` send {awaited} here; or let `{self._me}` take both:"
-                f" `receive from …:` with a case for {awaited} and one for `{self._sent}`"
+                f" {self._receiving()} with a case for {awaited} and one for `{self._sent}`"
             )
         return (
             f"`{self._other}` sends `{self._sent}`, but `{self._me}` is waiting for {awaited}",
@@ -276,9 +280,19 @@ class _Story:
             f" `{self._me}` is still waiting for {awaited}",
             self._here,
             [(f"`{self._other}` {how} here, and has not sent it", self._there)],
-            f"let `{self._other}` send {awaited} {_around(self._there)}; or let"
-            f" `{self._me}` take the end, too: `receive from …:` with `case ended:`",
+            self._before_the_end(awaited),
         )
+
+    def _before_the_end(self, awaited: str) -> str:
+        """What to do where one waits and the other has ended."""
+        taking = f"let `{self._me}` take the end, too: {self._receiving()} with `case ended:`"
+        at = self._found.at[self._side]
+        if self._later(self._side, lambda edge: edge.target == at) is not None:
+            return (
+                f"`{self._me}` waits for one more round: {taking}; or let `{self._other}` send a"
+                f" message of its own {_around(self._there)} that says it was the last one"
+            )
+        return f"let `{self._other}` send {awaited} {_around(self._there)}; or {taking}"
 
     def unread(self) -> Told:
         return (
@@ -356,7 +370,7 @@ class _Story:
                     f" `{self._sent}`",
                     self._sending,
                     notes,
-                    f"let a message of its own end the loop (`receive from …:` with one case for a"
+                    f"let a message of its own end the loop ({self._receiving()} with one case for a"
                     f" round and one for the end), or let `{self._other}` say first how many rounds"
                     " there are",
                 )
