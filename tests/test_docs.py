@@ -80,7 +80,7 @@ def test_the_commands_page_has_every_command_and_option() -> None:
             for part in parts
             for parameter in part.params
             if isinstance(parameter, click.Option)
-            for option in parameter.opts
+            for option in (*parameter.opts, *parameter.secondary_opts)
         }
         for option in set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row)):
             assert option in options, f"flowc {name} has no {option}"

