@@ -121,7 +121,7 @@ def place_of(at: Happening | Stand, *, one_file: bool) -> str:
 
 def is_of_one_file(run: Conversation) -> bool:
     """Whether all of it stands in one file."""
-    return len({one.file for one in (*run.steps, *run.now)}) == 1
+    return len({one.file for one in run.steps} | {one.file for one in run.now}) == 1
 
 
 # --- as text --------------------------------------------------------------------------------------
