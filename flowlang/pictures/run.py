@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 
@@ -27,6 +28,8 @@ def picture_of(run: Conversation) -> Sequence:
 
 def whole_picture(run: Conversation, title: str) -> Sequence:
     """The run, and below it what each side does in the end."""
+    run = _without_ticks(run)
+    title = title.replace("`", "")
     one_file = is_of_one_file(run)
     ends = [
         Note((lane,), stand.text, "trouble", place_of(stand, one_file=one_file))
@@ -37,6 +40,13 @@ def whole_picture(run: Conversation, title: str) -> Sequence:
         f"{name} {stand.text}" for name, stand in zip((run.left, run.right), run.now, strict=True)
     )
     return Sequence(title, picture.lanes, (*picture.items, *ends), f"In the end: {told}.")
+
+
+def _without_ticks(run: Conversation) -> Conversation:
+    """Without the marks by which a text shows what is code: a picture has other means."""
+    steps = [dataclasses.replace(one, text=one.text.replace("`", "")) for one in run.steps]
+    left, right = (dataclasses.replace(one, text=one.text.replace("`", "")) for one in run.now)
+    return dataclasses.replace(run, steps=tuple(steps), now=(left, right))
 
 
 def _items(run: Conversation) -> Iterator[Item]:
