@@ -61,7 +61,7 @@ def test_a_node_that_dies_of_a_frame_is_found(monkeypatch: pytest.MonkeyPatch) -
 def test_a_node_that_dies_of_a_checkpoint_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flowrt.core.registry.number_of", lambda _: 0)
     with fair.quiet():
-        assert "IndexError" in rest.stepping(0, 240).text()
+        assert "IndexError" in rest.stepping(400, 100).text()
 
 
 def test_an_argument_that_is_answered_with_a_traceback_is_found(

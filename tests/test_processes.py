@@ -18,6 +18,7 @@ import pytest
 
 from tests.processes import planted, points, syscalls
 from tests.processes.campaign import EVERY
+from tests.processes.flood import KEPT, RESULTS
 
 ROOT = Path(__file__).parent.parent
 KILLS = int(os.environ.get("FLOW_KILLS", "300"))
@@ -80,6 +81,40 @@ def test_a_long_campaign_of_kills(tmp_path: Path, capsys: pytest.CaptureFixture[
         )
     assert kills >= KILLS
     assert all(row["kills"] >= 5 for row in found["rows"].values())
+
+
+# --- many conversations, and kills by chance ------------------------------------------------------
+
+
+def swept(found: Any, *, orders: int, kills: int) -> None:
+    """Nothing is lost or doubled, and nothing is left in any table but what is to be kept."""
+    assert found["findings"] == []
+    assert (found["kills"], found["flows"]) == (kills, 2 * orders)
+    assert found["effects"] == found["keys"], "each effect was accepted under one key"
+    outcomes = 0
+    for party, left in found["left"].items():
+        assert set(left) == KEPT | RESULTS
+        assert set(found["purged"][party]) == KEPT
+        assert (left["engine_node"], left["engine_peer"]) == (1, 1)
+        outcomes += left["engine_outcome"]
+    assert outcomes == 2 * orders
+
+
+def test_conversations_through_kills_at_random_leave_results_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    swept(story("flood", tmp_path, orders=100, kills=6, seed=SEED), orders=100, kills=6)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+def test_ten_thousand_conversations_through_two_hundred_kills(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = story("flood", tmp_path, timeout_s=3600, orders=10_000, kills=200, seed=SEED)
+    with capsys.disabled():
+        print(f"\n{found}")
+    swept(found, orders=10_000, kills=200)
 
 
 # --- that it can fail -------------------------------------------------------------------------

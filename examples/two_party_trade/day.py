@@ -54,7 +54,8 @@ class WatchedStore(SqliteStore):
 
     def commit(self, batch: Batch) -> None:
         super().commit(batch)
-        moves = [_move(flow_id, decode(ProgressEvent, data)) for flow_id, _, data in batch.moves]
+        events = [(flow_id, decode(ProgressEvent, data)) for flow_id, _, data in batch.moves]
+        moves = [_move(flow_id, event) for flow_id, event in events if _is_shown(event)]
         resting = [len(row[0]) for row in batch.flows.values() if row and row[1] != 0]
         if moves or resting:
             self._tell(
@@ -64,6 +65,10 @@ class WatchedStore(SqliteStore):
 
 Move = tuple[int, int, str, str | None]
 """A flow's id, the depth of the subflow that moved, its label; how it ended, if it did."""
+
+
+def _is_shown(event: ProgressEvent) -> bool:
+    return event.is_move or event.done
 
 
 def _move(flow_id: int, event: ProgressEvent) -> Move:
@@ -78,7 +83,7 @@ async def run(folder: Path, seed: str, trades: int, tell: Tell) -> None:
     begun = _begun(folder)
     living = {party: [view.id for view in node.flows()] for party, node in nodes.items()}
     moves = {
-        party: [_move(n, event) for n in living[party] for event in node.progress(n)]
+        party: [_move(n, e) for n in living[party] for e in node.progress(n) if _is_shown(e)]
         for party, node in nodes.items()
     }
     tell(

@@ -184,8 +184,7 @@ def run_command(
 
     def tell(flow_id: int, party: str, event: Any) -> None:
         if as_json:
-            said = {name: getattr(event, name) for name in event.__struct_fields__}
-            click.echo(json.dumps({"party": party, "id": flow_id} | said), err=True)
+            click.echo(json.dumps({"party": party, "id": flow_id} | event.plain()), err=True)
         else:
             mark = event.outcome or ("  " * event.depth + (event.path[-1] if event.path else ""))
             click.echo(f"{party} #{flow_id} {mark} {run.printable(event.label)}".rstrip(), err=True)

@@ -16,6 +16,7 @@ from flowrt.core.hospital import PAUSED, Patient
 from flowrt.core.values import decode
 from flowrt.starting import Starting
 from flowrt.store import Purged
+from flowrt.store.chain import Verified, verify
 from flowrt.treatment import PatientView, change, throw, view
 from flowrt.turn import Draining, Job, Waiter
 
@@ -207,17 +208,36 @@ class Control(Starting):
         self._ready.append(Draining(on, by, waiter))
         self._wake()
 
-    def purge(self, before: datetime.datetime, limit: int = PURGED_AT_ONCE) -> Purged:
+    def purge(
+        self,
+        before: datetime.datetime,
+        limit: int = PURGED_AT_ONCE,
+        *,
+        audit_before: datetime.datetime | None = None,
+    ) -> Purged:
         """Forget flows that ended before that time: results, progress, what was said to owners, the
-        clients' names for them; and the audit trail of that time. At most `limit` of each, so that
-        nobody waits long: call again as long as it says that there was something.
+        clients' names for them; and the audit trail of that time, or of before `audit_before`. At
+        most `limit` of each, so that nobody waits long: call again as long as it says that there
+        was something. `retention` does it by itself.
 
         Raises:
             NodeStopped: the node does nothing any more.
             StoreError: the store cannot do it now; nothing was forgotten.
         """
         self.refuse_if_stopped()
-        return self._store.purge(int(before.timestamp() * 1_000_000), limit)
+        audit_us = None if audit_before is None else int(audit_before.timestamp() * 1_000_000)
+        return self._store.purge(int(before.timestamp() * 1_000_000), limit, audit_us)
+
+    def verify_audit(self) -> Verified:
+        """See whether the audit trail is as it was written. The digest of its last row, written
+        down elsewhere, proves later that nothing before it was changed.
+
+        Raises:
+            Broken: a row is not as it was written; says which.
+            NodeStopped: the node does nothing any more.
+        """
+        self.refuse_if_stopped()
+        return verify(*self._store.chain())
 
     def _patient(self, flow_id: int) -> Patient:
         for patient in self.hospital():

@@ -6,13 +6,17 @@ Knows the node only by what it asks of it; it runs nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import typing
-from collections.abc import AsyncIterator
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from flowrt.core.engine import Outcome
 from flowrt.core.flow import Message, Party
 from flowrt.core.progress import ProgressEvent
+from flowrt.core.tracker import Tree, TreeView
+from flowrt.streams import Stream
 
 R = TypeVar("R")
 
@@ -47,12 +51,23 @@ class StillRunning(Exception):
     """A result was asked for at once, and the flow has not ended."""
 
 
+class Tracked(NamedTuple):
+    """What happened (None: nothing yet), the tree after it, and how many reports of operations this
+    reader was too slow for."""
+
+    event: ProgressEvent | None
+    tree: TreeView
+    dropped: int
+
+
 class Home(typing.Protocol):
     """What a handle asks of its node."""
 
     party: Party
 
-    def progress(self, flow_id: int) -> list[ProgressEvent]: ...
+    def moves(self, flow_id: int, start: int, limit: int) -> list[ProgressEvent]: ...
+
+    def tree(self, flow_id: int, from_the_beginning: bool) -> Tree: ...
 
     async def command(self, flow_id: int, message: Message) -> None: ...
 
@@ -84,7 +99,7 @@ class Handle(Generic[R]):
         self._outcome = outcome
         self._refused: Exception | None = None
         self._waiters: list[asyncio.Future[None]] = []
-        self._streams: list[asyncio.Queue[ProgressEvent | None]] = []
+        self._streams: list[Stream] = []
         self._post: list[asyncio.Future[None]] = []
         self._read = 0
 
@@ -167,34 +182,48 @@ class Handle(Generic[R]):
     # --- progress and end ---
 
     async def progress(self) -> AsyncIterator[ProgressEvent]:
-        """Every progress event from the flow's beginning, then live, until the flow ends."""
-        self._node.refuse_if_stopped()
-        stream: asyncio.Queue[ProgressEvent | None] = asyncio.Queue()
-        self._streams.append(stream)
-        try:
-            number = 0
-            for event in self._node.progress(self.id):
-                yield event
-                number = event.number + 1
+        """Every event of the flow's tracker from its beginning, then live, until the flow ends:
+        moves, trouble, reports of operations; not that subflows begin and end (`track`)."""
+        with self._listening(0) as stream:
+            while True:
+                event = await stream.next()
+                if not event.is_structure:
+                    yield event
                 if event.done:
                     return
-            while True:
-                live = await stream.get()
-                if live is None:
-                    self._node.refuse_if_stopped()
-                    return
-                if live.number < number:
-                    continue  # Committed between reading the history and now: already told.
-                yield live
-                if live.done:
-                    return
+
+    async def track(self, *, history: bool = False) -> AsyncIterator[Tracked]:
+        """The tree of the flow's progress: as it is now, then after every event, until the flow
+        ends. With `history` from its beginning, event by event."""
+        tree = self._node.tree(self.id, history)
+        with self._listening(tree.number) as stream:
+            yield Tracked(None, tree.view(), 0)
+            while tree.outcome is None:
+                event = await stream.next()
+                tree.apply(event)
+                yield Tracked(event, tree.view(), stream.dropped)
+
+    @contextlib.contextmanager
+    def _listening(self, start: int) -> Iterator[Stream]:
+        self._node.refuse_if_stopped()
+        stream = Stream(functools.partial(self._node.moves, self.id), start)
+        if self._refused is not None:
+            stream.stop(self._refused)
+        self._streams.append(stream)
+        try:
+            yield stream
         finally:
             self._streams.remove(stream)
 
     def moved(self, event: ProgressEvent) -> None:
         """The flow's tracker moved: told by the node after the commit."""
         for stream in self._streams:
-            stream.put_nowait(event)
+            stream.moved(event)
+
+    def reported(self, event: ProgressEvent) -> None:
+        """An operation of the flow says how far it is: told by the node."""
+        for stream in self._streams:
+            stream.reported(event)
 
     def ended(self, outcome: Outcome) -> None:
         """The flow ended: told by the node after the commit."""
@@ -205,6 +234,8 @@ class Handle(Generic[R]):
         """The flow was not started after all: told by the node."""
         self._refused = reason
         self.wake()
+        for stream in self._streams:
+            stream.stop(reason)
 
     def wake(self, error: Exception | None = None) -> None:
         """Let go of whoever waits; with `error`, because the node has stopped."""
@@ -212,7 +243,7 @@ class Handle(Generic[R]):
         _let_go(self._post, error)
         if error is not None:
             for stream in self._streams:
-                stream.put_nowait(None)
+                stream.stop(error)
 
 
 def _let_go(waiters: list[asyncio.Future[None]], error: Exception | None) -> None:

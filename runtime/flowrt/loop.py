@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeAlias
 
+import msgspec
+
 from flowrt.core import engine
 from flowrt.core.engine import AGAIN, BEGIN, RESUME, Arrival, CallEnded, End, Lost
 from flowrt.core.flow import Schedule
@@ -25,35 +27,49 @@ from flowrt.core.hospital import Patient, one_line
 from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
 from flowrt.core.values import (
+    DRAINING,
     MAX_ACKS,
+    QUOTA,
     Ack,
     BadBytes,
     Checkpoint,
     Ending,
     Invite,
     Letter,
+    Recall,
+    Recalled,
     Reject,
     decode,
     decode_frame,
     encode,
+    is_invitation,
 )
 from flowrt.handle import Handle, NodeStopped
+from flowrt.inbound import Inbound
+from flowrt.limits import Limits
 from flowrt.operations import Operations
-from flowrt.outbox import Outbox, packed_ack, unpack
+from flowrt.outbox import packed_ack, unpack_marked
 from flowrt.policies import Policy
+from flowrt.reception import Reception, Responders, Versions
+from flowrt.recognition import Recognition
+from flowrt.reports import Reports
+from flowrt.retention import AT_ONCE, Keeping, Retention
 from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
-from flowrt.stepping import Stepping
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
-from flowrt.timers import Timers
+from flowrt.timers import NEAREST, Timers
 from flowrt.transport import Network
-from flowrt.turn import Draining, Firing, Job, Packet, Turn
+from flowrt.turn import Draining, Firing, Job, Packet, Severing, Turn, log_errors
 
 BATCH = 512
 """How many events one transaction takes at most."""
 
 LIVE = 8192
-"""How many decoded flows are kept between their steps; the others are in the store alone."""
+"""How many decoded flows are kept between their steps; the others are in the store alone, as are
+those of more than `LARGE` bytes."""
+
+MOST_READY = 4096
+"""When so many events wait for their turn, no more flows are woken because their time has come."""
 
 ATTEMPTS = 4
 """How often in a row the store may be in trouble before the node stops."""
@@ -63,7 +79,7 @@ _FLOW_LOG = logging.getLogger("flowrt.flow")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
 
 
-DRAINING = 100
+DRAINED = 100
 """How the audit trail writes that a node begins or ends to drain; it is no flow's. Events of flows
 have numbers below 100."""
 
@@ -81,11 +97,12 @@ class Asked:
         self.told = told
 
 
-Item: TypeAlias = "Job | Firing | Draining | Packet"
-"""What a turn takes: an event for a flow, a schedule that is due, what a peer sent."""
+Item: TypeAlias = "Job | Firing | Draining | Severing | Packet"
+"""What a turn takes: an event for a flow, a schedule that is due, what a store has lost, what a
+peer sent."""
 
 
-class Loop(Stepping):
+class Loop(Recognition):
     """One party's flows, stepped batch by batch. `turn` does whatever is ready."""
 
     def __init__(
@@ -100,18 +117,35 @@ class Loop(Stepping):
         batch: int,
         reload: bool,
         policy: Policy | None = None,
+        limits: Limits | None = None,
+        responders: Responders | None = None,
+        accepts: Versions | None = None,
+        retention: Retention | None = None,
+        window: int = NEAREST,
     ) -> None:
-        super().__init__(party, store, modules, services, clock, key, policy)
+        super().__init__(party, store, modules, services, clock, key, policy, limits)
+        limits = self._quotas.limits
+        self._reception = Reception(self.registry, responders, accepts)
         self._limit = batch
         self._reload = reload
+        if reload:
+            self._large = -1
         self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
-        self._inbound: collections.deque[tuple[str, bytes]] = collections.deque()
+        self._inbound = Inbound(limits)
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
-        self._outbox = Outbox()
-        self._timers = Timers()
+        self._world.has_room = self._outbox.has_room
+        self._timers = Timers(store.due, window)
+        self._keeping = Keeping(retention)
         self._schedules = Schedules(self.registry.schedules)
+        self._reports = Reports(self._has_news)
         self._operations = Operations(
-            self._world.services, self._operation_ended, self._lost, self._perform, clock
+            self._world.services,
+            self._operation_ended,
+            self._lost,
+            self._perform,
+            clock,
+            self._reports,
+            limits.operations,
         )
         # What refused batches took, each part to be taken again by itself; what was refused alone,
         # and why, and whether those who heard of an end are suspected first; how often in a row
@@ -122,6 +156,7 @@ class Loop(Stepping):
         self._refused_after: StoreError | None = None
         self._taking: Turn | None = None
         self._stopped: Exception | None = None
+        self._severings: collections.deque[Severing] = collections.deque()
         self._asked: dict[str, Asked] = {}
         self._draining = False
         try:
@@ -131,7 +166,7 @@ class Loop(Stepping):
         except BaseException:
             store.close()  # A store that stays open may keep a lock.
             raise
-        self._outbox.send_all(self._transport, self._clock())
+        self._outbox.refill(self._transport, self._clock())
 
     # --- one turn: a batch of steps, one commit ---
 
@@ -153,11 +188,14 @@ class Loop(Stepping):
         self._world.holder = functools.partial(self._holder, turn)
         try:
             self._take_all(turn, self._limit if limit is None else limit)
+            self._store.mark(0)
             self._commit(turn)
         except (OutcomeUnknown, CommitFailed) as error:
             self._recover(turn, error)
         except StoreError as error:
-            self._stop(NodeStopped(f"{self.party.name}: {error}"))
+            stopped = NodeStopped(f"{self.party.name}: {error}")
+            stopped.__cause__ = error
+            self._stop(stopped)
             self.refuse_if_stopped()
         else:
             self._tell(turn)
@@ -166,7 +204,13 @@ class Loop(Stepping):
 
     def _has_work(self) -> bool:
         return bool(
-            self._ready or self._inbound or self._again or self._suspect or self._outbox.has_settled
+            self._ready
+            or self._inbound
+            or self._again
+            or self._suspect
+            or self._severings
+            or self._severed is not None
+            or self._outbox.has_settled
         )
 
     def _take_all(self, turn: Turn, limit: int) -> None:
@@ -184,6 +228,13 @@ class Loop(Stepping):
             turn.taken += self._again.popleft()
             for item in turn.taken:
                 self._take(item, turn)
+            return
+        if self._severed is not None or self._severings:
+            # By itself: each of its flows must be stepped with it, and none before or after.
+            own = self._severed is not None
+            severing = Severing("", b"", b"") if own else self._severings.popleft()
+            turn.taken.append(severing)
+            self._take(severing, turn)
             return
         inbound, ready = self._inbound, self._ready
         while limit > 0 and (inbound or ready):
@@ -203,18 +254,38 @@ class Loop(Stepping):
             self._outbox.next_due(),
             None if self._draining else self._schedules.next_due(),
             self._operations.next_due(),
+            self._reports.next_due(),
+            self._keeping.next_due(),
         ]
         return min((time for time in times if time is not None), default=None)
 
     def _due(self, now_us: int) -> None:
-        for flow_id in self._timers.take_due(now_us):
-            self._ready.append(Job(flow_id, RESUME))
+        room = MOST_READY - len(self._ready)
+        if room > 0:
+            for flow_id in self._timers.take_due(now_us, room):
+                self._ready.append(Job(flow_id, RESUME))
         for flow_id in self._ward.visits.take_due(now_us):
             self._visit(flow_id, now_us)
         if not self._draining:
             self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
         self._operations.try_again(now_us)
+        if self._suspect is None and not self._again:
+            self._forget_old(now_us)
+        for flow_id, event in self._reports.take_due(now_us):
+            handle = self._handles.get(flow_id)
+            if handle is not None:
+                handle.reported(event)
         self._outbox.send_again(self._transport, now_us)
+
+    def _forget_old(self, now_us: int) -> None:
+        """Forget some of what is too old. If the store cannot do that now, it is tried again."""
+        before = self._keeping.too_old(now_us)
+        if before is None:
+            return
+        try:
+            self._keeping.forgot(now_us, max(self._store.purge(before[0], AT_ONCE, before[1])))
+        except StoreError as error:
+            _LOG.warning("%s: nothing old was forgotten: %s", self.party.name, error)
 
     def _visit(self, flow_id: int, now_us: int) -> None:
         """Have a patient tried again, or ended, if its time has come."""
@@ -235,6 +306,8 @@ class Loop(Stepping):
             self._fire(item.schedule, turn)
         elif type(item) is Draining:
             self._drain(item, turn)
+        elif type(item) is Severing:
+            self._sever(item, turn)
         else:
             assert isinstance(item, tuple)
             self._read(*item, turn)
@@ -249,7 +322,7 @@ class Loop(Stepping):
     def _drain(self, item: Draining, turn: Turn) -> None:
         turn.batch.draining = item.on
         what = "takes nothing new" if item.on else "takes new flows again"
-        turn.audit.append((0, 0, DRAINING, [("warn", f"{what}: {engine.writable(item.by)}")]))
+        turn.audit.append((0, 0, DRAINED, [("warn", f"{what}: {engine.writable(item.by)}")]))
         if item.waiter is not None:
             turn.waiters.append(item.waiter)
 
@@ -266,59 +339,89 @@ class Loop(Stepping):
         name = self.registry.names[schedule.flow]
         start = schedule.start
         make = functools.partial(engine.begin, name, schedule.flow, start)
-        self._step(Job(self._new_flow(), BEGIN, make), turn)
+        asker = schedule.name.encode()
+        self._step(Job(self._new_flow(), BEGIN, make, asker=asker), turn)
 
     def _read(self, peer: str, data: bytes, turn: Turn) -> None:
         """One packet from the network."""
-        packet = unpack(data)
+        packet = unpack_marked(data)
         if packet is None:
             return
-        outbox_id, content = packet
+        outbox_id, mark, content = packet
+        now_us = self._world.now_us
+        if is_invitation(content) and not self._quotas.may_invite(peer, now_us):
+            self._quotas.refuse(peer, "more invitations than are looked at")
+            return
         try:
             frame = decode_frame(content)
         except BadBytes as error:
-            text = one_line(str(error))
-            _LOG.warning("%s: unreadable frame from %s: %s", self.party.name, peer, text)
+            self._quotas.refuse(peer, "unreadable frame", str(error))
             return
-        if type(frame) is Letter:
+        if type(frame) is Recall:
+            self._recall(peer, mark, frame.mark)
+        elif type(frame) is Recalled:
+            severing = self._answered(peer, mark, frame)
+            if severing is not None:
+                self._severings.append(severing)
+        elif not self._is_known(peer, mark):
+            return
+        elif type(frame) is Letter:
             self._step(Job(frame.to_flow, Arrival(peer, frame), outbox_id=outbox_id), turn)
         elif type(frame) is Ack:
             self._outbox.acknowledged(peer, frame.ids)
+            turn.acknowledge(peer, outbox_id)
         else:
             assert isinstance(frame, Invite)
             self._invited(peer, frame, outbox_id, turn)
 
     def _invited(self, peer: str, invitation: Invite, outbox_id: int, turn: Turn) -> None:
         known = self._peer(peer)
+        quotas, me = self._quotas, self.party.name
+        if not quotas.may_invite(peer, self._world.now_us):
+            return
+        if not self._outbox.may_answer(peer) or not quotas.has_room(known, invitation):
+            quotas.refuse(peer, "an invitation waits until what is here is taken")
+            return
         welcome = known.welcome(invitation)
         if welcome is None:
             return
         turn.acknowledge(peer, outbox_id)
         if not welcome:
             return
+        quotas.invited(peer, self._world.now_us)
         turn.batch.peers[peer] = b""
-        found = self.registry.responder(invitation.flow, invitation.initiator)
+        found = self._reception.answer(invitation)
         if self._draining:
-            found = f"{self.party.name} is draining: it takes no new sessions"
-        if isinstance(found, str):
+            found = Reject(f"{me} is draining: it takes no new sessions", "", DRAINING)
+        elif quotas.is_crowded(known) and not isinstance(found, Reject):
+            text = f"{known.sessions} sessions of {peer} are open at {me}: refused by quota"
+            found = Reject(text, "", QUOTA)
+        if isinstance(found, Reject):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
-            content = Reject(found, error_id)
-            text = one_line(found)
-            _LOG.info("%s rejects %s: %s (%s)", self.party.name, peer, text, error_id)
+            content = msgspec.structs.replace(found, error_id=error_id)
+            text = one_line(found.reason)
+            _LOG.info("%s rejects %s: %s (%s)", me, peer, text, error_id)
             letter = Letter(
                 invitation.from_flow, invitation.from_session, invitation.secret, 0, content
             )
+            turn.answers.add(self._next_outbox)
             self._enqueue(turn, peer, encode(letter))
             return
         flow_id = self._new_flow()
         name = self.registry.names[found]
 
+        checkpoint, confirmation = engine.respond(name, found, invitation, peer, flow_id)
+        made = [checkpoint]
+
         def make() -> Checkpoint:
+            if made:
+                return made.pop()
             return engine.respond(name, found, invitation, peer, flow_id)[0]
 
-        confirmation = engine.respond(name, found, invitation, peer, flow_id)[1]
+        turn.answers.add(self._next_outbox)
         self._enqueue(turn, peer, encode(confirmation))
-        self._step(Job(flow_id, BEGIN, make), turn)
+        asker = b"%s %s %d" % (peer.encode(), invitation.incarnation, invitation.number)
+        self._step(Job(flow_id, BEGIN, make, asker=asker), turn)
 
     # --- commit, then tell ---
 
@@ -326,8 +429,6 @@ class Loop(Stepping):
         batch = turn.batch
         batch.next_flow = self._next_flow
         batch.next_outbox = self._next_outbox
-        for name in batch.peers:
-            batch.peers[name] = encode(self._peers[name])
         batch.settled = self._outbox.take_settled()
         if turn.audit:
             batch.audit = encode(turn.audit)
@@ -339,8 +440,13 @@ class Loop(Stepping):
             or batch.patients
             or batch.schedules
         ):
+            # What is written may rest on what these have said.
+            for name in (*batch.peers, *self._heard):
+                batch.peers[name] = encode(self._peers[name])
             self._store.commit(batch)
             self._commits += 1
+            self._heard.clear()
+            self._set_mark()
 
     def _tell(self, turn: Turn) -> None:
         now_us = turn.batch.now_us
@@ -348,19 +454,26 @@ class Loop(Stepping):
         self._suspect = None
         if turn.batch.draining is not None:
             self._draining = turn.batch.draining
+        if turn.batch.severed is not None:
+            self._severed = turn.batch.severed or None
         for name in turn.asked:
             self._asked.pop(name, None)
         for outbox_id, peer, frame in turn.batch.outbox:
-            self._outbox.send(outbox_id, peer, frame, self._transport, now_us)
+            is_answer = outbox_id in turn.answers
+            self._outbox.send(outbox_id, peer, frame, self._transport, now_us, is_answer)
+        self._outbox.refill(self._transport, now_us)
         for peer, ids in turn.acks.items():
             for at in range(0, len(ids), MAX_ACKS):
-                self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS]))
+                self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS], self._outbox.mark))
         for flow_id in turn.resumed:
             self._ready.append(Job(flow_id, RESUME))
+        for flow_id, _ in turn.settled:
+            self._timers.unpin(flow_id)
         for timer in turn.timers:
             self._timers.set(*timer)
         for flow_id in turn.gone:
             self._timers.forget(flow_id)
+            self._gone[flow_id] = None
         for visit in turn.visits:
             self._ward.visits.set(*visit)
         for flow_id in turn.discharged:
@@ -390,6 +503,7 @@ class Loop(Stepping):
             handle = self._handles.pop(flow_id, None)
             if handle is not None:
                 handle.ended(outcome)
+        log_errors(self.party.name, turn)
         for flow_id, level, text in turn.logs:
             _FLOW_LOG.log(
                 _LEVELS[level],
@@ -399,8 +513,8 @@ class Loop(Stepping):
             )
         if self._reload:
             self._live.clear()
-        while len(self._live) > LIVE:
-            del self._live[next(iter(self._live))]
+        _shorten(self._live)
+        _shorten(self._gone)
         self._run_operations(turn)
 
     def _run_operations(self, turn: Turn) -> None:
@@ -424,12 +538,15 @@ class Loop(Stepping):
         opened = self._store.open(self.party.name)
         self._incarnation = opened.incarnation
         self._draining = opened.draining
+        self._ended = opened.ended
         self._commits = opened.commits
         self._next_flow = opened.next_flow
         self._next_outbox = opened.next_outbox
         self._peers = {name: decode(Peer, known) for name, known in opened.peers.items()}
+        self._begin_life(opened)
         self._ward.load(decode(Patient, patient) for patient in self._store.patients())
-        self._outbox.load(opened.outbox)
+        self._outbox.load(self._store.outbox())
+        self._timers.clear()
         self._operations.incarnation = opened.incarnation
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:
@@ -438,11 +555,7 @@ class Loop(Stepping):
             batch.schedules.update(changed)
             self._store.commit(batch)
             self._commits += 1
-        for flow_id, due_us in opened.due:
-            if due_us == 0:
-                self._ready.append(Job(flow_id, RESUME))
-            else:
-                self._timers.set(due_us, flow_id)
+            self._set_mark()
 
     def _set_up(self, services: Mapping[str, object]) -> None:
         """Let the services make their tables, in a transaction of their own."""
@@ -451,6 +564,7 @@ class Loop(Stepping):
             set_up(services, self._tx)
             self._store.commit(Batch(self._tx.now_us, self._next_flow, self._next_outbox))
             self._commits += 1
+            self._set_mark()
 
     def _recover(self, turn: Turn, error: StoreError) -> None:
         """The commit was refused, or nobody knows: what is in memory is worth nothing now.
@@ -463,6 +577,7 @@ class Loop(Stepping):
         """
         _LOG.error("%s: a batch of %d was refused: %s", self.party.name, len(turn.taken), error)
         self._refusals += 1
+        self._store.mark(0)
         self._tx.forget()
         commits, next_flow = self._commits, self._next_flow
         started = [
@@ -473,7 +588,6 @@ class Loop(Stepping):
         self._live.clear()
         self._ready.clear()
         self._ready.extend(started)
-        self._timers.clear()
         blameless = isinstance(error, Unwritable | OutcomeUnknown)
         try:
             self._open_store()
@@ -487,7 +601,7 @@ class Loop(Stepping):
             self._stop(NodeStopped(f"{text}; nothing that was acknowledged is lost"))
             self.refuse_if_stopped()
         self._next_flow = max(self._next_flow, next_flow)  # Some are promised to waiting starts.
-        self._outbox.send_all(self._transport, self._clock())
+        self._outbox.refill(self._transport, self._clock())
         taken = turn.taken
         if written:
             self._tell(turn)
@@ -529,12 +643,19 @@ class Loop(Stepping):
     # --- from outside ---
 
     def _received(self, peer: str, data: bytes) -> None:
-        if self._stopped is None:
-            self._inbound.append((peer, data))
+        if self._stopped is not None:
+            return
+        if self._inbound.append((peer, data)):
             self._wake()
+        else:
+            self._quotas.refuse(peer, "more packets than may wait, or too large ones, are dropped")
 
     def _wake(self) -> None:
         """Something is ready: whoever drives the loop may want to know."""
+
+    def _has_news(self) -> None:
+        """The same, said from any thread."""
+        self._wake()
 
     def refuse_if_stopped(self) -> None:
         """Raise NodeStopped if the node does nothing any more."""
@@ -546,6 +667,7 @@ class Loop(Stepping):
             return
         self._stopped = reason
         self._transport.close()
+        self._store.mark(0)
         self._store.close()
         taken = self._taking.taken if self._taking is not None else ()
         for job in (*self._ready, *itertools.chain(*self._again), *taken):
@@ -555,6 +677,12 @@ class Loop(Stepping):
                 job.waiter.set_exception(reason)
         for handle in list(self._handles.values()):
             handle.wake(reason)
+
+
+def _shorten(known: dict[int, Any]) -> None:
+    """Forget who came first, until as many are left as may be."""
+    for flow_id in list(itertools.islice(known, max(0, len(known) - LIVE))):
+        del known[flow_id]
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:

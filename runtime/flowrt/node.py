@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
+import contextvars
+import functools
 import inspect
 import itertools
 import logging
@@ -29,13 +32,16 @@ from flowrt.core.flow import (
 )
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import Registry
+from flowrt.core.tracker import Tree, TreeView, trouble_of
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
+    BadBytes,
     Bounce,
     Data,
     Ending,
     Failure,
     decode,
+    decode_checkpoint,
     decode_message,
     encode,
     error_of,
@@ -49,10 +55,15 @@ from flowrt.handle import (
     NotStartable,
     StillRunning,
 )
+from flowrt.limits import Limits
 from flowrt.loop import BATCH
 from flowrt.policies import Policy
+from flowrt.reception import Responders, Versions
+from flowrt.retention import Retention
 from flowrt.services import External
 from flowrt.store import Store
+from flowrt.streams import PAGE
+from flowrt.timers import NEAREST
 from flowrt.transport import Network
 from flowrt.treatment import as_declared
 from flowrt.turn import Job, Waiter
@@ -63,6 +74,10 @@ R = TypeVar("R")
 
 NAP_S = 60.0
 """The longest that a node sleeps: the event loop does not notice when the clock is set."""
+
+GREETING_S = 3600.0
+"""How often a node tells its peers the last that it knows of them, though nothing is to be said: a
+peer that went back, and has forgotten us, hears of it so."""
 
 CLOSING_S = 10.0
 """How long `close` waits for external operations that are cancelled to clean up."""
@@ -80,8 +95,10 @@ class Node(Control):
     _asyncio: asyncio.AbstractEventLoop | None = None
     _scheduled = False
     _alarm: asyncio.TimerHandle | None = None
+    _greeting: asyncio.TimerHandle | None = None
     _outside: set[asyncio.Task[None]]
     _over: asyncio.Event | None = None
+    _threads: concurrent.futures.ThreadPoolExecutor | None = None
 
     @classmethod
     def create(
@@ -97,6 +114,11 @@ class Node(Control):
         batch: int = BATCH,
         reload: bool = False,
         policy: Policy | None = None,
+        limits: Limits | None = None,
+        responders: Responders | None = None,
+        accepts: Versions | None = None,
+        retention: Retention | None = None,
+        window: int = NEAREST,
     ) -> Self:
         """A node that acts only when `turn` is called.
 
@@ -104,7 +126,11 @@ class Node(Control):
         1970. `key` is 32 bytes from which ids are derived (random
         if absent). `batch` is how many events one transaction takes. With `reload` every flow is
         forgotten after its step and loaded from its bytes for the next. `policy` says what is done
-        with a flow whose step fails (`flowrt.policies`).
+        with a flow whose step fails (`flowrt.policies`), `limits` how much each peer may cost.
+        `responders` names, by the name that initiators use, the class that answers instead of that
+        flow; `accepts`, by an initiator's name, the versions of it that are answered; `retention`
+        says how long what is over is kept. `window`
+        is how many times at which flows wake are read from the store at once.
 
         Raises:
             NotRegistrable: a module holds no flows that this runtime can run.
@@ -122,6 +148,11 @@ class Node(Control):
             batch,
             reload,
             policy,
+            limits,
+            responders,
+            accepts,
+            retention,
+            window,
         )
 
     @classmethod
@@ -136,6 +167,10 @@ class Node(Control):
         clock: Callable[[], int] | None = None,
         batch: int = BATCH,
         policy: Policy | None = None,
+        limits: Limits | None = None,
+        responders: Responders | None = None,
+        accepts: Versions | None = None,
+        retention: Retention | None = None,
     ) -> Node:
         """A node that runs in this event loop until `close`. Flows in its store go on at once.
         Raises as `create` does."""
@@ -148,12 +183,22 @@ class Node(Control):
             clock=clock,
             batch=batch,
             policy=policy,
+            limits=limits,
+            responders=responders,
+            accepts=accepts,
+            retention=retention,
         )
         node._asyncio = asyncio.get_running_loop()
         node._outside = set()
         node._over = asyncio.Event()
+        node._greet_now_and_then()
         node._wake()
         return node
+
+    def _greet_now_and_then(self) -> None:
+        self.greet()
+        assert self._asyncio is not None
+        self._greeting = self._asyncio.call_later(GREETING_S, self._greet_now_and_then)
 
     async def close(self) -> None:
         """Stop; flows rest in the store. Whoever still awaits a result gets NodeStopped."""
@@ -178,11 +223,14 @@ class Node(Control):
         found = self._store.holder(flow.name, key)
         return self.handle(found) if found is not None else None
 
-    def flows(self, wanted: Wanted | None = None, *, limit: int | None = None) -> list[FlowView]:
+    def flows(
+        self, wanted: Wanted | None = None, *, limit: int | None = None, after: int = 0
+    ) -> list[FlowView]:
         """Living flows, by id: all, or those that are `wanted`, and at most `limit` of them. Those
-        whose class is not installed are in the hospital."""
+        whose class is not installed are in the hospital. Where there are many, ask for a page, and
+        then for those `after` the last one's id."""
         self.refuse_if_stopped()
-        views = (view(row, self.registry) for row in self._store.flows())
+        views = (view(row, self.registry) for row in self._store.flows(after))
         fitting = (one for one in views if wanted is None or wanted.fits(one))
         return list(itertools.islice(fitting, limit))
 
@@ -200,9 +248,46 @@ class Node(Control):
         return dump(row, self.registry)
 
     def progress(self, flow_id: int) -> list[ProgressEvent]:
-        """A flow's committed progress events."""
+        """A flow's committed progress events, but for those that subflows begin and end."""
         self.refuse_if_stopped()
-        return [decode(ProgressEvent, event) for event in self._store.moves(flow_id)]
+        events = [decode(ProgressEvent, event) for event in self._store.moves(flow_id)]
+        return [event for event in events if not event.is_structure]
+
+    def moves(self, flow_id: int, start: int, limit: int) -> list[ProgressEvent]:
+        """All of them, from number `start` on, at most `limit`."""
+        self.refuse_if_stopped()
+        found = self._store.moves(flow_id, start, limit)
+        return [decode(ProgressEvent, event) for event in found]
+
+    def tracker(self, flow_id: int) -> TreeView:
+        """Where a flow stands in the tree of its progress. KeyError if it is unknown or purged."""
+        return self.tree(flow_id).view()
+
+    def tree(self, flow_id: int, from_the_beginning: bool = False) -> Tree:
+        """The same, to be moved on by the events that follow: all that are committed are in it, or
+        `from_the_beginning` none is."""
+        self.refuse_if_stopped()
+        ended, data = self._store.outcome(flow_id), self._store.load(flow_id)
+        flow, begun = "?_v0", True
+        if ended is not None:
+            flow = ended[0]
+        elif data is not None:
+            with contextlib.suppress(BadBytes):
+                checkpoint = decode_checkpoint(data, lambda name: Any)
+                flow, begun = checkpoint.frames[0].flow, checkpoint.steps > 0
+        else:
+            raise KeyError(flow_id)
+        tree = Tree(flow, self.registry.classes, begun)
+        if from_the_beginning:
+            return tree
+        while page := self.moves(flow_id, tree.number, PAGE):
+            for event in page:
+                tree.apply(event)
+        for report in self._reports.of(flow_id):
+            tree.apply(report)
+        if tree.trouble is None and flow_id in self._ward:
+            tree.trouble = trouble_of(self._patient(flow_id))
+        return tree
 
     # --- owners ---
 
@@ -269,19 +354,21 @@ class Node(Control):
 
     # --- people ---
 
-    def tasks(self, role: str | None = None) -> list[TaskView]:
+    def tasks(self, role: str | None = None, *, limit: int | None = None) -> list[TaskView]:
         """The questions that are open and not overdue, oldest flow first; of one role only, if
-        given. Those of flows that are not installed are left out."""
+        given, and at most `limit`. Those of flows that are not installed are left out."""
         self.refuse_if_stopped()
         now_us = self._clock()
-        found = [decode(Task, task) for task in self._store.tasks()]
-        return [
+        found = (decode(Task, task) for task in self._store.tasks())
+        fitting = (
             self._task(task)
             for task in found
-            if (role is None or task.role == role)
-            and not 0 < task.due_us <= now_us
-            and task.flow in self.registry.classes
-        ]
+            if role in (None, task.role) and self._is_open(task, now_us)
+        )
+        return list(itertools.islice(fitting, limit))
+
+    def _is_open(self, task: Task, now_us: int) -> bool:
+        return not 0 < task.due_us <= now_us and task.flow in self.registry.classes
 
     def _task(self, task: Task) -> TaskView:
         kinds = self.registry.classes[task.flow].tasks
@@ -316,10 +403,13 @@ class Node(Control):
         return told
 
     def _answer(self, flow_id: int, number: int, answer: object, by: str, waiter: Waiter) -> None:
-        asked = [t for t in self.tasks() if (t.flow_id, t.number) == (flow_id, number)]
-        if not asked:
+        self.refuse_if_stopped()
+        data = self._store.task(flow_id, number)
+        task = decode(Task, data) if data is not None else None
+        if task is None or not self._is_open(task, self._clock()):
             raise NotAccepted(f"there is no open question {number} of flow {flow_id}")
-        data = encode(as_declared(f"the answer to {asked[0].flow}", asked[0].answer, answer))
+        asked = self._task(task)
+        data = encode(as_declared(f"the answer to {asked.flow}", asked.answer, answer))
         ending = Ending(data, by=engine.writable(by), at_us=self._clock())
         self._ready.append(Job(flow_id, CallEnded(number, ending), None, waiter))
         self._wake()
@@ -359,7 +449,7 @@ class Node(Control):
             if work.is_async:
                 value = work.method(*arguments)
             else:
-                value = await asyncio.to_thread(work.method, *arguments)
+                value = await self._in_a_thread(work, arguments)
             if inspect.isawaitable(value):
                 value = await value
         except asyncio.CancelledError as error:
@@ -372,10 +462,24 @@ class Node(Control):
             done(value, None)
         self._wake()
 
+    async def _in_a_thread(self, work: External, arguments: tuple[Any, ...]) -> Any:
+        # Not asyncio's own threads: those are few, and others use them too.
+        if self._threads is None:
+            self._threads = concurrent.futures.ThreadPoolExecutor(
+                self._quotas.limits.operations, f"{self.party.name} operations"
+            )
+        call = functools.partial(contextvars.copy_context().run, work.method, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
     def _wake(self) -> None:
         if self._asyncio is not None and not self._scheduled and self._stopped is None:
             self._scheduled = True
             self._asyncio.call_soon(self._run)
+
+    def _has_news(self) -> None:
+        if self._asyncio is not None and self._stopped is None:
+            with contextlib.suppress(RuntimeError):  # The loop was closed in between.
+                self._asyncio.call_soon_threadsafe(self._wake)
 
     def _run(self) -> None:
         self._scheduled = False
@@ -402,8 +506,12 @@ class Node(Control):
     def _stop(self, reason: Exception) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
+        if self._greeting is not None:
+            self._greeting.cancel()
         for task in self._outside if self._asyncio is not None else ():
             task.cancel()  # Its operation is begun again when the node is opened again.
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
         super()._stop(reason)
         if self._over is not None:
             self._over.set()

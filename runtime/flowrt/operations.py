@@ -15,6 +15,8 @@ from flowrt.core.engine import writable
 from flowrt.core.flow import FlowError
 from flowrt.core.hospital import one_line, text_of
 from flowrt.core.values import BadBytes, CallState, Ending, decode, encode
+from flowrt.fair import FairQueue
+from flowrt.reports import Reports
 from flowrt.services import External
 
 RETRY_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60, 60, 60))
@@ -28,17 +30,20 @@ Key: TypeAlias = tuple[int, int]
 
 
 class Wanted(NamedTuple):
-    """An operation to be run: whose, which of its calls, which operation, its arguments."""
+    """An operation to be run: whose, which of its calls, which operation, its arguments; under
+    which incarnation of the store, if that is another one by now."""
 
     flow_id: int
     number: int
     what: str
     detail: bytes
+    under: bytes = b""
 
 
 class Operations:
     """The external operations of one node. `ended` and `lost` are told how a call ended, and that
     one needs a person; `perform` runs a function outside of everything and tells what came of it.
+    At most `at_once` run at a time; the others wait for their turn.
 
     A call is known from `see_to` until its end is committed (`settled`), so that nothing is begun
     again that this process has begun: neither while it runs, nor while its end is on its way to the
@@ -54,12 +59,19 @@ class Operations:
             [External, tuple[Any, ...], Callable[[Any, Exception | None], None]], None
         ],
         clock: Callable[[], int],
+        reports: Reports,
+        at_once: int = 64,
     ) -> None:
+        self._at_once = at_once
+        self._running = 0
+        self._is_beginning = False
+        self._waiting: FairQueue[int, tuple[External, Wanted, int]] = FairQueue()
         self._services = services
         self._ended = ended
         self._lost = lost
         self._perform = perform
         self._clock = clock
+        self._reports = reports
         self._known: dict[Key, int] = {}
         self._begun = 0
         self._failures: dict[Key, int] = {}
@@ -83,6 +95,7 @@ class Operations:
         self._known.pop(key, None)
         self._failures.pop(key, None)
         self._allowed.discard(key)
+        self._reports.forget(flow_id, number)
 
     def pause(self, flow_ids: Set[int]) -> None:
         """These flows are in the hospital: what failed is not tried again until they are out."""
@@ -135,8 +148,25 @@ class Operations:
         return found if isinstance(found, External) else None
 
     def _begin(self, found: External, wanted: Wanted, begun: int) -> None:
+        self._waiting.append(wanted.flow_id, (found, wanted, begun))
+        self._run_more()
+
+    def _run_more(self) -> None:
+        if self._is_beginning:
+            return  # One that ends at once makes room for the next in the loop below.
+        self._is_beginning = True
+        try:
+            while self._waiting and self._running < self._at_once:
+                _, (found, wanted, begun) = self._waiting.popleft()
+                if self._is_known(wanted, begun):  # Somebody still waits for it.
+                    self._run(found, wanted, begun)
+        finally:
+            self._is_beginning = False
+
+    def _run(self, found: External, wanted: Wanted, begun: int) -> None:
         # The same over retries and restarts, and no other call of any flow of this store has it.
-        key = f"{self.incarnation.hex()}-{wanted.flow_id}-{wanted.number}"
+        incarnation = wanted.under or self.incarnation
+        key = f"{incarnation.hex()}-{wanted.flow_id}-{wanted.number}"
         try:
             arguments = (key, *found.arguments(wanted.detail))
         except BadBytes as error:
@@ -145,10 +175,17 @@ class Operations:
             return
 
         def done(value: Any, error: Exception | None) -> None:
+            self._running -= 1
             if self._is_known(wanted, begun):
                 self._done(found, wanted, begun, value, error)
+            self._run_more()
 
-        self._perform(found, arguments, done)
+        def progress(label: object = "", done: object = None) -> None:
+            if self._is_known(wanted, begun):
+                self._reports.say(wanted.flow_id, wanted.number, wanted.what, label, done)
+
+        self._running += 1
+        self._perform(found.reporting(progress), arguments, done)
 
     def _done(
         self, found: External, wanted: Wanted, begun: int, value: Any, error: Exception | None
@@ -162,6 +199,7 @@ class Operations:
 
     def _failed(self, found: External, wanted: Wanted, begun: int, error: Exception) -> None:
         key = (wanted.flow_id, wanted.number)
+        self._reports.forget(*key)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         cause = f"{wanted.what} failed: {text_of(error)}"
         _LOG.warning("flow %d: %s", wanted.flow_id, one_line(cause))
@@ -186,4 +224,4 @@ def _ending_of(found: External, value: Any, error: Exception | None) -> Ending:
 
 def wanted_of(flow_id: int, calls: Iterable[CallState]) -> list[Wanted]:
     """What must be run for these calls."""
-    return [Wanted(flow_id, call.number, call.what, call.detail) for call in calls]
+    return [Wanted(flow_id, call.number, call.what, call.detail, call.under) for call in calls]

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
+from flowrt.core.commit import Congested
 from flowrt.core.flow import Remedy
 from flowrt.core.hospital import FAILED, LOST, one_line, text_of
 
@@ -98,7 +99,10 @@ Policy: TypeAlias = Callable[[Failure], Verdict | None]
 
 def default(failure: Failure) -> Verdict:
     """What failed for a transient cause is tried again, up to five times, after 1, 2, 4, 8 and 16
-    seconds and up to half as much again; all else waits for a person."""
+    seconds and up to half as much again; what was put off because too much waits for a peer, for
+    ever, at last every minute or so; all else waits for a person."""
+    if isinstance(failure.error, Congested):
+        return Retry(backed_off(failure, longest_s=60.0))
     if failure.kind == FAILED and failure.is_transient and failure.tries < LIMIT:
         return Retry(backed_off(failure))
     return Wait()
@@ -141,9 +145,9 @@ def decided(policy: Policy | None, failure: Failure) -> Verdict:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether an error, or one that it came from, is of a kind that passes: `Transient`,
-    `ConnectionError`, `TimeoutError`, an `OSError` such as an unreachable network, a locked
-    database."""
+    """Whether an error, or one that it came from, is of a kind that passes: `Transient`, that too
+    much waits for a peer (`Congested`), `ConnectionError`, `TimeoutError`, an `OSError` such as an
+    unreachable network, a locked database."""
     return any(map(_passes, _chain(error)))
 
 
@@ -176,7 +180,7 @@ _BUSY, _LOCKED = 5, 6
 
 
 def _passes(error: BaseException) -> bool:
-    if isinstance(error, Transient | ConnectionError | TimeoutError):
+    if isinstance(error, Transient | Congested | ConnectionError | TimeoutError):
         return True
     if isinstance(error, OSError) and error.errno in _PASSING:
         return True

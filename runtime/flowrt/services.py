@@ -5,6 +5,7 @@ It lends an operation the running transaction and takes it back; it never begins
 
 from __future__ import annotations
 
+import copy
 import datetime
 import functools
 import importlib
@@ -199,6 +200,8 @@ def _misfits(key: ServiceKey[Any], operation: Operation, found: object) -> list[
         return [f"service {key.name}: {kind} has no operation {wanted}"]
     if inspect.iscoroutinefunction(method) and operation.kind not in OUTSIDE:
         return [f"service {key.name}: {kind}.{operation.name} is async; an operation is not"]
+    if operation.kind in OUTSIDE and _wants_progress(method):
+        method = functools.partial(method, progress=None)
     function = getattr(method, "__func__", None)
     if isinstance(method, types.MethodType) and isinstance(function, types.FunctionType):
         fits = _takes(function, 2 + len(operation.parameters))
@@ -208,6 +211,16 @@ def _misfits(key: ServiceKey[Any], operation: Operation, found: object) -> list[
         signature = inspect.signature(method)
         return [f"service {key.name}: {kind}.{operation.name}{signature} should be {wanted}"]
     return []
+
+
+def _wants_progress(method: Callable[..., Any]) -> bool:
+    """Whether an external operation says how far it is: it has a parameter `progress` that is given
+    by name."""
+    try:
+        found = inspect.signature(method).parameters.get("progress")
+    except (TypeError, ValueError):
+        return False
+    return found is not None and found.kind is inspect.Parameter.KEYWORD_ONLY
 
 
 @functools.lru_cache(maxsize=1024)
@@ -232,6 +245,14 @@ class External:
         self.is_async = inspect.iscoroutinefunction(method)
         self.method = method
         self.operation = operation
+
+    def reporting(self, progress: Callable[..., None]) -> External:
+        """The same, with something to say how far it is, if its method wants `progress`."""
+        if not _wants_progress(self.method):
+            return self
+        found = copy.copy(self)
+        found.method = functools.partial(self.method, progress=progress)
+        return found
 
     def arguments(self, detail: bytes) -> tuple[Any, ...]:
         """The arguments again, from the checkpoint."""

@@ -109,7 +109,8 @@ class Starting(Loop):
         flow_id = self._new_flow()
         handle: Handle[R] = Handle(typing.cast(Home, self), flow_id)
         self._handles[flow_id] = handle
-        job = Job(flow_id, BEGIN, lambda: engine.begin(name, kind, start), waiter)
+        make = functools.partial(engine.begin, name, kind, start)
+        job = Job(flow_id, BEGIN, make, waiter, asker=name.encode())
         if client:
             job.client = (client, digest)
             self._asked[client] = Asked(handle, digest, waiter)

@@ -6,7 +6,6 @@ Commits nothing and tells nobody: the loop does.
 from __future__ import annotations
 
 import logging
-import math
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -14,6 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from flowrt.admission import DEADLY, Admission, EndsItsProcess
 from flowrt.core import engine
 from flowrt.core.commit import More, Started
 from flowrt.core.engine import (
@@ -33,26 +33,21 @@ from flowrt.core.engine import (
     Opened,
     Outcome,
     Pause,
-    Retry,
     Throw,
 )
-from flowrt.core.flow import FlowFailed, Party, Remedy, State
+from flowrt.core.flow import FlowFailed, Party, State
 from flowrt.core.hospital import (
-    AGAIN,
-    ENDS,
-    FAILED,
     HELD,
     LOST,
     PAUSED,
     UNLOADABLE,
     Patient,
-    event_of,
-    inviter_of,
     one_line,
     text_of,
 )
+from flowrt.core.progress import IN_HOSPITAL
 from flowrt.core.registry import Registry, unversioned
-from flowrt.core.session import NEW, Peer, invite, is_full
+from flowrt.core.session import NEW, NOTHING, Peer, Standing, invite, is_full, standing
 from flowrt.core.values import (
     CHECKPOINT_FORMAT,
     ONCE,
@@ -67,16 +62,26 @@ from flowrt.core.values import (
     encode,
 )
 from flowrt.core.waiting import call_of, is_outside, runs_outside
+from flowrt.events import (
+    BY_A_PERSON,
+    BY_SOMEBODY,
+    CODE,
+    ENDS_A_CALL,
+    STALE,
+    WAITS_FOR_ITS_TURN,
+)
 from flowrt.handle import NotAccepted, NotStartable
+from flowrt.limits import Limits
 from flowrt.operations import wanted_of
-from flowrt.policies import SOONEST_US, Failure, Policy, Verdict, Wait, decided
-from flowrt.policies import End as Ends
-from flowrt.policies import Retry as TryAgain
+from flowrt.policies import Policy
+from flowrt.quotas import Quotas, moved
 from flowrt.services import StepTx, bind, find_functions
-from flowrt.source_lines import place_of
 from flowrt.store import Store, StoreError, Unwritable
-from flowrt.turn import Job, Turn
+from flowrt.turn import ERRORS, Job, Turn
 from flowrt.ward import Ward
+
+LARGE = 16_384
+"""A flow of more bytes is not kept decoded between its steps."""
 
 MAX_CAUSE = 4000
 MAX_TRACE = 20_000
@@ -101,13 +106,17 @@ class Stepping:
         clock: Callable[[], int],
         key: bytes,
         policy: Policy | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        self._policy = policy
+        self._quotas = Quotas(party, limits or Limits())
         self.party = Party(party)
         self.registry = modules if isinstance(modules, Registry) else Registry(modules)
         self._clock = clock
         self._store = store
         self._live: dict[int, Checkpoint] = {}
+        self._large = LARGE
+        self._gone: dict[int, None] = {}
+        """Flows that ended lately: a peer's last words come when nobody is there any more."""
         self._unloadable: set[int] = set()
         self._ward = Ward()
         self._incarnation = b""
@@ -115,12 +124,15 @@ class Stepping:
         self._next_flow = 1
         self._next_outbox = 1
         self._peers: dict[str, Peer] = {}
+        self._ended: dict[int, int] = {}
         self._refused: StoreError | None = None
+        self._before: Standing = NOTHING
         find_functions(self.registry.classes.values())
         bound = bind(self.registry.services(), services)
         self._tx = StepTx(self.party, store)
         self._world = engine.World(self.party, self.registry, key, bound, self._tx)
         self._world.new_flow = self._new_flow
+        self._admission = Admission(party, self._world, self._ward, policy)
 
     def _new_flow(self) -> int:
         flow_id = self._next_flow
@@ -140,7 +152,7 @@ class Stepping:
         checkpoint = self._checkpoint(job, turn)
         if job.waiter is not None:
             turn.waiters.append(job.waiter)
-        if type(event) in _ENDS:
+        if type(event) in ENDS_A_CALL:
             turn.settled.append((flow_id, event.number))  # type: ignore[union-attr]  # as just looked at
         if checkpoint is None:
             if type(event) is Kill and flow_id in self._unloadable:
@@ -157,17 +169,30 @@ class Stepping:
             if refusal is not None:
                 self._refuse(job, refusal, turn)
                 return
-        if (type(event) is Again or type(event) is End) and not self._is_due(flow_id, turn):
+        if (type(event) is Again or type(event) is End) and not (
+            self._admission.is_due(flow_id, turn)
+        ):
             return
         # One step a commit: what a flow did in this batch is not committed yet.
         run = flow_id not in turn.batch.flows and type(event) is not Followed
         if not run and event is RESUME:
             turn.resumed[flow_id] = None
             return
-        if not run and type(event) in _WAITS_FOR_ITS_TURN:
+        if not run and type(event) in WAITS_FOR_ITS_TURN:
             if job.waiter is not None:
                 turn.waiters.remove(job.waiter)
             turn.later.append(job)
+            return
+        is_new = job.make is not None and flow_id not in turn.batch.flows
+        self._before = NOTHING if is_new else standing(checkpoint)
+        known = self._peers.get(peer) if peer else None
+        # Who has nothing unread here may send one message more, whatever the limits are.
+        if (
+            known is not None
+            and known.unread
+            and not self._quotas.takes(known, checkpoint, event.letter, run)  # type: ignore[union-attr]  # it came from a peer
+        ):
+            self._quotas.refuse(peer, "a message that no flow reads now is not taken")
             return
         tx = self._tx
         tx.flow_id = flow_id
@@ -185,17 +210,23 @@ class Stepping:
             return
         if type(event) is Again:
             self._ward.visited(flow_id)
-        elif type(event) in _BY_A_PERSON:
+        elif type(event) in BY_A_PERSON:
             self._ward.begin_anew(flow_id)
         elif type(event) is Pause and self._gives_up(job, event, checkpoint, turn):
             return
+        if run and self._is_deadly(job):
+            self._fail(job, EndsItsProcess(self._ended.pop(job.mark)), turn)
+            return
         commit = None
         try:
+            self._store.mark(job.mark)
             commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
             if commit is not None:
                 frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
                 rest = commit.rest
                 started = self._started(flow_id, rest.starts) if rest is not None else ()
+                is_cured = self._admission.is_cured(flow_id, checkpoint, commit)
+                self._admission.tells(event, checkpoint, commit, is_cured)
                 data = b"" if commit.gone else encode(checkpoint)
         except NotTaken:
             return
@@ -208,24 +239,30 @@ class Stepping:
             self._fail(job, error, turn)
             return
         tx.finish(keep=True)
+        if self._ended and self._ended.pop(job.mark, 0):
+            self._store.forgive(job.mark)
         if peer:
             turn.acknowledge(peer, job.outbox_id)
         if commit is None:
             due_us = engine.due(checkpoint, self._world.now_us) if event is RESUME else None
             if due_us:
-                turn.timers.append((due_us, flow_id))  # The clock was set back since it rang.
+                # The clock was set back since it rang.
+                turn.timers.append((due_us, flow_id, runs_outside(checkpoint)))
             if event is RESUME and not checkpoint.admitted:
                 self._want(flow_id, checkpoint, turn)
-            if type(event) in _STALE:
-                self._refuse(job, _STALE[type(event)], turn)
+            if type(event) in STALE:
+                self._refuse(job, STALE[type(event)], turn)
             return
+        if type(event) is Arrival and isinstance(event.letter.content, ERRORS):
+            turn.heard.append((flow_id, peer, event.letter.content))
         if commit.held is not None:
-            self._admitted(flow_id, checkpoint, f"hold: {commit.held}", "", turn, HELD)
+            cause = f"hold: {commit.held}"
+            self._admission.admit(flow_id, checkpoint, commit, cause, "", turn, HELD)
         elif type(event) is Pause:
             cause = engine.writable(f"paused by {event.by}: {event.reason}")[:MAX_CAUSE]
-            self._admitted(flow_id, checkpoint, cause, "", turn, PAUSED)
-        elif flow_id in self._ward and self._is_cured(flow_id, checkpoint, commit):
-            self._discharge(flow_id, turn)
+            self._admission.admit(flow_id, checkpoint, commit, cause, "", turn, PAUSED)
+        elif is_cured:
+            self._admission.discharge(flow_id, turn)
         for receiver, frame in frames:
             self._enqueue(turn, receiver, frame)
         for child, row, key in started:
@@ -233,10 +270,18 @@ class Stepping:
             if key[1]:
                 turn.batch.keys[key] = child
             if row[1]:
-                turn.timers.append((row[1], child))
+                turn.timers.append((row[1], child, False))
             else:
                 turn.resumed[child] = None
         self._write(flow_id, checkpoint, commit, data, event, turn)
+
+    def _is_deadly(self, job: Job) -> bool:
+        """Whether the step would end its process again. What runs none of the flow's own code is
+        no danger."""
+        if self._ended.get(job.mark, 0) < DEADLY or type(job.event) in (Kill, End, Pause):
+            return False
+        self._store.forgive(job.mark)
+        return True
 
     def _claim(self, job: Job, checkpoint: Checkpoint, turn: Turn) -> bool:
         """Take the business key of a new flow; if another lives under it, refuse to start."""
@@ -265,31 +310,6 @@ class Stepping:
             return turn.batch.keys[name, key]
         return self._store.holder(name, key)
 
-    def _is_cured(self, flow_id: int, checkpoint: Checkpoint, commit: Commit) -> bool:
-        """Whether a patient has passed what it was admitted for."""
-        known = self._ward.get(flow_id)
-        if known is None or checkpoint.admitted:
-            return False
-        if known.kind == LOST:
-            return not runs_outside(checkpoint)
-        return commit.ran or not checkpoint.frames or known.kind not in (FAILED, HELD)
-
-    def _discharge(self, flow_id: int, turn: Turn) -> None:
-        self._ward.discharge(flow_id)
-        turn.batch.patients[flow_id] = None
-        turn.discharged.append(flow_id)
-
-    def _is_due(self, flow_id: int, turn: Turn) -> bool:
-        """Whether a patient is to be tried again, or ended, now: much may have happened since its
-        time was set."""
-        known = self._ward.get(flow_id)
-        if known is None or not known.next:
-            return False
-        if known.next_us > self._world.now_us:
-            turn.visits.append((known.next_us, flow_id))
-            return False
-        return True
-
     def _gives_up(self, job: Job, event: Pause, checkpoint: Checkpoint, turn: Turn) -> bool:
         """Leave a patient that would be tried again by itself to a person."""
         flow_id = job.flow_id
@@ -304,6 +324,7 @@ class Stepping:
         commit = engine.admit(checkpoint, event, self._world)
         self._ward.admit(patient)
         turn.batch.patients[flow_id] = encode(patient)
+        self._admission.tell(checkpoint, commit, IN_HOSPITAL, "is in the hospital", patient)
         self._write(flow_id, checkpoint, commit, encode(checkpoint), event, turn)
         return True
 
@@ -371,7 +392,8 @@ class Stepping:
             return
         commit = engine.admit(checkpoint, event, self._world)
         cause = engine.writable(event.cause)[:MAX_CAUSE]
-        self._admitted(job.flow_id, checkpoint, cause, "", turn, LOST, once=call.kind == ONCE)
+        once = call.kind == ONCE
+        self._admission.admit(job.flow_id, checkpoint, commit, cause, "", turn, LOST, once=once)
         self._write(job.flow_id, checkpoint, commit, encode(checkpoint), event, turn)
 
     def _checkpoint(self, job: Job, turn: Turn) -> Checkpoint | None:
@@ -386,7 +408,7 @@ class Stepping:
             if job.make is not None:
                 checkpoint = self._live[flow_id] = job.make()
                 return checkpoint
-            data = self._store.load(flow_id)
+            data = self._store.load(flow_id) if flow_id not in self._gone else None
         else:
             data = written[0] if isinstance(written, tuple) else None
         if data is None:
@@ -427,9 +449,10 @@ class Stepping:
             checkpoint = decode_checkpoint(data, lambda name: Any)
         except BadBytes:
             checkpoint = Checkpoint(CHECKPOINT_FORMAT, [StackFrame("?", State())], OnCommit(), [])
+        self._before = standing(checkpoint)
         commit = engine.advance(checkpoint, flow_id, event, self._world)
         self._unloadable.discard(flow_id)
-        self._discharge(flow_id, turn)
+        self._admission.discharge(flow_id, turn)
         if commit is None:
             return
         for peer, frame in self._frames(flow_id, commit, turn):
@@ -441,13 +464,13 @@ class Stepping:
         flow_id = job.flow_id
         # Subflows that began in the step are gone with it, and have their say all the same.
         failed = self._live.pop(flow_id, None)
-        remedies = self._remedies(failed) if failed is not None else {}
+        remedies = self._admission.remedies(failed) if failed is not None else {}
         checkpoint = self._checkpoint(job, turn)
         if checkpoint is None:
             return
         try:
             commit = engine.admit(checkpoint, job.event, self._world)
-            data = encode(checkpoint)
+            encode(checkpoint)
         except Exception as spoiled:
             # Damaged bytes that could be read all the same: they stay as they are.
             self._live.pop(flow_id, None)
@@ -455,100 +478,14 @@ class Stepping:
             return
         cause = engine.writable(text_of(error))[:MAX_CAUSE]
         trace = engine.writable("".join(traceback.format_exception(error)))[-MAX_TRACE:]
-        self._admitted(flow_id, checkpoint, cause, trace, turn, error=error, remedies=remedies)
+        self._admission.admit(
+            flow_id, checkpoint, commit, cause, trace, turn, error=error, remedies=remedies
+        )
         if type(job.event) is Arrival:
             turn.acknowledge(job.event.peer, job.outbox_id)
         for peer, frame in self._frames(flow_id, commit, turn):
             self._enqueue(turn, peer, frame)
-        self._write(flow_id, checkpoint, commit, data, job.event, turn)
-
-    def _admitted(
-        self,
-        flow_id: int,
-        checkpoint: Checkpoint,
-        cause: str,
-        trace: str,
-        turn: Turn,
-        kind: str = FAILED,
-        *,
-        error: Exception | None = None,
-        once: bool = False,
-        remedies: Mapping[str, Remedy] | None = None,
-    ) -> None:
-        frame = checkpoint.frames[-1]
-        state = type(frame.state)
-        known = self._ward.get(flow_id)
-        tries = known.tries if known is not None else 0
-        responds = self.registry.classes[checkpoint.frames[0].flow].responds_to is not None
-        peer = inviter_of(checkpoint, responds)
-        now_us = self._world.now_us
-        verdict: Verdict = Wait()
-        if kind in (FAILED, LOST):
-            chance = self._world.secret(flow_id, checkpoint.steps, b"retry")
-            failure = Failure(
-                flow_id,
-                frame.flow,
-                state.__name__,
-                state.place,
-                kind,
-                cause,
-                error,
-                once,
-                tries,
-                peer,
-                self._remedies(checkpoint) if remedies is None else remedies,
-                int.from_bytes(chance[:4]) / 2**32,
-            )
-            verdict = decided(self._policy, failure)
-        doing, next_us = "", 0
-        if type(verdict) is TryAgain:
-            doing, tries = AGAIN, tries + 1
-            next_us = now_us + max(SOONEST_US, math.ceil(verdict.after_s * 1e6))
-            said = f"failed, and is tried again (number {tries})"
-        elif type(verdict) is Ends or self._ward.is_full(peer, flow_id):
-            doing, next_us = ENDS, now_us
-            said = "failed, and is ended"
-        else:
-            said = "is in the hospital"
-        patient = Patient(
-            flow_id,
-            frame.flow,
-            state.__name__,
-            state.place,
-            cause,
-            now_us,
-            trace,
-            kind,
-            tries,
-            next_us,
-            doing,
-            event_of(checkpoint),
-            peer,
-            place_of(error) if error is not None else "",
-        )
-        self._ward.admit(patient)
-        if doing:
-            turn.visits.append((next_us, flow_id))
-        turn.paused.add(flow_id)
-        turn.batch.patients[flow_id] = encode(patient)
-        _LOG.log(
-            logging.WARNING if doing == AGAIN else logging.ERROR,
-            "%s: flow %d (%s at %s) %s: %s",
-            self.party.name,
-            flow_id,
-            frame.flow,
-            patient.line or state.place,
-            said,
-            one_line(cause),
-        )
-
-    def _remedies(self, checkpoint: Checkpoint) -> Mapping[str, Remedy]:
-        """What the flows under way say of a failure: of each cause the innermost that says
-        something."""
-        said: dict[str, Remedy] = {}
-        for frame in checkpoint.frames:
-            said.update(self.registry.classes[frame.flow].remedies)
-        return said
+        self._write(flow_id, checkpoint, commit, encode(checkpoint), job.event, turn)
 
     def _frames(self, flow_id: int, commit: Commit, turn: Turn) -> list[tuple[str, bytes]]:
         """(peer, frame) of what leaves with a step; new sessions are invited and numbered."""
@@ -560,7 +497,7 @@ class Stepping:
                 frame = invite(
                     item.session,
                     self._peer(peer).next_number(),
-                    self._incarnation,
+                    self._peer(peer).incarnation(self._incarnation),
                     item.flow,
                     item.initiator,
                     item.version,
@@ -590,6 +527,9 @@ class Stepping:
     ) -> None:
         """Put a step's commit into the batch; what leaves with it is there already."""
         batch = turn.batch
+        after = NOTHING if commit.gone else standing(checkpoint)
+        if after is not self._before:
+            self._count(self._before, after, turn)
         if commit.gone:
             batch.flows[flow_id] = None
             self._live.pop(flow_id, None)
@@ -604,7 +544,9 @@ class Stepping:
             if due_us == 0:
                 turn.resumed[flow_id] = None
             elif due_us is not None:
-                turn.timers.append((due_us, flow_id))
+                turn.timers.append((due_us, flow_id, wants))
+            if len(data) > self._large:
+                self._live.pop(flow_id, None)
         outcome = commit.outcome
         if outcome is not None:
             batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
@@ -621,17 +563,27 @@ class Stepping:
             turn.moves.append((flow_id, move))
         if commit.rest is not None:
             _write_rest(flow_id, commit.rest, turn)
-        entry: tuple[Any, ...] = (flow_id, checkpoint.steps, _CODE[type(event)])
+        entry: tuple[Any, ...] = (flow_id, checkpoint.steps, CODE[type(event)])
         if commit.logs:
             turn.logs += [(flow_id, level, text) for level, text in commit.logs]
             entry += (commit.logs,)
-        if type(event) in _BY_SOMEBODY:
+        if type(event) in BY_SOMEBODY:
             said = engine.writable(getattr(event, "shown", ""))
             if not commit.logs:
                 entry += ([],)
             note = (engine.writable(event.by), engine.writable(event.reason), said)  # type: ignore[union-attr]  # as just looked at
             entry += (note,)
         turn.audit.append(entry)
+
+    def _count(self, before: Standing, after: Standing, turn: Turn) -> None:
+        """Keep in the peers' rows what flows hold of them."""
+        for name, (sessions, messages, size) in moved(before, after).items():
+            peer = self._peer(name)
+            # What an older version of the store has not counted is not taken away either.
+            peer.sessions = max(0, peer.sessions + sessions)
+            peer.unread = max(0, peer.unread + messages)
+            peer.unread_bytes = max(0, peer.unread_bytes + size)
+            turn.batch.peers[name] = b""
 
     def _enqueue(self, turn: Turn, peer: str, frame: bytes) -> None:
         outbox_id = self._next_outbox
@@ -648,42 +600,3 @@ def _write_rest(flow_id: int, rest: More, turn: Turn) -> None:
         turn.allowed.append((flow_id, rest.requested))
     turn.settled += [(flow_id, number) for number in rest.dropped]
     turn.endings += [Job(other, Followed(flow_id)) for other in rest.follows]
-
-
-_WAITS_FOR_ITS_TURN = frozenset({Retry, Again, Change, Throw, End, Kill})
-"""What is to be done when the flow's step in this batch is over."""
-
-_BY_A_PERSON = frozenset({Retry, Change, Throw})
-"""How a person lets a patient go on."""
-
-_BY_SOMEBODY = frozenset({Retry, Change, Throw, Kill, Pause})
-"""Events that say who did it and why, for the audit trail."""
-
-_STALE = {
-    CallEnded: "this question is answered already, or its time is over",
-    Change: "the flow is not where it was: look at it again",
-    Throw: "the flow is not in the hospital any more",
-}
-"""Why an event was not taken, where somebody wants to know."""
-
-_ENDS = frozenset({CallEnded, Lost})
-"""Events that say what came of an operation."""
-
-_CODE: dict[type, int] = {
-    engine.Begin: 0,
-    engine.Resume: 1,
-    Arrival: 2,
-    engine.Retry: 3,
-    Command: 4,
-    CallEnded: 5,
-    FlowEnded: 6,
-    Lost: 7,
-    Followed: 8,
-    Kill: 9,
-    Pause: 10,
-    Again: 11,
-    Change: 12,
-    Throw: 13,
-    End: 14,
-}
-"""Events as the audit trail writes them."""

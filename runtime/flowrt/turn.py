@@ -5,27 +5,43 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
+import functools
+import hashlib
+import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import msgspec
+
 from flowrt.core.engine import Event, Outcome
 from flowrt.core.flow import Schedule
+from flowrt.core.hospital import one_line
 from flowrt.core.progress import ProgressEvent
-from flowrt.core.values import Checkpoint
+from flowrt.core.values import Checkpoint, Failure, Reject, decode
 from flowrt.operations import Wanted
 from flowrt.store import Batch
+
+_LOG = logging.getLogger("flowrt.node")
 
 Client: TypeAlias = tuple[str, bytes]
 
 Waiter: TypeAlias = "asyncio.Future[None] | concurrent.futures.Future[None]"
 
 
+@functools.lru_cache(maxsize=256)
+def mark_of(asker: bytes) -> int:
+    """The number of who asks for a new flow: no flow has it for an id."""
+    digest = hashlib.blake2b(asker, digest_size=8).digest()
+    return int.from_bytes(digest) | 1 << 63
+
+
 class Job:
     """One event for one flow. `make` builds the checkpoint of a flow that is not stored yet;
     `waiter` is told when the event is committed, or why it is not taken. `client` is the name under
-    which somebody wants the flow, and a digest of what he wants."""
+    which somebody wants the flow, and a digest of what he wants. `mark` is what its step is known
+    by to the next process: the flow's id, or for a new one a number of who asks for it."""
 
-    __slots__ = ("client", "event", "flow_id", "make", "outbox_id", "waiter")
+    __slots__ = ("client", "event", "flow_id", "make", "mark", "outbox_id", "waiter")
 
     def __init__(
         self,
@@ -35,6 +51,7 @@ class Job:
         waiter: Waiter | None = None,
         outbox_id: int = 0,
         client: Client | None = None,
+        asker: bytes = b"",
     ) -> None:
         self.flow_id = flow_id
         self.event = event
@@ -42,6 +59,7 @@ class Job:
         self.waiter = waiter
         self.outbox_id = outbox_id
         self.client = client
+        self.mark = mark_of(asker) if asker else flow_id
 
 
 class Firing:
@@ -64,6 +82,21 @@ class Draining:
         self.waiter = waiter
 
 
+class Severing:
+    """That the store of `peer` has lost what it knew until its mark `last`, and begins anew with
+    `mark`; or, where there is no peer, that our own store was a backup."""
+
+    __slots__ = ("last", "mark", "peer")
+
+    def __init__(self, peer: str, last: bytes, mark: bytes) -> None:
+        self.peer = peer
+        self.last = last
+        self.mark = mark
+
+
+ERRORS = (Failure, Reject)
+"""What peers say that both sides log."""
+
 Packet = tuple[str, bytes]
 """What a peer sent: its authenticated name and the bytes."""
 
@@ -74,6 +107,7 @@ class Turn:
     __slots__ = (
         "acks",
         "allowed",
+        "answers",
         "asked",
         "audit",
         "batch",
@@ -83,6 +117,7 @@ class Turn:
         "fired",
         "gone",
         "had_endings",
+        "heard",
         "later",
         "logs",
         "moves",
@@ -100,10 +135,10 @@ class Turn:
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.taken: list[Job | Firing | Draining | Packet] = []
+        self.taken: list[Job | Firing | Draining | Severing | Packet] = []
         self.acks: dict[str, list[int]] = {}
         self.resumed: dict[int, None] = {}
-        self.timers: list[tuple[int, int]] = []
+        self.timers: list[tuple[int, int, bool]] = []
         self.ended: list[tuple[int, Outcome]] = []
         self.moves: list[tuple[int, ProgressEvent]] = []
         self.asked: list[str] = []
@@ -122,8 +157,23 @@ class Turn:
         self.gone: list[int] = []
         self.visits: list[tuple[int, int]] = []
         self.discharged: list[int] = []
+        self.answers: set[int] = set()
         self.had_endings = False
+        self.heard: list[tuple[int, str, Failure | Reject]] = []
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:
         if outbox_id:
             self.acks.setdefault(peer, []).append(outbox_id)
+
+
+def log_errors(party: str, turn: Turn) -> None:
+    """Both sides of a session log an error under its id."""
+    for flow_id, peer, content in turn.heard:
+        what = content.reason if isinstance(content, Reject) else f"ends with {content.name}"
+        said = (party, flow_id, peer, one_line(what), one_line(content.error_id))
+        _LOG.info("%s: flow %d hears of %s: %s (%s)", *said)
+    for flow_id, outcome in turn.ended:
+        if outcome.error is not None:
+            error_id = decode(tuple[msgspec.Raw, str, str | None, str], outcome.value)[1]
+            ended = (party, flow_id, outcome.flow, outcome.error, error_id)
+            _LOG.info("%s: flow %d (%s) ends with %s (%s)", *ended)

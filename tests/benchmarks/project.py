@@ -47,6 +47,9 @@ message Refusal:
     number: Text
     why: Text
 
+message Taken:
+    number: Text
+
 enum Decision:
     """What became of an order."""
     Approved(by: Text, limit: Int)
@@ -132,6 +135,7 @@ then receive quote: Quote from deal within 1h:
         log debug "order {{number}}: {{quote.price.units}} is too much, try {{tries}}"
         sleep 5m
         continue
+    send Taken(number) to deal
 
     step SENDING(0, of=lines.size)
     let sent = subflow Send{n}(number, lines, units)
@@ -241,16 +245,23 @@ flow Sell{n}():
 
     step READING
     var round = 0
+    var last: Order? = none
     while true:
         round = round + 1
-        receive order: Order from deal:
-            let sum = total_of(order.lines)
-            require order.lines.size > 0 and order.lines.size < 1_000 else Unknown(order.number)
-            require sum == order.total.units else TooExpensive(order.total, sum)
-            require order.due > now + 30m else Late(order.number, 30m)
-            require order.number != "" else Unknown("none")
+        receive from deal:
+            case Order as order:
+                let sum = total_of(order.lines)
+                require order.lines.size > 0 and order.lines.size < 1_000 else Unknown(order.number)
+                require sum == order.total.units else TooExpensive(order.total, sum)
+                require order.due > now + 30m else Late(order.number, 30m)
+                require order.number != "" else Unknown("none")
+                last = order
+            case Taken:
+                break
+        if last == none:
+            throw Unknown("none")
         var scarce: List[Text] = []
-        for line in order.lines:
+        for line in last.lines:
             let on_hand = Stock.on_hand(line.sku)
             if on_hand < line.count:
                 scarce = scarce + [line.sku]
@@ -260,25 +271,25 @@ flow Sell{n}():
             let first = scarce[0]
             throw OutOfStock(first)
         let limit = Stock.limit()
-        let units = order.total.units
-        let price = Amount(units + (3 - round) * 10, order.total.currency)
+        let price = Amount(last.total.units + (3 - round) * 10, last.total.currency)
         if round < 3 and price.units > limit:
-            send Quote(order.number, price, valid=2h, discount=0.05 * 2.0) to deal
+            send Quote(last.number, price, valid=2h, discount=0.05 * 2.0) to deal
             continue
-        send Quote(order.number, order.total, 2h) to deal
-        checkpoint
-        step RESERVING
-        for line in order.lines:
-            if Stock.on_hand(line.sku) < line.count:
-                throw OutOfStock(line.sku)
-            let done = Stock.reserve(line.sku, line.count)
-            require done else OutOfStock(line.sku)
-        if order.labels.size > 20:
-            send Refusal(order.number, "so many labels") to deal
-            return
-        let proof = seal(order.number, units)
-        send Receipt(order.number, Amount(units, "EUR"), proof) to deal
+        send Quote(last.number, last.total, 2h) to deal
+    if last == none:
+        throw Unknown("none")
+    checkpoint
+    step RESERVING
+    for line in last.lines:
+        if Stock.on_hand(line.sku) < line.count:
+            throw OutOfStock(line.sku)
+        let done = Stock.reserve(line.sku, line.count)
+        require done else OutOfStock(line.sku)
+    if last.labels.size > 20:
+        send Refusal(last.number, "so many labels") to deal
         return
+    let proof = seal(last.number, last.total.units)
+    send Receipt(last.number, Amount(last.total.units, "EUR"), proof) to deal
 '''
 
 CALL = '''
@@ -296,7 +307,7 @@ flow Both{n}(seller: Party, number: Text, lines: List[Line], due: Timestamp) -> 
 
 NAMES = (
     "Amount, Approval, Carrier, Decision, Late, Line, NotSold, Order, OutOfStock, Question, Quote, "
-    "Receipt, Refusal, Stock, TooExpensive, Unknown"
+    "Receipt, Refusal, Stock, Taken, TooExpensive, Unknown"
 )
 
 

@@ -33,6 +33,8 @@ from flowrt.core.values import (
     Failure,
     Frame,
     Invite,
+    Recall,
+    Recalled,
     Reject,
     decode_frame,
     decode_message,
@@ -274,7 +276,7 @@ class Scene:
         assert packet is not None
         number, content = packet
         frame = decode_frame(content)
-        if isinstance(frame, Ack) or (sender, number) in self._heard:
+        if isinstance(frame, Ack | Recall | Recalled) or (sender, number) in self._heard:
             return
         self._heard.add((sender, number))
         self.frames.append((sender, receiver, frame))

@@ -189,3 +189,103 @@ flow Two():
     step TWO
 """
     assert mistakes(foreign).keys() == {"F214"}
+
+
+INDEX = """
+flow Index():
+    startable by rpc
+    steps:
+        ONE "one"
+        TWO "two" tracks Child
+        THREE "three"
+        FOUR "four"
+    step ONE
+    step TWO
+    subflow Child(true)
+    step THREE
+    checkpoint
+    step FOUR
+
+flow Child(skips: Bool):
+    steps:
+        AYY "ayy"
+        BEE "bee"
+        SEA "sea"
+    if not skips:
+        step AYY
+    step BEE
+    checkpoint
+    if not skips:
+        step SEA
+
+flow Levels(short: Bool):
+    startable by rpc
+    steps:
+        ONE "one"
+        TWO "two"
+        THREE "three"
+        FOUR "four" tracks Between
+    step ONE
+    if not short:
+        step TWO
+        step THREE
+    step FOUR
+    subflow Between(short)
+
+flow Between(short: Bool):
+    steps:
+        AYY "ayy"
+        BEE "bee"
+        SEA "sea" tracks Deep
+    if not short:
+        step AYY
+        step BEE
+    step SEA
+    subflow Deep()
+
+flow Deep():
+    steps:
+        UNOS "unos"
+        DOES "does"
+    sleep 1h
+    step UNOS
+    step DOES
+"""
+
+
+def indexes(scene: Scene, begun: Begun) -> list[int]:
+    """The rows at which the flow stood, each once."""
+    node = scene.node(begun.party)
+    tree = node.tree(begun.id, from_the_beginning=True)
+    found = [0]
+    for event in node.moves(begun.id, 0, -1):
+        tree.apply(event)
+        if tree.view().index != found[-1]:
+            found.append(tree.view().index)
+    assert tree.view() == node.tracker(begun.id)
+    return found
+
+
+def test_cs_162_the_number_of_a_row_counts_the_steps_of_subflows(play: Play) -> None:
+    scene = play(INDEX, "alice")
+    begun = scene.start("alice", program(INDEX).Index_v1)
+    scene.result(begun)
+    # one, two, bee, its end, three, four, Done.
+    assert indexes(scene, begun) == [0, 1, 2, 4, 5, 6, 7, 8]
+
+
+def test_cs_162_the_number_of_a_row_two_levels_deep(play: Play) -> None:
+    scene = play(INDEX, "alice")
+    begun = scene.start("alice", program(INDEX).Levels_v1, short=True)
+    scene.until(lambda: scene.flows("alice"))
+    assert indexes(scene, begun) == [0, 1, 4, 7]
+    rows = scene.node("alice").tracker(begun.id).rows
+    assert [(row.depth, row.label) for row in rows[4:]] == [
+        (0, "four"),
+        (1, "ayy"),
+        (1, "bee"),
+        (1, "sea"),
+        (2, "unos"),
+        (2, "does"),
+        (0, "Done"),
+    ]

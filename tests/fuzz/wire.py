@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from flowrt.core.flow import Malformed
 from flowrt.core.values import BadBytes, Data, Invite, Letter, decode_frame, decode_message, encode
-from flowrt.outbox import unpack
+from flowrt.outbox import frame_of, packed, unpack, unpack_marked
 from tests.fuzz import fair
 from tests.fuzz.findings import Findings, described
 from tests.fuzz.packed import spoiled
@@ -34,7 +34,7 @@ def packets() -> list[tuple[str, str, bytes]]:
 
 @functools.cache
 def frames() -> list[bytes]:
-    return list({data[8:]: None for _, _, data in packets()})
+    return list({frame_of(data): None for _, _, data in packets()})
 
 
 def one(number: int) -> bytes:
@@ -133,9 +133,13 @@ class Attack:
         for _ in range(count):
             # Mostly what belongs here: ids and secrets are right, and the spoilt part is read.
             near = self.sent if self.sent and self.choose.random() < 0.8 else None
-            data = self.choose.choice(near)[8:] if near else self.choose.choice(every)
-            row = self.choose.choice((0, 1, 5, 2**63, 2**64 - 1))
-            yield row.to_bytes(8, "big") + spoiled(data, self.choose, every)
+            data = frame_of(self.choose.choice(near)) if near else self.choose.choice(every)
+            row = self.choose.choice((0, 1, 5, 2**55, 2**56 - 1))
+            # The node reads nothing of a peer that it knows under another mark than that one's.
+            last = unpack_marked(self.sent[-1]) if self.sent else None
+            yield packed(
+                row, last[1] if last is not None else b"", spoiled(data, self.choose, every)
+            )
 
     def send(self, data: bytes) -> str | None:
         """One packet, and what is wrong afterwards."""

@@ -287,7 +287,7 @@ def _causes(play: Play, party: str, flow_id: int) -> list[str]:
 
 
 def _is_move(event: ProgressEvent) -> bool:
-    return event.outcome is None
+    return event.is_move
 
 
 def _move(event: ProgressEvent) -> str:

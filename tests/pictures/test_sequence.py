@@ -30,6 +30,7 @@ from flowlang.pictures.sequence import (
     every,
     without_subflows,
 )
+from tests.pictures import letters
 
 EXPECTED = Path(__file__).parent / "expected"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -114,10 +115,11 @@ pictures = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(pictures)
 def test_every_picture_can_be_drawn(picture: Sequence) -> None:
     page = ET.fromstring(sequence_svg.svg_of(picture))
+    assert not letters.trouble(page)
     boxes = sequence_svg.boxes_of(picture)
     for one, other in itertools.combinations(boxes, 2):
         apart = (
@@ -141,6 +143,15 @@ def test_every_picture_can_be_drawn(picture: Sequence) -> None:
         assert all(line.isprintable() for line in drawn.split("\n"))
     assert sequence_mermaid.mermaid_of(picture).count("\n    end\n") <= len(fragments)
     sequence_text.text_of(without_subflows(picture), ascii_only=True)
+
+
+def test_a_long_condition_has_room_in_its_frame() -> None:
+    condition = "a condition that is a good deal longer than all that happens under it"
+    picture = Sequence("", (Lane("a", "A"),), (Loop(condition, (Ending("a", "ends"),)),))
+    [frame] = [box for box in sequence_svg.boxes_of(picture) if box.depth]
+    page = ET.fromstring(sequence_svg.svg_of(picture))
+    [title] = [one for one in letters.texts(page) if one[0] == condition]
+    assert frame.x < title[1] < title[2] < frame.x + frame.wide
 
 
 def holds(one: sequence_svg.Box, other: sequence_svg.Box) -> bool:

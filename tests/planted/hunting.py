@@ -8,12 +8,14 @@ import dataclasses
 import itertools
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from flowrt.sim.scenario import Played
 from flowrt.sim.shrink import shrink
 from flowrt.sim.tape import Choices, count
 from flowrt.sim.world import World
 from tests.planted.planting import Defect
+from tests.planted.restored import Restored
 from tests.planted.stories import STORIES, Story, forget, played, small_inboxes
 
 MOST = 4000
@@ -36,7 +38,7 @@ class Kill:
     that are left of it."""
 
     seeds: int
-    story: type[Story]
+    story: type[Any]
     invariant: str
     text: str
     choices: Choices
@@ -48,10 +50,15 @@ class Kill:
         return count(self.choices)
 
 
-def worlds(first: int, most: int, stories: Sequence[type[Story]] = STORIES) -> Iterator[Played]:
+def worlds(first: int, most: int, stories: Sequence[type[Any]] = STORIES) -> Iterator[Played]:
     """So many worlds, the stories in turns."""
     for number in range(most):
         yield played(stories[number % len(stories)], first + number)
+
+
+def stories_of(defect: Defect) -> Sequence[type[Any]]:
+    """The stories in which it is looked for: a disk that goes back is in one only."""
+    return (Restored,) if defect.room == "lineage" else STORIES
 
 
 def hunt(defect: Defect, first: int, most: int = MOST, tries: int = TRIES) -> Kill | None:
@@ -65,7 +72,7 @@ def hunt(defect: Defect, first: int, most: int = MOST, tries: int = TRIES) -> Ki
         forget()
     try:
         with defect.planted():
-            for number, one in enumerate(worlds(first, most), 1):
+            for number, one in enumerate(worlds(first, most, stories_of(defect)), 1):
                 if one.violation is not None:
                     return _killed(number, one, tries)
     finally:
@@ -75,7 +82,7 @@ def hunt(defect: Defect, first: int, most: int = MOST, tries: int = TRIES) -> Ki
 
 
 def _killed(number: int, one: Played, tries: int) -> Kill:
-    story = next(story for story in STORIES if story.name == one.scenario)
+    story = next(story for story in (*STORIES, Restored) if story.name == one.scenario)
     assert one.violation is not None
     _again(story, one, one.choices)
     choices = shrunk(story, one, tries) if tries else one.choices
@@ -87,13 +94,13 @@ def _killed(number: int, one: Played, tries: int) -> Kill:
     return Kill(number, story, violation.invariant, violation.text, choices, count(one.choices))
 
 
-def _again(story: type[Story], one: Played, choices: Choices) -> None:
+def _again(story: type[Any], one: Played, choices: Choices) -> None:
     again = played(story, None, choices)
     if again.world.digest != one.world.digest or str(again.violation) != str(one.violation):
         raise Replay(f"{story.name}: {one.violation} became {again.violation}")
 
 
-def shrunk(story: type[Story], one: Played, tries: int = TRIES) -> Choices:
+def shrunk(story: type[Any], one: Played, tries: int = TRIES) -> Choices:
     """The fewest choices of a world that went wrong with which the same goes wrong, as far as so
     many worlds tell."""
     with small_inboxes():

@@ -22,12 +22,14 @@ from flowrt.core import session as sessions
 from flowrt.core.commit import Mail
 from flowrt.core.engine import CallEnded
 from flowrt.core.flow import FlowError, Party, Tx
-from flowrt.core.values import Bounce, Data, Ending, decode, encode
+from flowrt.core.values import Bounce, Data, Ending, Invite, decode, encode
 from flowrt.handle import StillRunning
+from flowrt.limits import Limits
 from flowrt.sim import Started, Violation, World
 from flowrt.sim.history import Ended, Trouble
 from flowrt.sim.host import Answered, Commanded
 from flowrt.sim.scenario import Played, play
+from flowrt.sim.strangers import Crowd
 from flowrt.turn import Job
 from tests.planted.program import CLOCK, ELSEWHERE, TEXT
 from tests.runtime.written import compiled
@@ -608,6 +610,53 @@ class Clockwork(Story):
             raise Violation("L", f"five hours, and the hourly schedule fired at {hours}")
 
 
+class Crowded(Story):
+    """A peer who wants more than it may have, and honest ones beside it."""
+
+    name = "crowd"
+    errors = {"TwiceServed": ("SessionEnded",)}
+    limits = Limits(
+        sessions=3,
+        unread=8,
+        invitations_per_s=1,
+        invitations_at_once=4,
+        inbound=6,
+        window=3,
+        operations=1,
+    )
+    wishes, words = 8, 12
+
+    def build(self, world: World) -> None:
+        world.limits = self.limits
+        self.people(world)
+        self.start(world, ALICE, "Pump", 66, peer=BOB, count=12, chunk=3)
+        self.start(world, ALICE, "One", "bid 5", peer=BOB, n=5)
+        self.start(world, BOB, "Left", 456, peer=ALICE)
+        ask = self.flows.Ask
+        nap = Data(ask.wire, encode(ask(n=1, nap=datetime.timedelta(seconds=20))))
+        word = Data(ask.wire, encode(ask(n=1, nap=datetime.timedelta())))
+
+        def invitation(number: int) -> Invite:
+            served, asks = self.flows.TwiceServed_v1.name, self.flows.Twice_v1.name
+            secret = number.to_bytes(16, "big")
+            return Invite(number, b"mallorys", served, asks, 1, number, 0, secret, nap)
+
+        self.crowd = Crowd(world, "mallory", "bob", invitation, self.wishes, [word] * self.words)
+        for n in range(20):  # The world is never quiet as long as patients read nothing.
+            world.later(10_000_000 << n, lambda: [host.mend() for host in world.hosts.values()])
+
+    def judge(self, world: World) -> None:
+        super().judge(world)
+        crowd = self.crowd
+        if not crowd.is_done:
+            raise Violation("L", "mallory never heard of all that it said")
+        if crowd.admitted < self.limits.sessions:
+            raise Violation("J3", f"only {crowd.admitted} sessions were admitted")
+        bids = len(self.rows(world, BOB, "bid 1"))
+        if bids != crowd.admitted * (1 + self.words):
+            raise Violation("J5", f"{crowd.admitted} sessions, and {bids} bids")
+
+
 STORIES: tuple[type[Story], ...] = (
     Pipeline,
     Fans,
@@ -619,6 +668,7 @@ STORIES: tuple[type[Story], ...] = (
     Ward,
     Clockwork,
     Late,
+    Crowded,
 )
 
 
@@ -630,7 +680,7 @@ def small_inboxes() -> Iterator[None]:
         yield
 
 
-def played(kind: type[Story], seed: int | None = None, choices: Any = None) -> Played:
+def played(kind: type[Any], seed: int | None = None, choices: Any = None) -> Played:
     """One world of a story."""
     with small_inboxes():
         return play(kind(), seed, choices)

@@ -13,6 +13,7 @@ from flowrt.sim.tape import count
 from tests.planted.defects import DEFECTS
 from tests.planted.hunting import APART, Hunted, hunt, hunted, summary, worlds
 from tests.planted.planting import CannotPlant, Change, Defect, defect
+from tests.planted.restored import Restored
 from tests.planted.stories import ALICE, STORIES, Story, played
 
 HANDFUL = (
@@ -27,6 +28,7 @@ HANDFUL = (
     "half a batch",
     "no fence",
     "handlers end at a wait",
+    "mark is not checked",
 )
 """Hunted in every run of the suite: from each room, and by each sort of judge."""
 
@@ -49,7 +51,9 @@ def _named(name: str) -> Defect:
 def test_there_are_enough_and_every_one_can_be_planted() -> None:
     assert len(DEFECTS) >= 36
     assert len({defect.name for defect in DEFECTS}) == len(DEFECTS)
-    assert {"session", "engine", "node", "store", "compiler"} == {one.room for one in DEFECTS}
+    assert {"session", "engine", "node", "store", "lineage", "compiler"} == {
+        one.room for one in DEFECTS
+    }
     for one in DEFECTS:
         functions = [change.function() for change in one.changes]
         sound = [function.__code__ for function in functions]
@@ -89,6 +93,23 @@ def test_without_a_defect_the_worlds_are_sound(story: type[Story]) -> None:
     assert played(story).violation is None
     for seed in range(7_000, 7_008):
         assert played(story, seed).violation is None, seed
+
+
+def test_without_a_defect_a_disk_may_go_back() -> None:
+    """In most of these worlds somebody refuses to go on, and all ends when that is accepted."""
+    accepted = 0
+    for seed in range(20):
+        one = played(Restored, seed)
+        assert one.violation is None, seed
+        accepted += sum(host.accepted for host in one.world.hosts.values())
+    assert accepted > 5
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(3600)
+def test_without_a_defect_many_disks_may_go_back() -> None:
+    for seed in range(1_000, 6_000):
+        assert played(Restored, seed).violation is None, seed
 
 
 @pytest.mark.parametrize("name", HANDFUL)

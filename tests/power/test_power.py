@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from flowrt.store import Batch, Fenced, StoreError
-from flowrt.store.sqlite import FORMAT
+from flowrt.store.upgrades import FORMAT
 from tests.power import vfs
 from tests.power.__main__ import campaign
 from tests.power.disk import Disk
@@ -208,7 +208,11 @@ class InPlace(Watched):
         with contextlib.closing(self._connect(self.path, None)) as db:
             db.executescript(f"BEGIN; {schema}")
             row = (FORMAT, party, os.urandom(8))
-            db.execute("INSERT INTO engine_node VALUES (1, ?, ?, ?, 0, 0, 1, 1, 0)", row)
+            db.execute(
+                "INSERT INTO engine_node (id, format, party, incarnation, epoch, commits, "
+                "next_flow, next_outbox) VALUES (1, ?, ?, ?, 0, 0, 1, 1)",
+                row,
+            )
             db.execute("COMMIT")
 
 
@@ -293,7 +297,7 @@ def test_two_processes_have_locks_and_the_second_fences_the_first() -> None:
     first.close()
     assert "alice.db-wal" in disk.names, "somebody still uses it"
     second.close()
-    assert list(disk.names) == ["alice.db"]
+    assert list(disk.names) == ["alice.db", "alice.db-mark"]
     disk.unplug()
 
 

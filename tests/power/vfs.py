@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from flowrt.store.files import Files
+from flowrt.store.files import Files, Note
 from tests.power.disk import DISKS, Disk, Inode, Off
 
 NAME = "flow_power"
@@ -380,6 +380,27 @@ UNUSABLE = _register()
 NEEDED = pytest.mark.skipif(UNUSABLE is not None and not os.environ.get("CI"), reason=str(UNUSABLE))
 
 
+class _Note(Note):
+    def __init__(self, disk: Disk, name: str) -> None:
+        self._disk, self._name = disk, name
+        found = disk.open(name, create=True)
+        assert found is not None
+        self._inode = found
+
+    def read(self) -> bytes:
+        return bytes(self._inode.content)
+
+    def write(self, data: bytes) -> None:
+        with _as_the_system_says():
+            self._disk.write(self._name, self._inode, 0, data)
+
+    def sync(self) -> None:
+        with _as_the_system_says():
+            self._disk.sync(self._name, self._inode)
+
+    def close(self) -> None: ...
+
+
 class SimulatedFiles(Files):
     """A store's files on a simulated disk."""
 
@@ -396,6 +417,9 @@ class SimulatedFiles(Files):
             timeout=busy_seconds,
             cached_statements=512,
         )
+
+    def page(self, path: Path, size: int) -> bytearray:
+        return bytearray(size)
 
     def exists(self, path: Path) -> bool:
         return path.name in self.disk.names
@@ -418,6 +442,10 @@ class SimulatedFiles(Files):
                 self.disk.sync_folder()
             else:
                 self.disk.sync(path.name, self.disk.names[path.name])
+
+    def note(self, path: Path) -> Note:
+        with _as_the_system_says():
+            return _Note(self.disk, path.name)
 
     def rewrite(self, path: Path) -> None:
         with _as_the_system_says():

@@ -1,7 +1,7 @@
 """`python -m tests.processes STORY FOLDER [SETTINGS]`: one story, told as JSON.
 
-A process of its own, because it forks: a test's process has threads. STORY is `campaign` or one of
-`scenarios`; SETTINGS is a JSON object.
+A process of its own, because it forks: a test's process has threads. STORY is `campaign`, `flood`
+or one of `scenarios`; SETTINGS is a JSON object.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tests.processes import campaign, points, scenarios
+from tests.processes import campaign, flood, points, scenarios
 from tests.processes.campaign import Campaign
 from tests.runtime.written import compiled
 
@@ -54,6 +54,7 @@ def _campaign(
 
 STORIES: dict[str, Any] = {
     "campaign": _campaign,
+    "flood": flood.flood,
     "full_disk": scenarios.full_disk,
     "no_room_to_create": scenarios.no_room_to_create,
     "held": scenarios.held,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowrt.node import Handle, Node
-from flowrt.outbox import packed_ack
+from flowrt.outbox import packed, packed_ack
 from flowrt.store import Batch
 from flowrt.turn import Turn
 from tests.processes.points import StagedStore
@@ -18,7 +18,7 @@ class Acknowledges(Node):
 
     def _commit(self, turn: Turn) -> None:
         for peer, ids in turn.acks.items():
-            self._transport.send(peer, packed_ack(ids))
+            self._transport.send(peer, packed_ack(ids, self._outbox.mark))
         super()._commit(turn)
 
 
@@ -27,7 +27,7 @@ class Sends(Node):
 
     def _commit(self, turn: Turn) -> None:
         for outbox_id, peer, frame in turn.batch.outbox:
-            self._transport.send(peer, outbox_id.to_bytes(8, "big") + frame)
+            self._transport.send(peer, packed(outbox_id, self._outbox.mark, frame))
         super()._commit(turn)
 
 

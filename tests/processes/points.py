@@ -15,6 +15,7 @@ from typing import Any
 
 from flowrt.core.flow import Tx
 from flowrt.core.values import Ack, decode_frame
+from flowrt.outbox import frame_of
 from flowrt.store import Batch, Opened
 from flowrt.store.sqlite import SqliteStore
 from flowrt.transport import Receiver
@@ -166,7 +167,7 @@ class StagedNetwork:
 
     def send(self, peer: str, data: bytes) -> None:
         self._carry(peer, data)
-        acknowledges = type(decode_frame(data[8:])) is Ack
+        acknowledges = type(decode_frame(frame_of(data))) is Ack
         self._stage.reached(TELLING[1] if acknowledges else TELLING[0])
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ PLACES = (
     "recursion", "session parameter", "sessions parameter", "for over a map", "for over sessions",
     "narrowed in if", "narrowed by require", "field default left out", "named argument",
     "tracks", "responder that speaks first", "use", "checks with while",
-    "owner", "untrusted result", "key",
+    "owner", "untrusted result", "key", "on transient", "on failure",
     "wait in match", "checks with match", "parameter default left out", "error default left out",
     "case default left out", "part used after a wait", "loop left in match",
     "error used after a wait", "variable used only in a catch", "set in a block, used after a wait",
@@ -155,6 +155,8 @@ class Counter:
             self.note("untrusted result")
         if flow.key is not None:
             self.note("key")
+        for remedy in flow.remedies:
+            self.note(f"on {remedy.cause}")
         if any(step.tracks is not None for step in flow.steps):
             self.note("tracks")
         if flow.responds is not None and isinstance(flow.body[0], syntax.Send):

@@ -249,7 +249,7 @@ class Nodes:
         moves = [
             (_short(event.flow), event.path, event.label)
             for event in node.progress(flow_id)
-            if event.outcome is None
+            if event.is_move
         ]
         return Flown(
             party,

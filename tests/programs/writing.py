@@ -47,10 +47,22 @@ def write(book: Book, plan: Plan) -> None:
     tracks = ""
     if flow.calls and chance(flow.choices, 40):
         tracks = f" tracks {pick(flow.choices, flow.calls)}"
+    head += [f"    {line}" for line in _remedies(flow)]
     if flow.steps:
         head.append("    steps:")
         head += [f"        {DECLARED[name]}{tracks}" for name in flow.steps]
     plan.text = "\n".join(head + flow.lines) + "\n"
+
+
+def _remedies(flow: Flows) -> list[str]:
+    """What the flow says of its failing steps: never that it ends, which would be another end than
+    that of a world in which nothing fails."""
+    found = []
+    for cause in ("transient", "failure"):
+        if chance(flow.choices, 12):
+            tries, seconds = 1 + flow.choices.below(6), 1 + flow.choices.below(30)
+            found.append(f"on {cause} retry {tries} every {seconds}s")
+    return found
 
 
 def _body(flow: Flows, plan: Plan) -> None:

@@ -121,6 +121,7 @@ class Member:
     modules: Sequence[ModuleType]
     services: Callable[[], Mapping[str, object]]
     disk: MemoryDisk | Path
+    options: Mapping[str, Any]
     node: Node | None = None
     store: CrashingStore | None = None
     crashes: int = 0
@@ -178,12 +179,14 @@ class World:
         party: str,
         modules: Sequence[ModuleType],
         services: Callable[[], Mapping[str, object]] | None = None,
+        **options: Any,
     ) -> None:
-        """A party; its node opens now. `services` makes its services anew for every node."""
+        """A party; its node opens now. `services` makes its services anew for every node; `options`
+        are what else each is opened with."""
         disk: MemoryDisk | Path = MemoryDisk()
         if self._folder is not None:
             disk = self._folder / f"{party}.db"
-        self.members[party] = Member(party, modules, services or dict, disk)
+        self.members[party] = Member(party, modules, services or dict, disk, options)
         self.node(party)
 
     def start(self, party: str, flow: Any, /, **arguments: Any) -> Start:
@@ -309,6 +312,7 @@ class World:
             clock=lambda: self.now_us,
             batch=self._batch,
             reload=self._reload,
+            **member.options,
         )
         # Nothing has run yet, so a flow with a promised id is one of ours, or was never written.
         for start in self.starts:

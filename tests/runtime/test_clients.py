@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flowrt import loop, stepping
+from flowrt import events, loop
 from flowrt.handle import NotStartable
 from flowrt.node import Node
 from flowrt.store import Store
@@ -219,6 +219,6 @@ def test_what_lives_is_never_forgotten(desk: Desk) -> None:
 
 def test_what_a_node_does_is_not_what_a_flow_does() -> None:
     """In the audit trail each kind of entry has a number of its own."""
-    codes = list(stepping._CODE.values())
+    codes = list(events.CODE.values())
     assert len(set(codes)) == len(codes)
-    assert max(codes) < 100 <= loop.DRAINING
+    assert max(codes) < 100 <= loop.DRAINED

@@ -6,6 +6,7 @@ import pytest
 
 from flowrt.core import flow as rt
 from flowrt.core.values import Failure, Letter, decode_frame
+from flowrt.outbox import frame_of
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import services, written
 from tests.runtime.crashes import Start, World
@@ -32,7 +33,7 @@ class Overheard(World):
     def failures_to(self, party: str) -> list[Failure]:
         found = {}
         for _, receiver, data in self.packets:
-            frame = decode_frame(data[8:])
+            frame = decode_frame(frame_of(data))
             if receiver == party and isinstance(frame, Letter):
                 if isinstance(frame.content, Failure):
                     found[frame.seq] = frame.content
@@ -82,6 +83,21 @@ def test_details_go_one_hop_and_the_id_goes_all_the_way(world: Overheard) -> Non
     assert (failure.name, failure.fields) == ("UnexpectedFlowEnd", b"")
 
 
+def test_each_side_logs_an_error_under_its_id(
+    world: Overheard, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "flowrt.node"):
+        error = error_of(world, chain(world, 101))
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        f"carol: flow 1 (hand.Back_v1) ends with hand.TooMuch ({error.error_id})",
+        f"bob: flow 1 hears of carol: ends with hand.TooMuch ({error.error_id})",
+        f"bob: flow 1 (hand.Middle_v1) ends with hand.TooMuch ({error.error_id})",
+        f"alice: flow 1 hears of bob: ends with UnexpectedFlowEnd ({error.error_id})",
+        f"alice: flow 1 (hand.Front_v1) ends with UnexpectedFlowEnd ({error.error_id})",
+    ]
+
+
 def test_a_built_in_error_is_not_disclosed_even_one_hop(world: Overheard) -> None:
     chain(world, -1)
     (failure,) = world.failures_to("bob")
@@ -125,8 +141,12 @@ def test_a_rejection_has_an_id_that_both_sides_log(
     error = error_of(world, start)
     assert isinstance(error, rt.SessionRejected)
     assert (error.reason, error.peer) == ("there is no flow hand.Nobody here", BOB)
-    (line,) = [record.getMessage() for record in caplog.records]
-    assert line == (f"bob rejects alice: there is no flow hand.Nobody here ({error.error_id})")
+    why = f"there is no flow hand.Nobody here ({error.error_id})"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"bob rejects alice: {why}",
+        f"alice: flow 1 hears of bob: {why}",
+        f"alice: flow 1 (hand.Notifier_v1) ends with SessionRejected ({error.error_id})",
+    ]
     assert world.residue() == dict.fromkeys(world.members, (0, 0, 0))
 
 

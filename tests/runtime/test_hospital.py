@@ -11,6 +11,7 @@ import pytest
 from flowrt.core import flow as rt
 from flowrt.core.hospital import Patient
 from flowrt.core.values import Data, Letter, decode, decode_checkpoint, encode
+from flowrt.outbox import packed
 from flowrt.store import Batch
 from tests.runtime import hand_flow as hand
 from tests.runtime import plays
@@ -150,7 +151,7 @@ def early(world: World, flow_id: int) -> bytes:
     session = decode_checkpoint(data, world.node("bob").registry.states_of).sessions[0]
     content = Data("hand.Ask", encode(hand.Ask(99)))
     letter = Letter(flow_id, session.id, session.secret, session.expected + 30, content)
-    return bytes(7) + b"\x09" + encode(letter)
+    return packed(9, world.node("alice")._outbox.mark, encode(letter))
 
 
 def test_what_a_confirmation_sets_free_leaves_though_the_step_fails(folder: Path | None) -> None:

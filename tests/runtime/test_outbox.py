@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pytest
 
 from flowrt.core.values import Ack, decode_frame
 from flowrt.outbox import RESEND_US, Outbox, packed_ack, unpack
+
+
+def nothing(numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """A store that is never asked."""
+    raise AssertionError(numbers)
 
 
 class Wire:
@@ -29,14 +36,14 @@ class Wire:
 
 
 def test_a_row_is_sent_with_its_number() -> None:
-    outbox, wire = Outbox(), Wire()
+    outbox, wire = Outbox(nothing), Wire()
     outbox.send(300, "bob", b"frame", wire, 0)
     assert wire.take() == [("bob", 300, b"frame")]
     assert len(outbox) == 1
 
 
 def test_it_is_sent_again_after_longer_and_longer_times() -> None:
-    outbox, wire = Outbox(), Wire()
+    outbox, wire = Outbox(nothing), Wire()
     outbox.send(1, "bob", b"x", wire, 0)
     wire.take()
     now_us = 0
@@ -50,7 +57,7 @@ def test_it_is_sent_again_after_longer_and_longer_times() -> None:
 
 
 def test_a_clock_that_is_set_back_does_not_stop_it() -> None:
-    outbox, wire = Outbox(), Wire()
+    outbox, wire = Outbox(nothing), Wire()
     outbox.send(1, "bob", b"x", wire, 10**15)
     wire.take()
     outbox.send_again(wire, 10**15 - 1)
@@ -62,7 +69,7 @@ def test_a_clock_that_is_set_back_does_not_stop_it() -> None:
 
 
 def test_what_is_acknowledged_is_not_sent_again_and_is_to_be_deleted_once() -> None:
-    outbox, wire = Outbox(), Wire()
+    outbox, wire = Outbox(nothing), Wire()
     for number in (1, 2, 3):
         outbox.send(number, "bob", b"x", wire, 0)
     outbox.acknowledged("bob", (1, 3, 3, 99))
@@ -77,22 +84,44 @@ def test_what_is_acknowledged_is_not_sent_again_and_is_to_be_deleted_once() -> N
 
 
 def test_only_the_receiver_can_acknowledge() -> None:
-    outbox, wire = Outbox(), Wire()
+    outbox, wire = Outbox(nothing), Wire()
     outbox.send(1, "bob", b"x", wire, 0)
     outbox.acknowledged("mallory", (1,))
     assert (len(outbox), outbox.take_settled()) == (1, [])
 
 
 def test_a_restart_sends_everything_at_once() -> None:
-    outbox, wire = Outbox(), Wire()
+    rows = {2: b"two", 3: b"three"}
+    outbox, wire = Outbox(lambda numbers: ((n, rows[n]) for n in numbers)), Wire()
     outbox.send(1, "bob", b"old", wire, 0)
     outbox.acknowledged("bob", (1,))
-    outbox.load([(2, "bob", b"two"), (3, "carol", b"three")])
+    outbox.load([(2, "bob", 3), (3, "carol", 5)])
     assert (len(outbox), outbox.take_settled(), outbox.next_due()) == (2, [], None)
     wire.take()
-    outbox.send_all(wire, 5)
+    outbox.refill(wire, 5)
     assert wire.take() == [("bob", 2, b"two"), ("carol", 3, b"three")]
     assert outbox.next_due() == 5 + RESEND_US[0]
+
+
+def test_a_busy_peer_is_not_sent_again_what_it_has_before_it() -> None:
+    """It works through what it was sent, however slowly: only what it passed over was lost, and
+    what was sent since it last took something may be."""
+    outbox, wire = Outbox(nothing), Wire()
+    for number in range(1, 6):
+        outbox.send(number, "bob", b"x", wire, 0)
+    outbox.send(6, "carol", b"x", wire, 0)
+    wire.take()
+    outbox.acknowledged("bob", (1, 3))
+    now_us = RESEND_US[0]
+    outbox.send_again(wire, now_us)
+    assert [number for _, number, _ in wire.take()] == [2, 6], "2 was lost, and carol says nothing"
+    outbox.acknowledged("bob", (2,))
+    now_us += RESEND_US[0]
+    outbox.send_again(wire, now_us)
+    assert wire.take() == [], "it took one, and 4 and 5 come later"
+    now_us += RESEND_US[0]
+    outbox.send_again(wire, now_us)
+    assert [number for _, number, _ in wire.take()] == [4, 5, 6], "it took nothing any more"
 
 
 def test_packets_of_acknowledgement_want_none() -> None:

@@ -96,7 +96,11 @@ def test_a_subflows_steps_hang_under_its_callers() -> None:
     actor = Actor(play("t.A", calls, after, steps=STEPS), inner)
     commit = actor.go(BEGIN)
     assert commit is not None
-    assert [(told(m), m.flow, m.depth) for m in commit.moves] == [
+    assert [(m.kind, m.flow, m.path) for m in commit.moves if m.is_structure] == [
+        ("begun", "t.Inner", ("TWO",)),
+        ("over", "t.Inner", ("TWO",)),
+    ]
+    assert [(told(m), m.flow, m.depth) for m in commit.moves if not m.is_structure] == [
         ((("TWO",), "Second", None), "t.A", 0),
         ((("TWO", "A"), "Alpha", None), "t.Inner", 1),
         ((("TWO", "B"), "Beta", None), "t.Inner", 1),
@@ -110,8 +114,13 @@ def test_a_flow_without_a_step_of_its_own_shows_its_subflows() -> None:
     outer = play("t.A", lambda run, state: rt.Call(at(1), inner, at(0)), walks(), steps=STEPS)
     commit = Actor(outer, inner).go(BEGIN)
     assert commit is not None
-    assert commit.moves[0].path == ("A",)
-    assert commit.moves[0].depth == 1
+    assert [(move.kind, move.path) for move in commit.moves] == [
+        ("begun", ()),
+        ("position", ("A",)),
+        ("over", ()),
+        ("end", ()),
+    ]
+    assert commit.moves[1].depth == 1
 
 
 def test_a_failure_is_the_last_event_and_says_why() -> None:
@@ -187,10 +196,10 @@ def haggling(power: Power, folder: Path | None = None) -> World:
 
 HISTORY = [
     (0, "hand.Bidder", 0, ("FIRST",), "First offer", None),
-    (1, "hand.Bid", 1, ("FIRST", "BIDDING"), "Offering 12", None),
-    (2, "hand.Bidder", 0, ("AGAIN",), "after 12 is over 10", None),
-    (3, "hand.Bid", 1, ("AGAIN", "BIDDING"), "Offering 10", None),
-    (4, "hand.Bidder", 0, (), "", "done"),
+    (2, "hand.Bid", 1, ("FIRST", "BIDDING"), "Offering 12", None),
+    (4, "hand.Bidder", 0, ("AGAIN",), "after 12 is over 10", None),
+    (6, "hand.Bid", 1, ("AGAIN", "BIDDING"), "Offering 10", None),
+    (8, "hand.Bidder", 0, (), "", "done"),
 ]
 
 

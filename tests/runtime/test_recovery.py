@@ -154,7 +154,7 @@ def observe(world: World) -> dict[str, Any]:
         assert len(set(audit)) == len(audit), "no step was committed twice"
         for start in world.starts:
             if start.party == party:
-                numbers = [event.number for event in world.node(party).progress(start.id)]
+                numbers = [event.number for event in world.node(party).moves(start.id, 0, -1)]
                 assert numbers == list(range(len(numbers)))
         for peer in world.node(party)._peers.values():
             assert all(seen.above == [] for seen in peer.seen), "no number was lost"

@@ -88,23 +88,6 @@ def test_the_newest_version_that_responds_to_the_initiator_is_taken() -> None:
     assert registry.responder("reg.R", "reg.J") is other
 
 
-@pytest.mark.parametrize(
-    ("flow", "initiator", "why"),
-    [
-        ("reg.Nothing", "reg.I", "there is no flow reg.Nothing here"),
-        ("reg.R_v1", "reg.I", "there is no flow reg.R_v1 here"),
-        ("builtins.eval", "reg.I", "there is no flow builtins.eval here"),
-        ("", "", "there is no flow  here"),
-        ("reg.R", "reg.Other", "reg.R does not respond to reg.Other here"),
-        ("reg.Plain", "reg.I", "reg.Plain does not respond to reg.I here"),
-    ],
-)
-def test_who_does_not_respond_says_why(flow: str, initiator: str, why: str) -> None:
-    responder = a_flow("reg.R", 1, responds_to="reg.I")
-    registry = Registry([module("m", A=responder, B=a_flow("reg.Plain"))])
-    assert registry.responder(flow, initiator) == why
-
-
 # --- services and errors of all versions ---------------------------------------------------------
 
 

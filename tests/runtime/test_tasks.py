@@ -180,7 +180,7 @@ def test_an_answer_counts_once_whatever_befalls(kind: str) -> None:
                 on.node("alice").submit_answer(start.id, 0, Answer(True), "ann")
                 on.run()
         store: Any = on.members["alice"].store
-        return on.outcome(start) is not None, on.residue(), store.tasks()
+        return on.outcome(start) is not None, on.residue(), list(store.tasks())
 
     for power, seen in every_crash(build, observe, kinds=(kind,), twice=True):
         assert seen == (True, {"alice": (0, 0, 0)}, []), power

@@ -6,11 +6,14 @@ import datetime
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from flowrt.core import engine
 from flowrt.core.commit import Commit
 from flowrt.core.flow import Party
 from flowrt.core.progress import ProgressEvent
+from flowrt.core.session import Peer
 from flowrt.core.values import (
     TASK,
     CallState,
@@ -20,9 +23,11 @@ from flowrt.core.values import (
     Letter,
     OnAny,
     OnTime,
+    decode,
     decode_checkpoint,
     encode,
 )
+from flowrt.limits import Limits
 from flowrt.outbox import packed_ack
 from flowrt.sim import Violation, World
 from flowrt.sim.disk import SimStore
@@ -78,6 +83,17 @@ def broken(name: str, act: Callable[[], object]) -> None:
     with pytest.raises(Violation) as caught:
         act()
     assert caught.value.invariant == name, caught.value
+
+
+def test_what_a_refused_batch_did_is_forgotten_when_its_step_runs_again(world: World) -> None:
+    host = world.hosts["alice"]
+    host.watch.records[7] = record(world, "alice", (True, ONE))
+    host.watch.records[7].held = True
+    node = world.node("alice")
+    kind = hand_flow.Teller_v1
+    checkpoint = engine.begin("hand.Teller_v1", kind, kind.Start("a", "b"))
+    WatchedRun(host.watch, checkpoint, 7, node._world, Commit())
+    assert host.watch.records == {}
 
 
 # --- what is committed ----------------------------------------------------------------------------
@@ -139,6 +155,43 @@ def test_i14_progress_is_counted_without_a_gap(world: World) -> None:
 def test_i19_undeclared_errors_tell_nothing(world: World) -> None:
     told = record(world, "alice", (True, Failure("hand.Unknown", b"\x91\xa1x", "id", ())))
     broken("I19", lambda: committed(world, "alice", [told]))
+
+
+def flow_of(made: World, party: str) -> tuple[int, bytes]:
+    [(flow_id, (data, _))] = made.hosts[party].disk.flows.items()
+    return flow_id, data
+
+
+def test_i18_what_a_peer_has_is_counted_and_no_more_than_it_may(midway: World) -> None:
+    host = midway.hosts["bob"]
+    flow_id, data = flow_of(midway, "bob")
+    known = decode(Peer, host.disk.peers["alice"])
+    assert known.sessions == 1
+    for wrong in ({"sessions": 0}, {"sessions": 2}, {"unread": 1}, {"unread_bytes": 7}):
+        host.disk.peers["alice"] = encode(msgspec.structs.replace(known, **wrong))
+        broken("I18", lambda: midway._invariants._granted["bob"].rests(host))
+    host.disk.peers["alice"] = encode(known)
+    midway._invariants._granted["bob"].rests(host)
+    midway.limits = Limits(sessions=1)
+    checkpoint = decode_checkpoint(data, midway.registries["bob"].states_of)
+    midway._invariants._granted["bob"].holds(flow_id + 1, checkpoint)
+    host.disk.peers["alice"] = encode(msgspec.structs.replace(known, sessions=2))
+    broken("I18", lambda: midway._invariants._granted["bob"].rests(host))
+    # One that is gone without being given back.
+    host.disk.peers["alice"] = encode(known)
+    midway._invariants._granted["bob"].holds(flow_id + 1, None)
+    broken("I18", lambda: committed(midway, "bob", [], flows={flow_id: None}))
+
+
+def test_i18_no_process_has_more_under_way_than_the_window(midway: World) -> None:
+    host = midway.hosts["alice"]
+    assert host.node is not None
+    midway.limits = Limits(window=1)
+    midway.network.sent = lambda *_: None
+    outbox = host.node._outbox
+    for number in (1001, 1002):
+        outbox.send(number, "bob", b"", host.node._transport, 0)
+    broken("I18", lambda: midway._invariants.turned(host))
 
 
 # --- what is sent ---------------------------------------------------------------------------------

@@ -17,16 +17,22 @@ Mail: TypeAlias = Content | Bounce
 """What an owner hears of its flow: messages, the end, and what of its own could not be taken."""
 
 
+class Congested(Exception):
+    """More waits for a peer than may: the step is put off until the peer has taken some of it."""
+
+
 class World:
     """What the node lends to a step: names, time, a secret, services. Set anew for every batch.
 
     `key` is 32 random bytes that no one else knows: ids of sessions and errors are derived from it.
     `tx` is the running transaction, made when a service first asks for it. `new_flow` gives the id
     of a flow to be started, `lookup` the outcome of one that has ended, `holder` the living flow of
-    a name and a business key. `running` is what a step runs as, if somebody watches it.
+    a name and a business key, `has_room` whether more may be said to a peer. `running` is what a
+    step runs as, if somebody watches it.
     """
 
     __slots__ = (
+        "has_room",
         "holder",
         "key",
         "lookup",
@@ -51,6 +57,7 @@ class World:
         self.new_flow: Callable[[], int] = _no_flow
         self.lookup: Callable[[int], Outcome | None] = _no_outcome
         self.holder: Callable[[str, str], int | None] = _no_holder
+        self.has_room: Callable[[str], bool] = _has_room
         self.running: Callable[..., Any] | None = None
 
     def secret(self, flow_id: int, number: int, purpose: bytes = b"session") -> bytes:
@@ -173,6 +180,10 @@ def _no_flow() -> int:
 
 def _no_outcome(flow_id: int) -> Outcome | None:
     return None
+
+
+def _has_room(peer: str) -> bool:
+    return True
 
 
 def _no_holder(name: str, key: str) -> int | None:

@@ -43,7 +43,7 @@ from flowrt.core.values import (
     error_of,
 )
 from flowrt.core.values import writable as writable
-from flowrt.core.waiting import can_go_on, is_expired, is_settled, is_undecided
+from flowrt.core.waiting import can_go_on, is_expired, is_outside, is_settled, is_undecided
 from flowrt.core.waiting import due as due
 from flowrt.core.waiting import find as find
 
@@ -89,6 +89,18 @@ class Followed(msgspec.Struct, frozen=True, gc=False):
     """Another flow wants to hear of this one's end."""
 
     follower: int
+
+
+class Severed(msgspec.Struct, frozen=True, gc=False):
+    """The store of `peer`, or if that is "" our own, has lost what it knew of its sessions: they
+    end, but for those of the numbers in `spared`. Operations under way keep the keys that they had
+    under `former`."""
+
+    peer: str
+    text: str
+    error_id: str
+    spared: frozenset[int] = frozenset()
+    former: bytes = b""
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
@@ -154,7 +166,9 @@ class Pause(msgspec.Struct, frozen=True, gc=False):
 Taken: TypeAlias = Command | CallEnded | FlowEnded | Followed | Lost
 """What is kept in the checkpoint, whether or not the flow can go on with it."""
 
-Event = Begin | Resume | Arrival | Taken | Retry | Again | Change | Throw | End | Kill | Pause
+Event = (
+    Begin | Resume | Arrival | Severed | Taken | Retry | Again | Change | Throw | End | Kill | Pause
+)
 
 BEGIN = Begin()
 RESUME = Resume()
@@ -210,6 +224,9 @@ def advance(
     elif type(event) is Arrival:
         if not _arrive(checkpoint, event, commit):
             return None
+    elif type(event) is Severed:
+        if not _sever(checkpoint, event):
+            return None
     elif type(event) in _TAKEN:
         if not _take_in(checkpoint, event, world, commit):  # type: ignore[arg-type]  # as just looked at
             return None
@@ -256,6 +273,8 @@ def admit(checkpoint: Checkpoint, event: Event, world: World) -> Commit:
     commit = Commit()
     if type(event) is Arrival:
         _arrive(checkpoint, event, commit)
+    elif type(event) is Severed:
+        _sever(checkpoint, event)
     elif type(event) in _TAKEN:
         _take_in(checkpoint, event, world, commit)  # type: ignore[arg-type]  # as just looked at
     elif type(event) is Change:
@@ -290,6 +309,28 @@ def _arrive(checkpoint: Checkpoint, event: Arrival, commit: Commit) -> bool:
         checkpoint.sessions.remove(session)
         return True
     return session.expected != expected or len(session.inbox) != held
+
+
+def _sever(checkpoint: Checkpoint, event: Severed) -> bool:
+    """End the sessions that a store has lost; False if the flow has none of them."""
+    severed = False
+    extra = checkpoint.extra
+    for session in list(checkpoint.sessions):
+        is_meant = session.secret and event.peer in ("", session.peer)
+        if not is_meant or session.id in event.spared:
+            continue
+        if not sessions.sever(session, checkpoint.steps, event.text, event.error_id):
+            continue
+        severed = True
+        if extra is not None and extra.owed:
+            _drop_owed(extra, session)
+        if session.closed and session.closed != NAMED and is_settled(checkpoint, session):
+            checkpoint.sessions.remove(session)
+    for call in extra.calls if extra is not None and event.former else ():
+        if is_outside(call) and not call.under:
+            call.under = event.former
+            severed = True
+    return severed
 
 
 def _drop_owed(extra: Extra, session: SessionState) -> None:

@@ -147,15 +147,16 @@ class Registry:
                 raise BadBytes(f"{frame.flow} has no progress step {number_of(frame.step)}")
         return checkpoint
 
-    def responder(self, flow: str, initiator: str) -> AnyFlow | str:
-        """The newest version of the responder `flow`, or why there is none for this initiator."""
-        versions = self._versions.get(flow)
-        if not versions:
-            return f"there is no flow {flow} here"
+    def responder(self, flow: str, initiator: str) -> AnyFlow | None:
+        """The newest version of the flow of that name which responds to this initiator."""
+        versions = self._versions.get(flow, {})
         fitting = [v for v, found in versions.items() if found.responds_to == initiator]
-        if not fitting:
-            return f"{flow} does not respond to {initiator} here"
-        return versions[max(fitting)]
+        return versions[max(fitting)] if fitting else None
+
+    def initiators(self, flow: str) -> set[str]:
+        """To whom the versions of a flow respond, "" for those that do not; none if there is no
+        such flow."""
+        return {found.responds_to or "" for found in self._versions.get(flow, {}).values()}
 
     def services(self) -> list[ServiceKey[Any]]:
         """Every service that a registered flow uses, by name, with all the operations that any

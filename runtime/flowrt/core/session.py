@@ -14,12 +14,16 @@ its confirmation came, because before that there is no address for what it still
 
 from __future__ import annotations
 
+import functools
 import hmac
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from flowrt.core.flow import invariant
+from flowrt.core.flow import UnexpectedFlowEnd, invariant
 from flowrt.core.values import (
+    GIVEN,
+    Checkpoint,
     Confirm,
     Content,
     Data,
@@ -88,10 +92,16 @@ def is_full(session: SessionState, content: Content) -> bool:
         return False
     if len(session.inbox) >= UNREAD:
         return True
-    return _size(content) + sum(_size(held) for _, held, _ in session.inbox) > UNREAD_BYTES
+    return size_of(content) + sum(size_of(held) for _, held, _ in session.inbox) > UNREAD_BYTES
 
 
-def _size(content: Content) -> int:
+def is_much(unsent: Sequence[Content]) -> bool:
+    """Whether so much waits for a confirmation that who sends must wait."""
+    return len(unsent) >= UNREAD or sum([size_of(one) for one in unsent]) > UNREAD_BYTES
+
+
+def size_of(content: Content) -> int:
+    """What is kept of a content, in bytes: what its sender chose of it."""
     if type(content) is Data:
         return len(content.body)
     return len(content.fields) if type(content) is Failure else 0
@@ -129,6 +139,25 @@ def _confirmed(session: SessionState, content: Confirm) -> list[Letter]:
     letters = [letter(session, waiting) for waiting in session.unsent]
     session.unsent.clear()
     return letters
+
+
+def sever(session: SessionState, came: int, text: str, error_id: str) -> bool:
+    """The peer has lost what it knew of the session: what came in order is still read, then that
+    error. False if nobody needs to hear it."""
+    if session.status not in (INVITED, OPEN) or (session.closed and session.status == OPEN):
+        return False
+    inbox = session.inbox
+    while inbox and inbox[-1][0] >= session.expected:
+        inbox.pop()
+    if inbox and _has_last_word(session):
+        return False
+    last: Content = Failure(UnexpectedFlowEnd.wire, b"", error_id)
+    if session.status == INVITED:
+        last = Reject(text, error_id)
+        session.unsent.clear()
+    inbox.append((session.expected, last, came))
+    session.expected += 1
+    return True
 
 
 def head(session: SessionState) -> Content | None:
@@ -193,7 +222,7 @@ def accept(invitation: Invite, peer: str, number: int) -> SessionState:
         sent=0,
         expected=1,
         frame=0,
-        block=0,
+        block=GIVEN,
         peer_flow=invitation.from_flow,
         peer_session=invitation.from_session,
         version=invitation.version,
@@ -244,15 +273,67 @@ class Seen(msgspec.Struct, array_like=True):
         self.above = [n for n in self.above if n > self.low]
 
 
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """What a flow at rest holds of its peers: who invited it, as long as that session is open, and
+    of each the (messages, bytes) that it has not read."""
+
+    inviter: str = ""
+    unread: Mapping[str, tuple[int, int]] = {}
+
+
+NOTHING = Standing()
+"""Of a flow that holds nothing."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _invited_by(inviter: str) -> Standing:
+    """Of a flow that holds nothing but its session with who invited it: most are like this."""
+    return Standing(inviter)
+
+
+def standing(checkpoint: Checkpoint) -> Standing:
+    """What a flow holds of its peers now."""
+    sessions = checkpoint.sessions
+    if not sessions:
+        return NOTHING
+    inviter = sessions[0].peer if sessions[0].block == GIVEN else ""
+    unread: dict[str, tuple[int, int]] = {}
+    for session in sessions:
+        if session.inbox and session.secret:
+            count, size = unread.get(session.peer, (0, 0))
+            size += sum([size_of(content) for _, content, _ in session.inbox])
+            unread[session.peer] = (count + len(session.inbox), size)
+    if unread:
+        return Standing(inviter, unread)
+    return _invited_by(inviter) if inviter else NOTHING
+
+
 class Peer(msgspec.Struct, array_like=True):
-    """What a node remembers of a peer: how many invitations it sent, and which it received.
+    """What a node remembers of a peer: how many invitations it sent, and which it received; how
+    many sessions that it began are open, how many of its messages flows keep unread, and their
+    bytes.
 
     A peer whose store was made anew begins a new incarnation; the last few are remembered, so that
-    a late invitation of an older one cannot start anything twice.
+    a late invitation of an older one cannot start anything twice. `mark` is the last of the peer's
+    store on which anything here rests (flowrt.core.lineage). `era` counts how often that store has
+    lost what it knew: each time our invitations are numbered anew. Where our own store has lost
+    what it knew, it is `wary`: nothing is taken until the peer knows that, and then nothing of what
+    the peer said before it had committed `floor` batches.
     """
 
     invited: int = 0
     seen: list[Seen] = []
+    sessions: int = 0
+    unread: int = 0
+    unread_bytes: int = 0
+    mark: bytes = b""
+    era: int = 0
+    wary: bool = False
+    floor: int = 0
+
+    def incarnation(self, own: bytes) -> bytes:
+        """Under which name of our store (`own`) our invitations to this peer are numbered."""
+        return (int.from_bytes(own, "big") ^ self.era).to_bytes(len(own), "big")
 
     def next_number(self) -> int:
         """The number of the next invitation to this peer."""

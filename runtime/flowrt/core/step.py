@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from flowrt.core import session as sessions
-from flowrt.core.commit import Commit, Opened, Outcome, Started, Task, World
+from flowrt.core.commit import Commit, Congested, Opened, Outcome, Started, Task, World
 from flowrt.core.flow import (
     INT_MAX,
     Await,
@@ -44,7 +44,7 @@ from flowrt.core.flow import (
 )
 from flowrt.core.flow import Checkpoint as Pause
 from flowrt.core.incoming import END, EPOCH, Incoming, NotForNow
-from flowrt.core.progress import ProgressEvent, path_of
+from flowrt.core.progress import BEGUN, LABEL, OVER, Detail, ProgressEvent, number_of, path_of
 from flowrt.core.registry import unversioned
 from flowrt.core.values import (
     ANY,
@@ -100,7 +100,7 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 class StepRun(Incoming):
     """One step of one flow, from committed state to the next: what generated code sees as `run`."""
 
-    __slots__ = ("_errors", "_now", "_result", "_turns", "flow_id", "me", "tx")
+    __slots__ = ("_errors", "_now", "_result", "_turns", "_unsent", "flow_id", "me", "tx")
 
     def __init__(self, checkpoint: Checkpoint, flow_id: int, world: World, commit: Commit) -> None:
         super().__init__(checkpoint, world, commit)
@@ -111,6 +111,7 @@ class StepRun(Incoming):
         self._now: datetime.datetime | None = None
         self._turns = 0
         self._errors = 0
+        self._unsent: dict[int, bool] = {}
 
     # --- the loop: frames call, return and fail until something waits ---
 
@@ -263,6 +264,9 @@ class StepRun(Incoming):
         if name is None:
             raise Fault(f"{step.flow.__name__} is not registered on this node")
         frames.append(StackFrame(name, step.start))
+        if step.flow.steps:
+            begun = Detail(BEGUN, step.flow.version)
+            self._moved(name, len(frames) - 1, "", detail=begun)
         if step.until is not None:
             self._extra().deadlines.append((len(frames) - 1, _moment(step.until)))
 
@@ -277,9 +281,10 @@ class StepRun(Incoming):
         if is_unheard(checkpoint):
             checkpoint.waiting = OnAcceptance(encode(value), self._until(None))
             return False
-        name = checkpoint.frames[0].flow
+        name = checkpoint.frames[depth].flow
         self._drop_frame(END)
         if depth > 0:
+            self._over(name, depth)
             self._result = (value, None)
             return True
         self._commit.outcome = Outcome(name, encode(value))
@@ -295,9 +300,10 @@ class StepRun(Incoming):
             purpose = b"error %d" % self._errors
             error.error_id = self._world.secret(self.flow_id, checkpoint.steps, purpose)[:8].hex()
         depth = len(checkpoint.frames) - 1
-        name = checkpoint.frames[0].flow
+        name = checkpoint.frames[depth].flow
         self._drop_frame(_disclosed(error))
         if depth > 0:
+            self._over(name, depth, "failed", str(error))
             self._result = (None, error)
             return True
         peer = error.peer.name if error.peer is not None else None
@@ -373,6 +379,7 @@ class StepRun(Incoming):
             unsent=[],
         )
         checkpoint.sessions.append(session)
+        self._must_have_room(session)
         opened = Opened(session, flow, opener.name, opener.version)
         self._commit.outbox.append((party.name, opened))
         return Session(number)
@@ -387,9 +394,22 @@ class StepRun(Incoming):
         body = encode(message)
         if len(body) > MAX_FRAME_BYTES - 1024:
             raise Fault(f"a message of {len(body)} bytes is larger than a frame may be")
+        if found.status != sessions.OPEN or not self._world.has_room(found.peer):
+            self._must_have_room(found)
         letter = sessions.say(found, Data(message.wire, body))
         if letter is not None:
             self._commit.post(found, letter)
+
+    def _must_have_room(self, session: SessionState) -> None:
+        """Put the step off if too much waits for the peer already. What one step says does not
+        count for it, or a step that says much could never be taken."""
+        number = session.id
+        if session.status == sessions.INVITED and number not in self._unsent:
+            self._unsent[number] = sessions.is_much(session.unsent)
+        if self._unsent and self._unsent.get(number):
+            raise Congested(f"{session.peer} has not confirmed the session, and much waits for it")
+        if session.secret and not self._world.has_room(session.peer):
+            raise Congested(f"too much waits for {session.peer}, who does not acknowledge it")
 
     def result(self, flow: type[Flow[R]]) -> R:
         given, self._result = self._result, None
@@ -521,17 +541,25 @@ class StepRun(Incoming):
             position = StepWithValues(index, digest)
         if frame.step == position and (label is None or values is not None):
             return
+        detail = _LABEL if number_of(frame.step) == index else None
         frame.step = position
         text = registry.classes[frame.flow].steps[index].label if label is None else label
-        self._moved(frame.flow, len(frames) - 1, text, None, shown)
+        self._moved(frame.flow, len(frames) - 1, text, None, shown, detail)
+
+    def _over(self, name: str, depth: int, outcome: str = "done", cause: str = "") -> None:
+        """A subflow has ended; one that shows no steps leaves nothing behind that people see."""
+        if self._world.registry.step_names.get(name):
+            detail = Detail(OVER, state=outcome, cause=writable(cause)[:MAX_TEXT])
+            self._moved(name, depth, "", detail=detail)
 
     def _moved(
         self,
         name: str,
         depth: int,
         label: str,
-        outcome: str | None,
+        outcome: str | None = None,
         values: dict[str, Any] | None = None,
+        detail: Detail | None = None,
     ) -> None:
         checkpoint = self._checkpoint
         registry = self._world.registry
@@ -543,6 +571,7 @@ class StepRun(Incoming):
             writable(label),
             outcome,
             values or {},
+            detail,
         )
         checkpoint.moves += 1
         self._commit.moves.append(event)
@@ -561,6 +590,7 @@ class StepRun(Incoming):
 
 
 _ON_COMMIT = OnCommit()
+_LABEL = Detail(LABEL)
 
 
 def ending_of(outcome: Outcome) -> Ending:

@@ -17,6 +17,7 @@ import msgspec
 
 from flowrt.core import opaque
 from flowrt.core.flow import INT_MAX, FlowError, Int, Malformed, Message, Party, State, written
+from flowrt.core.lineage import MOST_MARK_BYTES
 
 MAX_FRAME_BYTES = 1 << 20
 """The largest frame that is sent or read."""
@@ -26,6 +27,9 @@ MAX_TEXT = 500
 
 MAX_ACKS = 4096
 """How many rows one frame acknowledges; those of a full frame would fill 16 times its size."""
+
+MAX_VERSIONS = 64
+"""How many versions a rejection lists."""
 
 MAX_FAMILIES = 64
 """How many families of an error are told to the peer."""
@@ -81,10 +85,18 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 class Reject(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """The invitation was not accepted."""
+    """The invitation was not accepted: why in words, and as one of the kinds below. `versions` are
+    those of the initiator's flow that are answered, where it has another."""
 
     reason: Reason
     error_id: ErrorId
+    kind: Number = 0
+    versions: Annotated[tuple[Number, ...], msgspec.Meta(max_length=MAX_VERSIONS)] = ()
+
+
+OTHER, UNKNOWN_FLOW, NO_RESPONDER, VERSION, QUOTA, DRAINING = range(6)
+"""Why an invitation is rejected: there is no such flow; it does not respond to that one; not to
+that version of it; the peer has as many sessions as it may; nothing new is taken now."""
 
 
 Content = Data | Confirm | End | Failure | Reject
@@ -124,7 +136,27 @@ class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
     ids: Annotated[tuple[int, ...], msgspec.Meta(max_length=MAX_ACKS)]
 
 
-Frame = Invite | Letter | Ack
+MarkBytes: TypeAlias = Annotated[bytes, msgspec.Meta(max_length=MOST_MARK_BYTES)]
+
+
+class Recall(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """The last that the sender knows of the receiver's store. It takes nothing that comes from
+    another life of that store until it knows that this one is in its past."""
+
+    mark: MarkBytes
+
+
+class Recalled(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
+    """What the sender makes of a mark that the receiver has told it: it is of its own past, or,
+    where it begins `anew`, nothing of that is left. `knows` says whether the sender knows the
+    receiver's present life."""
+
+    mark: MarkBytes
+    anew: bool
+    knows: bool
+
+
+Frame = Invite | Letter | Ack | Recall | Recalled
 
 
 class Bounce(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
@@ -136,6 +168,9 @@ class Bounce(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
 
 
 NAMED = 2
+
+GIVEN = -1
+"""The block of the session to which a flow was invited: no block of its own opened it."""
 
 
 class SessionState(msgspec.Struct, array_like=True, gc=False):
@@ -232,7 +267,9 @@ class CallState(msgspec.Struct, array_like=True, gc=False):
     `what` is the operation's qualified name, or the task's role; `detail` its arguments, or the
     task's question (a `Question`); `target` the flow that is followed; `due_us` a task's deadline;
     `frame` the depth of the subflow that began it. `done` is its end, `came` the flow's count of
-    commits when that came. A `lost` operation runs again only when a person says so.
+    commits when that came. A `lost` operation runs again only when a person says so. `under` is the
+    incarnation that its key names, if not that of its store: an older one, of which the store was a
+    backup.
     """
 
     number: Number
@@ -245,6 +282,7 @@ class CallState(msgspec.Struct, array_like=True, gc=False):
     done: Ending | None = None
     came: int = 0
     lost: bool = False
+    under: bytes = b""
 
 
 OPERATION, ONCE, FLOW, TASK = range(4)
@@ -495,6 +533,12 @@ def decode_message(kind: type[M], data: bytes) -> M:
     return message
 
 
+def is_invitation(data: bytes) -> bool:
+    """Whether a frame seems to be an invitation, from its first bytes: an array that begins with
+    that tag."""
+    return len(data) > 1 and data[1] == 0 and 0x90 <= data[0] <= 0x9F
+
+
 def decode_frame(data: bytes) -> Frame:
     """What a peer sent. Raises BadBytes."""
     if len(data) > MAX_FRAME_BYTES:
@@ -516,7 +560,10 @@ def decode_checkpoint(data: bytes, states_of: Any) -> Checkpoint:
     except _DECODING as error:
         raise BadBytes(f"the checkpoint cannot be read: {error}") from None
     if raw.format != CHECKPOINT_FORMAT:
-        raise BadBytes(f"the checkpoint has format {raw.format}, this is {CHECKPOINT_FORMAT}")
+        raise BadBytes(
+            f"the checkpoint has format {raw.format}, this is {CHECKPOINT_FORMAT}; "
+            "open the store with the version that wrote it"
+        )
     frames = [
         StackFrame(frame.flow, decode(states_of(frame.flow), frame.state), frame.step)
         for frame in raw.frames

@@ -45,6 +45,10 @@ TROUBLE = (
     "stranger",
 )
 
+# What is left of a disk that is replaced by a backup of it.
+MARK_LOST, MARK_KEPT = range(2)
+BACKUPS = ("restored from a backup, its mark too", "restored from a backup, its mark is there")
+
 # When an external operation's process ends.
 NOT_BEGUN, NOT_TOLD, SLOW, FAILS = range(1, 5)
 OPERATIONS = ("", "crash before it ran", "crash after it ran", "slow", "fails")

@@ -25,9 +25,11 @@ from flowrt.node import Node
 from flowrt.services import External
 from flowrt.sim.disk import Crash, SimStore
 from flowrt.sim.faults import (
+    BACKUPS,
     DOWN,
     FAILS,
     FATES,
+    MARK_KEPT,
     NOT_BEGUN,
     NOT_TOLD,
     OPERATIONS,
@@ -39,8 +41,9 @@ from flowrt.sim.faults import (
     ServiceDown,
 )
 from flowrt.sim.network import SimPlace
+from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Watch, WatchedRun
-from flowrt.store import Batch, StoreError
+from flowrt.store import Batch, RestoredFromBackup, StoreError
 from flowrt.store.memory import MemoryDisk
 
 if typing.TYPE_CHECKING:
@@ -78,6 +81,8 @@ class Started(Wish):
         self.flow = flow
         self.arguments = arguments
         self.id = 0
+        self.is_lost = False
+        """Whether it was there, and went with a disk that was replaced by an older copy."""
         self.handle: Handle[Any] | None = None
         self.host: Host | None = None
 
@@ -230,6 +235,9 @@ class Host:
         self.disk = MemoryDisk()
         self.key = hashlib.blake2b(name.encode(), key=b"flowrt.sim", digest_size=32).digest()
         self.disk.incarnation = self.key[:8]
+        self.disk.secret = self.key[8:24]
+        self.disk.chance = self._chance
+        self._chances = 0
         self.node: SimNode | None = None
         self.watch = Watch(world.notes)
         self.wishes: list[Wish] = []
@@ -241,10 +249,27 @@ class Host:
         self.sent_commands: dict[int, int] = {}
         self.commands: dict[int, int] = {}
         """How many commands of its owner each flow has taken."""
+        self.refused = ""
+        """Why no process goes on from the disk: it is a backup, and that was recognised."""
+        self.went_back = False
+        """Whether the disk was replaced by a backup, and nobody has accepted that yet."""
+        self.accepted = 0
+        self.disk_lost = False
+        """Whether that has ever been."""
+        self._zombies: list[SimNode] = []
+        self.must_refuse = False
+        """Whether what lies beside the disk shows that it went back, or a peer has."""
+        self.has_greeted = False
+        self._backup: MemoryDisk | None = None
         self._store: SimStore | None = None
         self._running: set[str] = set()
         self._due_us = 0
         self._is_awake = False
+
+    def _chance(self) -> bytes:
+        """What the disk tells lives apart by: the same in the same world."""
+        self._chances += 1
+        return hashlib.blake2b(self._chances.to_bytes(8), key=self.key, digest_size=2).digest()
 
     def want(self, wish: Wish) -> None:
         """Ask the process for something, now or as soon as there is one, until it is done."""
@@ -257,7 +282,7 @@ class Host:
     def open(self) -> None:
         """Start a process, if none runs; one that does not live through it is followed by
         another."""
-        if self.node is not None:
+        if self.node is not None or self.refused:
             return
         world = self.world
         self.processes += 1
@@ -281,11 +306,16 @@ class Host:
                 clock=self.clock,
                 key=self.key,
                 batch=world.batch,
+                limits=world.limits,
                 reload=world.reload,
+                window=world.window,
             )
         except Crash:
             store.close()
             self._restart("crash")
+            return
+        except RestoredFromBackup as refusal:
+            self._refuse(refusal)
             return
         except StoreError as error:
             if not world.is_faulty and not self.full:
@@ -349,6 +379,7 @@ class Host:
         if old is None or store is None:
             return
         self.world.trouble(self.name, "takeover", self._doing())
+        self._zombies.append(old)
         old.host = None
         self.node = self._store = None
         self._running.clear()
@@ -365,6 +396,59 @@ class Host:
 
         self.world.later(RESTART_US // 2, go_on)
         self.world.later(RESTART_US * 50, go_on)
+
+    # --- its disk, and an older one ---
+
+    def back_up(self) -> None:
+        """Copy the disk, as it is now."""
+        self._backup = self.disk.backup()
+        self.world.backed_up(self)
+
+    def restore(self, kept: int) -> None:
+        """The disk is lost, and a copy of it takes its place; what lies beside it is `kept`, or is
+        lost too."""
+        if self._backup is None:
+            return
+        if self.node is not None and self._store is not None:
+            self._gone(self.node, self._store)
+        self.world.trouble(self.name, BACKUPS[kept])
+        lost = self.disk
+        self.disk, self._backup = self._backup, None
+        if kept == MARK_KEPT:
+            self.disk.beside = lost.beside
+            self.must_refuse = lost.commits > self.disk.commits
+        self.has_greeted = False
+        self.went_back = self.disk_lost = True
+        for zombie in self._zombies:
+            zombie._stopped = NodeStopped(f"{self.name}: its machine is gone")
+        # Ids of sessions are by chance: what is said anew has others.
+        self.key = hashlib.blake2b(b"restored", key=self.key, digest_size=32).digest()
+        self.refused = ""
+        for started in [one for one in self.world.starts if one.host is self]:
+            started.is_lost = started.is_done and not started._is_stored(self)
+            if not started.is_done:
+                started.id = 0  # What was promised by the lost process, another may have now.
+        self.world.went_back(self)
+        self._restart("")
+
+    def _refuse(self, refusal: RestoredFromBackup) -> None:
+        self._must_have_gone_back(refusal)
+        self.refused = str(refusal)
+        self.world.trouble(self.name, "is not opened")
+
+    def _must_have_gone_back(self, refusal: RestoredFromBackup) -> None:
+        if not self.went_back:
+            raise Violation("B1", f"{self.name} refuses to go on, and never went back: {refusal}")
+
+    def accept(self) -> None:
+        """Somebody accepts what is lost."""
+        self.refused = ""
+        self.went_back = self.must_refuse = self.has_greeted = False
+        self.accepted += 1
+        store = SimStore(self.disk, self._fate, self._opening, lambda _: None)
+        store.accept_restore(self.name)
+        self.world.accepted()
+        self.open()
 
     def _doing(self) -> str:
         """What the flows of this party wait for, in a word each."""
@@ -403,6 +487,13 @@ class Host:
             self._restart("")
             return
         except NodeStopped as stopped:
+            if isinstance(stopped.__cause__, RestoredFromBackup):
+                assert self._store is not None
+                self._gone(node, self._store)
+                self._must_have_gone_back(stopped.__cause__)
+                self.must_refuse = True
+                self._restart("refuses to go on")
+                return
             if not world.is_faulty and not world.was_faulty:
                 raise
             assert self._store is not None

@@ -5,11 +5,16 @@ The names are those of docs/reliability.md. It reads disks and what steps did; i
 
 from __future__ import annotations
 
+import copy
+from collections import defaultdict
 from typing import Any
 
 from flowrt.core import session as sessions
 from flowrt.core.flow import Message
-from flowrt.core.progress import ProgressEvent
+from flowrt.core.hospital import UNLOADABLE, Patient
+from flowrt.core.lineage import LATER, Lineage
+from flowrt.core.progress import END as END_OF_FLOW
+from flowrt.core.progress import TROUBLE, WELL, ProgressEvent, path_of
 from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
 from flowrt.core.values import (
@@ -36,12 +41,15 @@ from flowrt.core.values import (
 )
 from flowrt.core.waiting import can_go_on, find, is_outside, is_over, is_undecided
 from flowrt.outbox import unpack
+from flowrt.sim.granted import Granted
 from flowrt.sim.host import Host, Started
 from flowrt.sim.kept import missing
 from flowrt.sim.treated import Treated
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record
 from flowrt.store import Batch
+from flowrt.store.chain import Broken, verify
+from flowrt.store.memory import MemoryStore
 
 COMMAND = 4
 """How the audit trail writes an owner's command."""
@@ -52,11 +60,15 @@ End_ = tuple[str, int]
 
 class Conversation:
     """What both ends of one session said and read, in order. `read` counts what was read by the
-    other; `may_drop` are the ends that have said that they drop what comes late."""
+    other; `may_drop` are the ends that have said that they drop what comes late. `lost` is what an
+    end said whose store has gone back behind that; who has read of it (`of`: which end, and whether
+    what is lost) may read nothing of what is said instead."""
 
-    __slots__ = ("may_drop", "read", "said")
+    __slots__ = ("lost", "may_drop", "of", "read", "said")
 
     def __init__(self) -> None:
+        self.lost: dict[End_, list[Content]] = {}
+        self.of: dict[End_, set[tuple[End_, bool]]] = {}
         self.said: dict[End_, list[Content]] = {}
         self.read: dict[End_, int] = {}
         self.may_drop: set[End_] = set()
@@ -70,11 +82,78 @@ class Invariants:
         self._registries = registries
         self._steps: dict[tuple[str, int], int] = {}
         self._moves: dict[tuple[str, int], int] = {}
+        self._paths: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._troubled: set[tuple[str, int]] = set()
         self._talks: dict[bytes, Conversation] = {}
         self._acked: set[tuple[str, int]] = set()
         self._began: set[tuple[str, int]] = set()
         self._outcomes: dict[tuple[str, int], tuple[str, str | None, bytes]] = {}
         self._wards: dict[str, Treated] = {}
+        self._copies: dict[str, tuple[Any, ...]] = {}
+        self._granted: defaultdict[str, Granted] = defaultdict(Granted)
+
+    # --- a disk that is replaced by an older copy ---
+
+    def remember(self, party: str) -> None:
+        """The party's disk is copied now."""
+        reads = [
+            (secret, end, number)
+            for secret, talk in self._talks.items()
+            for end, number in talk.read.items()
+            if end[0] == party
+        ]
+        known = (self._steps, self._moves, self._outcomes)
+        said = [
+            (secret, end, len(words))
+            for secret, talk in self._talks.items()
+            for end, words in talk.said.items()
+            if end[0] == party
+        ]
+        mine = [{key: one[key] for key in one if key[0] == party} for one in known]
+        began = {key for key in self._began if key[0] == party}
+        acked = {key for key in self._acked if key[0] == party}
+        ward = copy.deepcopy(self._wards.get(party))
+        self._copies[party] = (
+            reads,
+            said,
+            *mine,
+            began,
+            acked,
+            ward,
+            copy.deepcopy(self._granted[party]),
+        )
+
+    def go_back(self, party: str) -> None:
+        """The party's disk is that copy. What it had said, its peers may still read; but who has
+        read what it has lost may read nothing of what it says instead."""
+        reads, said, steps, moves, outcomes, began, acked, ward, granted = self._copies[party]
+        self._granted[party] = copy.deepcopy(granted)
+        for talk in self._talks.values():
+            for end in [end for end in talk.read if end[0] == party]:
+                del talk.read[end]
+        for secret, end, number in reads:
+            self._talks[secret].read[end] = number
+        kept = {(secret, end): number for secret, end, number in said}
+        for secret, talk in self._talks.items():
+            for end in [end for end in talk.said if end[0] == party]:
+                words, number = talk.said.pop(end), kept.get((secret, end), 0)
+                talk.lost[end] = words
+                talk.said[end] = words[:number]
+                for reader, count in talk.read.items():
+                    if reader != end and count > number:
+                        talk.of[reader] = {(end, True)}
+                    else:
+                        talk.of.pop(reader, None)
+        known: tuple[dict[tuple[str, int], Any], ...] = (self._steps, self._moves, self._outcomes)
+        for one, old in zip(known, (steps, moves, outcomes), strict=True):
+            for key in [key for key in one if key[0] == party]:
+                del one[key]
+            one.update(old)
+        self._began = {key for key in self._began if key[0] != party} | began
+        self._acked = {key for key in self._acked if key[0] != party} | acked
+        self._wards.pop(party, None)
+        if ward is not None:
+            self._wards[party] = ward
 
     # --- with each commit ---
 
@@ -94,21 +173,33 @@ class Invariants:
             if (party, flow_id) in self._outcomes:
                 raise Violation("I4", f"flow {flow_id} of {party} ended a second time")
             self._outcomes[party, flow_id] = (flow, error, value)
-        for flow_id, _, event in batch.moves:
-            number = decode(ProgressEvent, event).number
-            known = self._moves.get((party, flow_id), 0)
+        for flow_id, _, data in batch.moves:
+            event = decode(ProgressEvent, data)
+            number, known = event.number, self._moves.get((party, flow_id), 0)
             if number != known:
                 raise Violation("I14", f"flow {flow_id} of {party} moves to {number}, not {known}")
             self._moves[party, flow_id] = known + 1
+            self._paths[party, flow_id] = event.path
+            if event.kind == TROUBLE:
+                self._troubled.add((party, flow_id))
+            elif event.kind in (WELL, END_OF_FLOW):
+                self._troubled.discard((party, flow_id))
         for number, peer, _ in batch.outbox:
             if peer not in self._hosts:
                 self._acked.add((party, number))  # Strangers may say what they like of their own.
-        for number in batch.settled:
+        severed = any(other.accepted for other in self._hosts.values())
+        for number in batch.settled if not severed else ():
             if (party, number) not in self._acked:
                 raise Violation("I6", f"{party} forgets row {number}, which nobody has taken")
+        touched: set[str] = set()
         for flow_id, row in batch.flows.items():
-            if row is not None and row[1] != 0:
-                self._is_looked_at(host, flow_id, *row)
+            checkpoint = self._decoded(host, row[0]) if row is not None else None
+            if row is not None and row[1] != 0 and checkpoint is not None:
+                self._is_looked_at(host, flow_id, checkpoint, row[1])
+            if row is None or checkpoint is not None:
+                touched |= self._granted[party].holds(flow_id, checkpoint)
+        for peer in sorted(touched):
+            self._granted[party].judge(peer, host)
         ward = self._wards.get(party)
         if ward is None:
             ward = self._wards[party] = Treated(party, host.registry.classes.values())
@@ -121,10 +212,13 @@ class Invariants:
             if record.said or record.dropping:
                 self._hear(party, record)
 
-    def _is_looked_at(self, host: Host, flow_id: int, data: bytes, due_us: int | None) -> None:
+    def _is_looked_at(
+        self, host: Host, flow_id: int, checkpoint: Checkpoint, due_us: int | None
+    ) -> None:
         """I13: who waits for a time is looked at by then."""
-        checkpoint = self._decoded(host, data)
-        if checkpoint is None or checkpoint.admitted:
+        if checkpoint.frames:
+            self._is_shown(host, flow_id, checkpoint)
+        if checkpoint.admitted:
             return
         waiting = checkpoint.waiting
         times: list[int] = []
@@ -169,6 +263,12 @@ class Invariants:
                 continue
             if peer not in self._hosts:
                 continue
+            severed = self._hosts[party].accepted or self._hosts[peer].accepted
+            if severed and type(content) is Failure and not content.fields:
+                continue  # A store has lost the session: nobody has said so.
+            if talk.lost or self._hosts[peer].accepted:
+                self._hear_of_two(talk, me, peer, content)
+                continue
             other = next((end for end in talk.said if end != me and end[0] == peer), None)
             said = talk.said[other] if other is not None else []
             index = talk.read.get(me, 0)
@@ -180,6 +280,24 @@ class Invariants:
                     "I1", f"flow {me[1]} of {party} reads {content}, and {peer} said {wanted}"
                 )
             talk.read[me] = index + 1
+
+    def _hear_of_two(self, talk: Conversation, me: End_, peer: str, content: Content) -> None:
+        """The same where a store went back: of what was said before and instead, one from its
+        beginning to its end."""
+        index = talk.read.get(me, 0)
+        spoken = [((end, False), words) for end, words in talk.said.items()]
+        spoken += [((end, True), words) for end, words in talk.lost.items()]
+        fitting = {
+            which
+            for which, words in spoken
+            if which[0] != me and which[0][0] == peer and words[index : index + 1] == [content]
+        }
+        fitting &= talk.of.get(me, fitting)
+        if not fitting:
+            text = f"flow {me[1]} of {me[0]} reads {content}, and {peer} said nothing of the kind"
+            raise Violation("I1", text)
+        talk.of[me] = fitting
+        talk.read[me] = index + 1
 
     def _tells_no_more(self, party: str, content: Content) -> None:
         """I19: a counterparty learns the fields of declared errors, and of others nothing."""
@@ -202,6 +320,7 @@ class Invariants:
         process only."""
         if host.node is None:
             return
+        self._granted[host.name].in_memory(host)
         unloadable = host.node._unloadable
         rows = host.disk.flows.items()
         dues = [due for flow_id, (_, due) in rows if due and flow_id not in unloadable]
@@ -214,6 +333,8 @@ class Invariants:
         for started in starts:
             handle = started.handle
             if started.host is not host or handle is None or handle.outcome is None:
+                continue
+            if host.disk_lost:
                 continue
             if started.outcome is None:
                 raise Violation("I4", f"{started} was told of its end, and it is not written")
@@ -270,7 +391,8 @@ class Invariants:
             return any(
                 one.incarnation == frame.incarnation and one.has(frame.number) for one in seen
             )
-        assert type(frame) is Letter
+        if type(frame) is not Letter:
+            return True
         row = host.disk.flows.get(frame.to_flow)
         if row is None:
             return True
@@ -296,15 +418,32 @@ class Invariants:
             if started.is_done and started.handle is not None:
                 self._is_told(started)
         wanted = {(started.party, started.id) for started in starts if started.is_done}
-        for party, flow_id in roots - wanted:
+        whole = {name for name, host in self._hosts.items() if not host.disk_lost}
+        for party, flow_id in {root for root in roots - wanted if root[0] in whole}:
             raise Violation("I22", f"flow {flow_id} of {party} was started by nobody")
         for host in self._hosts.values():
-            self._rests(host)
+            if host.went_back and not host.refused:
+                self._is_unknown(host)
+            if not host.refused:
+                self._rests(host)
+
+    def _is_unknown(self, host: Host) -> None:
+        """B3: who went back, and goes on, has lost nothing on which a peer's store rests."""
+        disk = host.disk
+        lineage = Lineage(disk.secret, disk.lives)
+        for name, other in self._hosts.items():
+            known = other.disk.peers.get(host.name)
+            mark = decode(Peer, known).mark if known is not None else b""
+            if mark and lineage.judge(mark, disk.commits) == LATER:
+                text = f"{host.name} goes on from a backup, and {name} knows what it has lost"
+                raise Violation("B3", text)
 
     def _is_told(self, started: Started) -> None:
         """I4: what a client is told is what is written."""
         assert started.handle is not None
         told = started.handle.outcome
+        if started.host is not None and started.host.disk_lost:
+            return  # It may have lost what it told.
         if told is not None and told != started.outcome:
             raise Violation("I4", f"{started} was told {told}, and {started.outcome} is written")
 
@@ -313,6 +452,7 @@ class Invariants:
         patients = set(disk.patients)
         if party in self._wards:
             self._wards[party].rests()
+        self._granted[party].rests(host)
         living: dict[int, Checkpoint] = {}
         for flow_id, (data, _) in disk.flows.items():
             checkpoint = self._decoded(host, data)
@@ -334,10 +474,28 @@ class Invariants:
             if flow_id not in disk.flows:
                 raise Violation("I16", f"{name} {key} of {party} is held by flow {flow_id}, gone")
         for number, (peer, frame) in disk.outbox.items():
-            if peer in self._hosts:
+            if peer in self._hosts and not self._hosts[peer].refused:
                 raise Violation(
                     "I16", f"{party} still has row {number} for {peer}: {decode_frame(frame)}"
                 )
+
+        try:
+            verify(*MemoryStore(disk).chain())
+        except Broken as error:
+            raise Violation("I20", f"{party}: {error}") from None
+
+    def _is_shown(self, host: Host, flow_id: int, checkpoint: Checkpoint) -> None:
+        """I14: who has read a flow's events knows where it rests, and whether it is in trouble."""
+        key = (host.name, flow_id)
+        path = path_of(checkpoint.frames, self._registries[host.name].step_names)
+        if self._paths.get(key, ()) != path:
+            told = self._paths.get(key, ())
+            raise Violation("I14", f"flow {flow_id} of {host.name} is at {path}, and told {told}")
+        row = host.disk.patients.get(flow_id)
+        is_ill = row is not None and decode(Patient, row).kind != UNLOADABLE
+        if is_ill != (key in self._troubled):
+            word = "is a patient" if is_ill else "is well"
+            raise Violation("I14", f"flow {flow_id} of {host.name} {word}, and told otherwise")
 
     # --- liveness ---
 
@@ -373,7 +531,7 @@ class Invariants:
 
     def _may_be_heard(self, name: str, host: Host, flow_id: int, session: SessionState) -> None:
         other = self._hosts.get(session.peer)
-        if other is None or is_over(session) or sessions.head(session) is not None:
+        if other is None or other.refused or is_over(session) or sessions.head(session) is not None:
             return
         if is_undecided(session):
             raise Violation("L", f"{name} invited {session.peer}, and never heard of it")

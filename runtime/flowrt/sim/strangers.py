@@ -6,11 +6,13 @@ reads every disk. Nothing that it does may change a conversation of others.
 
 from __future__ import annotations
 
+import itertools
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flowrt.core.session import WINDOW
 from flowrt.core.values import (
+    Ack,
     BadBytes,
     Confirm,
     Content,
@@ -25,7 +27,7 @@ from flowrt.core.values import (
     decode_frame,
     encode,
 )
-from flowrt.outbox import packed_ack, unpack
+from flowrt.outbox import frame_of, packed_ack, unpack
 from flowrt.sim.network import LATENCY_US
 
 if typing.TYPE_CHECKING:
@@ -33,6 +35,12 @@ if typing.TYPE_CHECKING:
 
 NAME = "a stranger"
 """The name that the channel gives it."""
+
+FLOOD = 40
+"""How much at once is a flood."""
+
+LONGEST_US = 30 * 86_400_000_000
+"""How long at most a crowd waits before it says again what was not acknowledged."""
 
 Stranger: typing.TypeAlias = "Callable[[World], None]"
 
@@ -140,10 +148,101 @@ def invites_to_nothing(world: World) -> None:
     _send(world, party, _packet(invitation))
 
 
+def floods(world: World) -> None:
+    """More than anybody may: invitations one after the other, to what is not there and to what does
+    not respond to it, letters of guessed sessions, and bytes."""
+    party = _someone(world)
+    flows = [*sorted(world.registries[party].step_names), "no.Such"]
+    first = world.tape.uniform_apart("flood", 3) * FLOOD
+    for number in range(first, first + FLOOD):
+        name = flows[number % len(flows)].rpartition("_v")[0] or "no.Such"
+        secret = number.to_bytes(16, "big")
+        _send(
+            world,
+            party,
+            _packet(Invite(number, b"a-flood!", name, "no.One", 1, 1, 0, secret, None)),
+        )
+        _send(world, party, _packet(Letter(number, 0, secret, 1, End())))
+        _send(world, party, secret * 20)
+
+
+class Crowd:
+    """A peer who is let in, wants more sessions than it may have, and says more than is read.
+
+    It keeps to the protocol otherwise: it sends again what is not acknowledged, and in the end it
+    closes whatever was opened. `invitation` makes the invitation of a number, of this peer's flow
+    of that number; `letters` is what it says in each session before its end.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        party: str,
+        invitation: Callable[[int], Invite],
+        count: int,
+        letters: Sequence[Content],
+        every_us: int = 1_000_000,
+    ) -> None:
+        self.rejected = 0
+        self.admitted = 0
+        self._world = world
+        self._name = name
+        self._party = party
+        self._letters = [*letters, End()]
+        self._every_us = every_us
+        self._rows: dict[int, bytes] = {}
+        self._numbers = itertools.count(1)
+        self._invited = {number: invitation(number) for number in range(count)}
+        self._answered: set[int] = set()
+        world.network.join(name, self._hear)
+        for frame in self._invited.values():
+            self._put(frame)
+        self._say()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all that it has to say was taken."""
+        return not self._rows and len(self._answered) == len(self._invited)
+
+    def _put(self, frame: object) -> None:
+        row = next(self._numbers)
+        self._rows[row] = _packet(frame, row)
+
+    def _say(self) -> None:
+        for data in self._rows.values():
+            self._world.network.carry(self._name, self._party, data, LATENCY_US)
+        if not self.is_done:
+            self._world.promise(self._every_us, self._say)
+            self._every_us = min(2 * self._every_us, LONGEST_US)
+
+    def _hear(self, sender: str, data: bytes) -> None:
+        packet = unpack(data)
+        if packet is None:
+            return
+        row, content = packet
+        frame = decode_frame(content)
+        if type(frame) is Ack:
+            for number in frame.ids:
+                self._rows.pop(number, None)
+            return
+        self._world.network.carry(self._name, sender, packed_ack([row]), LATENCY_US)
+        if type(frame) is Letter and frame.to_flow not in self._answered:
+            if type(frame.content) is Reject:
+                self._answered.add(frame.to_flow)
+                self.rejected += 1
+            elif type(frame.content) is Confirm:
+                self._answered.add(frame.to_flow)
+                self.admitted += 1
+                secret, at = self._invited[frame.to_flow].secret, frame.content
+                for seq, one in enumerate(self._letters, 1):
+                    self._put(Letter(at.flow, at.session, secret, seq, one))
+
+
 def _invites(data: bytes) -> bool:
     """Whether a packet would begin a conversation, to which a stranger has every right."""
     try:
-        return type(decode_frame(data[8:])) is Invite
+        return type(decode_frame(frame_of(data))) is Invite
     except BadBytes:
         return False
 

@@ -70,6 +70,20 @@ class Tape:
         """A choice of range(n), all equally probable."""
         return self.pick(label, range(n))
 
+    def uniform_apart(self, label: str, n: int) -> int:
+        """The same, drawn apart, so that the other draws of a seed stay what they were: for choices
+        that came later than the seeds that people know."""
+        if self._random is None or label in self._given:
+            return self.uniform(label, n)
+        if label not in self._apart:
+            self._apart[label] = random.Random(f"{label} {self.seed}")
+        index = self._counts.get(label, 0)
+        self._counts[label] = index + 1
+        value = self._apart[label].randrange(n)
+        if value:
+            self.choices.setdefault(label, {})[index] = value
+        return value
+
     def _again(self, label: str, index: int) -> int:
         given = self._given.get(label)
         return given.get(index, 0) if given is not None else 0

@@ -97,6 +97,8 @@ class WatchedRun(StepRun):
         super().__init__(checkpoint, flow_id, world, commit)
         self._watch = watch
         self._record = Record(flow_id, checkpoint)
+        # What it did in a batch that was refused has not happened, though it fails this time.
+        watch.records.pop(flow_id, None)
 
     def go(self) -> None:
         self._in_time()

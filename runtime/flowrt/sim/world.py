@@ -19,6 +19,7 @@ from typing import Any
 from flowrt.core.flow import Message
 from flowrt.core.registry import Registry
 from flowrt.core.values import Ack, BadBytes, Invite, Letter, decode_frame
+from flowrt.limits import Limits
 from flowrt.node import Node
 from flowrt.outbox import unpack
 from flowrt.sim import faults as kinds
@@ -33,6 +34,7 @@ from flowrt.sim.tape import Tape
 from flowrt.sim.violation import Violation
 from flowrt.sim.watch import Record, Watch
 from flowrt.store import Batch
+from flowrt.timers import NEAREST
 from flowrt.views import TaskView
 
 START_US = 1_800_000_000_000_000
@@ -55,6 +57,22 @@ HOUR_US = 3_600_000_000
 
 BATCHES = (512, 1, 3, 16)
 
+SMALL = Limits(
+    invitations_per_s=1,
+    invitations_at_once=2,
+    unread=24,
+    inbound=3,
+    window=2,
+    operations=1,
+)
+"""So little that it is felt, and so that all goes on in the end: nothing of it fails a flow."""
+
+LIMITS = (Limits(), Limits(), Limits(), SMALL)
+
+WINDOW = 2
+"""How many times are read at once by nodes that forget their flows, in worlds of trouble: so
+little that every world needs more."""
+
 watchers: list[Callable[[World], None]] = []
 """Told of each world when it closes: who counts what all worlds have seen."""
 
@@ -69,6 +87,7 @@ class World:
         reload: nodes forget each flow after its step; None lets the tape say.
         batch: how many events one commit takes; None lets the tape say.
         fault_events: after so many events everything is healed.
+        limits: how much each peer may cost a node; None lets the tape say.
 
     `history` is what happened, `cells` how often which fault fell in which situation.
     """
@@ -82,6 +101,7 @@ class World:
         reload: bool | None = None,
         batch: int | None = None,
         fault_events: int = 400,
+        limits: Limits | None = None,
     ) -> None:
         self.tape = tape if tape is not None else Tape()
         self.faults = faults if faults is not None else Faults.none()
@@ -89,8 +109,11 @@ class World:
         self.start_us = start_us
         self.reload = self.tape.uniform("reload", 2) > 0 if reload is None else reload
         self.batch = BATCHES[self.tape.uniform("batch", 4)] if batch is None else batch
+        self.limits = limits or LIMITS[self.tape.uniform_apart("limits", len(LIMITS))]
         self.is_faulty = self.faults != Faults.none() or self.tape.is_replay()
         self.was_faulty = self.is_faulty
+        self.window = WINDOW if self.reload and self.is_faulty else NEAREST
+        """How much of what waits a node reads from its store at once."""
         self.hosts: dict[str, Host] = {}
         self.network = SimNetwork(self.tape, self.faults, self)
         self.network.kind_of = kind_of
@@ -294,11 +317,19 @@ class World:
             return False
         for host in self.hosts.values():
             node = host.node
-            if node is None or node._has_work() or host.wishes or host.disk.outbox:
+            if host.refused:
+                continue
+            if node is None or node._has_work() or host.wishes or self._may_arrive(host):
                 return False
             if len(node._operations):
                 return False
         return True
+
+    def _may_arrive(self, host: Host) -> bool:
+        """Whether something of a party's is on its way to who takes it."""
+        silent = {name for name, other in self.hosts.items() if other.refused}
+        rows = host.disk.outbox.values()
+        return any(peer not in silent for peer, _ in rows) if silent else bool(rows)
 
     def _rests(self) -> bool:
         """Whether only repeated attempts to reach somebody who is not there are under way."""
@@ -307,6 +338,8 @@ class World:
             return False
         for host in self.hosts.values():
             node = host.node
+            if host.refused:
+                continue
             if node is None or node._has_work() or host.wishes:
                 return False
             visits = node._ward.visits
@@ -367,6 +400,8 @@ class World:
             who = self.strangers[tape.uniform(f"stranger {number}", len(self.strangers))]
             self.trouble(host.name, f"stranger {who.__name__.replace('_', ' ')}", host._doing())
             who(self)
+            if self.strangers[0] is STRANGERS[0] and self.tape.uniform_apart("floods", 4) == 3:
+                strangers.floods(self)
 
     def trouble(self, party: str, kind: str, during: str = "") -> None:
         """Note that something goes wrong."""
@@ -378,6 +413,9 @@ class World:
     def committed(self, host: Host, watch: Watch, batch: Batch) -> None:
         """A batch is on a disk: what its steps did has happened."""
         self._moved_us = self.now_us
+        if host.must_refuse:
+            text = f"{host.name} goes on from a backup, and could know that it is one"
+            watch.violations.append(Violation("B2", text))
         if batch.outbox:
             waiting = sum([len(other.disk.outbox) for other in self.hosts.values()])
             self.most_in_flight = max(self.most_in_flight, waiting)
@@ -402,6 +440,19 @@ class World:
         """A process has done what was ready."""
         if host.node is not None and not host.node._has_work():
             self._invariants.turned(host)
+
+    def backed_up(self, host: Host) -> None:
+        """A disk is copied."""
+        self._invariants.remember(host.name)
+
+    def went_back(self, host: Host) -> None:
+        """A disk is what it was when it was copied."""
+        self._moved_us = self.now_us
+        self._invariants.go_back(host.name)
+
+    def accepted(self) -> None:
+        """Somebody has accepted that."""
+        self._moved_us = self.now_us
 
     def told(self, host: Host) -> None:
         """A process has ended: what its clients heard must be written."""

@@ -11,9 +11,16 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from flowrt.store.chain import Link
+
 
 class StoreError(Exception):
     """The store cannot be used as asked; the message says why and what to do."""
+
+
+class RestoredFromBackup(StoreError):
+    """The store has gone back behind what it told others: nothing goes on from it until somebody
+    says so (`accept_restore`)."""
 
 
 class Fenced(StoreError):
@@ -45,7 +52,9 @@ class Batch:
     flow's owner. `tasks`: open questions by (flow id, number), None to delete. `schedules`: by
     name, None to delete. `keys`: the living flow by (name, business key), None to delete.
     `clients`: (flow id, digest of what was asked) by the client's name for it. `draining`: whether
-    the node takes nothing new, None if that stays as it is. `audit`: one row for the whole batch.
+    the node takes nothing new, None if that stays as it is. `severed`: up to which flow the
+    sessions that a restore has lost are ended; 0 for all there are, None if that stays as it is.
+    `audit`: one row for the whole batch.
     """
 
     now_us: int
@@ -64,6 +73,7 @@ class Batch:
     keys: dict[tuple[str, str], int | None] = dataclasses.field(default_factory=dict)
     clients: dict[str, tuple[int, bytes]] = dataclasses.field(default_factory=dict)
     draining: bool | None = None
+    severed: int | None = None
     audit: bytes = b""
 
 
@@ -86,11 +96,15 @@ class Purged(typing.NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Opened:
-    """What a node needs to go on: who it is, its counters, what is unsent, what goes on by itself.
+    """What a node needs to go on: who it is, its counters, whom it knows.
 
     `incarnation` names this store since it was created; `commits` counts the batches that were
-    written since then, so that it shows whether one of unknown outcome was; `due` are (flow id, due
-    time).
+    written since then, so that it shows whether one of unknown outcome was. `ended`: how many
+    processes in a row have ended while this was under way (see `mark`). `secret` is the store's
+    own, for its marks; `lives` are its last ones, (name, commits at the beginning), the present one
+    last. Where a restore was accepted, `former` is the incarnation before, and `severed` the flow
+    up to which the sessions of that are ended, None if all are. What there may be many of, flows,
+    times and frames, is read later, a part at a time.
     """
 
     party: str
@@ -100,9 +114,12 @@ class Opened:
     next_flow: int
     next_outbox: int
     peers: dict[str, bytes]
-    outbox: list[tuple[int, str, bytes]]
-    due: list[tuple[int, int]]
     draining: bool = False
+    ended: dict[int, int] = dataclasses.field(default_factory=dict)
+    secret: bytes = b""
+    lives: list[tuple[bytes, int]] = dataclasses.field(default_factory=list)
+    former: bytes = b""
+    severed: int | None = None
 
 
 class Store(typing.Protocol):
@@ -114,24 +131,53 @@ class Store(typing.Protocol):
 
         Raises:
             Fenced: opened again, and another process has claimed it in between.
+            RestoredFromBackup: it knows less than it did, or was told so (`refuse`).
             StoreError: another party's store, a newer format, not a store at all, out of order.
         """
+        ...
+
+    def refuse(self, reason: str) -> None:
+        """Write down that the store has gone back: it is not opened any more. Raises as
+        `commit`."""
+        ...
+
+    def accept_restore(self, party: str) -> None:
+        """Let a store that has gone back be opened again, as a new incarnation: its frames that
+        wait to be sent are gone, and with the next opening all sessions end. Not while it is open.
+        Raises as `open`."""
+        ...
+
+    def holding(self, part: bytes) -> list[int]:
+        """The ids of all living flows whose checkpoints hold these bytes somewhere."""
         ...
 
     def load(self, flow_id: int) -> bytes | None:
         """The committed checkpoint of a living flow."""
         ...
 
+    def due(self, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+        """(due time, flow id) of the flows that go on by themselves, in that order (0: at once):
+        those that follow `after`, at most `limit`."""
+        ...
+
     def flows(self, after: int = -1) -> Iterator[Row]:
         """Every living flow with a larger id than `after`, by id."""
+        ...
+
+    def outbox(self) -> Iterator[tuple[int, str, int]]:
+        """(number, peer, bytes of the frame) of every row of the outbox, by number."""
+        ...
+
+    def frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """(number, frame) of these rows of the outbox, by number; of at most 256 at once."""
         ...
 
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
         """(flow, error or None, value) of a flow that ended."""
         ...
 
-    def moves(self, flow_id: int) -> list[bytes]:
-        """A flow's progress events, in order."""
+    def moves(self, flow_id: int, start: int = 0, limit: int = -1) -> list[bytes]:
+        """A flow's progress events, in order, from number `start` on, at most `limit` (-1: all)."""
         ...
 
     def patients(self) -> list[bytes]:
@@ -143,8 +189,12 @@ class Store(typing.Protocol):
         `limit`."""
         ...
 
-    def tasks(self) -> list[bytes]:
+    def tasks(self) -> Iterator[bytes]:
         """Every open question, by flow id and number."""
+        ...
+
+    def task(self, flow_id: int, number: int) -> bytes | None:
+        """That question, if it is open."""
         ...
 
     def holder(self, name: str, key: str) -> int | None:
@@ -155,9 +205,10 @@ class Store(typing.Protocol):
         """(flow id, digest) of what was asked for under that name."""
         ...
 
-    def purge(self, before_us: int, limit: int) -> Purged:
+    def purge(self, before_us: int, limit: int, audit_us: int | None = None) -> Purged:
         """Forget, in a transaction of its own, at most `limit` flows that ended before that time,
-        with their progress, mail and client's name, and as many entries of the audit trail.
+        with their progress, mail and client's name, and as many entries of the audit trail, from
+        its beginning up to the first that is not before `audit_us` (as the flows, if None).
 
         Raises as `commit`, and StoreError if a batch is under way."""
         ...
@@ -168,6 +219,10 @@ class Store(typing.Protocol):
 
     def audit(self) -> Iterator[tuple[int, bytes]]:
         """(time, entries) of every committed batch, oldest first."""
+        ...
+
+    def chain(self) -> tuple[bytes, Iterator[Link]]:
+        """The audit trail with its digests, oldest first, and the digest that it follows."""
         ...
 
     def savepoint(self) -> None:
@@ -195,6 +250,15 @@ class Store(typing.Protocol):
         """
         ...
 
+    def mark(self, number: int) -> None:
+        """What is under way from now on; 0: nothing is. The next process to open the store is told,
+        if this one ends meanwhile. It costs next to nothing, and is not durable."""
+        ...
+
+    def forgive(self, number: int) -> None:
+        """That number has ended no process this time, or will not be begun again."""
+        ...
+
     def abandon(self) -> None:
         """Undo what services wrote since the last commit."""
         ...
@@ -202,3 +266,40 @@ class Store(typing.Protocol):
     def close(self) -> None:
         """Let go of it. Committed work stays."""
         ...
+
+
+APART = 1 << 32
+"""How far the numbers of outbox rows leap where a restore is accepted: what peers still say of rows
+that were lost must not be taken for the new ones."""
+
+
+def gone_back(name: str, why: str) -> RestoredFromBackup:
+    """The refusal to go on, and what to do."""
+    return RestoredFromBackup(
+        f"{name} was restored from an older backup: {why}. What was committed since is not in it, "
+        "and others rely on that. Bring the newer file back; or, if it is lost, call the store's "
+        "accept_restore(party): its sessions then end with errors on both sides, and all else goes "
+        "on from the backup"
+    )
+
+
+Beside: typing.TypeAlias = tuple[bytes, bytes, int]
+"""What is written beside a store after each commit: incarnation, life, commits."""
+
+
+def is_behind(beside: Beside | None, opened: Opened) -> str | None:
+    """Why a store, as it was found, is older than what was written beside it; None if it is not.
+    One that is a backup, and was accepted as that, is not."""
+    if beside is None or beside[0] == opened.former:
+        return None
+    incarnation, life, commits = beside
+    if incarnation != opened.incarnation:
+        return "what stands beside it is of another store, or of a later one"
+    lives = opened.lives
+    if lives and life < lives[0][0]:
+        return None  # Of long ago: nothing can have been written there since.
+    ends = [began for _, began in lives[1:]] + [opened.commits]
+    for (name, _), end in zip(lives, ends, strict=False):
+        if name == life:
+            return f"it had committed {commits} batches, and holds {end}" if commits > end else None
+    return "it was opened later than it knows"

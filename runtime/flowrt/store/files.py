@@ -6,9 +6,32 @@ The machine's own, unless a store is given another one. Knows no schema and no f
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import sqlite3
 from pathlib import Path
+
+from flowrt.store.marks import Page
+
+
+class Note:
+    """A file of a few bytes, which are written again and again, in place."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def read(self) -> bytes:
+        return os.pread(self._file, CHUNK, 0)
+
+    def write(self, data: bytes) -> None:
+        """Write from the beginning. Outlives the process; the machine's power only once synced."""
+        os.pwrite(self._file, data, 0)
+
+    def sync(self) -> None:
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)
 
 
 class Files:
@@ -44,6 +67,10 @@ class Files:
         finally:
             os.close(descriptor)
 
+    def note(self, path: Path) -> Note:
+        """A small file that is kept open, made if it is not there."""
+        return Note(path)
+
     def rewrite(self, path: Path) -> None:
         """Write the same content again and make it durable, if the file is there.
 
@@ -56,6 +83,20 @@ class Files:
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
+
+    def page(self, path: Path, size: int) -> Page:
+        """So many bytes of a file, which is made if it is not there, as memory that outlives the
+        process; its own memory where the disk has no such thing."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                if os.fstat(descriptor).st_size != size:
+                    os.ftruncate(descriptor, size)
+                return mmap.mmap(descriptor, size)
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError):
+            return bytearray(size)
 
 
 CHUNK = 1 << 20

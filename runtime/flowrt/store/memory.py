@@ -7,12 +7,30 @@ are in an in-memory SQLite, so that services run unchanged.
 from __future__ import annotations
 
 import bisect
+import copy
+import heapq
+import itertools
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from flowrt.store import Batch, CommitFailed, Fenced, Opened, Purged, Row, StoreError
+from flowrt.core.lineage import LIVES, life_after
+from flowrt.store import (
+    APART,
+    Batch,
+    Beside,
+    CommitFailed,
+    Fenced,
+    Opened,
+    Purged,
+    Row,
+    StoreError,
+    gone_back,
+    is_behind,
+)
+from flowrt.store.chain import NOTHING, Link, digest_of
+from flowrt.store.marks import SIZE, Marks
 from flowrt.store.transaction import Transaction, refusal
 
 K = TypeVar("K")
@@ -25,6 +43,15 @@ class MemoryDisk:
     def __init__(self) -> None:
         self.party: str | None = None
         self.incarnation = os.urandom(8)
+        self.secret = os.urandom(16)
+        self.lives: list[tuple[bytes, int]] = []
+        self.refused: str | None = None
+        self.former = b""
+        self.severed: int | None = None
+        self.beside: Beside | None = None
+        """What is written beside the store after each commit: incarnation, life, commits."""
+        self.chance: Callable[[], bytes] = lambda: os.urandom(2)
+        """What lives are told apart by, and what new incarnations are made of."""
         self.epoch = 0
         self.commits = 0
         self.next_flow = 1
@@ -43,9 +70,27 @@ class MemoryDisk:
         self.ended: dict[int, int] = {}
         self.clients: dict[str, tuple[int, bytes]] = {}
         self.draining = False
+        self.marks = Marks(bytearray(SIZE))
         self.audit: list[tuple[int, bytes]] = []
+        self.digests: list[bytes] = []
+        self.forgotten = 0
+        self.chain_start = NOTHING
         self.tables: sqlite3.Connection | None = None
         """Made when a service first works; closed when the disk is forgotten."""
+
+    def backup(self) -> MemoryDisk:
+        """A disk that holds what this one does now. What lies beside the store is no part of it."""
+        made = MemoryDisk()
+        for name, value in vars(self).items():
+            made.__dict__[name] = copy.copy(value) if isinstance(value, dict | list) else value
+        made.moves = {flow_id: list(moves) for flow_id, moves in self.moves.items()}
+        made.mail = {flow_id: list(mail) for flow_id, mail in self.mail.items()}
+        made.beside = None
+        if self.tables is not None:
+            made.tables = sqlite3.connect(":memory:", isolation_level=None)
+            made.tables.execute("PRAGMA foreign_keys = ON")
+            made.tables.deserialize(self.tables.serialize())
+        return made
 
     def __del__(self) -> None:
         if self.tables is not None:
@@ -70,8 +115,22 @@ class MemoryStore:
         if self._epoch not in (0, disk.epoch):
             raise Fenced("this store was opened again; who had it before stops")
         disk.party = party
+        if disk.refused is not None:
+            raise gone_back(f"the store of {party}", disk.refused)
+        why = is_behind(disk.beside, self._as_opened(party))
+        if why is not None:
+            raise gone_back(f"the store of {party}", why)
+        is_new = self._epoch == 0
         disk.epoch += 1
         self._epoch = disk.epoch
+        if is_new or not disk.lives:
+            life = life_after(disk.epoch, disk.chance())
+            disk.lives = [*disk.lives, (life, disk.commits)][-LIVES:]
+        disk.beside = disk.incarnation, disk.lives[-1][0], disk.commits
+        return self._as_opened(party)
+
+    def _as_opened(self, party: str) -> Opened:
+        disk = self.disk
         return Opened(
             party,
             disk.incarnation,
@@ -80,25 +139,63 @@ class MemoryStore:
             disk.next_flow,
             disk.next_outbox,
             dict(disk.peers),
-            [(number, peer, frame) for number, (peer, frame) in sorted(disk.outbox.items())],
-            [(flow_id, due) for flow_id, (_, due) in disk.flows.items() if due is not None],
             disk.draining,
+            disk.marks.opened(),
+            disk.secret,
+            list(disk.lives),
+            disk.former,
+            disk.severed,
         )
+
+    def refuse(self, reason: str) -> None:
+        if self._epoch != self.disk.epoch:
+            raise Fenced("this store was opened again; who had it before stops")
+        self.disk.refused = reason
+
+    def accept_restore(self, party: str) -> None:
+        disk = self.disk
+        if disk.party not in (None, party):
+            raise StoreError(f"this store belongs to party {disk.party}, not {party}")
+        disk.former = disk.incarnation
+        disk.incarnation = b"".join(disk.chance() for _ in range(4))
+        disk.secret = b"".join(disk.chance() for _ in range(8))
+        disk.refused, disk.severed, disk.lives = None, 0, []
+        disk.epoch += 1
+        disk.next_outbox += APART
+        disk.outbox.clear()
+        disk.beside = None
+
+    def holding(self, part: bytes) -> list[int]:
+        return sorted(flow_id for flow_id, row in self.disk.flows.items() if part in row[0])
 
     def load(self, flow_id: int) -> bytes | None:
         found = self.disk.flows.get(flow_id)
         return found[0] if found else None
+
+    def due(self, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+        rows = ((due, flow_id) for flow_id, (_, due) in self.disk.flows.items() if due is not None)
+        return heapq.nsmallest(limit, (row for row in rows if row > after))
 
     def flows(self, after: int = -1) -> Iterator[Row]:
         for flow_id in sorted(self.disk.flows):
             if flow_id > after:
                 yield Row(flow_id, *self.disk.flows[flow_id], self.disk.since.get(flow_id, 0))
 
+    def outbox(self) -> Iterator[tuple[int, str, int]]:
+        for number, (peer, frame) in sorted(self.disk.outbox.items()):
+            yield number, peer, len(frame)
+
+    def frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        for number in numbers:
+            if number in self.disk.outbox:
+                yield number, self.disk.outbox[number][1]
+
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
         return self.disk.outcomes.get(flow_id)
 
-    def moves(self, flow_id: int) -> list[bytes]:
-        return list(self.disk.moves.get(flow_id, ()))
+    def moves(self, flow_id: int, start: int = 0, limit: int = -1) -> list[bytes]:
+        moves = self.disk.moves.get(flow_id, [])
+        return moves[start:] if limit < 0 else moves[start : start + limit]
 
     def patients(self) -> list[bytes]:
         return [self.disk.patients[flow_id] for flow_id in sorted(self.disk.patients)]
@@ -108,8 +205,11 @@ class MemoryStore:
         first = bisect.bisect_left(mail, start, key=lambda one: one[0])
         return mail[first : first + limit]
 
-    def tasks(self) -> list[bytes]:
-        return [self.disk.tasks[key] for key in sorted(self.disk.tasks)]
+    def tasks(self) -> Iterator[bytes]:
+        return (self.disk.tasks[key] for key in sorted(self.disk.tasks))
+
+    def task(self, flow_id: int, number: int) -> bytes | None:
+        return self.disk.tasks.get((flow_id, number))
 
     def holder(self, name: str, key: str) -> int | None:
         return self.disk.keys.get((name, key))
@@ -117,7 +217,7 @@ class MemoryStore:
     def client(self, client: str) -> tuple[int, bytes] | None:
         return self.disk.clients.get(client)
 
-    def purge(self, before_us: int, limit: int) -> Purged:
+    def purge(self, before_us: int, limit: int, audit_us: int | None = None) -> Purged:
         disk = self.disk
         if self._epoch != disk.epoch:
             raise Fenced("this store was opened again; who had it before stops")
@@ -127,8 +227,13 @@ class MemoryStore:
                 table.pop(flow_id, None)
         gone = set(old)
         disk.clients = {name: one for name, one in disk.clients.items() if one[0] not in gone}
-        entries = sum(at_us < before_us for at_us, _ in disk.audit[:limit])
-        del disk.audit[:entries]
+        until_us = before_us if audit_us is None else audit_us
+        oldest = itertools.takewhile(lambda row: row[0] < until_us, disk.audit[: max(limit, 0)])
+        entries = sum(1 for _ in oldest)
+        if entries:
+            disk.chain_start = disk.digests[entries - 1]
+            disk.forgotten += entries
+            del disk.audit[:entries], disk.digests[:entries]
         return Purged(len(old), entries)
 
     def schedules(self) -> dict[str, bytes]:
@@ -136,6 +241,15 @@ class MemoryStore:
 
     def audit(self) -> Iterator[tuple[int, bytes]]:
         yield from list(self.disk.audit)
+
+    def chain(self) -> tuple[bytes, Iterator[Link]]:
+        disk = self.disk
+        rows = zip(disk.audit, disk.digests, strict=True)
+        links = [
+            Link(disk.forgotten + number, at_us, entries, digest)
+            for number, ((at_us, entries), digest) in enumerate(rows, 1)
+        ]
+        return disk.chain_start, iter(links)
 
     # --- services ---
 
@@ -210,8 +324,13 @@ class MemoryStore:
         self.disk.clients.update(batch.clients)
         if batch.draining is not None:
             self.disk.draining = batch.draining
+        if batch.severed is not None:
+            self.disk.severed = batch.severed or None
+        self.disk.beside = self.disk.incarnation, self.disk.lives[-1][0], self.disk.commits
         if batch.audit:
+            before = self.disk.digests[-1] if self.disk.digests else self.disk.chain_start
             self.disk.audit.append((batch.now_us, batch.audit))
+            self.disk.digests.append(digest_of(before, batch.now_us, batch.audit))
 
     def _check_new(self, batch: Batch) -> None:
         """What a database refuses by its keys: a row that is there already."""
@@ -241,6 +360,12 @@ class MemoryStore:
         except sqlite3.Error as error:
             raise refusal(error, str(error)) from error
         work.ended()
+
+    def mark(self, number: int) -> None:
+        self.disk.marks.begin(number)
+
+    def forgive(self, number: int) -> None:
+        self.disk.marks.forgive(number)
 
     def abandon(self) -> None:
         if self._work is not None:

@@ -8,7 +8,15 @@ CREATE TABLE engine_node (
     commits INTEGER NOT NULL,
     next_flow INTEGER NOT NULL,
     next_outbox INTEGER NOT NULL,
-    draining INTEGER NOT NULL DEFAULT 0
+    draining INTEGER NOT NULL DEFAULT 0,
+    -- What its marks are made with, and its last lives: see flowrt.core.lineage.
+    secret BLOB NOT NULL DEFAULT x'',
+    lives BLOB NOT NULL DEFAULT x'90',
+    -- Why it may not be opened: it went back. Where that was accepted: the incarnation before, and
+    -- the flow up to which the sessions of that are ended.
+    refused TEXT,
+    former BLOB NOT NULL DEFAULT x'',
+    severed INTEGER
 );
 -- due: 0 goes on at once, a time in microseconds goes on then, NULL waits for somebody.
 -- since: when it was written, in seconds since 1970.
@@ -18,6 +26,7 @@ CREATE TABLE engine_flow (
     checkpoint BLOB NOT NULL,
     since INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX engine_flow_due ON engine_flow (due) WHERE due > 0;
 CREATE TABLE engine_outbox (id INTEGER PRIMARY KEY, peer TEXT NOT NULL, frame BLOB NOT NULL);
 CREATE TABLE engine_peer (name TEXT PRIMARY KEY, known BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE engine_outcome (
@@ -61,4 +70,11 @@ CREATE TABLE engine_client (
 CREATE INDEX engine_client_id ON engine_client (id);
 CREATE TABLE engine_schedule (name TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 -- One row a batch, not one a step: an extra row a step costs more than the step.
-CREATE TABLE engine_audit (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, entries BLOB NOT NULL);
+CREATE TABLE engine_audit (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    entries BLOB NOT NULL,
+    digest BLOB NOT NULL DEFAULT x''
+);
+-- The digest of the last row of the audit trail that was purged: what is left begins there.
+CREATE TABLE engine_chain (id INTEGER PRIMARY KEY CHECK (id = 1), start BLOB NOT NULL);

@@ -8,37 +8,49 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
+import mmap
 import os
 import sqlite3
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from flowrt.store import Batch, Fenced, Opened, OutcomeUnknown, Purged, Row, StoreError
-from flowrt.store.files import MACHINE, Files
+from flowrt.core.lineage import LIFE_BYTES, LIVES, life_after
+from flowrt.core.values import decode, encode
+from flowrt.store import (
+    APART,
+    Batch,
+    Beside,
+    Fenced,
+    Opened,
+    OutcomeUnknown,
+    Purged,
+    Row,
+    StoreError,
+    gone_back,
+    is_behind,
+)
+from flowrt.store.chain import NOTHING, Link, Verified, digest_of, verify
+from flowrt.store.files import MACHINE, Files, Note
+from flowrt.store.marks import SIZE, Marks
 from flowrt.store.transaction import Transaction, refusal
+from flowrt.store.upgrades import FORMAT, UPGRADES
 
-FORMAT = 3
-UPGRADES: dict[int, str] = {
-    2: """
-        ALTER TABLE engine_node ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
-        ALTER TABLE engine_flow ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
-        ALTER TABLE engine_outcome ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
-        CREATE TABLE engine_client (
-            client TEXT PRIMARY KEY,
-            id INTEGER NOT NULL,
-            digest BLOB NOT NULL
-        ) WITHOUT ROWID;
-        CREATE INDEX engine_client_id ON engine_client (id);
-    """,
-}
-"""What makes the next format of an older one, in the transaction that claims the store."""
 BUSY_SECONDS = 10.0
 """How long to wait for another process's lock."""
 
 ROWS = 64
 """Rows of one multi-row statement; the rest goes one by one. (Measured: one statement for many rows
 gains 25 to 86 % over `executemany`.)"""
+
+BESIDE = "-mark"
+"""The file beside a store that says how far that had come is named so, after the store's name."""
+
+_BESIDE = struct.Struct(f">8s{LIFE_BYTES}sQI")
+_CHECK = struct.Struct(">I")
 
 _UPSERT = (
     " ON CONFLICT (id) DO UPDATE SET due = excluded.due, checkpoint = excluded.checkpoint, "
@@ -58,7 +70,13 @@ class SqliteStore:
         self.path = Path(path)
         self._files = files
         self._work: Transaction | None = None
+        self._note: Note | None = None
         self._epoch = 0
+        self._digest = self._written = NOTHING
+        self._marks = Marks(bytearray(SIZE))
+        self._life = b""
+        self._incarnation = b""
+        self._commits = 0
 
     # --- opening ---
 
@@ -74,8 +92,11 @@ class SqliteStore:
                 opened = self._claim(db, party)
                 # The log's name: SQLite does not look whether that worked, if it does it at all.
                 self._files.sync(self.path.parent)
+                self._write_beside()
+                self._beside_file.sync()
             except BaseException:
                 _drop(db)
+                self._close_beside()
                 raise
         except (sqlite3.Error, OSError) as error:
             text = f"{self.path} cannot be opened as a store: {error}{_remedy(error)}"
@@ -83,6 +104,25 @@ class SqliteStore:
         self._work = Transaction(db)
         self._epoch = opened.epoch
         return opened
+
+    @property
+    def _beside_file(self) -> Note:
+        if self._note is None:
+            self._note = self._files.note(Path(f"{self.path}{BESIDE}"))
+        return self._note
+
+    def _beside(self) -> Beside | None:
+        """What was written beside the store last. A loss of power may have spoiled it: then it says
+        nothing."""
+        data = self._beside_file.read()
+        if len(data) != _BESIDE.size:
+            return None
+        incarnation, life, commits, check = _BESIDE.unpack(data)
+        return (incarnation, life, commits) if check == _check(data) else None
+
+    def _write_beside(self) -> None:
+        data = _BESIDE.pack(self._incarnation, self._life, self._commits, 0)
+        self._beside_file.write(data[: -_CHECK.size] + _CHECK.pack(_check(data)))
 
     def _connect(self, path: Path, party: str | None) -> sqlite3.Connection:
         """A connection that keeps what it commits. Whose file it is, is looked at first: another
@@ -121,7 +161,8 @@ class SqliteStore:
         if form != FORMAT and form not in UPGRADES:
             raise StoreError(
                 f"{self.path} has format {form}, this version reads "
-                f"{min(UPGRADES, default=FORMAT)} to {FORMAT}"
+                f"{min(UPGRADES, default=FORMAT)} to {FORMAT}; "
+                f"{_remedy_of(form)}"
             )
         if owner != party:
             raise StoreError(f"{self.path} belongs to party {owner}, not {party}")
@@ -135,6 +176,11 @@ class SqliteStore:
                 f"{self.path} is gone, and its log {log.name} is there: "
                 "bring the file back, or remove its log to begin anew"
             )
+        if files.exists(mark := Path(f"{self.path}{BESIDE}")):
+            raise StoreError(
+                f"{self.path} is gone, and its mark {mark.name} is there: "
+                "bring the file back, or remove its mark to begin anew"
+            )
         aside = self.path.with_name(self.path.name + ".creating")
         for leftover in [aside, *(Path(f"{aside}-{end}") for end in ("journal", "wal", "shm"))]:
             files.remove(leftover)
@@ -144,8 +190,9 @@ class SqliteStore:
         with contextlib.closing(self._connect(aside, None)) as db:
             db.executescript(f"BEGIN; {schema}")
             db.execute(
-                "INSERT INTO engine_node VALUES (1, ?, ?, ?, 0, 0, 1, 1, 0)",
-                (FORMAT, party, os.urandom(8)),
+                "INSERT INTO engine_node (id, format, party, incarnation, epoch, commits, "
+                "next_flow, next_outbox, secret) VALUES (1, ?, ?, ?, 0, 0, 1, 1, ?)",
+                (FORMAT, party, os.urandom(8), os.urandom(16)),
             )
             db.execute("COMMIT")
             # Closing copies the log too, but does not say when that failed.
@@ -160,15 +207,21 @@ class SqliteStore:
 
     def _claim(self, db: sqlite3.Connection, party: str) -> Opened:
         db.execute("BEGIN IMMEDIATE")
+        if not isinstance(self._marks.page, mmap.mmap):
+            self._marks = Marks(self._files.page(Path(f"{self.path}-step"), SIZE))
         # A process whose sync failed leaves a log that can be read and may be on no disk.
         self._files.rewrite(Path(f"{self.path}-wal"))
         self._upgrade(db)
         incarnation, epoch, commits, next_flow, next_outbox, draining = db.execute(
             "SELECT incarnation, epoch, commits, next_flow, next_outbox, draining FROM engine_node"
         ).fetchone()
+        secret, past, refused, former, severed = db.execute(
+            "SELECT secret, lives, refused, former, severed FROM engine_node"
+        ).fetchone()
         if self._epoch not in (0, epoch):
             raise Fenced(f"{self.path} was opened by another process; this one stops")
-        db.execute("UPDATE engine_node SET epoch = ?", (epoch + 1,))
+        self._digest = self._written = _last_digest(db)
+        lives = decode(list[tuple[bytes, int]], past)
         opened = Opened(
             party,
             incarnation,
@@ -177,12 +230,44 @@ class SqliteStore:
             next_flow,
             next_outbox,
             dict(db.execute("SELECT name, known FROM engine_peer")),
-            db.execute("SELECT id, peer, frame FROM engine_outbox ORDER BY id").fetchall(),
-            db.execute("SELECT id, due FROM engine_flow WHERE due IS NOT NULL").fetchall(),
             bool(draining),
+            self._marks.opened(),
+            secret,
+            lives,
+            former,
+            severed,
         )
+        why = refused or is_behind(self._beside(), opened)
+        if why is not None:
+            raise gone_back(str(self.path), why)
+        if self._epoch == 0 or not lives:
+            lives += [(life_after(epoch + 1, os.urandom(2)), commits)]
+            del lives[:-LIVES]
+        db.execute("UPDATE engine_node SET epoch = ?, lives = ?", (epoch + 1, encode(lives)))
         db.execute("COMMIT")
+        self._incarnation, self._life, self._commits = incarnation, lives[-1][0], commits
         return opened
+
+    def accept_restore(self, party: str) -> None:
+        if self._work is not None:
+            raise StoreError(f"{self.path} is open; close its node first")
+        if not self._files.exists(self.path):
+            raise StoreError(f"{self.path} is not there")
+        try:
+            with contextlib.closing(self._connect(self.path, party)) as db:
+                db.execute("BEGIN IMMEDIATE")
+                self._upgrade(db)
+                db.execute(
+                    "UPDATE engine_node SET former = incarnation, incarnation = ?, secret = ?, "
+                    "lives = ?, refused = NULL, severed = 0, epoch = epoch + 1, "
+                    "next_outbox = next_outbox + ?",
+                    (os.urandom(8), os.urandom(16), encode([]), APART),
+                )
+                db.execute("DELETE FROM engine_outbox")
+                db.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            text = f"{self.path} cannot be opened as a store: {error}{_remedy(error)}"
+            raise StoreError(text) from error
 
     def _upgrade(self, db: sqlite3.Connection) -> None:
         """Make a store of an older version one of this, if it is one."""
@@ -196,6 +281,31 @@ class SqliteStore:
     def close(self) -> None:
         self._let_go()
         self._epoch = 0
+        page = self._marks.page
+        if isinstance(page, mmap.mmap):
+            if not any(page[:]):
+                with contextlib.suppress(OSError):
+                    self._files.remove(Path(f"{self.path}-step"))
+            page.close()
+            self._marks = Marks(bytearray(SIZE))
+        self._close_beside()
+
+    def _close_beside(self) -> None:
+        if self._note is not None:
+            self._note.close()
+            self._note = None
+
+    def refuse(self, reason: str) -> None:
+        work = self._working
+        work.abandon()
+        try:
+            changed = work.db.execute(
+                "UPDATE engine_node SET refused = ? WHERE epoch = ?", (reason, self._epoch)
+            ).rowcount
+        except sqlite3.Error as error:
+            raise refusal(error, f"{self.path}: {error}") from error
+        if changed != 1:
+            raise Fenced(f"{self.path} was opened by another process; this one stops")
 
     def _let_go(self) -> None:
         if self._work is not None:
@@ -221,11 +331,46 @@ class SqliteStore:
         ).fetchone()
         return found[0] if found else None
 
+    def due(self, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+        db = self._open_db
+        found: list[tuple[int, int]] = []
+        if after[0] <= 0:
+            # No index has those that are ready, who change with every step: a flow costs 0.1 us
+            # here, once, and an entry in an index would cost each step ten times as much.
+            found = db.execute(
+                "SELECT due, id FROM engine_flow WHERE due = 0 AND id > ? ORDER BY id LIMIT ?",
+                (after[1] if after[0] == 0 else -1, limit),
+            ).fetchall()
+            after = (1, -1)
+        found += db.execute(
+            "SELECT due, id FROM engine_flow WHERE due > 0 AND (due, id) > (?, ?) "
+            "ORDER BY due, id LIMIT ?",
+            (*after, limit - len(found)),
+        )
+        return found
+
     def flows(self, after: int = -1) -> Iterator[Row]:
         rows = self._open_db.execute(
             "SELECT id, checkpoint, due, since FROM engine_flow WHERE id > ? ORDER BY id", (after,)
         )
         yield from map(Row._make, rows)
+
+    def holding(self, part: bytes) -> list[int]:
+        found = self._open_db.execute(
+            "SELECT id FROM engine_flow WHERE instr(checkpoint, ?) ORDER BY id", (part,)
+        )
+        return [flow_id for (flow_id,) in found]
+
+    def outbox(self) -> Iterator[tuple[int, str, int]]:
+        yield from self._open_db.execute(
+            "SELECT id, peer, length(frame) FROM engine_outbox ORDER BY id"
+        )
+
+    def frames(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        marks = ", ".join("?" * len(numbers))
+        yield from self._open_db.execute(
+            f"SELECT id, frame FROM engine_outbox WHERE id IN ({marks}) ORDER BY id", tuple(numbers)
+        )
 
     def outcome(self, flow_id: int) -> tuple[str, str | None, bytes] | None:
         found: tuple[str, str | None, bytes] | None = self._open_db.execute(
@@ -233,9 +378,11 @@ class SqliteStore:
         ).fetchone()
         return found
 
-    def moves(self, flow_id: int) -> list[bytes]:
+    def moves(self, flow_id: int, start: int = 0, limit: int = -1) -> list[bytes]:
         rows = self._open_db.execute(
-            "SELECT event FROM engine_progress WHERE flow = ? ORDER BY number", (flow_id,)
+            "SELECT event FROM engine_progress WHERE flow = ? AND number >= ? "
+            "ORDER BY number LIMIT ?",
+            (flow_id, start, limit),
         )
         return [event for (event,) in rows]
 
@@ -250,9 +397,15 @@ class SqliteStore:
             (flow_id, start, limit),
         ).fetchall()
 
-    def tasks(self) -> list[bytes]:
+    def tasks(self) -> Iterator[bytes]:
         rows = self._open_db.execute("SELECT task FROM engine_task ORDER BY flow, number")
-        return [task for (task,) in rows]
+        return (task for (task,) in rows)
+
+    def task(self, flow_id: int, number: int) -> bytes | None:
+        found = self._open_db.execute(
+            "SELECT task FROM engine_task WHERE flow = ? AND number = ?", (flow_id, number)
+        ).fetchone()
+        return found[0] if found else None
 
     def holder(self, name: str, key: str) -> int | None:
         found = self._open_db.execute(
@@ -272,6 +425,9 @@ class SqliteStore:
     def audit(self) -> Iterator[tuple[int, bytes]]:
         yield from self._open_db.execute("SELECT at, entries FROM engine_audit ORDER BY id")
 
+    def chain(self) -> tuple[bytes, Iterator[Link]]:
+        return chain_of(self._open_db)
+
     # --- services ---
 
     def savepoint(self) -> None:
@@ -289,6 +445,12 @@ class SqliteStore:
         return self._working.execute(sql, parameters, read_only=read_only)
 
     # --- writing ---
+
+    def mark(self, number: int) -> None:
+        self._marks.begin(number)
+
+    def forgive(self, number: int) -> None:
+        self._marks.forgive(number)
 
     def abandon(self) -> None:
         if self._work is not None:
@@ -318,6 +480,7 @@ class SqliteStore:
             raise
         try:
             db.execute("COMMIT")
+            self._digest = self._written
         except sqlite3.Error as error:
             # Deferred constraints are refused here with the transaction still open: then nothing
             # was written. Whatever else happens here is not known to have happened.
@@ -328,8 +491,12 @@ class SqliteStore:
             raise OutcomeUnknown(f"{self.path}: {error}") from error
         finally:
             work.ended()
+        self._commits += 1
+        # It only helps to recognise a backup: the batch is written without it.
+        with contextlib.suppress(OSError):
+            self._write_beside()
 
-    def purge(self, before_us: int, limit: int) -> Purged:
+    def purge(self, before_us: int, limit: int, audit_us: int | None = None) -> Purged:
         work = self._working
         db = work.db
         if db.in_transaction:
@@ -343,11 +510,7 @@ class SqliteStore:
             ).fetchall()
             for statement in _FORGET:
                 db.executemany(statement, old)
-            entries = db.execute(
-                "DELETE FROM engine_audit WHERE id IN "
-                "(SELECT id FROM engine_audit WHERE at < ? ORDER BY id LIMIT ?)",
-                (before_us, limit),
-            ).rowcount
+            entries = self._forget_audit(db, before_us if audit_us is None else audit_us, limit)
             db.execute("COMMIT")
         except sqlite3.Error as error:
             work.abandon()
@@ -356,6 +519,16 @@ class SqliteStore:
             work.abandon()
             raise
         return Purged(len(old), entries)
+
+    def _forget_audit(self, db: sqlite3.Connection, before_us: int, limit: int) -> int:
+        """Forget the oldest rows: what is left is one chain, which begins where they end."""
+        rows = db.execute("SELECT id, at, digest FROM engine_audit ORDER BY id LIMIT ?", (limit,))
+        old = list(itertools.takewhile(lambda row: row[1] < before_us, rows))
+        if old:
+            last, _, digest = old[-1]
+            db.execute("INSERT OR REPLACE INTO engine_chain VALUES (1, ?)", (digest,))
+            db.execute("DELETE FROM engine_audit WHERE id <= ?", (last,))
+        return len(old)
 
     def _write(self, db: sqlite3.Connection, batch: Batch) -> None:
         since_s = batch.now_us // 1_000_000
@@ -402,10 +575,46 @@ class SqliteStore:
             db.execute("INSERT INTO engine_client VALUES (?, ?, ?)", (client, flow_id, digest))
         if batch.draining is not None:
             db.execute("UPDATE engine_node SET draining = ?", (batch.draining,))
+        if batch.severed is not None:
+            db.execute("UPDATE engine_node SET severed = ?", (batch.severed or None,))
         if batch.audit:
-            db.execute(
-                "INSERT INTO engine_audit (at, entries) VALUES (?, ?)", (batch.now_us, batch.audit)
-            )
+            digest = digest_of(self._digest, batch.now_us, batch.audit)
+            row = (batch.now_us, batch.audit, digest)
+            db.execute("INSERT INTO engine_audit (at, entries, digest) VALUES (?, ?, ?)", row)
+            self._written = digest
+
+
+def chain_of(db: sqlite3.Connection) -> tuple[bytes, Iterator[Link]]:
+    """The audit trail in a store, with its digests, and the digest that it follows."""
+    found = db.execute("SELECT start FROM engine_chain").fetchone()
+    rows = db.execute("SELECT id, at, entries, digest FROM engine_audit ORDER BY id")
+    return found[0] if found else NOTHING, map(Link._make, rows)
+
+
+def verified(path: str | os.PathLike[str]) -> Verified:
+    """See whether the audit trail of a store is as it was written; the store is only read.
+
+    Raises:
+        Broken: a row is not.
+        StoreError: the file is no store of this format, or cannot be read.
+    """
+    found = Path(path)
+    if not found.is_file():
+        raise StoreError("there is no such file")
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{found.absolute().as_uri()}?mode=ro", uri=True)
+        ) as db:
+            form = db.execute("SELECT format FROM engine_node").fetchone()[0]
+            if form != FORMAT:
+                raise StoreError(f"it has format {form}, this version verifies {FORMAT}")
+            return verify(*chain_of(db))
+    except (sqlite3.Error, TypeError) as error:
+        raise StoreError(f"it cannot be read as a store: {error}") from error
+
+
+def _check(data: bytes) -> int:
+    return zlib.crc32(data[: -_CHECK.size])
 
 
 _FORGET = (
@@ -414,6 +623,25 @@ _FORGET = (
     "DELETE FROM engine_mail WHERE flow = ?",
     "DELETE FROM engine_client WHERE id = ?",
 )
+
+
+def _last_digest(db: sqlite3.Connection) -> bytes:
+    """The digest that the next row of the audit trail follows."""
+    for query in (
+        "SELECT digest FROM engine_audit ORDER BY id DESC LIMIT 1",
+        "SELECT start FROM engine_chain",
+    ):
+        found: tuple[bytes] | None = db.execute(query).fetchone()
+        if found is not None:
+            return found[0]
+    return NOTHING
+
+
+def _remedy_of(form: int) -> str:
+    """What to do about a store of another format."""
+    if form > FORMAT:
+        return "a newer version wrote it: install that one, it is not changed back"
+    return "open it once with a version in between, which brings it forward"
 
 
 def _remedy(error: sqlite3.Error | OSError) -> str:

@@ -185,7 +185,7 @@ class Counterparty:
             return
         if isinstance(frame, Invite):
             self._invitation(frame)
-        else:
+        elif isinstance(frame, Letter):
             self._letter(frame)
         self.send_bytes(packed_ack([row]))
 

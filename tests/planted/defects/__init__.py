@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.planted.defects import compiler, engine, node, session, store
+from tests.planted.defects import compiler, engine, lineage, node, session, store
 from tests.planted.planting import Defect
 
 DEFECTS: tuple[Defect, ...] = (
@@ -10,5 +10,6 @@ DEFECTS: tuple[Defect, ...] = (
     *engine.DEFECTS,
     *node.DEFECTS,
     *store.DEFECTS,
+    *lineage.DEFECTS,
     *compiler.DEFECTS,
 )

@@ -7,7 +7,9 @@ from tests.planted.planting import defect
 _ROOM = "node"
 _LOOP = "flowrt.loop:Loop"
 _STEPPING = "flowrt.stepping:Stepping"
+_ADMISSION = "flowrt.admission:Admission"
 _OUTBOX = "flowrt.outbox:Outbox"
+_QUOTAS = "flowrt.quotas:Quotas"
 _OPERATIONS = "flowrt.operations:Operations"
 _TIMERS = "flowrt.timers:Timers"
 _SCHEDULES = "flowrt.schedules:Schedules"
@@ -23,7 +25,7 @@ DEFECTS = (
             "    batch = turn.batch\n",
             "    batch = turn.batch\n"
             "    for peer, ids in turn.acks.items():\n"
-            "        self._transport.send(peer, packed_ack(ids))\n",
+            "        self._transport.send(peer, packed_ack(ids, self._outbox.mark))\n",
         ),
     ),
     defect(
@@ -59,7 +61,11 @@ DEFECTS = (
         _ROOM,
         "that an invitation was taken is not written with the flow that it began",
         "I6",
-        (f"{_LOOP}._invited", 'turn.batch.peers[peer] = b""', "pass"),
+        (
+            f"{_LOOP}._commit",
+            "encode(self._peers[name])",
+            "encode(msgspec.structs.replace(self._peers[name], seen=[]))",
+        ),
     ),
     defect(
         "nobody is rejected",
@@ -85,7 +91,7 @@ DEFECTS = (
         "an outbox row is deleted when the transport has taken it",
         "I6",
         (
-            f"{_OUTBOX}.send",
+            f"{_OUTBOX}._begin",
             "    self._send(number, transport, now_us, 0)\n",
             "    self._send(number, transport, now_us, 0)\n    self._settled.append(number)\n",
         ),
@@ -104,8 +110,8 @@ DEFECTS = (
         "I16",
         (
             f"{_OUTBOX}.send_again",
-            "if number in self._unacked:",
-            "if number in self._unacked and times < 2:",
+            "if held is None:",
+            "if held is None or times > 1:",
         ),
     ),
     defect(
@@ -113,7 +119,7 @@ DEFECTS = (
         _ROOM,
         "a new process does not send what the old one could not",
         "I16",
-        (f"{_OUTBOX}.send_all", "in list(self._unacked)", "in list(self._unacked)[:0]"),
+        (f"{_OUTBOX}.load", "self._hungry[peer] = lane", "pass"),
     ),
     defect(
         "clock set back, nothing sent",
@@ -127,7 +133,8 @@ DEFECTS = (
         _ROOM,
         "an acknowledgement counts from whoever it comes",
         "I6",
-        (f"{_OUTBOX}.acknowledged", "held is not None and held[0] == peer", "held is not None"),
+        (f"{_OUTBOX}.acknowledged", "        return\n", "        lane = self._lane(peer)\n"),
+        (f"{_OUTBOX}.acknowledged", " and held[0] is lane", ""),
     ),
     defect(
         "unknown is not written",
@@ -261,8 +268,8 @@ DEFECTS = (
         _ROOM,
         "a step that failed for a while is tried again before its time",
         "I23",
-        (f"{_STEPPING}._admitted", "append((next_us, flow_id))", "append((now_us, flow_id))"),
-        (f"{_STEPPING}._is_due", "known.next_us > self._world.now_us", "False"),
+        (f"{_ADMISSION}.admit", "append((next_us, flow_id))", "append((now_us, flow_id))"),
+        (f"{_ADMISSION}.is_due", "known.next_us > self._world.now_us", "False"),
         (f"{_LOOP}._visit", "known.next_us > now_us", "False"),
     ),
     defect(
@@ -284,8 +291,30 @@ DEFECTS = (
         _ROOM,
         "a patient is discharged when something arrives for it",
         "I16, I23",
-        (f"{_STEPPING}._is_cured", "known is None or checkpoint.admitted", "known is None"),
-        (f"{_STEPPING}._is_cured", "return commit.ran or", "return True or"),
+        (f"{_ADMISSION}.is_cured", "known is None or checkpoint.admitted", "known is None"),
+        (f"{_ADMISSION}.is_cured", "return commit.ran or", "return True or"),
+    ),
+    defect(
+        "trouble is not told",
+        _ROOM,
+        "the tracker of a flow that is in the hospital says nothing of it",
+        "I14",
+        (
+            f"{_ADMISSION}.admit",
+            "self.tell(checkpoint, commit, told, said, patient)",
+            "pass",
+        ),
+    ),
+    defect(
+        "recovery is not told",
+        _ROOM,
+        "the tracker of a flow that has left the hospital still says that it is there",
+        "I14",
+        (
+            f"{_ADMISSION}.tells",
+            "elif is_cured and commit.outcome is None:",
+            "elif is_cured and commit.outcome is not None:",
+        ),
     ),
     defect(
         "operations are not begun again",
@@ -310,7 +339,7 @@ DEFECTS = (
         _ROOM,
         "each attempt of an operation has a key of its own",
         "I3",
-        (f"{_OPERATIONS}._begin", '{wanted.number}"', '{wanted.number}-{begun}"'),
+        (f"{_OPERATIONS}._run", '{wanted.number}"', '{wanted.number}-{begun}"'),
     ),
     defect(
         "once is again",
@@ -352,7 +381,79 @@ DEFECTS = (
         _ROOM,
         "a new process does not know when its flows wake",
         "L",
-        (f"{_LOOP}._open_store", "self._timers.set(due_us, flow_id)", "pass"),
+        (f"{_LOOP}._open_store", "self._timers.clear()", "pass"),
+    ),
+    defect(
+        "nothing is read behind the nearest timers",
+        _ROOM,
+        "a time that was too far away to be kept in memory is never read from the store",
+        "L",
+        (
+            f"{_TIMERS}._read_on",
+            "rows[-1] if len(rows) == self._nearest else None",
+            "None",
+        ),
+    ),
+    defect(
+        "far timers are forgotten, not left to the store",
+        _ROOM,
+        "of too many times the farthest are dropped, and nobody knows that there are more",
+        "L",
+        (f"{_TIMERS}._shorten", "self._horizon = nearest[-1]", "pass"),
+    ),
+    defect(
+        "a running operation's time is left to the store",
+        _ROOM,
+        "a time limit is dropped as if the flow's row had it, which says something else",
+        "I13",
+        (f"{_TIMERS}.set", "    if pinned:", "    if False:"),
+    ),
+    defect(
+        "nothing is sent behind a full window",
+        _ROOM,
+        "frames that found no room are never read from the store again",
+        "I16, L",
+        (f"{_OUTBOX}.acknowledged", "self._low[peer] = None", "pass"),
+    ),
+    defect(
+        "frames overtake what waits in the store",
+        _ROOM,
+        "a frame is sent though older ones wait, which are taken for sent then",
+        "I16",
+        (f"{_OUTBOX}.send", "window.has_more or ", ""),
+    ),
+    defect(
+        "what a busy peer has before it is never sent again",
+        _ROOM,
+        "a frame that was lost is not sent again because the peer took another one since",
+        "I16, L",
+        (
+            f"{_OUTBOX}.send_again",
+            "queue.append((latest_us, number, window.taken))",
+            "pass",
+        ),
+    ),
+    defect(
+        "gone before that is written",
+        _ROOM,
+        "a flow that ended in a batch that was refused is not looked for any more",
+        "I2, L",
+        (
+            f"{_STEPPING}._write",
+            "turn.gone.append(flow_id)",
+            "turn.gone.append(flow_id)\n        self._gone[flow_id] = None",
+        ),
+    ),
+    defect(
+        "a forgotten flow is read without its change",
+        _ROOM,
+        "a flow that was forgotten within a batch is loaded from the store, not from the batch",
+        "I2",
+        (
+            f"{_STEPPING}._checkpoint",
+            "written = turn.batch.flows.get(flow_id, 0)",
+            "written = 0",
+        ),
     ),
     defect(
         "stale timer is not set again",
@@ -361,8 +462,8 @@ DEFECTS = (
         "L",
         (
             f"{_STEPPING}._step",
-            "            turn.timers.append((due_us, flow_id))  #",
-            "            pass  #",
+            "turn.timers.append((due_us, flow_id, runs_outside(checkpoint)))",
+            "pass",
         ),
     ),
     defect(
@@ -392,5 +493,79 @@ DEFECTS = (
         "a batch that only deletes acknowledged rows is told, but not written",
         "I16",
         (f"{_LOOP}._commit", "        or batch.settled\n", ""),
+    ),
+    defect(
+        "session is not counted",
+        _ROOM,
+        "a session that a peer has begun does not count for it",
+        "I18",
+        (f"{_STEPPING}._count", "peer.sessions + sessions", "peer.sessions"),
+    ),
+    defect(
+        "session stays counted",
+        _ROOM,
+        "a session that is over counts for its peer for ever",
+        "I18",
+        (f"{_STEPPING}._count", "peer.sessions + sessions", "peer.sessions + max(0, sessions)"),
+    ),
+    defect(
+        "what was read stays counted",
+        _ROOM,
+        "a message that a flow has read counts for its peer for ever",
+        "I18",
+        (f"{_STEPPING}._count", "peer.unread + messages", "peer.unread + max(0, messages)"),
+    ),
+    defect(
+        "crowd is let in",
+        _ROOM,
+        "a peer may have any number of sessions",
+        "I18",
+        (f"{_QUOTAS}.is_crowded", "return known.sessions", "return 0 * known.sessions"),
+    ),
+    defect(
+        "everything is kept",
+        _ROOM,
+        "flows may keep any number of a peer's messages unread",
+        "I18",
+        (f"{_QUOTAS}._may_keep", "return known.unread <", "return 0 * known.unread <"),
+    ),
+    defect(
+        "over the quota, yet acknowledged",
+        _ROOM,
+        "a message that is over a peer's limit is acknowledged, and lost",
+        "J5",
+        (
+            f"{_STEPPING}._step",
+            'self._quotas.refuse(peer, "a message that no flow reads now is not taken")',
+            "turn.acknowledge(peer, job.outbox_id)",
+        ),
+    ),
+    defect(
+        "bucket is not filled",
+        _ROOM,
+        "invitations that were too many once are never looked at again",
+        "L",
+        (f"{_QUOTAS}.may_invite", "limits.invitations_per_s", "0"),
+    ),
+    defect(
+        "no window",
+        _ROOM,
+        "the whole outbox is in memory and under way",
+        "I18",
+        (f"{_OUTBOX}._fits", "return lane.under_way < limits.window and", "return"),
+    ),
+    defect(
+        "window does not move",
+        _ROOM,
+        "what waits behind the window is never sent",
+        "L",
+        (f"{_OUTBOX}.acknowledged", "self._hungry[peer] = lane", "pass"),
+    ),
+    defect(
+        "operation keeps its place",
+        _ROOM,
+        "an operation that has ended makes no room for the next one",
+        "L",
+        (f"{_OPERATIONS}._run", "self._running -= 1", "pass"),
     ),
 )

@@ -76,7 +76,7 @@ DEFECTS = (
         _ROOM,
         "a new process is not told of the flows that can go on at once",
         "L",
-        (f"{_STORE}.open", "if due is not None]", "if due]"),
+        (f"{_STORE}.due", "if due is not None)", "if due)"),
     ),
     defect(
         "abandoned rows stay",
@@ -145,6 +145,17 @@ DEFECTS = (
             f"{_STORE}.commit",
             "in batch.outcomes:",
             "in batch.outcomes[:1]:",
+        ),
+    ),
+    defect(
+        "audit is no chain",
+        _ROOM,
+        "each row of the audit trail begins a chain of its own",
+        "I20",
+        (
+            "flowrt.store.memory:MemoryStore.commit",
+            "digest_of(before, batch.now_us, batch.audit)",
+            "digest_of(NOTHING, batch.now_us, batch.audit)",
         ),
     ),
 )
