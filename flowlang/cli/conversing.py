@@ -27,7 +27,7 @@ def print_conversations(files: Sequence[Path], as_json: bool) -> None:
     if as_json:
         print_json({"ok": True, "conversations": [dataclasses.asdict(one) for one in found]})
         return
-    click.echo("\n".join(_lines(found)))
+    click.echo("\n".join(listed(found, ascii_only=not can_draw())))
 
 
 def draw_findings(diagnostics: Sequence[Diagnostic], folder: Path) -> list[Path]:
@@ -53,10 +53,10 @@ def draw_findings(diagnostics: Sequence[Diagnostic], folder: Path) -> list[Path]
     return drawn
 
 
-def _lines(found: Sequence[Example]) -> list[str]:
+def listed(found: Sequence[Example], *, ascii_only: bool) -> list[str]:
+    """The lines that people read."""
     if not found:
         return ["No flow here opens a session."]
-    ascii_only = not can_draw()
     lines: list[str] = []
     numbers: dict[tuple[str, str], int] = {}
     for one in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ def walk_conversations(
     """Walk all conversations of these files' flows, and exit. Raises FileTrouble."""
     from flowlang.testing.gathering import workshops
 
+    _exit_without_hypothesis(as_json)
     found = workshops(sources_below(paths), with_all=True)
     done: list[Walked] = []
     try:
@@ -51,6 +53,21 @@ def walk_conversations(
         if short:
             click.echo(f"That is less than the {least:g} % that are wanted.")
     sys.exit(int(short))
+
+
+def _exit_without_hypothesis(as_json: bool) -> None:
+    """What contents are made up with does not come with the compiler."""
+    try:
+        importlib.import_module("flowlang.testing.walking")
+    except ModuleNotFoundError as missing:
+        if missing.name != "hypothesis":
+            raise
+        message = 'hypothesis is not installed; `pip install "flowlang-dsl[test]"` brings it'
+        if as_json:
+            print_json({"ok": False, "message": message})
+        else:
+            click.echo(f"error: {message}", err=True)
+        sys.exit(1)
 
 
 def _exit_if_wrong(workshop: Workshop, as_json: bool) -> None:

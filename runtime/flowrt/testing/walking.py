@@ -1,4 +1,4 @@
-"""Walks a listed conversation with the real flow on one side: does it say what it is meant to say?
+"""Walks a listed conversation with the real flow on one side, and tells where it leaves it.
 
 The other side is scripted, and says the conversation's messages with contents that are made up, as
 is all that services and people answer. It is tried again and again until the flow follows. Judges
@@ -19,12 +19,12 @@ import hypothesis
 import msgspec
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
-from hypothesis.errors import InvalidArgument
+from hypothesis.errors import Flaky, InvalidArgument
 from hypothesis.strategies import DataObject, SearchStrategy
 
 from flowrt.core import flow as rt
 from flowrt.core.registry import Registry
-from flowrt.core.values import Data, Reject
+from flowrt.core.values import Data, Failure, Reject
 from flowrt.testing.counterparty import BrokenPeer, Line
 from flowrt.testing.machine import AnyFlow
 from flowrt.testing.mocks import Answer, Mocks
@@ -87,6 +87,11 @@ class Walk:
 
 class _Left(Exception):
     """The flow does something else than the conversation says."""
+
+
+class _SaysOtherwise(_Left):
+    """It says something else, which tells more than that it ends: contents may be to blame for an
+    end."""
 
 
 class _Followed(Exception):
@@ -167,7 +172,7 @@ class _Plan:
 
 def _tried(plan: _Plan, registry: Registry, tries: int, number: int) -> Walk:
     count = 0
-    best = (-1, "nothing was tried")
+    best = (-1, False, "nothing was tried")
     is_walked = False
 
     def once(data: DataObject) -> None:
@@ -177,7 +182,8 @@ def _tried(plan: _Plan, registry: Registry, tries: int, number: int) -> Walk:
         try:
             one.go()
         except (_Left, BrokenPeer) as left:
-            best = max(best, (one.at, str(left)), key=lambda found: found[0])
+            reached = one.at, isinstance(left, _SaysOtherwise), str(left)
+            best = max(best, reached, key=lambda found: found[:2])
         else:
             is_walked = True
             raise _Followed
@@ -197,13 +203,15 @@ def _tried(plan: _Plan, registry: Registry, tries: int, number: int) -> Walk:
             verbosity=Verbosity.quiet,
         )(run)
     )
-    with contextlib.suppress(_Followed), _startable(plan.starter):
+    with contextlib.suppress(_Followed, Flaky), _startable(plan.starter):
         run()
     wanted = len(plan.talk)
     name = plan.flow.__name__
     if is_walked:
         return Walk(name, plan.side, True, wanted, wanted, "", count, number)
-    return Walk(name, plan.side, False, max(best[0], 0), wanted, best[1], count, number)
+    # What hypothesis tried without coming to an end counts for it, and not for us.
+    count = min(count, tries)
+    return Walk(name, plan.side, False, max(best[0], 0), wanted, best[2], count, number)
 
 
 @contextlib.contextmanager
@@ -339,14 +347,16 @@ class _Try:
             self._heard += 1
             if isinstance(content, Reject):
                 raise _Left(f"{self._plan.flow.__name__} rejects the session")
+            if isinstance(content, Failure) and self.at < len(self._plan.talk):
+                raise _Left(f"{self._plan.flow.__name__} ends ({self._outcome()})")
             if not isinstance(content, Data):
                 continue
             name = content.name.rpartition(".")[2]
             if self.at == len(self._plan.talk) or self._is_ours():
-                raise _Left(f"{self._plan.flow.__name__} sends {name} besides")
+                raise _SaysOtherwise(f"{self._plan.flow.__name__} sends {name} besides")
             wanted = self._plan.talk[self.at][1]
             if name != wanted:
-                raise _Left(f"{self._plan.flow.__name__} sends {name} instead of {wanted}")
+                raise _SaysOtherwise(f"{self._plan.flow.__name__} sends {name} instead of {wanted}")
             self.at += 1
 
     def _say(self, line: Line) -> None:
