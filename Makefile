@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check coverage format bench campaign kill sim fuzz build clean power defects
+.PHONY: demo test check coverage format bench campaign kill sim fuzz build clean power defects protocol
 
 demo: $(READY)  ## fifty trades between three parties, through kill -9
 	$(BIN)/flowc demo
@@ -51,6 +51,10 @@ fuzz: $(READY)  ## everything that reads what others wrote, FUZZ times a few sec
 
 sim: $(READY)  ## worlds in which everything goes wrong, SIM_WORLDS=20000 of them from the seed SIM_FIRST=0 on
 	$(BIN)/python -m tests.simulation
+
+protocol: $(READY)  ## the protocol check against SPIN and the runtime, with PAIRS=2300 random pairs of flows; needs spin and gcc
+	$(BIN)/python -m tests.protocol campaign $(or $(PAIRS),2300)
+	$(BIN)/python -m tests.protocol play $(or $(PAIRS),2300)
 
 power: $(READY)  ## the store on a disk that loses its power; FLOW_POWER=200000 for more states
 	$(BIN)/python -m tests.power $(or $(FLOW_POWER),20000)

@@ -124,6 +124,7 @@ def module_of(checked: Checked, project: Mapping[str, Checked]) -> machine.Modul
         opaques=declared.opaques,
         machines=tuple(cfg.machine_of(cfg.build(flow, checked, project)) for flow in flows),
         schedules=declared.schedules,
+        protocols=declared.protocols,
     )
 
 

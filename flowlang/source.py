@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 
@@ -31,5 +32,10 @@ class Source:
 
     def line(self, number: int) -> str:
         """The source line `number`, without its end; empty beyond the last one."""
-        lines = self.text.split("\n")
+        lines = self._lines
         return lines[number - 1].rstrip("\r") if 0 < number <= len(lines) else ""
+
+    @functools.cached_property
+    def _lines(self) -> list[str]:
+        # Every statement asks for its line: to look for them each time is quadratic.
+        return self.text.split("\n")

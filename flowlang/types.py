@@ -15,6 +15,33 @@ from flowlang import syntax
 from flowlang.diagnostics import Diagnostic
 from flowlang.source import Source, Span
 
+# --- protocols ------------------------------------------------------------------------------------
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A message that may be sent in a turn: its qualified name, the turn after it, where a protocol
+    says so."""
+
+    message: str
+    target: int
+    module: str
+    line: int
+    text: str
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One point of a protocol: `sender` is the role whose turn it is, empty where nobody's is; what
+    it may send. `over` says that the session may end here instead, by that role; where the line
+    stands."""
+
+    sender: str
+    said: tuple[Said, ...]
+    over: bool
+    module: str
+    line: int
+    text: str
+
+
 # --- types ------------------------------------------------------------------------------------
 
 
@@ -260,9 +287,37 @@ class FlowInfo:
     parameters: tuple[ParameterInfo, ...]
     result: Type | None
     untrusted_result: bool
-    responds_to: str | None  # qualified name of the initiator
+    responds_to: str | None  # qualified name of the initiator, or of the role that it has
     steps: Mapping[str, StepInfo]
     declaration: syntax.Flow
+    plays: tuple[PlaysInfo, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ProtocolInfo:
+    """A protocol between two roles; it begins with its first turn. Without turns it is wrong, which
+    was reported."""
+
+    name: str
+    roles: tuple[str, ...]
+    turns: tuple[Turn, ...]
+    declaration: syntax.Protocol
+
+    def other(self, role: str) -> str:
+        """The role that this one talks to."""
+        return next((one for one in self.roles if one != role), role)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlaysInfo:
+    """A flow plays a role on a session of its own; `node` is what says so. `protocol` is
+    qualified."""
+
+    session: str
+    protocol: str
+    role: str
+    node: object
+    span: Span
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -274,7 +329,7 @@ class ScheduleInfo:
 TypeInfo: TypeAlias = RecordInfo | EnumInfo | OpaqueInfo | ErrorInfo
 """What a `Named` type can be."""
 
-Info: TypeAlias = TypeInfo | FunctionInfo | ServiceInfo | FlowInfo | ScheduleInfo
+Info: TypeAlias = TypeInfo | FunctionInfo | ServiceInfo | FlowInfo | ScheduleInfo | ProtocolInfo
 
 
 @dataclasses.dataclass(frozen=True)

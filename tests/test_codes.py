@@ -117,6 +117,26 @@ def _brackets(depth: int) -> str:
     return f"flow Total(net: Int) -> Int:\n    return {'(' * depth}net{')' * depth}\n"
 
 
+VERSIONS = """
+message Order
+message Paid
+message Later
+
+flow Buy(seller: Party):
+    version 1
+    open Sell with seller as talk
+    send Order() to talk
+    receive from talk:
+        case Paid:
+            pass
+
+flow Sell():
+    version 1
+    responds to Buy as talk
+    receive order: Order from talk unchecked
+    send Paid() to talk
+"""
+
 CHECK = ["check", "--no-cache", "shop.flow"]
 COMPILE = ["compile", "shop.flow"]
 
@@ -227,6 +247,24 @@ MADE: dict[str, tuple[Files, list[str]]] = {
             "flow Pay(talk: Session):\n    send Paid(1) to talk\n",
         },
         CHECK,
+    ),
+    "P212_newer_responder": (
+        {
+            "v1/shop.flow": VERSIONS,
+            "v2/shop.flow": VERSIONS.replace("version 1", "version 2").replace(
+                "send Paid() to talk", "send Later() to talk"
+            ),
+        },
+        ["protocol", "matrix", "v1/shop.flow", "v2/shop.flow"],
+    ),
+    "P212_new_field": (
+        {
+            "v1/shop.flow": VERSIONS,
+            "v2/shop.flow": VERSIONS.replace("version 1", "version 2").replace(
+                "message Paid", "message Paid:\n    units: Int"
+            ).replace("Paid()", "Paid(1)"),
+        },
+        ["protocol", "matrix", "v1/shop.flow", "v2/shop.flow"],
     ),
     "F712_circle": (
         {

@@ -153,6 +153,8 @@ CASES: list[tuple[str, Does, Any]] = [
     ("WeighAll", runs("WeighAll", skus=("bolt", "nut")), 10),
     ("WeighAll", runs("WeighAll", skus=("bolt", "glue")), 0),
     ("Approve", runs("Approve", sku="bolt", count=1), "nobody was there"),
+    ("Sell", runs("Sell", buyer=BOB, price=Decimal(9)), True),
+    ("Sell", runs("Sell", buyer=BOB, price=Decimal(11)), False),
     ("Approve", answered("Approve", "Approval", count=1), "mary agrees"),
     ("Deliver", answered("Deliver", "Consent"), "label for bolt"),
     ("Deliver", runs("Deliver", sku="bolt"), "refused: nobody agrees to label for bolt"),

@@ -25,6 +25,9 @@ class Actions:
         shapes: Shapes,
     ) -> None:
         self._steps = {step.name: step for step in flow.steps}
+        info = checked.infos[flow.name]
+        said = info.plays if isinstance(info, types.FlowInfo) else ()
+        self._plays = {one.session: f"{one.protocol}.{one.role}" for one in said}
         self._checked = checked
         self._expressions = expressions
         self._variables = variables
@@ -195,17 +198,22 @@ class Actions:
 
     def _open(self, node: syntax.Open, depth: int, at: machine.Place) -> list[machine.Action]:
         party = self._expressions.of(node.party)
-        flow = self._checked.meaning_of[node.flow].name
+        info = self._checked.meaning_of[node.flow]
+        flow, plays = info.name, self._plays.get(node.name)
+        if node.role is not None and isinstance(info, types.ProtocolInfo):
+            flow = f"{info.name}.{node.role.name}"
+            plays = f"{info.name}.{info.other(node.role.name)}"
+        by_role = node.role is not None
         self._opened[-1] = True
         name = self._variables.bind(node)
         if not node.each:
-            return [machine.Open(name, flow, party, depth, at)]
+            return [machine.Open(name, flow, party, depth, at, plays, by_role)]
         one = self._variables.hidden("party", types.PARTY)
         session = self._variables.hidden("session", types.SESSION)
         more = machine.Items((machine.Var(session),))
         longer = machine.Arithmetic("+", "List", machine.Var(name), more)
         body = (
-            machine.Open(session, flow, machine.Var(one), depth, at),
+            machine.Open(session, flow, machine.Var(one), depth, at, plays, by_role),
             machine.Assign(name, longer, at),
         )
         return [

@@ -23,6 +23,7 @@ class Declarations:
     enums: tuple[machine.Enum, ...]
     opaques: tuple[machine.Opaque, ...]
     schedules: tuple[machine.Schedule, ...]
+    protocols: tuple[machine.Protocol, ...]
 
 
 def declarations(checked: types.Checked, project: Mapping[str, types.Checked]) -> Declarations:
@@ -73,6 +74,17 @@ def declarations(checked: types.Checked, project: Mapping[str, types.Checked]) -
             _schedule(info, expressions, source)
             for info in infos
             if isinstance(info, types.ScheduleInfo)
+        ),
+        protocols=tuple(
+            machine.Protocol(
+                info.name,
+                info.declaration.doc,
+                info.roles,
+                info.turns,
+                place(source, info.declaration.span),
+            )
+            for info in infos
+            if isinstance(info, types.ProtocolInfo)
         ),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias, assert_never
 
 import msgspec
@@ -23,6 +23,7 @@ from flowlang.cfg.graph import Block, Cfg, Kind, tidied
 from flowlang.cfg.liveness import with_keeps
 from flowlang.cfg.shape import MAX_FRAMES, MAX_INDENTATION, Shape, Shapes, always
 from flowlang.cfg.variables import Variables
+from flowlang.checker import trees
 from flowlang.source import Span
 
 _MICROSECOND = datetime.timedelta(microseconds=1)
@@ -80,7 +81,47 @@ def build(flow: syntax.Flow, checked: types.Checked, project: Mapping[str, types
             machine.Remedy(one.cause, one.retries, one.every // _MICROSECOND, one.ends)
             for one in flow.remedies
         ),
+        plays=tuple(_plays(flow, info, checked)),
+        roles=tuple(dict.fromkeys(_roles(flow, checked))),
     )
+
+
+def _roles(flow: syntax.Flow, checked: types.Checked) -> Iterator[machine.Role]:
+    """The roles that the flow has in sessions with another role, whoever that is."""
+    opened = [one for one in trees.statements(flow.body) if isinstance(one, syntax.Open)]
+    named: list[syntax.Responds | syntax.Open] = [*opened]
+    if flow.responds is not None:
+        named.insert(0, flow.responds)
+    for one in named:
+        protocol = checked.meaning_of[one.flow]
+        if one.role is None or not isinstance(protocol, types.ProtocolInfo):
+            continue
+        role = protocol.other(one.role.name)
+        sent: dict[str, None] = {}
+        received: dict[str, None] = {}
+        for turn in protocol.turns:
+            known = sent if turn.sender == role else received
+            known.update(dict.fromkeys(said.message for said in turn.said))
+        yield machine.Role(f"{protocol.name}.{role}", tuple(sent), tuple(received))
+
+
+def _plays(
+    flow: syntax.Flow, info: types.FlowInfo, checked: types.Checked
+) -> Iterator[machine.Plays]:
+    """What the flow plays on the sessions that it is given. A parameter's name is its own."""
+    given = {node.name for node in flow.parameters}
+    if flow.responds is not None:
+        given.add(flow.responds.name)
+        if flow.responds.role is not None:
+            protocol = checked.meaning_of[flow.responds.flow]
+            assert isinstance(protocol, types.ProtocolInfo)
+            role = f"{protocol.name}.{protocol.other(flow.responds.role.name)}"
+            at = place(checked.source, flow.responds.span)
+            yield machine.Plays(flow.responds.name, role, at)
+    for one in info.plays:
+        if one.session in given:
+            at = place(checked.source, one.span)
+            yield machine.Plays(one.session, f"{one.protocol}.{one.role}", at)
 
 
 def _step(step: syntax.ProgressStep, checked: types.Checked) -> machine.ProgressStep:

@@ -68,6 +68,8 @@ class Cfg:
     commands: tuple[str, ...]
     key: machine.Expr | None
     remedies: tuple[machine.Remedy, ...]
+    plays: tuple[machine.Plays, ...]
+    roles: tuple[machine.Role, ...]
 
 
 def tidied(blocks: Iterable[Block]) -> tuple[Block, ...]:

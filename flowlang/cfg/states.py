@@ -65,6 +65,8 @@ def machine_of(cfg: Cfg) -> Machine:
         commands=cfg.commands,
         key=cfg.key,
         remedies=cfg.remedies,
+        plays=cfg.plays,
+        roles=cfg.roles,
     )
 
 

@@ -11,7 +11,7 @@ from flowlang import syntax
 from flowlang.checker import predefined, remedies, words
 from flowlang.checker.builtins import CALLS, Builtin
 from flowlang.checker.findings import Findings
-from flowlang.checker.names import DECLARE, Names
+from flowlang.checker.names import DECLARE, Names, kind_of
 from flowlang.checker.variables import Blocks
 from flowlang.diagnostics import Note
 from flowlang.types import (
@@ -23,6 +23,7 @@ from flowlang.types import (
     FunctionInfo,
     OpaqueInfo,
     OperationInfo,
+    ProtocolInfo,
     RecordInfo,
     ScheduleInfo,
     ServiceInfo,
@@ -80,11 +81,11 @@ class Calls:
             self._refuse_type(callee, info)
             return None
         self._findings.meaning_of[callee] = info
-        if isinstance(info, ScheduleInfo):
+        if isinstance(info, ScheduleInfo | ProtocolInfo):
             self._findings.report(
                 "F316",
                 callee.span,
-                f"`{name}` is a schedule, and cannot be called",
+                f"`{name}` is {words.a(kind_of(info))}, and cannot be called",
                 None,
                 self._names.place(name),
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from flowlang import syntax
-from flowlang.checker import words
+from flowlang.checker import roles, words
 from flowlang.checker.circles import circles
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names
@@ -21,6 +21,7 @@ from flowlang.types import (
     ErrorInfo,
     FlowIdType,
     FlowInfo,
+    Info,
     ListType,
     MapType,
     Named,
@@ -34,6 +35,7 @@ from flowlang.types import (
 
 def check_head(findings: Findings, names: Names, flow: syntax.Flow, info: FlowInfo) -> None:
     """How a flow comes to run: by a counterparty, from outside, as a subflow."""
+    roles.check_plays(findings, names, flow, info)
     if flow.responds is not None:
         _check_responder(findings, names, flow, flow.responds)
         return
@@ -58,7 +60,11 @@ def check_head(findings: Findings, names: Names, flow: syntax.Flow, info: FlowIn
 def _check_responder(
     findings: Findings, names: Names, flow: syntax.Flow, responds: syntax.Responds
 ) -> None:
-    other = names.find(responds.flow, "flow")
+    other: Info | None = None
+    if responds.role is not None:
+        roles.find_role(findings, names, responds.flow, responds.role)
+    else:
+        other = names.find(responds.flow, "flow")
     if flow.parameters:
         findings.report(
             "F607",

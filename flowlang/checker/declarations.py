@@ -14,6 +14,7 @@ from flowlang.checker.circles import circles, way_round
 from flowlang.checker.families import Families
 from flowlang.checker.findings import Findings
 from flowlang.checker.names import Names, check_casing
+from flowlang.checker.protocols import Protocols, plays
 from flowlang.checker.typerefs import TypeReader
 from flowlang.source import Span
 from flowlang.types import (
@@ -44,6 +45,7 @@ class Declarations:
         self._types = types
         self._module = module
         self._families: Mapping[str, tuple[str, ...]] = {}
+        self._protocols = Protocols(findings, names, module, ())
 
     def read(self, declarations: Sequence[syntax.Declaration]) -> list[Info]:
         """The infos of all declarations, in order. The first of a name is the one that is known
@@ -51,6 +53,7 @@ class Declarations:
         first = [self._names.declare(one, self._module) for one in declarations]
         errors = [one for one in declarations if isinstance(one, syntax.Error)]
         self._families = Families(self._findings, self._names).read(errors)
+        self._protocols = Protocols(self._findings, self._names, self._module, declarations)
         infos = []
         for declaration, known in zip(declarations, first, strict=True):
             info = self._head(declaration)
@@ -90,6 +93,8 @@ class Declarations:
                 return self._service(declaration, qualified)
             case syntax.Flow():
                 return self._flow(declaration, qualified)
+            case syntax.Protocol():
+                return self._protocols.read(declaration)
             case syntax.Schedule():
                 return ScheduleInfo(qualified, declaration)
             case _:
@@ -204,8 +209,12 @@ class Declarations:
         steps = self._steps(declaration.steps)
         responds_to = None
         if declaration.responds is not None:
-            found = self._names.declared.get(declaration.responds.flow.name)
-            responds_to = found.qualified if found and found.kind == "flow" else None
+            responds = declaration.responds
+            found = self._names.declared.get(responds.flow.name)
+            wanted = "flow" if responds.role is None else "protocol"
+            if found and found.kind == wanted:
+                role = "" if responds.role is None else f".{responds.role.name}"
+                responds_to = f"{found.qualified}{role}"
         return FlowInfo(
             qualified,
             declaration.version,
@@ -215,6 +224,7 @@ class Declarations:
             responds_to,
             steps,
             declaration,
+            plays(self._names, declaration),
         )
 
     def _steps(self, steps: Sequence[syntax.ProgressStep]) -> dict[str, StepInfo]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from flowlang import syntax
-from flowlang.checker import conversations, relations, trees, words
+from flowlang.checker import conversations, relations, roles, trees, words
 from flowlang.checker.control import checks_of
 from flowlang.checker.effects import Effects
 from flowlang.checker.expressions import Expressions
@@ -71,7 +71,11 @@ class Exchanges:
 
     def open(self, node: syntax.Open) -> None:
         """A session with one party, or one with each of several."""
-        info = self._names.find(node.flow, "flow")
+        info = None
+        if node.role is not None:
+            roles.find_role(self._findings, self._names, node.flow, node.role)
+        else:
+            info = self._names.find(node.flow, "flow")
         if isinstance(info, FlowInfo):
             conversations.check_open(self._findings, self._names, node.flow, info, self._info)
         self._one_or_several(node.party, PARTY, node.each, "write `with each {}`")

@@ -24,6 +24,7 @@ from flowlang.types import (
     Info,
     OpaqueInfo,
     ParameterInfo,
+    ProtocolInfo,
     RecordInfo,
     ScheduleInfo,
     ServiceInfo,
@@ -35,7 +36,16 @@ DECLARE = "declare it, or take it from another file with `use`"
 """The remedy for a name that is like none there is."""
 
 Kind: TypeAlias = Literal[
-    "record", "message", "enum", "type", "error", "function", "service", "flow", "schedule"
+    "record",
+    "message",
+    "enum",
+    "type",
+    "error",
+    "function",
+    "service",
+    "flow",
+    "schedule",
+    "protocol",
 ]
 
 
@@ -160,8 +170,8 @@ class Names:
         info = self.find(node, "error")
         return info if isinstance(info, ErrorInfo) else None
 
-    def find(self, node: syntax.Name, wanted: Literal["flow", "error"]) -> Info | None:
-        """The flow or error that `node` names; None if a mistake was (now) reported."""
+    def find(self, node: syntax.Name, wanted: Literal["flow", "error", "protocol"]) -> Info | None:
+        """The flow, error or protocol that `node` names; None if a mistake was (now) reported."""
         info = self.scope.get(node.name)
         if info is None and wanted == "error" and node.name not in self.unknown:
             info = predefined.ERRORS.get(node.name)
@@ -290,6 +300,8 @@ def kind_of(info: Info) -> Kind:
             return "flow"
         case ScheduleInfo():
             return "schedule"
+        case ProtocolInfo():
+            return "protocol"
         case _:
             assert_never(info)
 
@@ -312,5 +324,7 @@ def _kind(declaration: syntax.Declaration) -> Kind:
             return "flow"
         case syntax.Schedule():
             return "schedule"
+        case syntax.Protocol():
+            return "protocol"
         case _:
             assert_never(declaration)

@@ -64,6 +64,16 @@ class TypeReader:
             return self._collection(ref, sessions)
         if ref.name == "FlowId" and ref.arguments:
             return self._flow_id(ref)
+        if ref.name == "Session" and len(ref.arguments) == 1 and ref.arguments[0].role:
+            return self._session(ref, sessions)
+        if ref.role is not None:
+            self._findings.report(
+                "F657",
+                ref.span,
+                "a role is no type",
+                f"only a session is of a role: `Session[{ref.name}.{ref.role.name}]`",
+            )
+            return UNKNOWN
         kind = BUILTINS.get(ref.name) or self._declared(ref)
         if ref.arguments and kind != UNKNOWN:
             for argument in ref.arguments:
@@ -85,6 +95,11 @@ class TypeReader:
             )
             return UNKNOWN
         return kind
+
+    def _session(self, ref: syntax.TypeRef, sessions: Literal["none", "item", "all"]) -> Type:
+        """`Session[Trade.buyer]`: whether there is that role is looked at with the flow."""
+        plain = syntax.TypeRef(ref.name, (), ref.optional, ref.span)
+        return self._read(plain, "none" if sessions == "item" else sessions)
 
     def _collection(self, ref: syntax.TypeRef, sessions: str) -> Type:
         arguments = ref.arguments

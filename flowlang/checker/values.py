@@ -22,6 +22,7 @@ from flowlang.types import (
     Info,
     OpaqueInfo,
     ParameterInfo,
+    ProtocolInfo,
     RecordInfo,
     ScheduleInfo,
     ServiceInfo,
@@ -55,7 +56,7 @@ def _with_defaults(
         case ErrorInfo() | FunctionInfo() | FlowInfo():
             if info.declaration is not None:
                 yield info.parameters, info.declaration.parameters
-        case OpaqueInfo() | ScheduleInfo():
+        case OpaqueInfo() | ScheduleInfo() | ProtocolInfo():
             pass  # They have none.
         case _:
             assert_never(info)

@@ -25,6 +25,7 @@ from flowlang.cli.drawing import graph
 from flowlang.cli.formatting import fmt
 from flowlang.cli.measuring import size, stats
 from flowlang.cli.printing import FILE, JSON, print_json, print_trouble, wants_json
+from flowlang.cli.protocols import protocol
 from flowlang.cli.simulating import sim
 from flowlang.cli.testing import test_command
 from flowlang.diagnostics import closest
@@ -68,6 +69,7 @@ commands.add_command(check)
 commands.add_command(compile_command)
 commands.add_command(fmt)
 commands.add_command(graph)
+commands.add_command(protocol)
 commands.add_command(size)
 commands.add_command(stats)
 commands.add_command(sim)

@@ -407,6 +407,10 @@ class _Made:
             tasks = tuple((Atom(words.text(name)), kind) for name, kind in asked.items())
             name = f"tasks: {scope.library('typing')}.ClassVar[rt.Mapping[str, object]]"
             lines += _assigned(4, name, Dict(tasks))
+        if flow.roles:
+            roles = tuple((Atom(words.text(one.name)), self._role(one)) for one in flow.roles)
+            name = f"roles: {scope.library('typing')}.ClassVar[rt.Mapping[str, object]]"
+            lines += _assigned(4, name, Dict(roles))
         if flow.remedies:
             said = tuple((Atom(words.text(one.cause)), _remedy(one)) for one in flow.remedies)
             name = f"remedies: {scope.library('typing')}.ClassVar[rt.Mapping[str, rt.Remedy]]"
@@ -419,6 +423,11 @@ class _Made:
             listed = [Atom(scope.named(message)) for message in flow.commands]
             lines += _assigned(4, "commands", Tuple(tuple(listed)))
         return lines
+
+    def _role(self, role: machine.Role) -> Tree:
+        named = self._scope.named
+        sides = (role.sends, role.receives)
+        return Tuple(tuple(Tuple(tuple(Atom(named(one)) for one in side)) for side in sides))
 
     def _state(self, flow: machine.Machine, state: machine.State, name: str) -> dict[str, Any]:
         self._scope.library("typing")

@@ -329,7 +329,10 @@ class Steps:
                 self._assign(name, value)
             case machine.Open(name=name, flow=flow, party=party, block=block):
                 who = of(party, self._known)
-                opened = call("run.open", Atom(words.text(flow)), who, Atom(str(block)))
+                told = [Atom(words.text(flow)), who, Atom(str(block))]
+                if action.by_role:
+                    told.append(Atom(words.text(action.plays or "")))
+                opened = call("run.open", *told)
                 self._bind(name, opened)
             case machine.Send(session=session, value=value):
                 to = of(session, self._known)

@@ -12,7 +12,7 @@ from flowlang.formatter.spacing import Spacing
 from flowlang.parser.marks import Marked
 from flowlang.parser.tokens import LAYOUT
 
-_FOLLOWERS = frozenset({"ELSE", "ELIF", "CATCH"})
+_FOLLOWERS = frozenset({"ELSE", "ELIF", "CATCH", "OR"})
 """What goes on with the statement above it, and is not parted from it."""
 
 

@@ -102,8 +102,10 @@ from flowlang.machine.states import (
     Late,
     Machine,
     Next,
+    Plays,
     ProgressStep,
     Remedy,
+    Role,
     State,
     Suspend,
     Variable,
@@ -111,7 +113,7 @@ from flowlang.machine.states import (
     retargeted,
     targets,
 )
-from flowlang.types import Type
+from flowlang.types import Said, Turn, Type
 
 FORMAT = 1
 
@@ -203,6 +205,16 @@ class Schedule(msgspec.Struct, frozen=True):
     place: Place
 
 
+class Protocol(msgspec.Struct, frozen=True):
+    """Who says what to whom, as turns; it begins with the first."""
+
+    name: str
+    doc: str | None
+    roles: tuple[str, ...]
+    turns: tuple[Turn, ...]
+    place: Place
+
+
 class Module(msgspec.Struct, frozen=True):
     """What one `.flow` file becomes. `uses` maps each used module to the short names taken from it,
     and `used_errors` are those of them that are errors, qualified; `digest` is the SHA-256 of the
@@ -223,6 +235,7 @@ class Module(msgspec.Struct, frozen=True):
     enums: tuple[Enum, ...] = ()
     opaques: tuple[Opaque, ...] = ()
     schedules: tuple[Schedule, ...] = ()
+    protocols: tuple[Protocol, ...] = ()
 
 
 def to_json(module: Module) -> bytes:
@@ -311,8 +324,10 @@ __all__ = [
     "Outcome",
     "Peer",
     "Place",
+    "Plays",
     "Progress",
     "ProgressStep",
+    "Protocol",
     "Received",
     "Record",
     "Remedy",
@@ -320,6 +335,8 @@ __all__ = [
     "Request",
     "Require",
     "Return",
+    "Role",
+    "Said",
     "Schedule",
     "Send",
     "Sender",
@@ -334,6 +351,7 @@ __all__ = [
     "Throw",
     "ToDecimal",
     "Try",
+    "Turn",
     "Update",
     "Var",
     "Variable",

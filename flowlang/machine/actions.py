@@ -18,13 +18,17 @@ class Assign(msgspec.Struct, frozen=True, tag_field="node", tag="assign"):
 
 
 class Open(msgspec.Struct, frozen=True, tag_field="node", tag="open"):
-    """A session with the responder `flow` (qualified); `block` is the depth that owns it."""
+    """A session with the responder `flow` (qualified); `block` is the depth that owns it. `plays`
+    is the role that this flow has in it, if it says one; where `by_role` is true, `flow` is the
+    other role, and whoever answers for it there responds."""
 
     name: str
     flow: str
     party: Expr
     block: int
     place: Place
+    plays: str | None = None
+    by_role: bool = False
 
 
 class Send(msgspec.Struct, frozen=True, tag_field="node", tag="send"):

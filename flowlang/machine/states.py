@@ -273,6 +273,23 @@ class Remedy(msgspec.Struct, frozen=True):
     ends: bool
 
 
+class Role(msgspec.Struct, frozen=True):
+    """The flow meets whoever has the other role of a protocol: the messages of its own (qualified),
+    in the order of the protocol."""
+
+    name: str
+    sends: tuple[str, ...]
+    receives: tuple[str, ...]
+
+
+class Plays(msgspec.Struct, frozen=True):
+    """The flow has a role (`shop.Trade.buyer`) in a session that it was given."""
+
+    session: str
+    role: str
+    place: Place
+
+
 class Machine(msgspec.Struct, frozen=True):
     """One flow. `parameters` includes the session of a responder or with the `owner`, last;
     `commands` are the messages that it may receive from its owner; `key` is its business key, made
@@ -296,6 +313,8 @@ class Machine(msgspec.Struct, frozen=True):
     commands: tuple[str, ...] = ()
     key: Expr | None = None
     remedies: tuple[Remedy, ...] = ()
+    plays: tuple[Plays, ...] = ()
+    roles: tuple[Role, ...] = ()
 
     def state(self, name: str) -> State:
         """The state of that name; KeyError if there is none."""

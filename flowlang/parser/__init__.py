@@ -133,7 +133,8 @@ def _place_after(text: str) -> Span:
 
 
 _DECLARATION = re.compile(
-    r"^(?:private[ \t]+)?(?:flow|record|message|enum|type|error|service|function|schedule)[ \t]+"
+    r"^(?:private[ \t]+)?"
+    r"(?:flow|record|message|enum|type|error|service|function|schedule|protocol)[ \t]+"
     r"([A-Za-z]\w{0,63})",
     re.M | re.A,
 )

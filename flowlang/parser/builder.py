@@ -11,10 +11,13 @@ from flowlang import syntax
 from flowlang.parser import literals
 from flowlang.parser.expressions import Parts, between
 from flowlang.parser.mistakes import DECLARATIONS
+from flowlang.parser.protocols import Protocols
 from flowlang.parser.statements import Doc, Opening
-from flowlang.parser.tests import Tests
 from flowlang.parser.tokens import Token
 from flowlang.source import START, Span
+
+PLAYS = "plays"
+"""The word of a header line that may be said of each session."""
 
 BROKEN_HEADER = ""
 """The word of a header line that could not be read."""
@@ -52,12 +55,16 @@ class PrivateItem(NamedTuple):
     declaration: syntax.Declaration
 
 
+def _name(token: Token) -> syntax.Name:
+    return syntax.Name(token.text, token.span)
+
+
 def _has_gap(lines: Parts) -> bool:
     """Whether a line could not be read. What uses the rest would be blamed for missing it."""
     return any(isinstance(line, syntax.Broken) for line in lines)
 
 
-class Builder(Tests):
+class Builder(Protocols):
     """Builds one file."""
 
     # --- a file -------------------------------------------------------------------------------
@@ -327,6 +334,18 @@ class Builder(Tests):
         )
         return self._broken(word, ())
 
+    def protocol(self, parts: Parts) -> syntax.Protocol | BrokenItem:
+        start, name, opening = parts[:3]
+        lines = self._lines(opening, parts[3:], "who sends what to whom")
+        span = between(start.span, self._end(opening, lines))
+        doc, body = self._doc_and(lines)
+        declared = self._declared(name)
+        if not lines:
+            return BrokenItem((declared,), span)
+        broken = any(span.line <= line <= span.end_line for line in self.broken_lines)
+        said = self._said(body)
+        return syntax.Protocol(declared, name.span, doc, said, broken, span)
+
     def service(self, parts: Parts) -> syntax.Service | BrokenItem:
         start, name, opening = parts[:3]
         lines = self._lines(opening, parts[3:], "its operations")
@@ -367,6 +386,11 @@ class Builder(Tests):
         if len(parts) == 1:
             return syntax.TypeRef(name.text, (), False, name.span)
         return syntax.TypeRef(name.text, (), True, between(name.span, parts[1].span))
+
+    def type_role(self, parts: Parts) -> syntax.TypeRef:
+        name, _, role = parts
+        span = between(name.span, role.span)
+        return syntax.TypeRef(name.text, (), False, span, _name(role))
 
     def type_generic(self, parts: Parts) -> syntax.TypeRef:
         name, last = parts[0], parts[-1]
@@ -410,6 +434,7 @@ class Builder(Tests):
             tuple(statements),
             any(span.line <= line <= span.end_line for line in self.broken_lines),
             span,
+            headers.get(PLAYS, ()),
         )
 
     def result(self, parts: Parts) -> tuple[syntax.TypeRef, bool]:
@@ -441,7 +466,9 @@ class Builder(Tests):
             if not isinstance(line, Header):
                 statements.append(line)
                 continue
-            if line.word in places and line.word != BROKEN_HEADER:
+            if line.word == PLAYS:
+                line = line._replace(value=(*headers.get(PLAYS, ()), line.value))
+            elif line.word in places and line.word != BROKEN_HEADER:
                 self._mistakes.add(
                     "F144",
                     line.span,
@@ -476,12 +503,15 @@ class Builder(Tests):
         return Header("version", number, between(start.span, token.span))
 
     def responds(self, parts: Parts) -> Header:
-        start, _, flow, _, name, _ = parts
+        start, _, (flow, role), _, name, _ = parts
         span = between(start.span, name.span)
-        node = syntax.Responds(
-            syntax.Name(flow.text, flow.span), self._declared(name), name.span, span
-        )
+        node = syntax.Responds(flow, role, self._declared(name), name.span, span)
         return Header("responds", node, span)
+
+    def plays(self, parts: Parts) -> Header:
+        start, protocol, _, role, _, session, _ = parts
+        span = between(start.span, session.span)
+        return Header(PLAYS, syntax.Plays(_name(protocol), _name(role), _name(session), span), span)
 
     def startable(self, parts: Parts) -> Header:
         ways: list[Token] = parts[2]

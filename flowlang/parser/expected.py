@@ -54,6 +54,7 @@ _WORDS = {
     "EQUAL": "`=` and a value",
     "ELSE": "`else` and an error",
     "AS": "`as` and a name",
+    "ON": "`on` and a session",
     "COLON": "`:`",
     "TEXT": "a text",
     "UNCHECKED": "`unchecked`",
@@ -81,7 +82,7 @@ _WORDS = {
 }
 # Keywords that may be names too: where a name could come, they are not what is missing.
 _ALSO_NAMES = frozenset(
-    {"BY", "DEBUG", "EVERY", "FROM", "INFO", "PYTHON", "RETRY", "RPC", "SCHEDULE", "WARN"}
+    {"BY", "DEBUG", "EVERY", "FROM", "INFO", "ON", "PYTHON", "RETRY", "RPC", "SCHEDULE", "WARN"}
     | {"RETURNS", "SAYS", "THROWS", "WAITS"}
 )
 _MOST = 4
@@ -127,8 +128,10 @@ def phrases(scene: Scene) -> list[str]:
         skipped |= {"TEXT", "NUMBER", "LPAR", "COMMA", "RPAR", "RSQB", "RBRACE"}
     if "COLON" in accepted or scene.wants_value:
         skipped.add("NEWLINE")
-    if scene.first.kind == "USE":
-        skipped.add("DOT")
+    if scene.room == "protocol" and "NAME" in accepted:
+        skipped |= {"AT", "ARROW"}  # the word before may be a role, too, but rarely is
+    if scene.room not in ("test", "mocks"):
+        skipped.add("DOT")  # a dot may come behind most names
     if scene.first.kind != "OPEN":
         skipped.add("WITH")  # a changed copy may come behind most values
     if scene.first.kind in ("LET", "VAR") and "EQUAL" in accepted:
@@ -208,12 +211,16 @@ _REMEDIES = {
     "VERSION": "write `version 1`",
     "READ": "write `read name(parameter: Type) -> Type`",
     "WRITE": "write `write name(parameter: Type) -> Type`",
+    "PROTOCOL": "write `protocol Name:` and, indented below it, lines such as"
+    " `buyer -> seller: Order`",
+    "PLAYS": "write `plays SomeProtocol.role on session`",
     "TEST": 'write `test "what is shown":` and, indented below it, `parties a, b` and so on',
 }
 _OF_TESTS = {
     "test": {"AT": "`at` and a party", "BY": "`by` and who answers"},
     "mocks": {"ARROW": "`->` and what it answers", "THEN": "`then` and the next answer"},
     "sent": {"ARROW": "`->` and who gets it"},
+    "protocol": {"ARROW": "`->` and who gets it", "AT": "`at` and who decides"},
 }
 _TESTS = {
     "PARTIES": "write `parties seller, buyer`",
@@ -236,7 +243,7 @@ def _remedy(scene: Scene) -> str | None:
     if scene.value_complete and "NEWLINE" in scene.accepted:
         return None
     inside = scene.open_bracket
-    if scene.room in ("record", "steps", "enum", "mocks", "sent"):
+    if scene.room in ("record", "steps", "enum", "mocks", "sent", "protocol"):
         return None if inside else _LINES[scene.room][1]
     if scene.room == "test":
         return _TESTS.get(scene.first.kind)
@@ -258,7 +265,8 @@ def _unexpected_line(scene: Scene) -> Said:
 _LINES = {
     "file": (
         "a declaration",
-        "a file has `flow`, `message`, `record`, `enum`, `error`, `service`, `function` and `use`",
+        "a file has `flow`, `message`, `record`, `enum`, `error`, `service`, `function`, `protocol`"
+        " and `use`",
     ),
     "service": (
         "an operation",
@@ -279,5 +287,10 @@ _LINES = {
     ),
     "mocks": ("what an operation answers", "write `Desk.price(_) -> 3`"),
     "sent": ("a message", "write `buyer -> seller: Order(3)`"),
+    "protocol": (
+        "a line of a protocol",
+        "write `buyer -> seller: Order`, `choice at buyer:`, `repeat name:`, `continue name`, `end`"
+        " or `include Other(buyer, seller)`",
+    ),
     "match": ("a `case`", "write `case SomeCase:` and, indented below it, what happens then"),
 }

@@ -13,7 +13,7 @@ from flowlang.parser.tokens import Token
 
 # --- what the language does not have yet ------------------------------------------------------
 
-_LATER_AT_START = frozenset({"INCLUDE", "MIGRATE", "PLAYS", "PROTOCOL"})
+_LATER_AT_START = frozenset({"MIGRATE"})
 
 
 def later(scene: Scene) -> Said | None:
@@ -32,9 +32,7 @@ def _not_yet(token: Token, what: str) -> Said:
     return Said(NOT_YET, token.span, f"`{what}` is not in the language yet", hint)
 
 
-_INSTEAD = {
-    "include": "use a file's declarations with `use`",
-}
+_INSTEAD: dict[str, str] = {}
 
 
 # --- words from elsewhere ---------------------------------------------------------------------
@@ -180,6 +178,9 @@ def _misplaced(scene: Scene) -> Said | None:
     if first.kind == "ELSE" and scene.room == "match":
         hint = "in a `match`, write `case _:`, last"
         return Said("F125", first.span, "there is no `else` among cases", hint)
+    if first.kind == "OR" and scene.at == 0 and scene.room == "protocol":
+        hint = "`or:` comes right below the block of a `choice at …:`, indented like that"
+        return Said("F125", first.span, "this `or` has no `choice` before it", hint)
     if first.kind in ("ELIF", "ELSE") and scene.at == 0:
         message = f"this `{first.text}` has no `if` before it"
         hint = f"`{first.text}` comes right below the block of an `if`, indented like that `if`"

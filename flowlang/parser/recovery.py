@@ -31,7 +31,7 @@ _KEPT = _TAILS | {"RESPONDS", "STEPS", "CASE"}
 _PATIENCE = 2_000
 # A declaration whose body is read although its header is not.
 _HAS_BODY = frozenset({"FLOW", "SERVICE", "RECORD", "MESSAGE", "ENUM", "TEST"})
-_DECLARES_NAME = (_HAS_BODY | {"ERROR", "FUNCTION", "TYPE"}) - {"TEST"}
+_DECLARES_NAME = (_HAS_BODY | {"ERROR", "FUNCTION", "TYPE", "PROTOCOL"}) - {"TEST"}
 
 
 _DECLARES_VARIABLE = frozenset({"LET", "VAR", "FOR", "RECEIVE", "AS"})

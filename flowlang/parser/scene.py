@@ -18,6 +18,7 @@ NOT_YET = "F199"
 
 DECLARES = frozenset(
     {"FLOW", "USE", "RECORD", "MESSAGE", "ENUM", "ERROR", "SERVICE", "FUNCTION", "SCHEDULE"}
+    | {"PROTOCOL"}
 )
 NOT_WORDS = frozenset(
     {"NAME", "NUMBER", "TEXT", "BYTES", "DOC", "NEWLINE", "COMPARE", "MULTIPLY", "ARROW", "PLUS"}
@@ -73,7 +74,7 @@ class Scene:
         self,
     ) -> (
         Literal["file", "service", "flow", "record", "steps", "cases", "enum", "match"]
-        | Literal["test", "mocks", "sent"]
+        | Literal["test", "mocks", "sent", "protocol"]
     ):
         """What the line stands in, told by what could begin it."""
         if END in self.opening:
@@ -85,6 +86,8 @@ class Scene:
             kinds = ("CASE", "WILDCARD", "COLON")
             wild = [self.first._replace(kind=kind) for kind in kinds]
             return "match" if self.reach(wild) == len(wild) else "cases"
+        if "INCLUDE" in self.opening and "EACH" not in self.opening:
+            return "protocol"  # Where any word may be a name, `each` may, too.
         if "LET" not in self.opening:
             if "EXPECT" in self.opening:
                 return "sent" if "NAME" in self.opening else "test"

@@ -38,6 +38,12 @@ class Waits(Statements):
 
     # --- sessions -----------------------------------------------------------------------------
 
+    def counterpart(self, parts: Parts) -> tuple[syntax.Name, syntax.Name | None]:
+        """A flow; or a protocol and one of its roles."""
+        first, last = parts[0], parts[-1]
+        role = syntax.Name(last.text, last.span) if len(parts) > 1 else None
+        return syntax.Name(first.text, first.span), role
+
     def open(self, parts: Parts) -> syntax.Open:
         return self._open(parts, parts[3], each=False)
 
@@ -45,9 +51,10 @@ class Waits(Statements):
         return self._open(parts, parts[4], each=True)
 
     def _open(self, parts: Parts, party: syntax.Expr, *, each: bool) -> syntax.Open:
-        start, flow, name = parts[0], parts[1], parts[-2]
+        start, (flow, role), name = parts[0], parts[1], parts[-2]
         return syntax.Open(
-            syntax.Name(flow.text, flow.span),
+            flow,
+            role,
             party,
             each,
             self._declared(name),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from flowlang import machine, walk
 from flowlang.conversation import Example
 from flowlang.diagnostics import Diagnostic
-from flowlang.protocol import check, circles
+from flowlang.protocol import check, circles, holding, roles
 from flowlang.protocol.covering import covering
 from flowlang.protocol.retelling import Retelling
 from flowlang.protocol.telling import Teller
@@ -21,11 +21,13 @@ from flowlang.source import Source
 def findings(
     module: machine.Module, modules: Iterable[machine.Module], sources: Mapping[str, Source]
 ) -> list[Diagnostic]:
-    """What is wrong with the sessions that the flows of a module open. `modules` are that one and
-    all that it uses, `sources` their texts, by the name that diagnostics give."""
-    if not _opens(module):
+    """What is wrong with the sessions that the flows of a module open, and with the roles that they
+    play. `modules` are that one and all that it uses, `sources` their texts, by the name that
+    diagnostics give."""
+    if not _talks(module):
         return []
-    program = check.program_of(modules)
+    known = list(modules)
+    program = check.program_of(known)
     flows = [flow.name for flow in module.machines]
     sessions = check.sessions_of(program, flows)
     made = check.conversations(program, sessions)
@@ -41,6 +43,11 @@ def findings(
         for arm, sender in sorted(made.senders.items())
         if arm.flow in flows
     ]
+    protocols = [one for used in known for one in used.protocols]
+    for played in roles.played_by(program, flows):
+        held = roles.held(program, protocols, played)
+        if held is not None:
+            found += holding.findings(teller, held)
     found += [teller.circle(*circle) for circle in circles.endless(program, sessions)]
     return found
 
@@ -66,6 +73,10 @@ def examples(
             steps = tuple(retelling.steps(way, spots))
             found.setdefault(Example(one.left.flow, one.right.flow, steps))
     return list(found)
+
+
+def _talks(module: machine.Module) -> bool:
+    return any(flow.plays for flow in module.machines) or _opens(module)
 
 
 def _opens(module: machine.Module) -> bool:

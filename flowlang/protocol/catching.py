@@ -17,7 +17,8 @@ FAILS = -1
 
 
 MOST_OWED = 3
-"""Messages that come too late and are counted; more of them are counted as so many."""
+"""Messages that are late together and are counted. A way on which there are more is not followed:
+a number that is wrong would tell of messages that nobody expects, or hide them."""
 
 
 class Catching:
@@ -89,6 +90,10 @@ class Catching:
             if value.name in frame.ours:
                 return OURS
             return AMONG if value.name in frame.lists else OTHER
+        if isinstance(value, machine.Items) and value.items:
+            # A list with nothing else in it, such as `any [talk]`.
+            if all(self._which(frame, part) == OURS for part in value.items):
+                return OURS
         return AMONG if self._holds(frame, value) else OTHER
 
     def _time_over(
@@ -101,12 +106,16 @@ class Catching:
             for call in calls
         ):
             return
-        late = state._replace(owes=min(state.owes + 1, MOST_OWED)) if discard else state
+        told = Step(TIME_OVER, self._spot(state))
+        if discard and state.owes == MOST_OWED:
+            yield self._silent(self._failing(state), told)
+            return
+        late = state._replace(owes=state.owes + 1) if discard else state
         at = self._codes[frame.code].instructions[frame.at].next
         found = list(self._caught(late, at, is_timeout, TIME_OVER))
         yield from found
         if not found and state.opened:
-            yield self._silent(self._failing(late), Step(TIME_OVER, self._spot(state)))
+            yield self._silent(self._failing(late), told)
 
     def _failing(self, state: State) -> State:
         """A state in which the flow fails: at an instruction that there is not."""
@@ -123,14 +132,15 @@ class Catching:
     def _caught(
         self, state: State, at: int, may_be: Callable[[str], bool], told: str
     ) -> Iterator[Way]:
-        """Where an error may be caught that is thrown at an instruction of the innermost flow."""
+        """Where an error may be caught that is thrown at an instruction of the innermost flow.
+        Where it can only be this one, whoever catches it first is the one who does."""
         spot = self._spot(state)
         for depth, catch in self._catches(state, at):
             errors = [error for error in catch.errors if may_be(error)]
             if errors:
                 after = self._catch(state, depth, catch)
                 yield self._silent(after, Step(told, spot))
-                if "FlowError" in catch.errors:
+                if "FlowError" in catch.errors or may_be in (is_timeout, is_end):
                     return
 
     def _catches(self, state: State, at: int) -> Iterator[tuple[int, Catch]]:

@@ -139,7 +139,7 @@ class _Look:
         for _ in range(ROUNDS):
             for side in todo:
                 self._made[side] = self._automaton(*side)
-            found = _variants(self._made.values())
+            found = values_sent(self._made.values())
             changed = {name for name, values in found.items() if values != self._variants.get(name)}
             self._variants = found
             todo = [side for side in self._sides if _receives(self._made[side], changed)]
@@ -175,7 +175,8 @@ class _Look:
         return frozenset(arms - used)
 
 
-def _variants(made: Iterable[Automaton | None]) -> dict[str, frozenset[Values]]:
+def values_sent(made: Iterable[Automaton | None]) -> dict[str, frozenset[Values]]:
+    """What is known of the messages that these send."""
     found: dict[str, set[Values]] = {}
     for one in made:
         if one is not None:

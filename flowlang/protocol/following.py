@@ -24,11 +24,13 @@ from flowlang.protocol.automaton import (
     Step,
     Values,
 )
-from flowlang.protocol.catching import FAILS, OTHER, OURS, is_declared
+from flowlang.protocol.catching import FAILS, OTHER, OURS, is_declared, is_end, is_others
 from flowlang.protocol.code import Each, Go, Instruction, Operation, Pick, Rest, Stop, Test
 from flowlang.protocol.facts import NO_FACTS, Facts
 from flowlang.protocol.frames import (
+    END_CAUGHT,
     ERROR_CAUGHT,
+    OTHER_ENDED,
     REFUSES,
     Frame,
     Over,
@@ -54,13 +56,15 @@ def automaton(
     variants: Mapping[str, frozenset[Values]],
     dead: frozenset[Arm],
     most: int = 200_000,
+    given: str | None = None,
 ) -> Automaton:
     """The automaton of a flow on the session that it opens at an instruction; of a responder, where
-    that is None. `variants` are the values that messages may come with, `dead` the cases that
-    never happen. Raises TooMany."""
+    that is None, or on the session that is `given` in a parameter. `variants` are the values that
+    messages may come with, `dead` the cases that never happen. Raises TooMany."""
     for followed, limit in ((knowledge.MOST, most // 10), (2, most // 5), (0, most)):
         try:
-            made = _Follower(program, flow, opened, variants, dead, followed, limit).automaton()
+            follower = _Follower(program, flow, opened, variants, dead, followed, limit)
+            made = follower.automaton(given)
         except TooMany:
             if not followed:
                 raise
@@ -88,13 +92,13 @@ class _Follower(Waiting):
 
     # --- nodes ------------------------------------------------------------------------------
 
-    def automaton(self) -> Automaton:
+    def automaton(self, given: str | None) -> Automaton:
         code = self._codes[self._flow]
         ours: frozenset[str] = frozenset()
         place = code.flow.place
         if self._root is None:
-            ours = frozenset({code.flow.parameters[-1].name})
-            session = code.flow.parameters[-1].name
+            session = given or code.flow.parameters[-1].name
+            ours = frozenset({session})
         else:
             does = code.instructions[self._root].does
             assert isinstance(does, machine.Open)
@@ -335,13 +339,18 @@ class _Follower(Waiting):
         loop = f"@{frame.at}"
         if self._holds(frame, does.values):
             names = self._program.names(frame.code)
+            another = frame._replace(ours=frame.ours - {does.name})
+            theirs = self._to(state, another, instruction.next)
             if (loop, True) in frame.loops:
                 loops = frame.loops - {(loop, True)}
-                ours = frame.ours - {does.name}
-                return self._to(state, frame._replace(loops=loops, ours=ours), does.otherwise)
-            ours = frame.ours | {does.name} if does.name in names.sessions else frame.ours
-            loops = frame.loops | {(loop, True)}
-            return self._to(state, frame._replace(loops=loops, ours=ours), instruction.next)
+                after = self._to(state, another._replace(loops=loops), does.otherwise)
+            else:
+                ours = frame.ours | {does.name} if does.name in names.sessions else frame.ours
+                loops = frame.loops | {(loop, True)}
+                after = self._to(state, frame._replace(loops=loops, ours=ours), instruction.next)
+            if self._only_sends(frame):
+                return after
+            return Ways([self._silent(after), self._silent(theirs)], self._spot(state))
         known = knowledge.forget(frame.facts, does.name)
         on = self._to(state, frame._replace(facts=known), instruction.next)
         out = self._to(state, frame, does.otherwise)
@@ -351,6 +360,16 @@ class _Follower(Waiting):
         done = Step(f"`{condition(does.place)}` has no more", spot)
         more = Step(f"`{condition(does.place)}` has another", spot)
         return Ways([self._silent(out, done), self._silent(on, more)], spot)
+
+    def _only_sends(self, frame: Frame) -> bool:
+        """Whether a loop does nothing in the turns of others that matters to this session."""
+        code = self._codes[frame.code].instructions
+        inside = code[code[frame.at].next]
+        while isinstance(inside.does, machine.Send) and not inside.catches and not inside.calls:
+            if inside.next == frame.at:
+                return True
+            inside = code[inside.next]
+        return False
 
     # --- sessions ---------------------------------------------------------------------------
 
@@ -389,9 +408,13 @@ class _Follower(Waiting):
     ) -> State | Ways:
         which = self._which(frame, does.session)
         on = self._to(state, frame, instruction.next)
-        if which == OTHER:
-            return on
         spot = self._spot(state)
+        # What the other side has said last is thrown at a send, if it is there.
+        others: list[Way] = []
+        if which != OURS:
+            others += self._caught(state, frame.at, is_others, OTHER_ENDED)
+        if which == OTHER:
+            return Ways([self._silent(on), *others], spot) if others else on
         for field in sorted(field for name, field in self._program.asked if name == does.type):
             value = self._field(does.value, field)
             path = None if value is None else knowledge.path_of(value)
@@ -413,7 +436,9 @@ class _Follower(Waiting):
                 )
         values = self._values(does, frame.facts)
         sent: Way = (Kind.SEND, does.type, values, on, (), None)
-        return Ways([sent] if which == OURS else [sent, self._silent(on)], spot)
+        for way in self._caught(state, frame.at, is_end, END_CAUGHT):
+            others.append((Kind.ENDED, *way[1:]))
+        return Ways([sent, *others] if which == OURS else [sent, self._silent(on), *others], spot)
 
     def _kind(self, flow: str, path: knowledge.Path) -> Type | None:
         """The type of what is in a variable or field."""

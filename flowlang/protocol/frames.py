@@ -116,6 +116,7 @@ TIME_OVER = "the time is over"
 ERROR_CAUGHT = "an error is caught"
 END_CAUGHT = "the end is caught"
 GROUP_FAILS = "another session of the group fails"
+OTHER_ENDED = "another session has ended"
 REFUSES = "refuses:"
 SETBACKS = frozenset({TIME_OVER, ERROR_CAUGHT, END_CAUGHT, GROUP_FAILS})
 """What is told of ways on which something did not come as hoped."""

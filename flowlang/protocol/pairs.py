@@ -517,3 +517,73 @@ def _way(found: Mapping[_Place, tuple[_Place, Move] | None], place: _Place) -> t
         way.append(step[1])
         step = found[step[0]]
     return tuple(reversed(way))
+
+
+def taken_at_once(left: Automaton, right: Automaton) -> _Together:
+    """All that the two can do together where every message is taken at once, not yet explored."""
+    return _Together((_Side(left), _Side(right)))
+
+
+# --- against a protocol -------------------------------------------------------------------------
+
+OUT_OF_TURN = "turn"
+"""The code of a misfit where the left side sends although it is the other's turn."""
+
+
+def in_turns(left: Automaton, right: Automaton) -> Verdict:
+    """Whether the left side fits all that keep to a protocol as `right` does, which is any of them:
+    it sends whatever may be sent, and takes whatever may come. All places where it goes wrong."""
+    return _InTurns((_Side(left), _Side(right))).all()
+
+
+class _InTurns(_Together):
+    """Nobody sends but in turn, so that what was found for one that keeps to the protocol holds for
+    every other."""
+
+    def leaves(self, config: Config) -> bool:
+        return False
+
+    def all(self) -> Verdict:
+        """Goes on beside what is wrong, as far as there is a way around it."""
+        found: dict[tuple[str, int, str, tuple[int, int]], Misfit] = {}
+        for config in self.order:
+            self.after[config] = []
+            if self.is_done(config):
+                continue
+            for wrong in self._wrongs(config):
+                sent = wrong.edge.message if wrong.edge is not None else ""
+                found.setdefault((wrong.code, wrong.side, sent, wrong.at), wrong)
+            self.after[config] = list(self.moves(config))
+            for target, move in self.after[config]:
+                if target not in self.seen:
+                    self.seen[target] = (config, move)
+                    self.order.append(target)
+            if len(self.order) > MOST_CONFIGURATIONS:
+                break
+        misfits = list(found.values()) or list(self._stuck())
+        return Verdict(tuple(misfits), 0, frozenset(self.used), len(self.seen))
+
+    def _wrongs(self, config: Config) -> Iterator[Misfit]:
+        """All that is wrong at a place, one for each message."""
+        left, right = config[0]
+        mine = self.sides[LEFT].sends[left]
+        if mine and self.sides[RIGHT].sends[right]:
+            yield self.misfit(OUT_OF_TURN, RIGHT, config, mine[0])
+            return
+        is_refused = False
+        for number in (LEFT, RIGHT):
+            other, its = self.sides[1 - number], config[0][1 - number]
+            node = other.nodes[its]
+            for edge in self.sides[number].sends[config[0][number]]:
+                if node.owes:
+                    continue
+                if node.final is Final.ENDED:
+                    yield self.misfit("P204", 1 - number, config, edge)
+                elif node.is_receiving and other.takes(its, edge) is None:
+                    yield self.refused(1 - number, config, edge)
+                else:
+                    continue
+                is_refused = True
+        found = None if is_refused else self.wrong(config)
+        if found is not None:
+            yield found

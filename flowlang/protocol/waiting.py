@@ -127,7 +127,9 @@ class Waiting(Catching):
             for way in self._caught(state, instruction.next, is_end, END_CAUGHT):
                 found.append((Kind.ENDED, *way[1:]))
         if wait.until is not None and optional and wait.discard:
-            owing = after._replace(owes=min(after.owes + 1, MOST_OWED))
+            owing = after._replace(owes=after.owes + 1)
+            if state.owes == MOST_OWED:
+                owing = self._failing(state)
             found.append(self._silent(owing, Step(TIME_OVER, spot)))
             found += self._time_over(state, frame, False, False)
         else:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from flowlang.source import Span
 from flowlang.syntax.expressions import Call, Expr, Name, TypeRef, node
+from flowlang.syntax.protocols import Plays, Protocol
 from flowlang.syntax.statements import Block, Bound
 from flowlang.syntax.tests import Test
 
@@ -149,9 +150,10 @@ class ProgressStep:
 
 @node
 class Responds:
-    """`responds to F as s`."""
+    """`responds to F as s`; with a `role`, `flow` names the protocol that it is of."""
 
     flow: Name
+    role: Name | None
     name: str
     name_span: Span
     span: Span
@@ -191,6 +193,7 @@ class Flow:
     body: Block
     broken: bool
     span: Span
+    plays: tuple[Plays, ...] = ()
 
 
 @node
@@ -210,7 +213,9 @@ class Schedule:
     span: Span
 
 
-Declaration: TypeAlias = Record | Enum | Opaque | Error | Function | Service | Flow | Schedule
+Declaration: TypeAlias = (
+    Record | Enum | Opaque | Error | Function | Service | Flow | Schedule | Protocol
+)
 
 
 @node

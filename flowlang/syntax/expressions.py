@@ -23,12 +23,13 @@ def node(cls: type[_Class]) -> type[_Class]:
 
 @node
 class TypeRef:
-    """`Int`, `List[T]`, `Map[K, V]`, `T?`, a declared name."""
+    """`Int`, `List[T]`, `Map[K, V]`, `T?`, a declared name; with a `role`, that of a protocol."""
 
     name: str
     arguments: tuple[TypeRef, ...]
     optional: bool
     span: Span
+    role: Name | None = None
 
 
 # --- expressions ------------------------------------------------------------------------------

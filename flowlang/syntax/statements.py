@@ -145,9 +145,11 @@ class Pass:
 
 @node
 class Open:
-    """`open F with party as s` and, for `each`, `open F with each parties as ss`."""
+    """`open F with party as s` and, for `each`, `open F with each parties as ss`; with a `role`,
+    `flow` names the protocol that it is of."""
 
     flow: Name
+    role: Name | None
     party: Expr
     each: bool
     name: str

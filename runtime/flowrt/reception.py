@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from flowrt.core.registry import AnyFlow, NotRegistrable, Registry
+from flowrt.core.shapes import unlike
 from flowrt.core.values import MAX_VERSIONS, NO_RESPONDER, UNKNOWN_FLOW, VERSION, Invite, Reject
 
 Responders: TypeAlias = Mapping[str, AnyFlow | Sequence[AnyFlow]]
@@ -40,6 +41,7 @@ class Reception:
             self._instead[name] = self._stand_in(
                 name, tuple(found) if isinstance(found, Sequence) else (found,)
             )
+        registry.check_roles(self._instead)
         for name, some in self._accepts.items():
             if not some or len(some) > MAX_VERSIONS:
                 raise NotRegistrable(
@@ -86,6 +88,10 @@ class Reception:
                 f"not to version {invitation.version}"
             )
             return Reject(text, "", VERSION, versions)
+        if asked in found.roles:
+            why = unlike(invitation.messages, found.roles[asked])
+            if why is not None:
+                return Reject(why, "", NO_RESPONDER)
         return found
 
 

@@ -502,6 +502,7 @@ class Stepping:
                     item.initiator,
                     item.version,
                     flow_id,
+                    item.messages,
                 )
             else:
                 assert type(item) is Letter

@@ -52,6 +52,10 @@ GOALS: dict[str, str] = {
     "compile_one_changed_s": "under 0.6",
     "project_compile_unchanged_cpu_s": "under 0.2",
     "cost_per_line_growth": "about 1",
+    "protocol_2000_states_s": "under 1",
+    "protocol_hub_20_s": "under 1",
+    "protocol_200_flows_cpu_s": "under 3",
+    "protocol_cost_per_session_growth": "about 1",
     "sim_worlds_per_s": "50 or more",
     "sim_events_per_s": "15,000 or more",
 }
@@ -263,6 +267,13 @@ def whole_project(figures: dict[str, float]) -> None:
     figures["cost_per_line_growth"] = _cost_per_line(150) / _cost_per_line(30)
 
 
+def agreement(figures: dict[str, float]) -> None:
+    """Whether the two sides of sessions fit, for large flows and many of them."""
+    import protocols
+
+    protocols.measure(figures)
+
+
 def flowc_table(environment: dict[str, str]) -> None:
     """Make the parser's table, which is there once and for all after a first run on a machine."""
     code = "from flowlang.parser.table import load_table; load_table()"
@@ -338,6 +349,7 @@ def main() -> None:
     if not options.runtime:
         compiling(figures)
         whole_project(figures)
+        agreement(figures)
         simulation(figures)
     figures["w1_flows_per_raw_row"] = figures["w1_flows_per_s"] / figures["raw_sqlite_rows_per_s"]
     _print(figures)

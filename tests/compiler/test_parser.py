@@ -237,7 +237,8 @@ STATEMENTS = {
     "while a:\n        break\n        continue": "While(a [Break() Continue()])",
     "for x in xs:\n        pass": "For(x xs [Pass()])",
     "return subflow G()": "Return(Subflow(Call(G [])))",
-    "open G with p.q as s": "Open(G Attribute(p q) False s)",
+    "open G with p.q as s": "Open(G - Attribute(p q) False s)",
+    "open T.buyer with p as s": "Open(T buyer p False s)",
     "send M(1) to s": "Send(Call(M [1]) s False)",
     "receive x: M from s unchecked": "Receive(x M s False - - - -)",
     "receive x: M from s @name unchecked": "Receive(x M s False - - - name)",
@@ -312,14 +313,21 @@ DECLARATIONS = {
         "Operation(write False b [Parameter(c Int False -)] -)])"
     ),
     "flow F(a: Int) -> Int:\n    pass": (
-        "Flow(F - [Parameter(a Int False -)] Int False 1 - [] - - [] [] [Pass()] False)"
+        "Flow(F - [Parameter(a Int False -)] Int False 1 - [] - - [] [] [Pass()] False [])"
     ),
     (
         'flow F():\n    """D."""\n    steps:\n        A "x" tracks G\n        B "y"\n'
         "    startable by schedule, rpc\n    responds to G as s\n    version 3\n    pass"
     ): (
-        "Flow(F D. [] - False 3 Responds(G s) [schedule rpc] - - "
-        "[] [ProgressStep(A [] 'x' G) ProgressStep(B [] 'y' -)] [Pass()] False)"
+        "Flow(F D. [] - False 3 Responds(G - s) [schedule rpc] - - "
+        "[] [ProgressStep(A [] 'x' G) ProgressStep(B [] 'y' -)] [Pass()] False [])"
+    ),
+    (
+        "protocol P:\n    a -> b: M\n    repeat r:\n        choice at b:\n            b -> a: M\n"
+        "            continue r\n        or:\n            include Q(b, a)\n            end"
+    ): (
+        "Protocol(P - [Exchange(a b M) Repeat(r [ProtocolChoice(b [[[Exchange(b a M) Again(r)] "
+        "[4 9 4 20]] [[Include(Q [b a]) Finish()] [7 9 7 11]]])])] False)"
     ),
 }
 

@@ -379,7 +379,7 @@ flow H():
 
 
 def test_a_construct_that_is_not_known_yet_hides_its_cases() -> None:
-    text = "flow F(a: Int):\n    include a:\n        case Order as o:\n            g(o)\n"
+    text = "flow F(a: Int):\n    migrate a:\n        case Order as o:\n            g(o)\n"
     assert codes(text) == ["F199"]
 
 

@@ -590,3 +590,53 @@ flow Alone() -> Int:
     return 1
 """
 """What runs where nobody responds to anything."""
+
+
+TALKS = """
+message Offer:
+    n: Int
+
+message Back:
+    n: Int
+
+message Leave
+
+protocol Deal:
+    asker -> giver: Offer
+    choice at giver:
+        giver -> asker: Back
+    or:
+        giver -> asker: Leave
+"""
+"""A protocol that two programs share, which are compiled apart."""
+
+OTHER_TALKS = TALKS.replace(
+    "    n: Int\n\nmessage Back", "    n: Int\n    why: Text\n\nmessage Back"
+)
+"""The same with another message."""
+
+ROLES = """
+use talks: Back, Deal, Leave, Offer
+
+flow Asking(peer: Party, n: Int) -> Int:
+    startable by rpc
+    open Deal.giver with peer as deal
+    send Offer(n) to deal
+    receive from deal:
+        case Back as b unchecked:
+            return b.n
+        case Leave:
+            return 0
+"""
+
+GIVING = """
+use talks: Back, Deal, Leave, Offer
+
+flow Giving():
+    responds to Deal.asker as deal
+    receive offer: Offer from deal unchecked
+    if offer.n > 3:
+        send Back(offer.n * 2) to deal
+    else:
+        send Leave() to deal
+"""

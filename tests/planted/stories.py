@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
@@ -31,7 +32,7 @@ from flowrt.sim.host import Answered, Commanded
 from flowrt.sim.scenario import Played, play
 from flowrt.sim.strangers import Crowd
 from flowrt.turn import Job
-from tests.planted.program import CLOCK, ELSEWHERE, TEXT
+from tests.planted.program import CLOCK, ELSEWHERE, GIVING, OTHER_TALKS, ROLES, TALKS, TEXT
 from tests.runtime.written import compiled
 
 ALICE, BOB, CAROL, DAVE = (Party(name) for name in ("alice", "bob", "carol", "dave"))
@@ -610,6 +611,37 @@ class Clockwork(Story):
             raise Violation("L", f"five hours, and the hourly schedule fired at {hours}")
 
 
+@functools.cache
+def _apart(text: str, talks: str) -> ModuleType:
+    """One side of a protocol, compiled with the protocol as that side has it."""
+    return compiled(text, talks=talks)
+
+
+class Roles(Story):
+    """Sides of a protocol that were compiled apart. Dave has another message of one name."""
+
+    name = "roles"
+    errors = {"Asking": ("SessionRejected",)}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flows = _apart(ROLES, TALKS)
+
+    def build(self, world: World) -> None:
+        world.add("alice", [self.flows])
+        world.add("bob", [_apart(GIVING, TALKS)])
+        world.add("dave", [_apart(GIVING, OTHER_TALKS)])
+        self.start(world, ALICE, "Asking", 10, peer=BOB, n=5)
+        self.start(world, ALICE, "Asking", 0, peer=BOB, n=1)
+        self.start(world, ALICE, "Asking", _is_rejected, peer=DAVE, n=5)
+
+    def judge(self, world: World) -> None:
+        super().judge(world)
+        rejected = [one for one in world.history if type(one) is Ended and one.error is not None]
+        if any(one.flow.endswith("Giving_v1") for one in rejected):
+            raise Violation("J1", "a flow was begun for a message that it cannot read")
+
+
 class Crowded(Story):
     """A peer who wants more than it may have, and honest ones beside it."""
 
@@ -669,6 +701,7 @@ STORIES: tuple[type[Story], ...] = (
     Clockwork,
     Late,
     Crowded,
+    Roles,
 )
 
 

@@ -77,12 +77,14 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False):
-    """A new session, to be invited: the node numbers the invitation."""
+    """A new session, to be invited: the node numbers the invitation. `messages` tells what the
+    opener knows of its role's messages, where it opened one with a role."""
 
     session: SessionState
     flow: str
     initiator: str
     version: int
+    messages: str = ""
 
 
 class Started(msgspec.Struct, frozen=True, gc=False):

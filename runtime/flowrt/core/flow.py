@@ -186,9 +186,10 @@ class Run(typing.Protocol):
         """The time of this step, in UTC: constant within it."""
         ...
 
-    def open(self, flow: str, party: Party, block: int) -> Session:
+    def open(self, flow: str, party: Party, block: int, plays: str = "") -> Session:
         """A new session with the responder `flow` at `party`, opened at nesting depth `block`.
-        The invitation leaves when this step commits."""
+        The invitation leaves when this step commits. Where `plays` names a role of a protocol, that
+        this flow has, `flow` is the other one, for which somebody answers there."""
         ...
 
     def send(self, session: Session, message: Message) -> None:
@@ -307,6 +308,9 @@ class Flow(Generic[R_co]):
     version: ClassVar[int] = 0
     source: ClassVar[str] = ""
     responds_to: ClassVar[str | None] = None
+    roles: ClassVar[Mapping[str, Any]] = {}
+    """Of each role that it has in a session with another role: the messages that it may send, and
+    those that it may receive."""
     startable: ClassVar[tuple[str, ...]] = ()
     owner: ClassVar[bool] = False
     """Whether it has a session with whoever started it: the last field of `Start`."""

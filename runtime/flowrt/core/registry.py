@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -48,6 +48,7 @@ class Registry:
         self.messages: dict[str, type[Message]] = {}
         self.schedules: list[Schedule] = []
         self._versions: dict[str, dict[int, AnyFlow]] = {}
+        self._by_role: dict[str, dict[str, AnyFlow]] = {}
         self._modules: set[str] = set()
         for module in modules:
             self.add_module(module)
@@ -100,6 +101,11 @@ class Registry:
         self.step_names[name] = tuple([step.name for step in flow.steps])
         self.errors.update(flow.errors)
         self._versions.setdefault(flow.name, {})[flow.version] = flow
+        if flow.responds_to is not None:
+            for role in flow.roles:
+                protocol = flow.responds_to.rpartition(".")[0]
+                if role.rpartition(".")[0] == protocol and role != flow.responds_to:
+                    self._by_role.setdefault(role, {})[flow.name] = flow
 
     def _check_others(self) -> None:
         for flow in self.classes.values():
@@ -148,15 +154,36 @@ class Registry:
         return checkpoint
 
     def responder(self, flow: str, initiator: str) -> AnyFlow | None:
-        """The newest version of the flow of that name which responds to this initiator."""
-        versions = self._versions.get(flow, {})
+        """The newest version of the flow of that name, or of the one that answers for that role,
+        which responds to this initiator."""
+        versions = self._versions.get(self._answers(flow), {})
         fitting = [v for v, found in versions.items() if found.responds_to == initiator]
         return versions[max(fitting)] if fitting else None
 
     def initiators(self, flow: str) -> set[str]:
         """To whom the versions of a flow respond, "" for those that do not; none if there is no
         such flow."""
-        return {found.responds_to or "" for found in self._versions.get(flow, {}).values()}
+        versions = self._versions.get(self._answers(flow), {})
+        return {found.responds_to or "" for found in versions.values()}
+
+    def _answers(self, flow: str) -> str:
+        """The name of the flow that answers as `flow`, which may be a role of a protocol."""
+        return next(iter(self._by_role.get(flow, ())), flow)
+
+    def check_roles(self, settled: Collection[str] = ()) -> None:
+        """Refuse two flows that answer for one role, unless it is settled which of them does.
+
+        Raises:
+            NotRegistrable: names both.
+        """
+        for role, found in self._by_role.items():
+            if len(found) > 1 and role not in settled:
+                one, two = list(found.values())[:2]
+                raise NotRegistrable(
+                    f"two flows answer for {role}: {one.versioned()} of {one.__module__} and "
+                    f"{two.versioned()} of {two.__module__}; pass the module of only one of them, "
+                    f"or say which with `responders={{{role!r}: …}}`"
+                )
 
     def services(self) -> list[ServiceKey[Any]]:
         """Every service that a registered flow uses, by name, with all the operations that any

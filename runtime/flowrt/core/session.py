@@ -190,6 +190,7 @@ def invite(
     initiator: str,
     version: int,
     flow_id: int,
+    messages: str = "",
 ) -> Invite:
     """The invitation of a new session, with its first message if there is one."""
     first = None
@@ -208,6 +209,7 @@ def invite(
         session.id,
         session.secret,
         first if type(first) is Data else None,
+        messages,
     )
 
 

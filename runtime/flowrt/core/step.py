@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from flowrt.core import session as sessions
+from flowrt.core import shapes
 from flowrt.core.commit import Commit, Congested, Opened, Outcome, Started, Task, World
 from flowrt.core.flow import (
     INT_MAX,
@@ -360,7 +361,7 @@ class StepRun(Incoming):
             self._now = EPOCH + datetime.timedelta(microseconds=self._world.now_us)
         return self._now
 
-    def open(self, flow: str, party: Party, block: int) -> Session:
+    def open(self, flow: str, party: Party, block: int, plays: str = "") -> Session:
         checkpoint = self._checkpoint
         number = checkpoint.next_session
         checkpoint.next_session = number + 1
@@ -380,7 +381,8 @@ class StepRun(Incoming):
         )
         checkpoint.sessions.append(session)
         self._must_have_room(session)
-        opened = Opened(session, flow, opener.name, opener.version)
+        messages = shapes.told(opener.roles[plays]) if plays else ""
+        opened = Opened(session, flow, plays or opener.name, opener.version, messages)
         self._commit.outbox.append((party.name, opened))
         return Session(number)
 

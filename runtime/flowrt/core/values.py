@@ -46,6 +46,7 @@ Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)]
 
 Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=1000)]
 Reason: TypeAlias = Annotated[str, msgspec.Meta(max_length=4000)]
+Shapes: TypeAlias = Annotated[str, msgspec.Meta(max_length=100_000)]
 ErrorId: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 Secret: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Incarnation: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
@@ -106,7 +107,9 @@ class Invite(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=0):
     """Asks a party to run the responder `flow` for `initiator`.
 
     `number` counts the sender's invitations to this party since its store (`incarnation`) was made.
-    The session is known to both by `secret`; `first` is the first message, if it was ready.
+    The session is known to both by `secret`; `first` is the first message, if it was ready. Where
+    `flow` and `initiator` are roles of a protocol, `messages` tells what the initiator knows of
+    its messages (see `shapes`).
     """
 
     number: Number
@@ -118,6 +121,7 @@ class Invite(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=0):
     from_session: Number
     secret: Secret
     first: Data | None
+    messages: Shapes = ""
 
 
 class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):

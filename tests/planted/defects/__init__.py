@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.planted.defects import compiler, engine, lineage, node, session, store
+from tests.planted.defects import compiler, engine, lineage, node, roles, session, store
 from tests.planted.planting import Defect
 
 DEFECTS: tuple[Defect, ...] = (
@@ -12,4 +12,5 @@ DEFECTS: tuple[Defect, ...] = (
     *store.DEFECTS,
     *lineage.DEFECTS,
     *compiler.DEFECTS,
+    *roles.DEFECTS,
 )

@@ -1,0 +1,97 @@
+"""`python -m tests.protocol campaign [pairs [first]]`: SPIN judges so many pairs, and its verdicts
+are kept if it judged the first ones; `play [pairs [first]]`: on nodes every counterexample ends as
+it says, and every pair that fits runs in fifty random orders. Both fail where something differs.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import sys
+import time
+
+from tests.protocol import following, playing, records
+from tests.protocol.pairs import Drawn, codes, drawn, faults
+
+PAIRS = 2_300
+PART = 160
+SCHEDULES = 50
+
+
+def judge(first: int, count: int) -> int:
+    """How many verdicts differ."""
+    began = time.monotonic()
+    found: list[records.Record] = []
+    differences: list[str] = []
+    for at in range(first, first + count, PART):
+        some, other = records.campaign(range(at, min(at + PART, first + count)))
+        found += some
+        differences += other
+        unsafe = sum("u" in one.verdicts for one in found)
+        print(
+            f"{len(found)} pairs judged, {unsafe} unsafe, {len(differences)} judged otherwise by"
+            f" the check, {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+        for line in other:
+            print(f"  {line}", flush=True)
+    if first == 0 and not differences:
+        records.write(found)
+    return len(differences)
+
+
+def play(first: int, count: int) -> int:
+    """How many pairs did on nodes what the check does not say of them."""
+    logging.disable()
+    seen: collections.Counter[str] = collections.Counter()
+    wrong = 0
+    for at in range(first, first + count, 16):
+        for one in drawn(range(at, min(at + 16, first + count))):
+            if one.modules is None:
+                continue
+            try:
+                seen.update(_play(one))
+            except AssertionError as error:
+                wrong += 1
+                print(f"{one.seed}: {error}", flush=True)
+    for what, times in sorted(seen.items()):
+        print(f"{times:7,} {what}")
+    return wrong
+
+
+def _play(one: Drawn) -> list[str]:
+    """What happened with a pair. Raises playing.Wrong, following.Spurious."""
+    assert one.modules is not None
+    modules = playing.loaded(one.modules)
+    found = faults(one)
+    if not found:
+        if any(map(codes, one.checked)):
+            return ["not played: a side may wait for ever"]
+        runs = [playing.schedule(one.pair, modules, one.text, n) for n in range(SCHEDULES)]
+        return [
+            "a pair that fits",
+            *(f"a random order{'' if run else ', cut off'}" for run in runs),
+        ]
+    if len(one.pair.sessions) > 1:
+        return ["not played: two sessions"]
+    told = []
+    for misfit in found:
+        try:
+            told.append(f"{misfit.code}: {playing.replay(one.pair, modules, misfit)}")
+        except following.NotPlayable as error:
+            told.append(f"not played: {error}")
+    return told
+
+
+def main(arguments: list[str]) -> int:
+    ways = {"campaign": judge, "play": play}
+    if not arguments or arguments[0] not in ways:
+        print(__doc__)
+        return 2
+    count = int(arguments[1]) if len(arguments) > 1 else PAIRS
+    first = int(arguments[2]) if len(arguments) > 2 else 0
+    return 1 if ways[arguments[0]](first, count) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,406 @@
+"""One flow of a pair as a graph, read from the generator's tree: what SPIN is told of it.
+
+Written for these tests, from the language's rules, and apart from `flowlang.protocol`. With a
+`view` only that session is seen: all others may do as they like.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from tests.protocol.tree import (
+    DECIDING,
+    FRESH,
+    Body,
+    Call,
+    Choose,
+    Close,
+    Each,
+    If,
+    Let,
+    Pair,
+    Receive,
+    Send,
+    Stmt,
+    Try,
+    While,
+    Within,
+    Word,
+)
+
+ENDED, CLOSED, FAILED = "ended", "closed", "failed"
+
+
+@dataclasses.dataclass
+class Go:
+    """Any of these may be next."""
+
+    ways: list[int]
+
+
+@dataclasses.dataclass
+class Set:
+    """The variable gets this value: "0", "1"."""
+
+    name: str
+    value: str
+    next: int
+
+
+@dataclasses.dataclass
+class Test:
+    name: str
+    yes: int
+    no: int
+
+
+@dataclasses.dataclass
+class Say:
+    """`thrown` is where the flow goes on if the other side has ended, which it knows."""
+
+    session: int
+    message: str
+    value: str
+    next: int
+    thrown: int | None
+
+
+@dataclasses.dataclass
+class Hear:
+    """`takes`: by session and message, the variable that gets what it says and what is next.
+    `ended`: by session, what is next if the other side has ended. `ways` are open all the while,
+    with whether a message is dropped then when it comes."""
+
+    takes: dict[int, dict[str, tuple[str, int]]]
+    ended: dict[int, int]
+    ways: list[tuple[int, bool]]
+
+
+@dataclasses.dataclass
+class Shut:
+    """A session is closed by this side."""
+
+    session: int
+    next: int
+
+
+@dataclasses.dataclass
+class Over:
+    how: str
+
+
+Node = Go | Set | Test | Say | Hear | Shut | Over
+
+
+@dataclasses.dataclass(frozen=True)
+class Around:
+    """What stands around a statement. `catches` are innermost first; `session` is the one that a
+    subflow or a responder has, None in the flow that opens them; `is_ours` is false in a loop
+    over a group, when it is another's turn."""
+
+    end: int
+    leave: int | None
+    catches: tuple[tuple[tuple[str, ...], int], ...]
+    limited: bool
+    session: int | None
+    is_ours: bool
+    group: bool
+    begin: dict[str, int]
+
+
+class Graph:
+    """A flow of a pair. `view` is the only session that is seen; None for all."""
+
+    def __init__(self, pair: Pair, flow: int, view: int | None) -> None:
+        self.nodes: list[Node] = []
+        self.names: set[str] = set()
+        self._pair = pair
+        self._view = view
+        self.is_alone = view is not None
+        end = self._add(Over(ENDED))
+        session = flow - 1 if flow else None
+        around = Around(end, None, (), False, session, True, pair.group and not flow, {})
+        start = self._add(Go([self._body(pair.flows[flow], end, around)]))
+        self._shorten(start)
+
+    def _add(self, node: Node) -> int:
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    def _shorten(self, start: int) -> None:
+        """Leave out what is never reached, and places that lead to only one."""
+        old = self.nodes
+        known: dict[int, int] = {}
+        self.nodes = []
+        todo: list[tuple[int, Node]] = []
+
+        def number(at: int) -> int:
+            seen = set()
+            while True:
+                node = old[at]
+                if not isinstance(node, Go) or len(set(node.ways)) != 1 or at in seen:
+                    break
+                seen.add(at)
+                at = node.ways[0]
+            if at not in known:
+                known[at] = self._add(node)
+                todo.append((known[at], node))
+            return known[at]
+
+        self.start = number(start)
+        while todo:
+            place, node = todo.pop()
+            self.nodes[place] = moved(node, number)
+
+    # --- errors -----------------------------------------------------------------------------
+
+    @staticmethod
+    def _catch(around: Around, error: str) -> int | None:
+        """Who catches this error."""
+        for errors, target in around.catches:
+            if error in errors or "FlowError" in errors:
+                return target
+        return None
+
+    def _any_error(self, around: Around, *errors: str) -> list[int]:
+        """Who may catch, where any of these is thrown, or one that only FlowError catches."""
+        found = [self._catch(around, error) for error in (*errors, "another")]
+        return list(dict.fromkeys(one for one in found if one is not None))
+
+    def _asking(self, around: Around, then: int) -> int:
+        """The service is asked: it may throw what authors declare."""
+        found = self._any_error(around, "Oops")
+        return self._add(Go([then, *found])) if found else then
+
+    # --- statements -------------------------------------------------------------------------
+
+    def _body(self, body: Sequence[Stmt], then: int, around: Around) -> int:
+        for stmt in reversed(body):
+            then = self._stmt(stmt, then, around)
+        return then
+
+    def _number(self, stated: int, around: Around) -> int:
+        return stated if around.session is None else around.session
+
+    def _is_seen(self, session: int, around: Around) -> bool:
+        return around.is_ours and self._view in (None, session)
+
+    def _stmt(self, stmt: Stmt, then: int, around: Around) -> int:
+        match stmt:
+            case Send():
+                return self._send(stmt, then, around)
+            case Receive():
+                return self._receive(stmt, then, around)
+            case Choose():
+                return self._choose(stmt, then, around)
+            case Let(name=name):
+                return self._asking(around, self._any_value(name, then))
+            case If():
+                return self._if(stmt, then, around)
+            case While(site=site, body=body):
+                head = self._add(Go([]))
+                inner = dataclasses.replace(around, leave=then)
+                ways = [self._body(body, head, inner)]
+                if site:
+                    ways = [self._asking(around, self._add(Go([*ways, then])))]
+                self.nodes[head] = Go(ways)
+                return head
+            case Word(text=text):
+                return self._word(text, then, around)
+            case Close(session=session):
+                number = self._number(session, around)
+                if not self._is_seen(number, around):
+                    return then
+                # What comes after that is of no interest to this session.
+                rest = then if self._view is None else self._add(Over(CLOSED))
+                return self._add(Shut(number, rest))
+            case Try(body=body, errors=errors, handler=handler):
+                target = self._body(handler, then, around)
+                catches = ((errors, target), *around.catches)
+                return self._body(body, then, dataclasses.replace(around, catches=catches))
+            case Within(body=body):
+                return self._body(body, then, dataclasses.replace(around, limited=True))
+            case Call():
+                return self._call(stmt, then, around)
+            case Each(body=body):
+                return self._each(body, then, around)
+        raise AssertionError(stmt)
+
+    def _word(self, text: str, then: int, around: Around) -> int:
+        match text:
+            case "break":
+                assert around.leave is not None
+                return around.leave
+            case "return":
+                return around.end
+            case "throw Oops()":
+                target = self._catch(around, "Oops")
+                return self._add(Over(FAILED)) if target is None else target
+            case _:
+                # It sleeps; the deadline over it may be over first.
+                if not around.limited:
+                    return then
+                return self._add(Go([then, self._late(around)]))
+
+    def _late(self, around: Around) -> int:
+        target = self._catch(around, "Timeout")
+        return self._add(Over(FAILED)) if target is None else target
+
+    def _any_value(self, name: str, then: int) -> int:
+        self.names.add(name)
+        return self._add(Go([self._add(Set(name, value, then)) for value in "01"]))
+
+    def _if(self, stmt: If, then: int, around: Around) -> int:
+        yes = self._body(stmt.then, then, around)
+        no = self._body(stmt.otherwise, then, around)
+        if stmt.test == FRESH:
+            return self._asking(around, self._add(Go([yes, no])))
+        if stmt.negated:
+            yes, no = no, yes
+        self.names.add(stmt.test)
+        return self._add(Test(stmt.test, yes, no))
+
+    def _send(self, stmt: Send, then: int, around: Around) -> int:
+        number = self._number(stmt.session, around)
+        fresh = stmt.message == "Flag" and stmt.value == FRESH
+        if not self._is_seen(number, around):
+            thrown = self._any_error(around, "SessionEnded", "Oops")
+            made = self._add(Go([then, *thrown]))
+            return self._asking(around, made) if fresh else made
+        thrown_to = self._catch(around, "SessionEnded")
+        values = ["0"]
+        if stmt.message in DECIDING:
+            words = {"true": ["1"], "false": ["0"], FRESH: ["0", "1"]}
+            values = words.get(stmt.value, [stmt.value])
+        if stmt.value and stmt.value not in ("true", "false", FRESH):
+            self.names.add(stmt.value)
+        found = [self._add(Say(number, stmt.message, value, then, thrown_to)) for value in values]
+        made = found[0] if len(found) == 1 else self._add(Go(found))
+        if around.group and around.is_ours and around.session is None:
+            # Another of the group may have ended, which is thrown before this one is sent to.
+            made = self._add(Go([made, *self._any_error(around, "SessionEnded", "Oops")]))
+        return self._asking(around, made) if fresh else made
+
+    def _receive(self, stmt: Receive, then: int, around: Around) -> int:
+        number = self._number(stmt.session, around)
+        ways = []
+        if stmt.within or around.limited:
+            ways.append((self._late(around), stmt.discard))
+        if not self._is_seen(number, around):
+            if stmt.message in DECIDING:
+                then = self._any_value(stmt.name, then)
+            others = self._any_error(around, "SessionEnded", "Oops")
+            return self._add(Go([then, *others, *(way for way, _ in ways)]))
+        if around.group and around.session is None:
+            others = self._any_error(around, "SessionEnded", "Oops")
+            ways += [(way, False) for way in others]
+        name = stmt.name if stmt.message in DECIDING else ""
+        if name:
+            self.names.add(name)
+        target = self._catch(around, "SessionEnded")
+        ended = {} if target is None else {number: target}
+        return self._add(Hear({number: {stmt.message: (name, then)}}, ended, ways))
+
+    def _choose(self, stmt: Choose, then: int, around: Around) -> int:
+        takes: dict[int, dict[str, tuple[str, int]]] = {}
+        ways: list[tuple[int, bool]] = []
+        for case in stmt.cases:
+            number = self._number(case.session, around)
+            target = self._body(case.body, then, around)
+            if not self._is_seen(number, around):
+                if case.message in DECIDING:
+                    target = self._any_value(case.name, target)
+                ways.append((target, False))
+                continue
+            name = case.name if case.message in DECIDING else ""
+            if name:
+                self.names.add(name)
+            takes.setdefault(number, {}).setdefault(case.message, (name, target))
+        ended: dict[int, int] = {}
+        about = self._number(stmt.session, around)
+        if stmt.ended is not None:
+            target = self._body(stmt.ended, then, around)
+            if self._is_seen(about, around):
+                ended[about] = target
+                takes.setdefault(about, {})
+            else:
+                ways.append((target, False))
+        caught = self._catch(around, "SessionEnded")
+        if caught is not None:
+            for number in takes:
+                ended.setdefault(number, caught)
+        if stmt.late is not None:
+            ways.append((self._body(stmt.late, then, around), False))
+        if around.limited:
+            ways.append((self._late(around), False))
+        numbers = {self._number(case.session, around) for case in stmt.cases} | {about}
+        if any(not self._is_seen(number, around) for number in numbers):
+            ways += [(way, False) for way in self._any_error(around, "SessionEnded", "Oops")]
+        if not takes:
+            return self._add(Go([way for way, _ in ways]))
+        return self._add(Hear(takes, ended, ways))
+
+    def _call(self, stmt: Call, then: int, around: Around) -> int:
+        """A subflow: its statements here. One that runs itself last begins anew."""
+        back = around.end if stmt.is_last else then
+        if stmt.flow in around.begin:
+            assert stmt.is_last
+            return around.begin[stmt.flow]
+        head = self._add(Go([]))
+        inner = dataclasses.replace(
+            around,
+            end=back,
+            leave=None,
+            session=self._number(stmt.session, around),
+            begin={**around.begin, stmt.flow: head},
+        )
+        self.nodes[head] = Go([self._body(self._pair.subflows[stmt.flow], back, inner)])
+        return head
+
+    def _each(self, body: Body, then: int, around: Around) -> int:
+        """Others come before and after the session that is looked at, which comes once."""
+        last = self._add(Go([]))
+        first = self._add(Go([]))
+        single = dataclasses.replace(around, group=False)
+        others = dataclasses.replace(single, is_ours=False)
+        self.nodes[last] = Go(
+            [then, self._body(body, last, dataclasses.replace(others, leave=then))]
+        )
+        self.nodes[first] = Go(
+            [
+                self._body(body, last, dataclasses.replace(single, leave=then)),
+                self._body(body, first, dataclasses.replace(others, leave=then)),
+            ]
+        )
+        return first
+
+
+def moved(node: Node, number: Callable[[int], int]) -> Node:
+    """The node, with other numbers for what comes next."""
+    match node:
+        case Go(ways=ways):
+            return Go(list(dict.fromkeys(map(number, ways))))
+        case Set(name=name, value=value, next=then):
+            return Set(name, value, number(then))
+        case Test(name=name, yes=yes, no=no):
+            return Test(name, number(yes), number(no))
+        case Say(session=session, message=message, value=value, next=then, thrown=thrown):
+            return Say(
+                session, message, value, number(then), None if thrown is None else number(thrown)
+            )
+        case Shut(session=session, next=then):
+            return Shut(session, number(then))
+        case Hear(takes=takes, ended=ended, ways=ways):
+            return Hear(
+                {
+                    session: {
+                        message: (name, number(then)) for message, (name, then) in some.items()
+                    }
+                    for session, some in takes.items()
+                },
+                {session: number(then) for session, then in ended.items()},
+                [(number(way), discard) for way, discard in ways],
+            )
+        case _:
+            return node
