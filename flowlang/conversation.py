@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 MOST_SHOWN = 12
@@ -58,7 +58,7 @@ def from_data(data: Mapping[str, Any]) -> Conversation:
     )
 
 
-# --- as text --------------------------------------------------------------------------------------
+# --- what is shown of it --------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,106 +70,144 @@ class Example:
     steps: tuple[Happening, ...]
 
 
-def example_lines(example: Example, number: int, *, ascii_only: bool = False) -> list[str]:
-    """A whole conversation as people read it."""
-    left, right = (name.rpartition(".")[2] for name in (example.left, example.right))
-    nowhere = Stand("", 0, "")
-    run = Conversation(left, right, example.steps, (nowhere, nowhere), "", 0)
-    one_file = len({step.file for step in example.steps}) == 1
-    told = [_told(run, step, ascii_only, one_file) for step in run.steps]
-    rows = _rounds(told)
-    wide = max([len(row[0]) + (12 if row[2] > 1 else 0) for row in rows], default=0)
-    found = [f"{left} and {right}, conversation {number}"]
-    for count, text, place in _numbered(rows):
-        found.append(f"  {count:>3}  {text.ljust(wide)}  {place}".rstrip())
-    return found
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A step that is shown: how often its round came, and which round of the run it is in. Without
+    a step it stands for `times` steps that are left out."""
+
+    step: Happening | None
+    times: int
+    round: int
 
 
-def lines(run: Conversation, *, ascii_only: bool = False) -> list[str]:
-    """As people read it: the steps, numbered, repeated rounds told once; where both are then."""
-    files = {step.file for step in run.steps} | {stand.file for stand in run.now}
-    one_file = len(files) == 1
-    told = [_told(run, step, ascii_only, one_file) for step in run.steps]
-    if run.refused and told:
-        mark = "(!)" if ascii_only else run.refused
-        told[-1] = (told[-1][0], f"{told[-1][1]}   {mark}")
-    rows = list(_numbered(_shortened(told)))
-    wide = max([len(row[1]) for row in rows], default=0)
-    found = [" how it goes wrong:" if rows else " at once:"]
-    for number, text, place in rows:
-        found.append(f"   {number:>3}  {text.ljust(wide)}  {place}".rstrip())
-    found.append(" then:")
-    names = (run.left, run.right)
-    spots = [_place(one, one_file) for one in run.now]
-    for name, spot, stand in zip(names, spots, run.now, strict=True):
-        wide = max(map(len, names))
-        found.append(
-            f"        {name.ljust(wide)}  {spot.ljust(max(map(len, spots)))}  {stand.text}"
-        )
-    if run.scope:
-        found.append(f" checked with up to {run.scope} messages under way in each direction")
-    return found
-
-
-def _place(at: Happening | Stand, one_file: bool) -> str:
-    return f"line {at.line}" if one_file else f"{at.file}:{at.line}"
-
-
-def _told(run: Conversation, step: Happening, ascii_only: bool, one_file: bool) -> tuple[str, str]:
-    names = (run.left, run.right)
-    me, other = names[step.side], names[1 - step.side]
-    place = _place(step, one_file)
-    if step.kind != "sends":
-        return f"{me}: {step.text}", place
-    wide = max(map(len, names))
-    bar, head = ("--", "->") if ascii_only else ("──", "─▶")
-    return f"{me.ljust(wide)} {bar} {step.text} {bar}{head} {other}", place
-
-
-def _shortened(told: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
-    """With rounds that repeat told once: each row, and how often it came; the middle of a long run
-    left out."""
-    rows = _rounds(told)
-    if len(rows) > MOST_SHOWN:
-        keep = MOST_SHOWN // 2
-        left = len(rows) - 2 * keep
-        rows = [
-            *rows[:keep],
-            (f"… {left} more step{'s' if left > 1 else ''} …", "", 0),
-            *rows[-keep:],
-        ]
-    return rows
-
-
-def _rounds(told: Sequence[tuple[str, str]]) -> list[tuple[str, str, int]]:
-    rows: list[tuple[str, str, int]] = []
-    at = 0
-    while at < len(told):
-        size, times = _round(told, at)
-        for text, place in told[at : at + size]:
-            rows.append((text, place, times))
+def rows_of(steps: Sequence[Happening], most: int | None = None) -> list[Row]:
+    """Rounds that repeat are shown once; where there are more than `most` rows, the middle is left
+    out."""
+    rows: list[Row] = []
+    at = number = 0
+    while at < len(steps):
+        size, times = _round(steps, at)
+        rows += [Row(step, times, number) for step in steps[at : at + size]]
         at += size * times
-    return rows
+        number += 1
+    if most is None or len(rows) <= most:
+        return rows
+    keep = most // 2
+    return [*rows[:keep], Row(None, len(rows) - 2 * keep, -1), *rows[-keep:]]
 
 
-def _round(told: Sequence[tuple[str, str]], at: int) -> tuple[int, int]:
+def _round(steps: Sequence[Happening], at: int) -> tuple[int, int]:
     """The round that repeats here, and how often; a round is shorter than what is left."""
     best = 1, 1
-    for size in range(1, (len(told) - at) // 2 + 1):
-        first = told[at : at + size]
+    for size in range(1, (len(steps) - at) // 2 + 1):
+        first = steps[at : at + size]
         times = 1
-        while told[at + times * size : at + (times + 1) * size] == first:
+        while steps[at + times * size : at + (times + 1) * size] == first:
             times += 1
         if times > 1 and size * times > best[0] * best[1]:
             best = size, times
     return best
 
 
-def _numbered(rows: Sequence[tuple[str, str, int]]) -> Iterator[tuple[str, str, str]]:
+def left_out(row: Row) -> str:
+    """What stands for steps that are not shown."""
+    return f"{row.times} more step{'' if row.times == 1 else 's'}"
+
+
+def place_of(at: Happening | Stand, *, one_file: bool) -> str:
+    """Where it stands in the source; the line alone, if all stands in one file."""
+    return f"line {at.line}" if one_file else f"{at.file}:{at.line}"
+
+
+def is_of_one_file(run: Conversation) -> bool:
+    """Whether all of it stands in one file."""
+    return len({one.file for one in run.steps} | {one.file for one in run.now}) == 1
+
+
+# --- as text --------------------------------------------------------------------------------------
+
+
+def example_lines(example: Example, number: int, *, ascii_only: bool = False) -> list[str]:
+    """A whole conversation as people read it."""
+    names = _short(example.left), _short(example.right)
+    one_file = len({step.file for step in example.steps}) == 1
+    told = _listed(names, rows_of(example.steps), ascii_only=ascii_only, one_file=one_file)
+    return [f"{names[0]} and {names[1]}, conversation {number}", *(f" {line}" for line in told)]
+
+
+def lines(run: Conversation, *, ascii_only: bool = False) -> list[str]:
+    """As people read it: the steps, numbered, repeated rounds told once; where both are then.
+
+    Where messages go to and fro it is a picture with a lane for each side.
+    """
+    if not run.steps:
+        return [" at once:", *_after(run)]
+    found = [" how it goes wrong:"]
+    if sum(step.kind == "sends" for step in run.steps) > 1:
+        found += _drawn(run, ascii_only)
+    else:
+        rows = rows_of(run.steps, MOST_SHOWN)
+        names, one_file = (run.left, run.right), is_of_one_file(run)
+        told = _listed(names, rows, run.refused, ascii_only=ascii_only, one_file=one_file)
+        found += [f"  {line}" for line in told]
+    return [*found, " then:", *_after(run)]
+
+
+def _after(run: Conversation) -> list[str]:
+    found = []
+    names = (run.left, run.right)
+    spots = [place_of(one, one_file=is_of_one_file(run)) for one in run.now]
+    wide, far = max(map(len, names)), max(map(len, spots))
+    for name, spot, stand in zip(names, spots, run.now, strict=True):
+        found.append(f"        {name.ljust(wide)}  {spot.ljust(far)}  {stand.text}")
+    if run.scope:
+        found.append(f" checked with up to {run.scope} messages under way in each direction")
+    return found
+
+
+def _drawn(run: Conversation, ascii_only: bool) -> list[str]:
+    # The room of pictures shows texts as diagnostics do, which show this.
+    from flowlang.pictures.run import picture_of
+    from flowlang.pictures.sequence_text import text_of
+
+    text = text_of(picture_of(run), ascii_only=ascii_only, numbered=True)
+    return [f" {line}".rstrip() for line in text.splitlines()]
+
+
+def _listed(
+    names: tuple[str, str],
+    rows: Sequence[Row],
+    refused: str = "",
+    *,
+    ascii_only: bool,
+    one_file: bool,
+) -> list[str]:
+    """A line for each step."""
+    told: list[tuple[str, str, str]] = []
     number = 0
-    for text, place, times in rows:
-        if not times:
-            yield "", text, ""
+    for row in rows:
+        if row.step is None:
+            told.append(("", f"{'...' if ascii_only else '…'} {left_out(row)}", ""))
             continue
         number += 1
-        yield str(number), text + (f"   {times} times" if times > 1 else ""), place
+        text = _told(names, row.step, ascii_only)
+        often = f"   {row.times} times" if row.times > 1 else ""
+        told.append((str(number), f"{text}{often}", place_of(row.step, one_file=one_file)))
+    if refused and told:
+        mark = "(!)" if ascii_only else refused
+        told[-1] = (told[-1][0], f"{told[-1][1]}   {mark}", told[-1][2])
+    wide = max([len(text) for _, text, _ in told], default=0)
+    return [f"{count:>4}  {text.ljust(wide)}  {place}".rstrip() for count, text, place in told]
+
+
+def _told(names: tuple[str, str], step: Happening, ascii_only: bool) -> str:
+    me, other = names[step.side], names[1 - step.side]
+    if step.kind != "sends":
+        return f"{me}: {step.text}"
+    wide = max(map(len, names))
+    bar, head = ("--", "->") if ascii_only else ("──", "─▶")
+    return f"{me.ljust(wide)} {bar} {step.text} {bar}{head} {other}"
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]

@@ -78,6 +78,15 @@ def test_a_program_and_its_one_mistake(name: str) -> None:
         assert [one.severity for one in all_found if one.code == name[:4]] == [worst]
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in (PROGRAMS / "fits").glob("*.flow")))
+def test_a_program_whose_two_sides_fit(name: str) -> None:
+    """Each is what to write instead of something that does not fit, and nothing is said of it."""
+    path = PROGRAMS / "fits" / f"{name}.flow"
+    made = compiled(path.read_text(), path.name)
+    warnings = [one for one in remarks(made) if one.severity == "warning"]
+    assert [*made.diagnostics, *misfits(made), *warnings] == []
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in PROGRAMS.glob("three_*.flow")))
 def test_three_mistakes_are_three_diagnostics(name: str) -> None:
     path = PROGRAMS / f"{name}.flow"

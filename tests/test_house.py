@@ -21,7 +21,10 @@ PACKAGES = {
 }
 SHELL = {"flowlang.cli", "flowlang.run", "flowlang.arguments", "flowlang.demo"}
 SHELL |= {f"flowlang.cli.{name}" for name in ("exhaust", "playing", "simulating", "worlds")}
-SHELL |= {f"flowlang.testing.{name}" for name in ("mocks", "playing", "plugin", "tally", "values")}
+SHELL |= {
+    f"flowlang.testing.{name}"
+    for name in ("mocks", "playing", "plugin", "tally", "values", "walking")
+}
 """The compiler's modules that may know the runtime: they run and show flows."""
 
 HOMES = {

@@ -14,8 +14,9 @@ import click
 
 from flowlang import __version__
 from flowlang.build import Built, build
-from flowlang.cli.conversing import print_conversations
+from flowlang.cli.conversing import draw_findings, print_conversations
 from flowlang.cli.printing import (
+    PATH,
     PATHS,
     json_option,
     print_diagnostics,
@@ -53,6 +54,12 @@ _UNSURE = {"F711", "F716"}
     is_flag=True,
     help="List conversations that have every message which the flows send.",
 )
+@click.option(
+    "--svg",
+    "pictures",
+    type=PATH,
+    help="Draw each conversation that goes wrong into a file of this folder.",
+)
 @WATCH
 def check(
     paths: tuple[Path, ...],
@@ -62,6 +69,7 @@ def check(
     notes: bool,
     no_cache: bool,
     lists_tests: bool,
+    pictures: Path | None,
     watched: bool,
 ) -> None:
     """Find the mistakes in .flow files, and in those that they use.
@@ -84,7 +92,8 @@ def check(
         if lists_tests and "error" not in worst:
             print_conversations(sources_below(paths), as_json or form == "json")
             return int(wrong), answer["depends"]
-        _print(diagnostics, answer["files"], "json" if as_json else form, ok=not wrong)
+        drawn = [] if pictures is None else draw_findings(diagnostics, pictures)
+        _print(diagnostics, answer["files"], "json" if as_json else form, drawn, ok=not wrong)
         return int(wrong), answer["depends"]
 
     if watched:
@@ -138,15 +147,23 @@ def project_of(files: Sequence[Path]) -> Project:
 
 
 def _print(
-    diagnostics: Sequence[Diagnostic], files: Sequence[str], form: Form, *, ok: bool
+    diagnostics: Sequence[Diagnostic],
+    files: Sequence[str],
+    form: Form,
+    drawn: Sequence[Path],
+    *,
+    ok: bool,
 ) -> None:
     match form:
         case "text":
             print_diagnostics(diagnostics, sources_of(diagnostics))
+            for path in drawn:
+                click.echo(f"drawn: {shown(path)}")
             click.echo(summary(diagnostics, len(files)))
         case "json":
             data = [as_data(found) for found in diagnostics]
-            print_json({"ok": ok, "files": list(files), "diagnostics": data})
+            pictures = {"pictures": [str(path) for path in drawn]} if drawn else {}
+            print_json({"ok": ok, "files": list(files), "diagnostics": data, **pictures})
         case "github":
             from flowlang import reports
 

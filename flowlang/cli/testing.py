@@ -20,6 +20,7 @@ from flowlang.cli.printing import (
     print_json,
     summary,
 )
+from flowlang.cli.walking import walk_conversations
 from flowlang.diagnostics import as_data
 from flowlang.project import shown, sources_below
 
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
     from flowlang.testing.playing import Played
     from flowlang.testing.tally import Tally
 
-OF_TESTS = {"name": "-k", "coverage": "--coverage", "least": "--min", "seed": "--seed"}
+OF_TESTS = {
+    "name": "-k",
+    "coverage": "--coverage",
+    "conversations": "--conversations",
+    "tries": "--tries",
+    "least": "--min",
+    "seed": "--seed",
+}
 OF_WORLDS = {
     "written": "--arg",
     "parties": "--parties",
@@ -50,6 +58,18 @@ OF_WORLDS = {
     help="Exit 1 if less than so many percent were seen.",
 )
 @click.option("--seed", type=int, help="Choices of the world. Default: none, all in order.")
+@click.option(
+    "--conversations",
+    is_flag=True,
+    help="Walk the conversations that `flowc check --tests` lists, with the real flows.",
+)
+@click.option(
+    "--tries",
+    default=400,
+    show_default=True,
+    type=click.IntRange(1),
+    help="So often each conversation is tried.",
+)
 @exhaustive_options
 @JSON
 def test_command(
@@ -58,6 +78,8 @@ def test_command(
     coverage: bool,
     least: float | None,
     seed: int | None,
+    conversations: bool,
+    tries: int,
     exhaustive: str | None,
     written: tuple[str, ...],
     parties: int,
@@ -70,12 +92,18 @@ def test_command(
 
     With --exhaustive FLOW, play that flow with its counterparties instead: every crash at every
     commit, one and two of them, and every order of deliveries, a world for each.
+
+    With --conversations, have the flows on either side of each conversation say what is listed,
+    with contents that are made up; --min says how many percent must follow.
     """
     _refuse_mixed(exhaustive is not None)
+    _refuse_other(conversations)
     if exhaustive is not None:
         exhaust_flow(
             paths or (Path(),), exhaustive, written, parties, services, limit, output, as_json
         )
+    if conversations:
+        walk_conversations(paths or (Path(),), tries, seed or 0, least, as_json)
     from flowlang.testing.gathering import workshops
     from flowlang.testing.tally import Tally
 
@@ -117,6 +145,16 @@ def _refuse_mixed(is_exhaustive: bool) -> None:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             way = "does not go with" if is_exhaustive else "needs"
             raise click.UsageError(f"{option} {way} --exhaustive.")
+
+
+def _refuse_other(conversations: bool) -> None:
+    """What goes with conversations alone, and what does not."""
+    context = click.get_current_context()
+    wrong = {"name": "-k", "coverage": "--coverage"} if conversations else {"tries": "--tries"}
+    for name, option in wrong.items():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            way = "does not go with" if conversations else "needs"
+            raise click.UsageError(f"{option} {way} --conversations.")
 
 
 def _exit_if_wrong(found: Sequence[Workshop], as_json: bool) -> None:

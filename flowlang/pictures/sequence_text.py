@@ -8,6 +8,7 @@ authors wrote stays as it is.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import textwrap
 from collections.abc import Iterable
 from typing import assert_never
@@ -44,9 +45,10 @@ NARROW = 14
 _ASCII = str.maketrans("│─┌┐└┘├┤┬┴╌◀▶✗■…", "|-++++++++-<>x#.")
 
 
-def text_of(picture: Sequence, *, ascii_only: bool = False) -> str:
-    """The whole text, lines of which none has blanks at its end."""
-    return _Writer(picture, ascii_only).text()
+def text_of(picture: Sequence, *, ascii_only: bool = False, numbered: bool = False) -> str:
+    """The whole text, lines of which none has blanks at its end. Where it is `numbered`, each item
+    that has a place has a number, too; there is more room then, since such a picture is small."""
+    return _Writer(picture, ascii_only, numbered).text()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +63,9 @@ class _Row:
 
 
 class _Writer:
-    def __init__(self, picture: Sequence, ascii_only: bool) -> None:
+    def __init__(self, picture: Sequence, ascii_only: bool, numbered: bool) -> None:
         self.picture = picture
+        self._numbered = numbered
         self._ascii = ascii_only
         self._deepest = max((_depth(item) for item in picture.items), default=0)
         self._centres = self._centred()
@@ -78,17 +81,22 @@ class _Writer:
             self._item(item, 0)
         right = self._right()
         lines = [self._line(row, right) for row in self._rows]
+        if self._numbered:
+            count = itertools.count(1)
+            starts = [f"{next(count):>4}  " if row.place else " " * 6 for row in self._rows]
+            lines = [f"{start}{line}".rstrip() for start, line in zip(starts, lines, strict=True)]
         title = [_printed(self.picture.title), ""] if self.picture.title else []
         return "\n".join([*title, *lines]) + "\n"
 
     def _centred(self) -> dict[str, int]:
         """The column of each lane: what is said between two lanes has room."""
+        gap = GAP + 2 if self._numbered else GAP
         order = {lane.key: number for number, lane in enumerate(self.picture.lanes)}
         spans: list[tuple[int, int, int]] = []
         for item in every(self.picture.items):
             if isinstance(item, Message):
                 low, high = sorted((order[item.sender], order[item.receiver]))
-                spans.append((low, high, columns(_cut(_said(item))) + GAP))
+                spans.append((low, high, columns(_cut(_said(item))) + gap))
         at: list[int] = []
         widths = [
             max(columns(_printed(lane.name)), columns(_printed(lane.detail)))
@@ -110,7 +118,8 @@ class _Writer:
     def _right(self) -> int:
         """The column behind everything that is said, but not behind boxes."""
         rights = [column + columns(said) for row in self._rows for column, said in row.pieces]
-        return max([40, *rights, *(centre + 2 for centre in self._centres.values())]) + 1
+        least = 0 if self._numbered else 40
+        return max([least, *rights, *(centre + 2 for centre in self._centres.values())]) + 1
 
     def _line(self, row: _Row, right: int) -> str:
         cells: dict[int, str] = {}
@@ -206,7 +215,8 @@ class _Writer:
         self._rows.append(_Row(pieces, depth, edge=corners))
 
     def _beside(self, centre: int, mark: str, text: str, depth: int, place: str = "") -> None:
-        lines = textwrap.wrap(_printed(text), BROADEST) or [""]
+        broadest = BROADEST + 24 if self._numbered else BROADEST
+        lines = textwrap.wrap(_printed(text), broadest) or [""]
         for number, said in enumerate(lines):
             sign = self._drawn(mark) if not number else " " * len(mark)
             self._row(((centre + 2, f"{sign}{said} "),), depth, "" if number else place)

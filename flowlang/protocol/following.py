@@ -25,7 +25,7 @@ from flowlang.protocol.automaton import (
     Values,
 )
 from flowlang.protocol.catching import FAILS, OTHER, OURS, is_declared, is_end, is_others
-from flowlang.protocol.code import Each, Go, Instruction, Pick, Rest, Stop, Test
+from flowlang.protocol.code import Each, Go, Instruction, Operation, Pick, Rest, Stop, Test
 from flowlang.protocol.facts import NO_FACTS, Facts
 from flowlang.protocol.frames import (
     END_CAUGHT,
@@ -110,6 +110,8 @@ class _Follower(Waiting):
             number, ways = self._todo.pop()
             node = self._nodes[number]
             for kind, message, values, state, steps, arm in ways.found:
+                # Where a way ends without a statement of its own, it ends where it began.
+                self._last = ways.spot.place
                 after, what, told = self._settled(state)
                 target = self._node(after, what, told)
                 spot = ways.spot
@@ -139,6 +141,7 @@ class _Follower(Waiting):
         self._todo.append((number, what))
         if state.owes:
             fewer = state._replace(owes=state.owes - 1)
+            self._last = what.spot.place
             node.minus = self._node(*self._settled(fewer))
         return number
 
@@ -180,7 +183,7 @@ class _Follower(Waiting):
                 return Ways([on, *caught], self._spot(state))
         does = instruction.does
         place = getattr(does, "place", None)
-        if place is not None:
+        if place is not None and not _is_unwritten(does):
             self._last = place
         match does:
             case Go():
@@ -463,3 +466,9 @@ class _Follower(Waiting):
             for (path, about), value in made
             if len(path) == 2 and (does.type, path[1]) in self._program.asked
         )
+
+
+def _is_unwritten(does: Operation) -> bool:
+    """Whether it is the return at the end of a flow that does not say so: it is told as where the
+    way came from, since its own place is just the last line."""
+    return isinstance(does, machine.Return) and not does.place.text.startswith("return")

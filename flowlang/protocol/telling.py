@@ -106,6 +106,8 @@ class _Story:
     def told(self) -> Diagnostic:
         code = self._code()
         message, first, notes, hint = _TELL[code](self)
+        run = self._run()
+        hint = _asked_twice(run) or hint
         source, span = self._teller.place(first, self._module)
         return Diagnostic(
             code,
@@ -115,7 +117,7 @@ class _Story:
             hint,
             tuple(self._note(text, spot) for text, spot in notes),
             self._severity(code),
-            self._run(),
+            run,
         )
 
     def _code(self) -> str:
@@ -173,6 +175,10 @@ class _Story:
         made = self._sides[side]
         _, found, name = made.opened.place.text.partition(" as ")
         return name.split()[0].rstrip(":") if found else made.session
+
+    def _receiving(self) -> str:
+        """How a receive with cases begins, where one is."""
+        return f"`receive from {self._session(self._side)}:`"
 
     def _awaited(self, side: int) -> list[str]:
         """What a side would take where it is."""
@@ -243,7 +249,7 @@ class _Story:
         else:
             hint = (
                 f"let `{self._other}` send {awaited} here; or let `{self._me}` take both:"
-                f" `receive from …:` with a case for {awaited} and one for `{self._sent}`"
+                f" {self._receiving()} with a case for {awaited} and one for `{self._sent}`"
             )
         return (
             f"`{self._other}` sends `{self._sent}`, but `{self._me}` is waiting for {awaited}",
@@ -276,9 +282,19 @@ class _Story:
             f" `{self._me}` is still waiting for {awaited}",
             self._here,
             [(f"`{self._other}` {how} here, and has not sent it", self._there)],
-            f"let `{self._other}` send {awaited} {_around(self._there)}; or let"
-            f" `{self._me}` take the end, too: `receive from …:` with `case ended:`",
+            self._before_the_end(awaited),
         )
+
+    def _before_the_end(self, awaited: str) -> str:
+        """What to do where one waits and the other has ended."""
+        taking = f"let `{self._me}` take the end, too: {self._receiving()} with `case ended:`"
+        at = self._found.at[self._side]
+        if self._later(self._side, lambda edge: edge.target == at) is not None:
+            return (
+                f"`{self._me}` waits for one more round: {taking}; or let `{self._other}` send a"
+                f" message of its own {_around(self._there)} that says it was the last one"
+            )
+        return f"let `{self._other}` send {awaited} {_around(self._there)}; or {taking}"
 
     def unread(self) -> Told:
         return (
@@ -291,7 +307,7 @@ class _Story:
         )
 
     def both_wait(self) -> Told:
-        names, hints = self._names, []
+        names, hints, never = self._names, [], []
         for side in (0, 1):
             wanted = self._awaited(1 - side)
             sends = self._later(
@@ -305,9 +321,13 @@ class _Story:
                     f"`{names[side]}` sends `{_short(sends.message)}` only in line"
                     f" {sends.spot.place.line}, after this wait"
                 )
+            else:
+                never.append(f"`{names[side]}` never sends {_or(wanted)}")
         hint = f"let one of them send first: {_or(self._awaited(0))} or {_or(self._awaited(1))}"
-        if hints:
-            hint = f"{'; '.join(hints)}: move {'one of these sends' if hints[1:] else 'it'} up"
+        if hints and never:
+            hint = f"{never[0]}: let it do so first; {hints[0]}, so moving that up would do, too"
+        elif hints:
+            hint = f"{'; '.join(hints)}: move one of these sends up"
         return (
             f"`{names[0]}` and `{names[1]}` wait for each other",
             self._nodes[0].spot,
@@ -356,9 +376,9 @@ class _Story:
                     f" `{self._sent}`",
                     self._sending,
                     notes,
-                    f"let a message of its own end the loop (`receive from …:` with one case for a"
-                    f" round and one for the end), or let `{self._other}` say first how many rounds"
-                    " there are",
+                    f"let a message of its own end the loop ({self._receiving()} with one case for"
+                    f" a round and one for the end), or let `{self._other}` say first how many"
+                    " rounds there are",
                 )
         return (
             f"`{self._other}` cannot tell which way `{self._me}` went, and sends `{self._sent}`",
@@ -415,6 +435,23 @@ def _branch(way: Sequence[Move], other: Sequence[Move], side: int) -> tuple[str,
     for number, step in enumerate(mine):
         if number >= len(theirs) or theirs[number] != step:
             return step.told, step.spot
+    return None
+
+
+def _asked_twice(run: Conversation) -> str | None:
+    """What to do where a run has both answers of one question, which may be what is wrong."""
+    answers: dict[tuple[int, str], tuple[bool, int]] = {}
+    for step in run.steps:
+        asked, _, rest = step.text.rpartition("` ")
+        if step.kind != "decides" or rest not in ("holds", "does not hold"):
+            continue
+        before = answers.setdefault((step.side, asked), (rest == "holds", step.line))
+        if before[0] != (rest == "holds") and before[1] != step.line:
+            return (
+                f"{asked}` is asked in line {before[1]} and again in line {step.line}, and nothing"
+                f" says that the answer is the same: keep the first one, `let … = {asked[1:]}`, and"
+                " ask for that in both places; or put what is done in the second under the first"
+            )
     return None
 
 

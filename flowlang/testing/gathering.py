@@ -45,6 +45,7 @@ class Workshop:
         self.project = project
         names = [project.module_of(path) for path in files]
         made = compiled(project, files)
+        self.compilation = made
         self.diagnostics: Sequence[Diagnostic] = made.diagnostics
         self.sources: Mapping[str, Source] = made.sources
         self.machines: Mapping[str, Module] = made.modules
@@ -63,9 +64,9 @@ class Workshop:
 
     def play(self, test: Plan, *, seed: int | None = None) -> Played:
         """Run a test. What its Python cannot do is its failure."""
-        with self._importable():
+        with self.importable():
             try:
-                modules = [importlib.import_module(f"{name}_flow") for name in self._uses(test)]
+                modules = self.python_of(self._uses(test))
             except Exception as error:
                 happened = f"{type(error).__name__}: {error}"
                 failure = Failure(test.place, "the Python of this file can be imported", happened)
@@ -83,8 +84,12 @@ class Workshop:
                 waiting += self.machines[name].uses
         return list(found)
 
+    def python_of(self, names: Iterable[str]) -> list[ModuleType]:
+        """The generated Python of modules, where it is importable. Raises what they raise."""
+        return [importlib.import_module(f"{name}_flow") for name in names]
+
     @contextlib.contextmanager
-    def _importable(self) -> Iterator[None]:
+    def importable(self) -> Iterator[None]:
         """The project's own Python, and nobody else's of that name."""
         folders = [self._folder.name, str(self.project.sources)]
         outside = {name: sys.modules.pop(name) for name in self._foreign()}

@@ -88,7 +88,7 @@ def play(test: plan.Plan, modules: Sequence[ModuleType], *, seed: int | None = N
     playing = _Playing(test, world, mocks)
     failure: Failure | None = None
     try:
-        with _quiet():
+        with quiet():
             failure = playing.run(modules)
         return Played(test, failure, tuple(world.history), playing.flows())
     finally:
@@ -96,7 +96,7 @@ def play(test: plan.Plan, modules: Sequence[ModuleType], *, seed: int | None = N
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """What nodes log is not printed where nobody has set up logging: the report says it."""
     logger, handler = logging.getLogger("flowrt"), logging.NullHandler()
     logger.addHandler(handler)

@@ -179,7 +179,7 @@ def test_made_types_take_so_many_bytes() -> None:
 
 def test_a_checkpoint_takes_so_many_bytes() -> None:
     made = compile_modules(["shop"], {"shop": Source("shop.flow", "shop", SHOP)}.get)
-    generated = load(codegen.generate(made.modules["shop"]), "shop_flow")
+    generated = load(codegen.generate(made.modules["shop"]), "measured_flow")
     kept = [
         SAMPLES["Int"],
         SAMPLES["Text"],

@@ -39,4 +39,4 @@ def test_what_the_page_shows_runs(tmp_path: Path) -> None:
         timeout=200,
     )
     assert done.returncode == 0, done.stdout
-    assert "5 passed" in done.stdout
+    assert "6 passed" in done.stdout

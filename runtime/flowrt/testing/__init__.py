@@ -1,6 +1,6 @@
 """What authors test their flows with. Loads nothing until it is asked for: hypothesis is slow.
 
-from flowrt.testing import conversations, protocol_machine, values_of
+from flowrt.testing import conversations, protocol_machine, values_of, walk
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ _HOMES = {
     "protocol_machine": "machine",
     "ProtocolMachine": "machine",
     "values_of": "strategies",
+    "walk": "walking",
+    "Walk": "walking",
 }
 
 __all__ = [
     "Conversation",
     "ProtocolMachine",
+    "Walk",
     "arguments_of",
     "conversations",
     "protocol_machine",
     "values_of",
+    "walk",
 ]
 
 

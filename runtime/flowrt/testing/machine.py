@@ -7,9 +7,8 @@ where it rests. Knows nothing of networks that lose.
 from __future__ import annotations
 
 import datetime
-import decimal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -28,6 +27,7 @@ from flowrt.core import flow as rt
 from flowrt.core.registry import Registry
 from flowrt.testing.counterparty import Line
 from flowrt.testing.mocks import Answer, Mocks
+from flowrt.testing.pool import pool_of
 from flowrt.testing.stage import Stage
 from flowrt.testing.strategies import arguments_of, values_of
 
@@ -107,7 +107,7 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     def values(self, kind: Any) -> SearchStrategy[Any]:
         """Values of a declared type: any, or made of what the flow itself has said before."""
-        heard = _pool(self.stage.messages())
+        heard = pool_of(self.stage.messages())
         again = {
             one: self.given.get(one, values_of(one, parties=self._parties))
             | st.sampled_from(list(pool.values()))
@@ -308,42 +308,6 @@ def protocol_machine(
 
 def _caller() -> str:
     return str(sys._getframe(2).f_globals.get("__name__", __name__))
-
-
-_LEAVES = {
-    int: rt.Int,
-    str: str,
-    bytes: bytes,
-    decimal.Decimal: decimal.Decimal,
-    datetime.datetime: rt.Timestamp,
-    datetime.timedelta: datetime.timedelta,
-}
-
-
-def _pool(messages: Iterable[object]) -> dict[Any, dict[object, object]]:
-    """All that stands in these messages, by type: who answers sensibly repeats much of it."""
-    found: dict[Any, dict[object, object]] = {}
-
-    def look(value: object) -> None:
-        kind = _LEAVES.get(type(value))
-        if kind is not None:
-            found.setdefault(kind, {}).setdefault(value, value)
-        elif isinstance(value, rt.Value) and not isinstance(value, rt.Party):
-            if not isinstance(value, rt.Message):
-                found.setdefault(type(value), {}).setdefault(repr(value), value)
-            for name in value.__struct_fields__:
-                look(getattr(value, name))
-        elif isinstance(value, tuple):
-            for one in value:
-                look(one)
-        elif isinstance(value, Mapping):
-            for key, one in value.items():
-                look(key)
-                look(one)
-
-    for message in messages:
-        look(message)
-    return found
 
 
 class _Shown:
