@@ -34,7 +34,7 @@ from flowrt.fair import FairQueue
 from flowrt.inbound import Inbound
 from flowrt.limits import Limits
 from flowrt.operations import Operations, Wanted
-from flowrt.outbox import Outbox, packed_ack, unpack_marked
+from flowrt.outbox import HEAD_BYTES, Outbox, packed, packed_ack, unpack_marked
 from flowrt.quotas import Quotas
 from flowrt.reports import Reports
 from tests.runtime import hand_flow as hand
