@@ -30,6 +30,9 @@ from tests.programs.seen import Conversation, Ending, Flown, Seen, seen
 from tests.programs.world import START
 
 STRANGER = "zed"
+ROUNDS = 3
+"""So often is sent again what a crash may have lost: questions, answers, then frames."""
+
 MOST_TURNS = 20_000
 MAIN = 1
 """The number of the first flow of alice."""
@@ -96,6 +99,7 @@ class Nodes:
         self.opening = False
         self.failed_once = False
         self.crashed = 0
+        self.lost = 0
         self.functions = Functions(self.generated)
         flows = [kind for kind in self.generated.values() if hasattr(kind, "services")]
         self.services: Mapping[str, object] = {}
@@ -138,6 +142,7 @@ class Nodes:
         something unacknowledged crash as well, so that they send it again without waiting."""
         self.crashed += 1
         self.open(party)
+        self.lost = ROUNDS
         if self.failed_once:
             for other, disk in self.disks.items():
                 if disk.outbox and other != party:
@@ -181,8 +186,22 @@ class Nodes:
     def wait(self) -> bool:
         """Nothing goes on by itself: call people, then operators, then let time pass. What else has
         a time are frames that would be sent again; nobody sees that."""
+        if self.lost and any(len(node._outbox) for node in self.nodes.values()):
+            self.send_again()
+            return True
+        self.lost = 0
         told = [self.answer(), self.command()]
         return any(told) or self.release() or self.advance_clock()
+
+    def send_again(self) -> None:
+        """What was lost with a process is sent again without waiting: programs can tell the time.
+        So is what peers asked each other of their stores."""
+        self.lost -= 1
+        for node in self.nodes.values():
+            node._asked_us.clear()
+            node._recalled_by.clear()
+            for peer in self.disks:
+                node._outbox.send_to(peer, node._transport, self.now)
 
     def command(self) -> bool:
         """What the owner says where `Main` waits for him."""
