@@ -35,9 +35,7 @@ SHORT = 3
 
 READ_TO_BE_REFUSED = frozenset(
     {
-        "opening: NEWLINE",
         "body: opening",
-        "record: record_kind name opening",
         "declaration: SERVICE name opening",
         "declaration: ENUM name opening",
         "declaration: TYPE name EQUAL PYTHON TEXT only_colon",
@@ -53,11 +51,13 @@ READ_TO_BE_REFUSED = frozenset(
         "pattern: name LPAR RPAR",
         "receive: RECEIVE FROM expr state opening",
         "receive: RECEIVE state opening",
+        "protocol_body: opening",
+        "protocol: PROTOCOL name opening",
     }
 )
 """What is read so that one can say what is wrong with it: it never runs."""
 
-LATER = frozenset({"PROTOCOL", "PLAYS", "INCLUDE", "MIGRATE"})
+LATER = frozenset({"MIGRATE"})
 """Words of constructs that are not there yet."""
 
 HARMLESS = frozenset(
