@@ -9,6 +9,7 @@ or receive).
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,7 +139,7 @@ def explored(
     return queued.after, START
 
 
-class _Exploration:
+class _Exploration(abc.ABC):
     """All that can happen, breadth first, so that the first way to a place is a shortest one."""
 
     def __init__(self, sides: tuple[_Side, _Side]) -> None:
@@ -176,15 +177,17 @@ class _Exploration:
         misfits = [found] if found is not None else list(self._stuck())
         return Verdict(tuple(misfits), longest, frozenset(self.used), len(self.seen))
 
+    @abc.abstractmethod
     def leaves(self, config: Config) -> bool:
         """Whether it is of no use to go on."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def moves(self, config: Config) -> Iterator[tuple[Config, Move]]:
-        raise NotImplementedError
+        """What can happen next."""
 
+    @abc.abstractmethod
     def wrong(self, config: Config) -> Misfit | None:
-        raise NotImplementedError
+        """What is wrong just here."""
 
     def is_done(self, config: Config) -> bool:
         """Whether a side has failed, which the other learns, or there never was a session."""

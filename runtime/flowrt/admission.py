@@ -44,7 +44,6 @@ from flowrt.policies import SOONEST_US, Failure, Policy, Verdict, Wait, decided
 from flowrt.policies import End as Ends
 from flowrt.policies import Retry as TryAgain
 from flowrt.source_lines import place_of
-from flowrt.store import StoreError
 from flowrt.turn import Turn
 from flowrt.ward import Ward
 
@@ -152,9 +151,7 @@ class Admission:
             turn.visits.append((next_us, flow_id))
         turn.paused.add(flow_id)
         turn.batch.patients[flow_id] = encode(patient)
-        # What the store refuses of a flow may be just what its tracker says.
-        is_quiet = isinstance(error, StoreError) or (told == RETRYING and _is_too_often(tries))
-        if kind in (FAILED, LOST) and not is_quiet:
+        if kind in (FAILED, LOST) and not (told == RETRYING and _is_too_often(tries)):
             self.tell(checkpoint, commit, told, said, patient)
         _LOG.log(
             logging.WARNING if doing == AGAIN else logging.ERROR,

@@ -468,6 +468,9 @@ class Stepping:
         checkpoint = self._checkpoint(job, turn)
         if checkpoint is None:
             return
+        if error is self._refused:
+            # It may be what its tracker says that the store has already.
+            checkpoint.moves = max(checkpoint.moves, len(self._store.moves(flow_id)))
         try:
             commit = engine.admit(checkpoint, job.event, self._world)
             encode(checkpoint)
