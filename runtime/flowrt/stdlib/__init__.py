@@ -1,0 +1,1 @@
+"""The library of flows, as Python: what `flowc` makes of the standard modules."""

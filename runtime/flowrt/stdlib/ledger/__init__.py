@@ -1,0 +1,1 @@
+"""The ledger's flows and values, as Python."""
