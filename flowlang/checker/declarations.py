@@ -28,6 +28,7 @@ from flowlang.types import (
     Named,
     OpaqueInfo,
     OperationInfo,
+    OptionalType,
     ParameterInfo,
     RecordInfo,
     ScheduleInfo,
@@ -202,6 +203,13 @@ class Declarations:
                 self._types.read(operation.result) if operation.result else None,
                 operation,
             )
+            if info.kind == "event" and isinstance(info.result, OptionalType):
+                self._findings.report(
+                    "F378",
+                    operation.result.span if operation.result else operation.span,
+                    "an event gives nothing as long as it is not so, and then a value",
+                    "leave `?` out",
+                )
             operations.setdefault(operation.name, info)
         return ServiceInfo(qualified, operations, declaration)
 
