@@ -260,6 +260,30 @@ def _takes(function: Callable[..., Any], count: int) -> bool:
     return True
 
 
+def wants_ends(
+    keys: Iterable[ServiceKey[Any]], objects: Mapping[str, object]
+) -> dict[str, tuple[str, Callable[..., object]]]:
+    """The services that have a method `flow_ended`: name and method, by qualified name.
+
+    Raises:
+        ServiceMissing: it does not take a transaction and the id of a flow.
+    """
+    wanted = list(keys)
+    found: dict[str, tuple[str, Callable[..., object]]] = {}
+    for key in wanted:
+        _, service = _find(key, wanted, objects)
+        method = getattr(service, "flow_ended", None)
+        if method is None:
+            continue
+        if not callable(method) or not _takes.__wrapped__(method, 2):
+            kind = type(service).__name__
+            raise ServiceMissing(
+                f"service {key.name}: {kind}.flow_ended should be flow_ended(tx, flow_id)"
+            )
+        found[key.name] = (key.name, method)
+    return found
+
+
 class External:
     """An operation that runs outside of a step: called with its key and arguments, it gives the
     bytes of its result, or something to await that gives them."""

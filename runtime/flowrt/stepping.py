@@ -65,6 +65,7 @@ from flowrt.core.values import (
     encode,
 )
 from flowrt.core.waiting import call_of, is_outside, runs_outside, wait_key
+from flowrt.endings import Endings
 from flowrt.events import (
     BY_A_PERSON,
     BY_SOMEBODY,
@@ -135,6 +136,7 @@ class Stepping:
         self._tx = StepTx(self.party, store)
         self._world = engine.World(self.party, self.registry, key, bound, self._tx)
         self._tx.events = Events(bound, services.values())
+        self._endings = Endings(self.registry.classes, self.registry.services(), services)
         self._world.new_flow = self._new_flow
         self._world.asked = functools.partial(self._tx.events.ask, self._tx)
         self._admission = Admission(party, self._world, self._ward, policy)
@@ -286,7 +288,11 @@ class Stepping:
             else:
                 turn.resumed[child] = None
         self._write(flow_id, checkpoint, commit, data, event, turn)
-        for what, detail in tx.take_notices():
+        self._notify_all(turn)
+
+    def _notify_all(self, turn: Turn) -> None:
+        """What has happened in a step is told to who waits for it."""
+        for what, detail in self._tx.take_notices():
             self._notify(what, detail, turn)
 
     def _notify(self, what: str, detail: bytes, turn: Turn) -> None:
@@ -304,7 +310,9 @@ class Stepping:
             batch.flows[flow_id] = (data, 0)
 
     def _set_up_for(self, batch: Batch) -> None:
-        """Who waits for what services told when they were set up is ready."""
+        """Services that failed when a flow ended are told again; who waits for what services said
+        when they were set up is ready."""
+        self._endings.tell_again(self._store, self._tx, batch)
         for what, detail in self._tx.take_notices():
             for flow_id, _ in self._store.waiting(wait_key(what, detail)):
                 self._make_ready(flow_id, batch)
@@ -589,6 +597,9 @@ class Stepping:
         if outcome is not None:
             batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
             turn.ended.append((flow_id, outcome))
+            if self._endings:
+                self._endings.tell(flow_id, outcome.flow, self._tx, batch)
+                self._notify_all(turn)
             if checkpoint.extra is not None and checkpoint.extra.key:
                 name = unversioned(outcome.flow)
                 batch.keys[name, checkpoint.extra.key] = None
