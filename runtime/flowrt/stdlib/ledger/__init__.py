@@ -1,1 +1,1 @@
-"""The ledger's flows and values, as Python."""
+"""Flows on a ledger: what their modules say is in `flowlang/stdlib/ledger`."""
