@@ -70,6 +70,18 @@ def hidden(leaves: Sequence[bytes], shown: Collection[int]) -> tuple[bytes, ...]
     return tuple(walk(0, len(leaves))) if leaves else ()
 
 
+def proofs(leaves: Sequence[bytes]) -> tuple[bytes, list[tuple[bytes, ...]]]:
+    """The root, and for each leaf the proof that it is in the tree: `hidden(leaves, {number})` for
+    all of them, at the price of making the tree once."""
+    if len(leaves) <= 1:
+        return root(leaves), [()] * len(leaves)
+    middle = _split(len(leaves))
+    left, of_left = proofs(leaves[:middle])
+    right, of_right = proofs(leaves[middle:])
+    ours = [(*proof, right) for proof in of_left] + [(left, *proof) for proof in of_right]
+    return _node(left, right), ours
+
+
 def root_from(size: int, shown: Mapping[int, bytes], proof: Sequence[bytes]) -> bytes:
     """The root of a tree of `size` leaves, of which `shown` are known by number. Raises BadProof
     unless `proof` has exactly the hashes that are wanted."""

@@ -310,18 +310,15 @@ def sign(transaction: bytes, key: SigningKey) -> TransactionSignature:
 
 def sign_all(transactions: Sequence[bytes], key: SigningKey) -> list[TransactionSignature]:
     """A signature for each of the ids, made by signing once."""
+    if not transactions:
+        return []
     if len(transactions) == 1:
         return [sign(transactions[0], key)]
-    leaves = [merkle.leaf(id) for id in transactions]
-    data = key.sign(_to_sign(merkle.root(leaves), PLATFORM, key.public.scheme))
+    root, proofs = merkle.proofs([merkle.leaf(id) for id in transactions])
+    data = key.sign(_to_sign(root, PLATFORM, key.public.scheme))
     return [
-        TransactionSignature(
-            key.public,
-            data,
-            PLATFORM,
-            BatchProof(index, len(leaves), merkle.hidden(leaves, {index})),
-        )
-        for index in range(len(leaves))
+        TransactionSignature(key.public, data, PLATFORM, BatchProof(index, len(proofs), proof))
+        for index, proof in enumerate(proofs)
     ]
 
 

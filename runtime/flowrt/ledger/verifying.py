@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from flowrt.ledger.notary.changing import check_change, is_change, read_change
 from flowrt.ledger.problems import BadStructure
 from flowrt.ledger.states import Rulebook, State
 from flowrt.ledger.transactions import (
@@ -53,7 +54,7 @@ def check_structure(transaction: Transaction) -> None:
         all(count == 1 for count in names.values()),
         "a state is used twice, or used up and referred to",
     )
-    if inputs:
+    if inputs and not is_change(transaction):
         _require(
             all(output.notary == transaction.notary for output in transaction.outputs),
             "the outputs have the notary of the transaction",
@@ -107,7 +108,9 @@ def resolved(
         inputs=tuple(_state(output, rules) for output in used.values()),
         outputs=tuple(_state(output, rules) for output in transaction.outputs),
         commands=tuple(
-            SignedCommand(rules.read_command(raw.schema, raw.version, raw.data), signers)
+            SignedCommand(
+                read_change(raw) or rules.read_command(raw.schema, raw.version, raw.data), signers
+            )
             for raw, signers in zip(transaction.commands, transaction.signers, strict=True)
         ),
         references=tuple(_state(output, rules) for output in referred.values()),
@@ -130,6 +133,10 @@ def verify(
     check_structure(transaction)
     found = resolved(transaction, lookup, rules, attachments)
     used = [lookup(ref) for ref in transaction.inputs]
+    if is_change(transaction):
+        # Nothing is moved or made, so there is nothing that contracts could judge.
+        check_change(transaction, used, found)
+        return found
     for name in sorted({output.contract for output in (*used, *transaction.outputs)}):
         rules.judge(name, found)
     return found
