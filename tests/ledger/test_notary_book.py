@@ -59,7 +59,7 @@ def claim(
     """The claim of a transaction; what it names is part of its id, as it is in real ones."""
     names = repr((sorted(inputs), sorted(references), window, salt))
     return Claim(
-        id=hashlib.sha256(names.encode()).digest(),
+        transaction=hashlib.sha256(names.encode()).digest(),
         inputs=tuple(map(ref, sorted(inputs))),
         references=tuple(map(ref, sorted(references))),
         window=window,
@@ -87,7 +87,7 @@ class Model:
         self.accepted: set[bytes] = set()
 
     def judge(self, one: Claim, now: datetime.datetime) -> Any:
-        if one.id in self.accepted:
+        if one.transaction in self.accepted:
             return "accepted"
         if one.again:
             return "not accepted"
@@ -102,8 +102,8 @@ class Model:
         until = one.window.until if one.window else None
         if (since and now < since) or (until and now >= until):
             return "outside"
-        self.used.update(dict.fromkeys(one.inputs, one.id))
-        self.accepted.add(one.id)
+        self.used.update(dict.fromkeys(one.inputs, one.transaction))
+        self.accepted.add(one.transaction)
         return "accepted"
 
 
@@ -164,7 +164,7 @@ def test_answers_what_the_model_answers(
                 assert (answer.signature is not None) == isinstance(answer.verdict, Accepted)
                 if answer.signature is not None:
                     assert answer.signature.by == KEY.public
-                    answer.signature.check(one.id)
+                    answer.signature.check(one.transaction)
 
 
 def test_one_signature_for_a_batch_and_one_answer_for_equal_requests() -> None:
@@ -188,7 +188,7 @@ def test_a_retry_succeeds_though_a_reference_was_used_up_and_the_window_is_over(
     clock.minutes = 5
     assert [told(a) for a in desk.decide([both, only_refers])] == ["accepted"] * 2
     [late] = desk.decide([claim((), [2], until, salt=1)])
-    assert told(late) == {(ref(2), hash_of(claim([2]).id), False)}
+    assert told(late) == {(ref(2), hash_of(claim([2]).transaction), False)}
 
 
 # --- the file -----------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_the_log_has_every_request_and_forgets_the_oldest(tmp_path: Path) -> Non
     desk.decide([claim([1]), claim([1, 2]), claim([1], again=True)])
     newest, oldest = book.requests()
     assert (newest.outcome, oldest.outcome) == ("Conflicting", "Accepted")
-    assert (oldest.requester, oldest.by) == ("alice", hash_of(claim([1]).id))
+    assert (oldest.requester, oldest.by) == ("alice", hash_of(claim([1]).transaction))
     for number in range(3, 200):
         desk.decide([claim([number])])
     assert len(book.requests()) <= 10 + 64
@@ -235,11 +235,11 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_book_that_was_loaded_knows_what_was_used_up(tmp_path: Path) -> None:
     book = UniquenessFile(tmp_path / "book.db", "notary")
-    book.load(sorted((name_of(ref(n)), hash_of(claim([n]).id)) for n in range(100)))
+    book.load(sorted((name_of(ref(n)), hash_of(claim([n]).transaction)) for n in range(100)))
     desk = Desk(book, KEY, Clock())
     assert [told(a) for a in desk.decide([claim([5]), claim([5, 200])])] == [
         "accepted",
-        {(ref(5), hash_of(claim([5]).id), True)},
+        {(ref(5), hash_of(claim([5]).transaction), True)},
     ]
     book.close()
 
@@ -284,7 +284,7 @@ class Spoilt(Files):
 def test_a_crash_between_any_two_writes_leaves_all_or_nothing(tmp_path: Path, after: bool) -> None:
     """And asking again gives what would have been answered, whichever it was."""
     batch = [claim([1, 2], [9]), claim([2, 3]), claim((), [9]), claim([4])]
-    whole = ["accepted", {(ref(2), hash_of(batch[0].id), True)}, "accepted", "accepted"]
+    whole = ["accepted", {(ref(2), hash_of(batch[0].transaction), True)}, "accepted", "accepted"]
     outcomes = set()
     for at in range(1, 200):
         path = tmp_path / f"{at}.db"
@@ -320,14 +320,14 @@ def _work(path: Path, worker: int, rounds: int, say: Callable[[list[bytes]], Non
     for number in range(rounds):
         batch = [claim([5 * number + k, 5 * number + k + 1], salt=worker) for k in range(5)]
         answers = desk.decide(batch)
-        say([one.id for one, a in zip(batch, answers, strict=True) if a.signature is not None])
+        say([one.transaction for one, a in zip(batch, answers, strict=True) if a.signature is not None])
     book.close()
 
 
 def _winners(signed: list[bytes], workers: int, rounds: int) -> None:
     """Of all that was signed no two use up one state, and every state has somebody."""
     inputs = {
-        one.id: one.inputs
+        one.transaction: one.inputs
         for worker in range(workers)
         for number in range(rounds)
         for k in range(5)
@@ -388,7 +388,7 @@ def test_two_workers_in_processes_never_sign_a_conflict_though_one_is_killed(
     _winners(ids, 2, 30)
     book = UniquenessFile(path, "notary")
     claims_by_id = {
-        one.id: one
+        one.transaction: one
         for worker in range(2)
         for number in range(30)
         for k in range(5)

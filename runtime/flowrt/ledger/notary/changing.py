@@ -1,23 +1,22 @@
-"""The change of a notary: a transaction after which states are guarded by another one, and that
-changes nothing else. Knows no flow and no book.
+"""Making the transaction by which states get another notary. Judges nothing: `verifying` does.
 
-It has one command, `ChangeNotary`, and as many outputs as inputs: each is the state that the input
-of the same number names, under the new notary. No contract is asked. All who take part in a state
-must sign, and the notary that guards the states so far, which thereby lets them go.
+It has one command and an output for each input: the same state under the new notary. All who take
+part in the states must sign, and the notary that guards them so far, which thereby lets them go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from flowrt.core.values import BadBytes, decode, encode
-from flowrt.ledger.problems import BadStructure, Unreadable
-from flowrt.ledger.states import CommandData, command, schema_of
+from flowrt.core.values import encode
+from flowrt.ledger import transactions as wire
+from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.problems import BadStructure
+from flowrt.ledger.states import NotaryChange, schema_of
 from flowrt.ledger.transactions import (
     Command,
-    LedgerTransaction,
     Output,
     SignedTransaction,
     StateAndRef,
@@ -26,34 +25,15 @@ from flowrt.ledger.transactions import (
 from flowrt.stdlib.ledger.parts_flow import Identity
 
 
-@command("ledger.ChangeNotary")
-class ChangeNotary(CommandData, frozen=True, array_like=True, gc=False):
-    """That the states are guarded by `to` from now on. Known on every node."""
-
-    to: Identity
-
-
-def is_change(transaction: Transaction) -> bool:
-    """Whether it says of itself that it changes the notary; it is held to that."""
-    return any(raw.schema == _NAME for raw in transaction.commands)
-
-
 def changes_notary(transaction: SignedTransaction) -> bool:
-    """The same, for flows."""
-    return is_change(transaction.transaction)
+    """Whether it says of itself that it changes the notary of its states, and nothing else."""
+    return transaction.transaction.changes_notary
 
 
-def read_change(raw: Command) -> ChangeNotary | None:
-    """The command, if it is such a one. Raises Unreadable."""
-    if raw.schema != _NAME:
-        return None
-    try:
-        found: ChangeNotary = decode(ChangeNotary, raw.data)
-    except BadBytes as error:
-        raise Unreadable(f"not a {_NAME}: {error}") from None
-    if raw.version != 1 or encode(found) != raw.data:
-        raise Unreadable(f"not a {_NAME} in canonical form")
-    return found
+def new_notary(transaction: SignedTransaction) -> Identity | None:
+    """Where a change of notary leads; None for what is no such transaction."""
+    found = transaction.transaction
+    return found.outputs[0].notary if found.changes_notary and found.outputs else None
 
 
 def moved(used: Sequence[StateAndRef], to: Identity) -> tuple[Output, ...]:
@@ -75,26 +55,24 @@ def moved(used: Sequence[StateAndRef], to: Identity) -> tuple[Output, ...]:
     return tuple(outputs)
 
 
-def check_change(
-    transaction: Transaction, used: Sequence[Output], found: LedgerTransaction
-) -> None:
-    """Raises BadStructure unless the transaction, whose inputs are `used`, changes the notary and
-    nothing else, and all who take part in the states are to sign."""
-    [change, *others] = found.commands
-    if others or not isinstance(change.value, ChangeNotary):
-        raise BadStructure("a change of notary has no other command")
-    if not transaction.inputs or transaction.references or transaction.attachments:
-        raise BadStructure("a change of notary has inputs, and no references or attachments")
-    if change.value.to == transaction.notary:
-        raise BadStructure("a change of notary to the same one")
-    states = [
-        StateAndRef(ref, output) for ref, output in zip(transaction.inputs, used, strict=True)
-    ]
-    if moved(states, change.value.to) != transaction.outputs:
-        raise BadStructure("a change of notary changes something else, too")
-    participants = {key for state in found.inputs for key in state.participants()}
-    if not participants <= set(change.signers):
-        raise BadStructure("a change of notary is signed by all who take part in the states")
+def change(
+    used: Sequence[StateAndRef], to: Identity, participants: Iterable[PublicKey], salt: bytes
+) -> SignedTransaction:
+    """The transaction that moves states to the notary `to`, not signed yet. `participants` are the
+    keys of all who take part in them.
 
-
-_NAME = schema_of(ChangeNotary).name
+    Raises:
+        BadStructure: there is none, they have several notaries, that is `to`, or see `moved`.
+    """
+    before = {found.notary for found in used}
+    if len(before) != 1 or to in before:
+        raise BadStructure("states of one notary are moved to another one")
+    schema = schema_of(NotaryChange)
+    groups = {
+        wire.INPUTS: [encode(found.ref) for found in used],
+        wire.OUTPUTS: [encode(output) for output in moved(used, to)],
+        wire.COMMANDS: [encode(Command(schema.name, schema.version, encode(NotaryChange())))],
+        wire.NOTARY: [encode(before.pop())],
+        wire.SIGNERS: [encode(tuple(sorted(set(participants))))],
+    }
+    return SignedTransaction(Transaction(groups, salt))

@@ -15,7 +15,7 @@ from typing import Final
 from flowrt.ledger.keys import SigningKey
 from flowrt.ledger.notary.judging import Accepted, Verdict, decide
 from flowrt.ledger.notary.requests import Claim
-from flowrt.ledger.transactions import TransactionSignature, sign_all
+from flowrt.ledger.signatures import TransactionSignature, sign_all
 from flowrt.store.uniqueness import Book
 
 MAX_BATCH: Final = 1_024
@@ -68,13 +68,13 @@ class Desk:
         self.batches += 1
         self.claims += len(claims)
         accepted = {
-            claim.id: None
+            claim.transaction: None
             for claim, verdict in zip(claims, verdicts, strict=True)
             if isinstance(verdict, Accepted)
         }
         signatures = dict(zip(accepted, sign_all(list(accepted), self.key), strict=True))
         return [
-            Answer(verdict, signatures.get(claim.id) if isinstance(verdict, Accepted) else None)
+            Answer(verdict, signatures.get(claim.transaction) if isinstance(verdict, Accepted) else None)
             for claim, verdict in zip(claims, verdicts, strict=True)
         ]
 

@@ -79,7 +79,7 @@ def decide(
         verdicts = [_judge(entries, claim, now) for claim in claims]
         at_us = (now - _EPOCH) // _MICROSECOND
         entries.log(
-            Request(at_us, claim.requester, hash_of(claim.id), type(verdict).__name__, claim.proof)
+            Request(at_us, claim.requester, hash_of(claim.transaction), type(verdict).__name__, claim.proof)
             for claim, verdict in zip(claims, verdicts, strict=True)
             if not claim.again  # Who only asks changes nothing, and asks often.
         )
@@ -87,7 +87,7 @@ def decide(
 
 
 def _judge(entries: Entries, claim: Claim, now: datetime.datetime) -> Verdict:
-    us = hash_of(claim.id)
+    us = hash_of(claim.transaction)
     names = [name_of(ref) for ref in claim.inputs]
     users = [entries.user(name) for name in names]
     # All inputs of a transaction were entered together, and its id says which they are.

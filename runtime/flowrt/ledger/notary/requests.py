@@ -21,8 +21,8 @@ from flowrt.ledger.transactions import (
     REFERENCES,
     WINDOW,
     SignedTransaction,
-    TransactionSignature,
 )
+from flowrt.ledger.signatures import TransactionSignature
 from flowrt.stdlib.ledger.parts_flow import Identity, StateRef, TimeWindow
 
 MAX_STATES: Final = 9_999
@@ -39,14 +39,15 @@ class RequestProof(Value, frozen=True, array_like=True, gc=False):
 
 
 class Claim(Value, frozen=True, array_like=True, gc=False):
-    """What is to be entered in a notary's book: that the transaction `id` uses up `inputs`.
+    """What is to be entered in a notary's book: that a transaction uses up `inputs`.
 
     Attributes:
+        transaction: its id.
         requester: the name of the party that asks.
         again: it is only asked for what was accepted before.
     """
 
-    id: bytes
+    transaction: bytes
     inputs: tuple[StateRef, ...]
     references: tuple[StateRef, ...]
     window: TimeWindow | None
@@ -170,7 +171,7 @@ def _claim(
         raise BadSignature(f"the request is not signed by the key of {requester.party.name}")
     proof.by.verify(proof.data, content(notary, id, inputs, references))
     return Claim(
-        id=id,
+        transaction=id,
         inputs=inputs,
         references=references,
         window=window if isinstance(window, TimeWindow) else None,

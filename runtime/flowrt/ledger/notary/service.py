@@ -21,7 +21,8 @@ from flowrt.ledger.notary.requests import (
     content_of,
 )
 from flowrt.ledger.problems import BadStructure, LedgerError
-from flowrt.ledger.transactions import SignedTransaction, TransactionSignature
+from flowrt.ledger.signatures import TransactionSignature
+from flowrt.ledger.transactions import SignedTransaction
 from flowrt.services import StepTx, gathers
 from flowrt.stdlib.ledger.core_flow import (
     Conflict,
@@ -158,7 +159,7 @@ def _said(claim: Claim, answer: Answer) -> tuple[TransactionSignature, ...]:
     verdict = answer.verdict
     if isinstance(verdict, Conflicting):
         raise NotaryConflict(
-            claim.id,
+            claim.transaction,
             tuple(
                 Conflict(used.ref, used.by, Use_Input() if used.is_input else Use_Reference())
                 for used in verdict.states
@@ -167,7 +168,7 @@ def _said(claim: Claim, answer: Answer) -> tuple[TransactionSignature, ...]:
     if isinstance(verdict, OutsideWindow):
         raise TimeWindowInvalid(verdict.now, verdict.window)
     if isinstance(verdict, NotAccepted):
-        raise NotNotarised(claim.id)
+        raise NotNotarised(claim.transaction)
     if answer.signature is None:
         raise RuntimeError("a claim was accepted and not signed")
     return (answer.signature,)
