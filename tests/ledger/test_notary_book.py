@@ -139,7 +139,7 @@ def claims(draw: st.DrawFn) -> Claim:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.lists(claims(), max_size=6)), max_size=8),
     st.booleans(),
@@ -320,7 +320,13 @@ def _work(path: Path, worker: int, rounds: int, say: Callable[[list[bytes]], Non
     for number in range(rounds):
         batch = [claim([5 * number + k, 5 * number + k + 1], salt=worker) for k in range(5)]
         answers = desk.decide(batch)
-        say([one.transaction for one, a in zip(batch, answers, strict=True) if a.signature is not None])
+        say(
+            [
+                one.transaction
+                for one, a in zip(batch, answers, strict=True)
+                if a.signature is not None
+            ]
+        )
     book.close()
 
 

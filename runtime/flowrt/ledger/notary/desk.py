@@ -74,7 +74,10 @@ class Desk:
         }
         signatures = dict(zip(accepted, sign_all(list(accepted), self.key), strict=True))
         return [
-            Answer(verdict, signatures.get(claim.transaction) if isinstance(verdict, Accepted) else None)
+            Answer(
+                verdict,
+                signatures.get(claim.transaction) if isinstance(verdict, Accepted) else None,
+            )
             for claim, verdict in zip(claims, verdicts, strict=True)
         ]
 

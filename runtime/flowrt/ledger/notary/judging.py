@@ -72,14 +72,20 @@ def decide(
     book: Book, claims: Sequence[Claim], clock: Callable[[], datetime.datetime]
 ) -> list[Verdict]:
     """The verdict on each claim, in their order, entered in one transaction: when this returns,
-    they are there for good. Each sees those before it, so of two that conflict the first is accepted,
-    and equal ones have the same answer."""
+    they are there for good. Each sees those before it, so of two that conflict the first is
+    accepted, and equal ones have the same answer."""
     with book.transaction() as entries:
         now = clock()  # Inside: another worker's transaction may have been waited for.
         verdicts = [_judge(entries, claim, now) for claim in claims]
         at_us = (now - _EPOCH) // _MICROSECOND
         entries.log(
-            Request(at_us, claim.requester, hash_of(claim.transaction), type(verdict).__name__, claim.proof)
+            Request(
+                at_us,
+                claim.requester,
+                hash_of(claim.transaction),
+                type(verdict).__name__,
+                claim.proof,
+            )
             for claim, verdict in zip(claims, verdicts, strict=True)
             if not claim.again  # Who only asks changes nothing, and asks often.
         )

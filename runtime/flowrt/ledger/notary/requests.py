@@ -14,6 +14,7 @@ from flowrt.core.values import encode
 from flowrt.ledger.filtered import FilteredTransaction, for_notary
 from flowrt.ledger.keys import PublicKey
 from flowrt.ledger.problems import BadSignature, BadStructure, LedgerError
+from flowrt.ledger.signatures import TransactionSignature
 from flowrt.ledger.transactions import (
     INPUTS,
     NOTARY,
@@ -22,7 +23,6 @@ from flowrt.ledger.transactions import (
     WINDOW,
     SignedTransaction,
 )
-from flowrt.ledger.signatures import TransactionSignature
 from flowrt.stdlib.ledger.parts_flow import Identity, StateRef, TimeWindow
 
 MAX_STATES: Final = 9_999
