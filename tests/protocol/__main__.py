@@ -10,7 +10,7 @@ import logging
 import sys
 import time
 
-from tests.protocol import following, playing, records
+from tests.protocol import completing, playing, records
 from tests.protocol.pairs import Drawn, codes, drawn, faults
 
 PAIRS = 2_300
@@ -60,7 +60,7 @@ def play(first: int, count: int) -> int:
 
 
 def _play(one: Drawn) -> list[str]:
-    """What happened with a pair. Raises playing.Wrong, following.Spurious."""
+    """What happened with a pair. Raises playing.Wrong, following.Spurious: no play is the run."""
     assert one.modules is not None
     modules = playing.loaded(one.modules)
     found = faults(one)
@@ -72,15 +72,10 @@ def _play(one: Drawn) -> list[str]:
             "a pair that fits",
             *(f"a random order{'' if run else ', cut off'}" for run in runs),
         ]
-    if len(one.pair.sessions) > 1:
-        return ["not played: two sessions"]
-    told = []
-    for misfit in found:
-        try:
-            told.append(f"{misfit.code}: {playing.replay(one.pair, modules, misfit)}")
-        except following.NotPlayable as error:
-            told.append(f"not played: {error}")
-    return told
+    return [
+        f"{misfit.code}: {completing.played(one.pair, modules, session, misfit)}"
+        for session, misfit in found
+    ]
 
 
 def main(arguments: list[str]) -> int:
