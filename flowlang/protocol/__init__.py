@@ -60,7 +60,8 @@ def examples(
     if not _opens(module):
         return []
     program = check.program_of(modules)
-    sessions = check.sessions_of(program, [flow.name for flow in module.machines])
+    flows = [flow.name for flow in module.machines]
+    sessions = check.sessions_of(program, flows, by_role=True)
     teller = Teller(program, {source.module: source for source in sources.values()})
     found: dict[Example, None] = {}
     for one in check.conversations(program, sessions).sessions:
