@@ -62,9 +62,7 @@ def program_of(modules: Iterable[machine.Module]) -> Program:
     return Program(codes, Declared(found))
 
 
-def sessions_of(
-    program: Program, flows: Iterable[str], *, by_role: bool = False
-) -> list[Session]:
+def sessions_of(program: Program, flows: Iterable[str], *, by_role: bool = False) -> list[Session]:
     """The sessions that these flows open; where `by_role` is true also those with whoever plays a
     role, as far as the program has flows that do. Each side of such is held against its role alone,
     so that both fit."""

@@ -141,6 +141,8 @@ def condition(place: machine.Place) -> str:
 
 
 def told(does: Test, outcome: bool) -> str:
+    if does.place.text.startswith("for "):
+        return f"`{condition(does.place)}` has {'another' if outcome else 'no more'}"
     return f"`{condition(does.place)}` {'holds' if outcome else 'does not hold'}"
 
 

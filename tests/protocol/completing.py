@@ -32,9 +32,7 @@ class _Otherwise(Exception):
     """This play is not the run that is told."""
 
 
-def played(
-    pair: Pair, modules: Sequence[ModuleType], session: Session, misfit: Misfit
-) -> str:
+def played(pair: Pair, modules: Sequence[ModuleType], session: Session, misfit: Misfit) -> str:
     """Play the run of a misfit, as it is told where that is all that happens; what it ended in.
     Raises Wrong, following.Spurious."""
     if len(pair.sessions) == 1:
@@ -211,7 +209,8 @@ class _Play:
     def _is_told(self, secret: bytes) -> bool:
         """Whether all that is told has happened."""
         return all(
-            len(self._stage.net.names.get((SIDES[1 - side], secret), [])) >= len(self._told.said[side])
+            len(self._stage.net.names.get((SIDES[1 - side], secret), []))
+            >= len(self._told.said[side])
             and len(self._stage.names.get((SIDES[side], secret), [])) >= len(self._told.read[side])
             for side in (0, 1)
         )
@@ -229,7 +228,9 @@ class _Play:
             return "the other side had ended"
         if code == "P204":
             is_over = stage.is_over(party, secret)
-            if is_over and stage.net.said.get((party, secret), 0) > stage.read.get((party, secret), 0):
+            if is_over and stage.net.said.get((party, secret), 0) > stage.read.get(
+                (party, secret), 0
+            ):
                 return "nobody read it"
             if is_over and (other, "SessionEnded") in stage.failed():
                 return "the sender heard of the end first"

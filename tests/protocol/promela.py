@@ -148,7 +148,10 @@ class _Process:
             ways = [f"shut[{end.mine}] -> {what}", *(f"!shut[{end.mine}] && {way}" for way in ways)]
         if node.thrown is not None:
             # Who was told of the end does not send any more.
-            ways = [f"!{end.heard} && {way}" if "->" in way else f"!{end.heard} -> {way}" for way in ways]
+            ways = [
+                f"!{end.heard} && {way}" if "->" in way else f"!{end.heard} -> {way}"
+                for way in ways
+            ]
             ways.append(f"{end.has_ended} -> {end.heard} = 1; goto n{node.thrown}")
         return send + ";" if len(ways) == 1 else f"if :: {' :: '.join(ways)} fi;"
 
