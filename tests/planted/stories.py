@@ -601,7 +601,7 @@ class Clockwork(Story):
     def judge(self, world: World) -> None:
         super().judge(world)
         ticks = {flow_id for flow_id, _ in self.rows(world, ALICE, "tick")}
-        # When it was begun: a step that failed is tried again, perhaps after the clock was set back.
+        # When it was begun: a step that failed is tried again, perhaps with the clock set back.
         begun = [
             datetime.datetime.fromtimestamp(at_us // 1_000_000, datetime.UTC)
             for at_us, data in world.hosts["alice"].disk.audit

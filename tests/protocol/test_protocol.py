@@ -195,6 +195,23 @@ def test_a_loop_over_a_group_may_be_left_before_all_had_their_turn() -> None:
     assert said(left, "    receive a: A from s unchecked", group=True) == ["P203"]
 
 
+def test_who_was_told_of_an_end_sends_no_more() -> None:
+    """The send throws for certain: who catches that goes on behind it."""
+    left = """\
+    try:
+        try:
+            receive a: A from s unchecked
+        catch SessionEnded:
+            send B(1) to s
+    catch SessionEnded:
+        pass"""
+    assert said(left, "    pass") == []
+    assert said(
+        left.replace("    catch SessionEnded:\n        pass", "    catch Timeout:\n        pass"),
+        "    pass",
+    ) == ["P204"]
+
+
 def test_what_another_session_throws_at_a_send_is_caught() -> None:
     text = """\
 use words: A, B, C
