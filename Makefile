@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check coverage format bench campaign kill sim fuzz build clean power defects protocol
+.PHONY: demo test check coverage format bench campaign kill sim fuzz build clean power defects protocol stdlib
 
 demo: $(READY)  ## fifty trades between three parties, through kill -9
 	$(BIN)/flowc demo
@@ -30,6 +30,10 @@ coverage: $(READY)  ## the tests that look at one thing each once more, and whic
 format: $(READY)  ## write the one way to write it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+stdlib: $(READY)  ## the library of flows, compiled into the runtime
+	$(BIN)/flowc fmt flowlang/stdlib
+	$(BIN)/flowc compile flowlang/stdlib
 
 bench: $(READY)  ## the benchmarks; figures in build/bench.json
 	$(BIN)/python tests/benchmarks/run.py

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from flowlang import standard
 from flowlang.diagnostics import Diagnostic, as_data, from_data, in_order
 from flowlang.project import (
     Cache,
@@ -268,9 +269,7 @@ def write_python(built: Built, folder: Path | None = None) -> list[Path]:
     root = folder or built.texts.project.output
 
     def path_of(module: str) -> Path | None:
-        if _brings_python(module, built.texts):
-            return None
-        return root.joinpath(*f"{module}_flow".split(".")).with_suffix(".py")
+        return None if _brings_python(module, built.texts) else _below(root, module)
 
     with _unswept():
         files = dict(python_files(built, path_of))
@@ -278,8 +277,11 @@ def write_python(built: Built, folder: Path | None = None) -> list[Path]:
 
 
 def _brings_python(module: str, texts: Texts) -> bool:
-    """Whether an installed package has the module's Python beside its text. Raises FileTrouble."""
+    """Whether the module's Python is installed already, with the library or a package that has it
+    beside its text. Raises FileTrouble."""
     place = texts.project.find(module)
+    if place is not None and place.standard:
+        return True
     if place is None or place.package is None or not place.package.brings_python:
         return False
     python = place.file.with_name(f"{place.file.stem}_flow.py")
@@ -291,8 +293,7 @@ def _brings_python(module: str, texts: Texts) -> bool:
             " be nowhere else",
             "ask its maker to run `flowc compile` before the package is built",
         )
-    head = f"module {module}, sha256 {texts.digest(module)}"
-    if head not in python.read_text("utf-8", errors="replace"):
+    if not any(_is_made_from(python, module, digest) for digest in _digests(module, texts)):
         raise FileTrouble(
             "F717",
             shown(python),
@@ -300,6 +301,55 @@ def _brings_python(module: str, texts: Texts) -> bool:
             "ask the package's maker to run `flowc compile` before the package is built",
         )
     return True
+
+
+def all_python(compilation: Compilation, folder: Path) -> dict[Path, str]:
+    """The Python of compiled modules, by the files below `folder` where it belongs; what comes with
+    flowlang is there already.
+
+    Raises:
+        FileTrouble: a module of the library was changed and not compiled since.
+    """
+    from flowlang.codegen import generate
+
+    files = {}
+    for name, module in compilation.modules.items():
+        if not standard.has(name):
+            files[_below(folder, name)] = generate(module)
+        elif not _is_made_from(standard.python_of(name), name, module.digest):
+            raise FileTrouble(
+                "F717",
+                shown(standard.python_of(name)),
+                f"this was made from another {name.replace('.', '/')}.flow than the one that comes"
+                " with flowlang",
+                "install flowlang again; who changes its library runs `make stdlib`",
+            )
+    return files
+
+
+def _below(folder: Path, module: str) -> Path:
+    return folder.joinpath(*f"{module}_flow".split(".")).with_suffix(".py")
+
+
+def _is_made_from(python: Path, module: str, digest: str) -> bool:
+    """Whether generated Python says that it was made from the text of that digest."""
+    try:
+        return f"module {module}, sha256 {digest}\n" in python.read_text("utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def _digests(module: str, texts: Texts) -> Iterator[str]:
+    """What the module's Python may tell as the digest of its text: tests are not counted, and only
+    a file that has some must be parsed. Raises FileTrouble."""
+    yield texts.digest(module) or ""
+    from flowlang.compiler import without_tests
+    from flowlang.parser import parse
+
+    source = texts.load(module)
+    if isinstance(source, Source):
+        text = without_tests(source, parse(source).file)
+        yield hashlib.sha256(text.encode()).hexdigest()
 
 
 def _keys(built: Built) -> dict[str, str]:

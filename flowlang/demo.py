@@ -448,7 +448,7 @@ def prepare(folder: Path) -> None:
 
 def _compile(project: Project) -> None:
     # Imported late: whoever only reads this module's names need not wait for a compiler.
-    from flowlang.codegen import generate
+    from flowlang.build import all_python
     from flowlang.compiler import compile_modules
     from flowlang.parser import decode
 
@@ -461,12 +461,7 @@ def _compile(project: Project) -> None:
         raise DemoFailed(
             "".join(as_text(found, compilation.sources) for found in compilation.diagnostics)
         )
-    write_all(
-        {
-            project.output / f"{name}_flow.py": generate(module)
-            for name, module in compilation.modules.items()
-        }
-    )
+    write_all(all_python(compilation, project.output))
 
 
 def run(trades: int, kills: int, seed: int, folder: Path, view: View) -> Report:

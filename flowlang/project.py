@@ -20,6 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flowlang import standard
+
 if TYPE_CHECKING:
     from flowlang.packages import Package
 
@@ -44,11 +46,13 @@ class FileTrouble(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a module's text is: a file below `root`; `package` is what brings it, if one does."""
+    """Where a module's text is: a file below `root`; `package` is what brings it, if one does;
+    `standard` is what comes with flowlang."""
 
     file: Path
     root: Path
     package: Package | None = None
+    standard: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +74,8 @@ class Project:
             FileTrouble: the table is not what it should be.
         """
         folder = path.resolve().parent
+        if folder.is_relative_to(standard.TEXTS.resolve()):
+            return cls(standard.TEXTS.resolve(), standard.python_folder())
         for parent in (folder, *folder.parents):
             settings = _settings(parent / "pyproject.toml")
             if settings is None:
@@ -128,6 +134,9 @@ class Project:
         places = [Place(root.joinpath(*parts).with_suffix(".flow"), root) for root in self._roots]
         # What lies in a library inside the sources has its name from there.
         places = [place for place in places if self._root_of(place.file) == place.root]
+        text = standard.text_of(module)
+        if text is not None and all(place.file.resolve() != text.resolve() for place in places):
+            places.append(Place(text, standard.TEXTS, standard=True))
         package = _packages().get(parts[0])
         if package is not None and len(parts) > 1 and package.folder is not None:
             file = package.folder.joinpath(*parts[1:]).with_suffix(".flow")
@@ -146,11 +155,11 @@ class Project:
             return None
         first = found[0]
         if len(found) > 1:
+            also, hint = shown(found[1].file), "rename one of the two files, or its folder"
+            if found[1].standard:
+                also, hint = "the library that comes with flowlang", "rename the file or its folder"
             raise FileTrouble(
-                "F714",
-                shown(first.file),
-                f"module `{module}` is also in {shown(found[1].file)}",
-                "rename one of the two files, or its folder",
+                "F714", shown(first.file), f"module `{module}` is also in {also}", hint
             )
         if not first.file.resolve().is_relative_to(first.root.resolve()):
             whole = "the project" if first.root == self.sources else shown(first.root)
@@ -189,6 +198,9 @@ class Project:
             for path in sorted(root.rglob("*.flow"))[:2000]:
                 if self._root_of(path) == root:
                     found.append(_module_at(path.relative_to(root)))
+        if standard.TEXTS.resolve() not in self._roots:
+            texts = sorted(standard.TEXTS.rglob("*.flow"))
+            found += [_module_at(path.relative_to(standard.TEXTS)) for path in texts]
         for package in _packages().values():
             if package.folder is not None:
                 for path in sorted(package.folder.rglob("*.flow"))[:2000]:
@@ -393,7 +405,7 @@ def compiler_digest() -> str:
 
 def _own_files(home: Path) -> Iterator[Path]:
     for folder in (home, home.parent / "grammar", home / "grammar"):
-        for pattern in ("*.py", "*/*.py", "*.lark", "templates/*.j2"):
+        for pattern in ("*.py", "*/*.py", "*.lark", "templates/*.j2", "stdlib/*/*.flow"):
             yield from folder.glob(pattern)
 
 

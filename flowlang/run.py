@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from flowlang import standard
 from flowlang.arguments import NotAValue, value_of
 from flowlang.diagnostics import closest
 from flowrt.core.flow import Flow, FlowError, Message, Party
@@ -64,7 +65,7 @@ def import_generated(modules: Sequence[str]) -> list[ModuleType]:
     found = []
     for module in modules:
         try:
-            found.append(importlib.import_module(f"{module}_flow"))
+            found.append(importlib.import_module(standard.imported_as(module)))
         except Exception as error:
             raise CannotRun(
                 f"the Python that `{module}` uses cannot be imported: "

@@ -47,7 +47,10 @@ ROOMS = {
     "flowrt.store": {"flowrt.core", "flowrt.store"},
     "flowrt.transport": {"flowrt.core", "flowrt.transport"},
     "flowrt.services": {"flowrt.core", "flowrt.store"},
+    "flowrt.stdlib": {"flowrt.core", "flowrt.stdlib", "flowrt.ledger"},
 }
+LIBRARY = ROOT / "runtime" / "flowrt" / "stdlib"
+"""What is compiled from `flowlang/stdlib` is as long as it becomes."""
 WORST_LINES = 700
 
 
@@ -136,7 +139,8 @@ def test_never_runs_data_and_stays_small(name: str) -> None:
                 "an invariant stays on under -O; assert is only for the type checker"
             )
     lines = text.count("\n")
-    assert lines <= WORST_LINES, f"{name} has {lines} lines: find its seam"
+    made = MODULES[name].is_relative_to(LIBRARY)
+    assert made or lines <= WORST_LINES, f"{name} has {lines} lines: find its seam"
     assert name.rpartition(".")[2] not in {"utils", "util", "common", "helpers", "models", "base"}
 
 
@@ -181,7 +185,7 @@ def test_the_wheel_holds_the_tree(wheel: set[str]) -> None:
         if path.is_file()
         and "__pycache__" not in path.parts
         and "editors" not in path.parts
-        and not path.name.endswith("_flow.py")
+        and (not path.name.endswith("_flow.py") or path.is_relative_to(LIBRARY))
         and path.suffix in {".py", ".lark", ".flow", ".sql", ".j2", ".md", ".txt", ".typed"}
     }
     inside = {name for name in wheel if ".dist-info/" not in name}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowlang.build import Built, Texts, remember, write_python
+from flowlang.build import Built, Texts, all_python, remember, write_python
 from flowlang.cli.checking import built_of, project_of
 from flowlang.cli.printing import (
     JSON,
@@ -123,10 +123,4 @@ def _write(built: Built, output: Path | None, as_json: bool) -> int:
 def generate(compilation: Compilation, folder: Path) -> list[Path]:
     """Write the Python of every module below `folder`; returns the files that changed.
     Raises FileTrouble."""
-    from flowlang.codegen import generate as python_of
-
-    files = {
-        folder.joinpath(*f"{name}_flow".split(".")).with_suffix(".py"): python_of(module)
-        for name, module in compilation.modules.items()
-    }
-    return sorted(write_all(files, folder))
+    return sorted(write_all(all_python(compilation, folder), folder))

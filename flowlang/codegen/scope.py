@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from flowlang import machine, types
+from flowlang import machine, standard, types
 from flowlang.codegen import words
 from flowlang.codegen.trees import UNION, Atom, Tree, chain, subscript
 
@@ -175,7 +175,7 @@ def short(qualified: str) -> str:
 
 def python_module(path: str) -> str:
     """The Python module that a flow module becomes."""
-    return words.module(f"{path}_flow")
+    return words.module(standard.imported_as(path))
 
 
 def class_name(name: str, version: int) -> str:

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from flowlang.build import Texts
+from flowlang import standard
+from flowlang.build import Texts, all_python
 from flowlang.compiler import Compilation, compile_modules
 from flowlang.diagnostics import Diagnostic
 from flowlang.machine import Module
@@ -55,7 +56,12 @@ class Workshop:
         }
         self._folder = tempfile.TemporaryDirectory(prefix="flowtest-")
         self._imported: dict[str, ModuleType] = {}
-        _generate(made, Path(self._folder.name))
+        folder = Path(self._folder.name)
+        try:
+            write_all(all_python(made, folder), folder)
+        except BaseException:
+            self._folder.cleanup()
+            raise
         importlib.invalidate_caches()
 
     def close(self) -> None:
@@ -86,7 +92,7 @@ class Workshop:
 
     def python_of(self, names: Iterable[str]) -> list[ModuleType]:
         """The generated Python of modules, where it is importable. Raises what they raise."""
-        return [importlib.import_module(f"{name}_flow") for name in names]
+        return [importlib.import_module(standard.imported_as(name)) for name in names]
 
     @contextlib.contextmanager
     def importable(self) -> Iterator[None]:
@@ -135,16 +141,6 @@ def workshops(files: Iterable[Path], *, with_all: bool = False) -> list[Workshop
             group = groups.setdefault(project.sources.resolve(), _Group(project, []))
             group.files.append(path)
     return [Workshop(group.project, group.files) for group in groups.values()]
-
-
-def _generate(made: Compilation, folder: Path) -> None:
-    from flowlang.codegen import generate
-
-    files = {
-        folder.joinpath(*f"{name}_flow".split(".")).with_suffix(".py"): generate(module)
-        for name, module in made.modules.items()
-    }
-    write_all(files, folder)
 
 
 def _is_below(module: ModuleType, folders: Sequence[str]) -> bool:

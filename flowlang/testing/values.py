@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, assert_never
 
+from flowlang import standard
 from flowlang.testing import plan
 from flowrt.core import flow as core
 from flowrt.core.flow import Party, normal
@@ -21,7 +22,7 @@ def class_of(module: str, name: str) -> Any:
     """A generated class; a built-in error has no module."""
     if not module:
         return getattr(core, name)
-    return getattr(importlib.import_module(f"{module}_flow"), name)
+    return getattr(importlib.import_module(standard.imported_as(module)), name)
 
 
 def made(value: plan.Value) -> Any:

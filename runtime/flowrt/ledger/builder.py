@@ -1,0 +1,140 @@
+"""Building a transaction: what it uses up, what it makes, who must sign. Judges nothing.
+
+A builder is filled and then signed once; what comes out of it no longer changes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from collections.abc import Iterable
+
+from flowrt.core.values import encode
+from flowrt.ledger import transactions as wire
+from flowrt.ledger.keys import PublicKey, SigningKey
+from flowrt.ledger.problems import BadStructure
+from flowrt.ledger.states import CommandData, State, schema_of
+from flowrt.ledger.transactions import (
+    Command,
+    Output,
+    SignedTransaction,
+    StateAndRef,
+    Transaction,
+    sign,
+)
+from flowrt.stdlib.ledger.parts_flow import Identity, StateRef, TimeWindow
+
+
+class TransactionBuilder:
+    """Collects the parts of a transaction that `notary` guards; None where nothing is used up."""
+
+    def __init__(self, notary: Identity | None = None) -> None:
+        self.notary = notary
+        self._inputs: dict[StateRef, StateAndRef] = {}
+        self._references: dict[StateRef, StateAndRef] = {}
+        self._outputs: list[Output] = []
+        self._commands: list[tuple[Command, set[PublicKey]]] = []
+        self._attachments: list[bytes] = []
+        self._window: TimeWindow | None = None
+        self._parameters: bytes | None = None
+
+    def use(self, *states: StateAndRef) -> TransactionBuilder:
+        """Use these states up. Raises BadStructure if one is guarded by another notary."""
+        for found in states:
+            self._guard(found)
+            self._inputs[found.ref] = found
+        return self
+
+    def refer_to(self, *states: StateAndRef) -> TransactionBuilder:
+        """Show these states to the contracts without using them up."""
+        for found in states:
+            self._guard(found)
+            self._references[found.ref] = found
+        return self
+
+    def make(
+        self, state: State, *, contract_version: int = 1, encumbrance: int | None = None
+    ) -> TransactionBuilder:
+        """Make a state, judged by that version of its contract. Raises BadStructure if the builder
+        has no notary, which every state needs."""
+        if self.notary is None:
+            raise BadStructure("a state needs a notary: TransactionBuilder(notary)")
+        schema = schema_of(type(state))
+        self._outputs.append(
+            Output(
+                schema.name,
+                schema.version,
+                encode(state),
+                f"{schema.contract}_v{contract_version}",
+                self.notary,
+                encumbrance,
+            )
+        )
+        return self
+
+    def command(self, value: CommandData, *signers: PublicKey) -> TransactionBuilder:
+        """Say what is done, and who must sign for it. An equal command is there once, signed by the
+        signers of all."""
+        schema = schema_of(type(value))
+        raw = Command(schema.name, schema.version, encode(value))
+        for known, keys in self._commands:
+            if known == raw:
+                keys.update(signers)
+                return self
+        self._commands.append((raw, set(signers)))
+        return self
+
+    def within(
+        self, since: datetime.datetime | None, until: datetime.datetime | None
+    ) -> TransactionBuilder:
+        """It may be notarised from `since` on and before `until`, both in UTC."""
+        self._window = TimeWindow(since, until)
+        return self
+
+    def around(self, at: datetime.datetime, tolerance: datetime.timedelta) -> TransactionBuilder:
+        """It may be notarised within `tolerance` of `at`: clocks differ, and signing takes time."""
+        return self.within(at - tolerance, at + tolerance)
+
+    def attach(self, digest: bytes) -> TransactionBuilder:
+        """Attach the file whose SHA-256 this is."""
+        self._attachments.append(digest)
+        return self
+
+    def under(self, parameters: bytes) -> TransactionBuilder:
+        """Made under the network's parameters whose SHA-256 this is."""
+        self._parameters = parameters
+        return self
+
+    def build(self, salt: bytes | None = None) -> Transaction:
+        """The transaction. `salt` (32 secret bytes, chosen by chance if not given) hides the parts
+        that are not shown, so it must not be used twice."""
+        groups = {
+            wire.INPUTS: [encode(ref) for ref in self._inputs],
+            wire.OUTPUTS: [encode(output) for output in self._outputs],
+            wire.COMMANDS: [encode(command) for command, _ in self._commands],
+            wire.SIGNERS: [encode(tuple(sorted(keys))) for _, keys in self._commands],
+            wire.ATTACHMENTS: [encode(digest) for digest in self._attachments],
+            wire.NOTARY: _one(self.notary),
+            wire.WINDOW: _one(self._window),
+            wire.REFERENCES: [encode(ref) for ref in self._references],
+            wire.PARAMETERS: _one(self._parameters),
+        }
+        return Transaction(groups, secrets.token_bytes(wire.SALT_BYTES) if salt is None else salt)
+
+    def sign(self, keys: Iterable[SigningKey], salt: bytes | None = None) -> SignedTransaction:
+        """The transaction with its first signatures."""
+        built = self.build(salt)
+        return SignedTransaction(built, (sign(built.id, key) for key in keys))
+
+    def _guard(self, found: StateAndRef) -> None:
+        if self.notary is None:
+            self.notary = found.notary
+        if found.notary != self.notary:
+            raise BadStructure(
+                f"the state is guarded by {found.notary.party.name}, the transaction by "
+                f"{self.notary.party.name}: change the notary first"
+            )
+
+
+def _one(value: object) -> list[bytes]:
+    return [] if value is None else [encode(value)]
