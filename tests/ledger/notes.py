@@ -108,6 +108,6 @@ def moved(salt: bytes = b"2" * 32) -> SignedTransaction:
     return SignedTransaction(built, [sign(built.id, key) for key in (ALICE, BOB, NOTARY)])
 
 
-def looked_up(*known: Transaction):  # noqa: ANN201  # a Lookup
+def looked_up(*known: Transaction):  # a Lookup
     by_id = {one.id: one for one in known}
     return lambda ref: by_id[ref.transaction].outputs[ref.index]

@@ -102,7 +102,17 @@ def test_a_node_cannot_pass_for_an_entry_nor_an_entry_for_a_node() -> None:
 def test_no_two_lists_have_one_root() -> None:
     """Bitcoin's tree doubles an odd last leaf, so that [a, b, c] and [a, b, c, c] are one."""
     a, b, c = leaves_of(3)
-    lists = [[], [a], [a, a], [a, b, c], [a, b, c, c], [a, b], [b, a], [a, a, a], [merkle.leaf(b"")]]
+    lists = [
+        [],
+        [a],
+        [a, a],
+        [a, b, c],
+        [a, b, c, c],
+        [a, b],
+        [b, a],
+        [a, a, a],
+        [merkle.leaf(b"")],
+    ]
     assert len({merkle.root(one) for one in lists}) == len(lists)
 
 
