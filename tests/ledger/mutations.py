@@ -1,4 +1,4 @@
-"""Every small change of canonical bytes: at each node of the decoded MessagePack tree, and each bit.
+"""Every small change of canonical bytes: at each node of the MessagePack tree, and each bit.
 
 Knows nothing of what the bytes mean but where bytes hold MessagePack themselves.
 """

@@ -38,10 +38,12 @@ def survives(data: bytes, id: bytes) -> bool:
             return False
         found.check_signatures()
     except LedgerError as error:
-        assert 0 < len(str(error)) <= 500
-        assert str(error).isprintable()
-        return False
+        return not is_for_people(str(error))
     return True
+
+
+def is_for_people(text: str) -> bool:
+    return 0 < len(text) <= 500 and text.isprintable()
 
 
 @pytest.mark.parametrize("make", [moved, in_a_batch])
