@@ -1,5 +1,5 @@
-"""States are read as long as their schema is installed, and brought up to the newest; an upgrade that
-fails or cheats is refused."""
+"""States are read as long as their schema is installed, and brought up to the newest; an upgrade
+that fails or cheats is refused."""
 
 from __future__ import annotations
 
