@@ -1,5 +1,5 @@
-"""docs/wire-format.md is enough to follow: what it says is implemented here once more, from the page
-and without the ledger, and recomputes its values. UPDATE_EXPECT=1 writes the values anew."""
+"""docs/wire-format.md is enough to follow: what it says is implemented here once more, from the
+page and without the ledger, and recomputes its values. UPDATE_EXPECT=1 writes the values anew."""
 
 from __future__ import annotations
 
