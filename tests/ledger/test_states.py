@@ -179,6 +179,22 @@ def test_a_class_that_raises_as_it_is_read_is_unreadable() -> None:
         of(Picky).read_state("picky.State", 1, data)
 
 
+@state("silent.State", contract="silent.State")
+class Silent(State, frozen=True, array_like=True, gc=False):
+    owners: tuple[str, ...]
+
+    def participants(self) -> tuple[PublicKey, ...]:
+        return (self.owners[0],)
+
+
+def test_a_state_that_cannot_say_who_takes_part_is_unreadable() -> None:
+    rules = of(Silent)
+    with pytest.raises(Unreadable, match="IndexError"):
+        rules.read_state("silent.State", 1, encode([[]]))
+    with pytest.raises(Unreadable, match="no keys"):
+        rules.read_state("silent.State", 1, encode([["Alice"]]))
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"\x90", b"\xc0", b"\x91" * 5_000, b"\x94" + b"\xc0" * 4, b"\xc1", b"\xff" * 99]
 )

@@ -185,7 +185,7 @@ COMPONENTS = [
     (wire.NOTARY, Identity(Party(""), NOTARY.public)),
     (wire.NOTARY, Identity(Party("x" * 257), NOTARY.public)),
     *((wire.NOTARY, Identity(Party(f"O=Acme{c}, C=GB"), NOTARY.public))
-      for c in "\x00\n\x7f\x85\u200b\u202e\u2028\u2066\ufeff"),
+      for c in "\x00\n\x7f\x85\u200b\u202e\u2028\u2066\ufeff\xad\u180e\U000e0041"),
     *((wire.OUTPUTS, output(schema=name))
       for name in ("", "1a", "a" * 201, "notes.Nоte", "notes.Note\n", "a b", "../x")),
     *((wire.OUTPUTS, output(contract=name))

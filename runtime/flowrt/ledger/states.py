@@ -257,7 +257,8 @@ class Rulebook:
 
         Raises:
             UnknownSchema: no class of that name and version is installed.
-            Unreadable: the bytes are not those of such a state, or an upgrade failed.
+            Unreadable: the bytes are not those of such a state, an upgrade failed, or the state
+                cannot say who takes part in it.
         """
         kind = self._states.get((name, version))
         if kind is None:
@@ -265,6 +266,7 @@ class Rulebook:
         found: State = _read(kind, data)
         while (step := self._upgrades.get(type(found))) is not None:
             found = _upgraded(step, found)
+        _check_participants(found)
         return found
 
     def read_command(self, name: str, version: int, data: bytes) -> CommandData:
@@ -318,6 +320,17 @@ def _read(kind: type, data: bytes) -> Any:
     if again != data:
         raise Unreadable(f"not the canonical bytes of a {name}")
     return found
+
+
+def _check_participants(found: State) -> None:
+    """Whoever records a state asks it for these; it must not fail only then."""
+    name = schema_of(type(found)).name
+    try:
+        good = all(isinstance(key, PublicKey) for key in found.participants())
+    except Exception as error:
+        raise Unreadable(f"this {name} cannot say who takes part in it: {_why(error)}") from None
+    if not good:
+        raise Unreadable(f"this {name} has participants that are no keys")
 
 
 _KEPT = ("owner", "amount", "issuer", "linear_id")

@@ -148,7 +148,7 @@ _CALLED = (
 
 # What could make a line of a log look like another: controls, and marks that turn or hide text.
 _NOT_IN_NAMES = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
 
 
