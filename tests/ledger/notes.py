@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from flowrt.core.flow import Party
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.keys import ECDSA_P256, ED25519, PublicKey, SigningKey
@@ -93,6 +95,7 @@ def issue_builder(units: int = 100) -> TransactionBuilder:
     return TransactionBuilder(NOTARY_ID).make(note).command(Issue(), ALICE.public)
 
 
+@functools.cache
 def issued(salt: bytes = b"1" * 32) -> SignedTransaction:
     return issue_builder().sign([ALICE], salt)
 
@@ -102,6 +105,7 @@ def move_builder(found: StateAndRef) -> TransactionBuilder:
     return TransactionBuilder().use(found).make(note).command(Move(), ALICE.public, BOB.public)
 
 
+@functools.cache
 def moved(salt: bytes = b"2" * 32) -> SignedTransaction:
     """Signed by all: Alice, Bob and the notary."""
     built = move_builder(issued().transaction.output(0)).build(salt)
