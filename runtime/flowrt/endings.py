@@ -22,6 +22,10 @@ Told: TypeAlias = tuple[str, Callable[[StepTx, int], object]]
 """A service's name, and its method."""
 
 
+UNTOLD = -1
+"""The number of a wait that is no flow's: a service was not told of that flow's end."""
+
+
 class Endings:
     """Who of a node's services is told of which flow's end: of those whose class, or that of a
     subflow, could have used it."""
@@ -46,7 +50,7 @@ class Endings:
         who could have been used. Raises Unwritable."""
         for told in self._of.get(flow, _once(self._all.values())):
             if not _tell(told, flow_id, tx):
-                batch.waits.setdefault(_key(told), {})[flow_id, 0] = True
+                batch.waits.setdefault(_key(told), {})[flow_id, UNTOLD] = True
 
     def tell_again(self, store: Store, tx: StepTx, batch: Batch) -> None:
         """Tell what could not be told before. Raises Unwritable."""

@@ -13,7 +13,7 @@ import importlib
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from flowrt.core.flow import Flow, FlowError, Operation, Party, ServiceKey, normal, typed
 from flowrt.core.values import Ending, decode, encode, writable
@@ -22,6 +22,17 @@ from flowrt.store.statements import Refused
 
 OUTSIDE = ("external", "once")
 """The kinds of operation that run outside of a step."""
+
+
+_M = TypeVar("_M", bound=Callable[..., Any])
+
+
+def gathers(method: _M) -> _M:
+    """Marks the method of an external operation whose calls wait for each other and are done
+    together, such as entries in a database of its own. They do not count against
+    `Limits.operations`, which would keep such batches small, but against a bound of their own."""
+    method.gathers = True  # type: ignore[attr-defined]
+    return method
 
 
 class Watcher(NamedTuple):
@@ -328,6 +339,7 @@ class External:
         self.name = name
         self.once = operation.kind == "once"
         self.is_async = inspect.iscoroutinefunction(method)
+        self.gathers = self.is_async and getattr(method, "gathers", False)
         self.method = method
         self.operation = operation
 
