@@ -88,6 +88,10 @@ class StepTx:
             self._refused = error
             raise
 
+    def lives(self, flow_id: int) -> bool:
+        """Whether a flow was at rest here at the last commit (`rt.Tx.lives`)."""
+        return self._store.load(flow_id) is not None
+
     def happened(self, event: str, *arguments: object) -> None:
         """Say that what an event asks for with these arguments is so now (`rt.Tx.happened`). The
         event is named as `recorded`, or `Vault.recorded` where two services have one of that name.
@@ -144,6 +148,38 @@ class StepTx:
             else:
                 self._notices.clear()
                 self._store.rollback()
+
+
+class Reading:
+    """What services have committed, for reading from outside of steps (`rt.Tx`): the same `read`
+    operations work with it. Used between turns, never in one, where it would see what is not
+    committed yet."""
+
+    flow_id = 0
+
+    def __init__(self, me: Party, store: Store, clock: Callable[[], int]) -> None:
+        self.me = me
+        self._store = store
+        self._clock = clock
+
+    @property
+    def now(self) -> datetime.datetime:
+        """The node's time, in UTC."""
+        return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
+            microseconds=self._clock()
+        )
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """One statement that reads; its rows. Raises Refused for another."""
+        return self._store.execute(sql, parameters, read_only=True)
+
+    def lives(self, flow_id: int) -> bool:
+        """Whether a flow is at rest here."""
+        return self._store.load(flow_id) is not None
+
+    def happened(self, event: str, *arguments: object) -> None:
+        """Raises RuntimeError: who only reads makes nothing so."""
+        raise RuntimeError("only a `write` operation, or `setup`, says what has happened")
 
 
 def bind(keys: Iterable[ServiceKey[Any]], objects: Mapping[str, object]) -> dict[str, Any]:
