@@ -194,7 +194,8 @@ def test_notaries() -> None:
     desk = Desk(here, "alice")
     network, tx = desk.network, desk.tx
     assert network.notaries(tx) == (NOTARY,)
-    assert network.is_notary(tx, NOTARY) and not network.is_notary(tx, BOB)
+    assert network.is_notary(tx, NOTARY)
+    assert not network.is_notary(tx, BOB)
     assert network.is_validating(tx, NOTARY)
     assert network.workers(tx, NOTARY) == (BOB, NOTARY)
     for ask in (network.workers, network.is_validating):
@@ -226,7 +227,8 @@ def test_a_new_map_takes_the_place_of_the_old_one() -> None:
         assert network.party_of(tx, here.stores["bob"].identity().public) == BOB
         assert network.knows_parameters(tx, old)
         # A notary that was delisted is none, but it can still be asked for a change of notary.
-        assert not network.is_notary(tx, NOTARY) and network.notaries(tx) == ()
+        assert not network.is_notary(tx, NOTARY)
+        assert network.notaries(tx) == ()
         assert network.workers(tx, NOTARY) == (NOTARY,)
         assert network.is_validating(tx, NOTARY) is False
         desk.restart()
