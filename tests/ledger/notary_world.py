@@ -35,7 +35,7 @@ from flowrt.stdlib.ledger import notary_flow, transactions_flow
 from flowrt.stdlib.ledger.parts_flow import Identity, StateRef
 from flowrt.store.uniqueness import UniquenessMemory
 from tests.conformance.scene import InMemory, Services
-from tests.ledger.starters import program
+from tests.ledger.played import program
 
 PARTIES = ("alice", "bob", "notary", "second", "judge", "former")
 
