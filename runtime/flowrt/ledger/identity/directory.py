@@ -127,9 +127,9 @@ class Network:
             found.hash, found.version, found.minimum_platform, found.max_transaction_bytes
         )
 
-    def knows_parameters(self, tx: Tx, hash_: bytes) -> bool:
+    def knows_parameters(self, tx: Tx, digest: bytes) -> bool:
         """Whether these were the network's parameters, now or in an older map."""
-        return register.parameters(tx, hash_) is not None
+        return register.parameters(tx, digest) is not None
 
     def _notary(self, tx: Tx, notary: Party) -> NotaryEntry:
         found = self.current(tx).notaries.get(notary.name)

@@ -48,30 +48,35 @@ class Checker:
         self._rules = rules
         self._records = records
         self._knows_notary = knows_notary
-        self._good: Remembered[bytes, bool] = Remembered(MOST_JUDGED)
+        self._good: Remembered[bytes, tuple[PublicKey, ...]] = Remembered(MOST_JUDGED)
         self._signed: Remembered[tuple[bytes, TransactionSignature], bool] = Remembered(MOST_JUDGED)
 
-    def check(self, tx: Tx, transaction: Transaction) -> None:
-        """Structure and contracts.
+    def check(self, tx: Tx, transaction: Transaction) -> tuple[PublicKey, ...]:
+        """Structure and contracts; gives the keys that take part in what it uses up or makes, each
+        once, in order.
 
         Raises:
             TransactionInvalid, ContractRejected: what does not accept it, and why.
             UnknownTransaction: a dependency is not recorded.
         """
-        if self._good.get(transaction.id):
-            return
+        before = self._good.get(transaction.id)
+        if before is not None:
+            return before
         self._check_notaries(tx, transaction)
         outputs = {
             ref: self.output(tx, ref) for ref in (*transaction.inputs, *transaction.references)
         }
         attached = attachments.read(tx, transaction.attachments)
         try:
-            verify(transaction, outputs.__getitem__, self._rules, attached)
+            found = verify(transaction, outputs.__getitem__, self._rules, attached)
+            states = (*found.inputs, *found.outputs)
+            keys = tuple(sorted({key for one in states for key in one.participants()}))
         except ContractRejected as error:
             raise core.ContractRejected(error.contract, error.why) from error
         except LedgerError as error:
             raise core.TransactionInvalid(transaction.id, str(error)[:500]) from error
-        self._good.put(transaction.id, True)
+        self._good.put(transaction.id, keys)
+        return keys
 
     def _check_notaries(self, tx: Tx, transaction: Transaction) -> None:
         if self._knows_notary is None:

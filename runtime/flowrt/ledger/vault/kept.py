@@ -20,7 +20,7 @@ MOST_BYTES = 512 * 1024 * 1024
 """How many bytes of them."""
 
 _RECORDED = (
-    f"EXISTS (SELECT 1 FROM ledger_transaction t WHERE t.id = {{}} AND t.status = {VERIFIED})"
+    f"EXISTS (SELECT 1 FROM ledger_transaction t WHERE t.id = need AND t.status = {VERIFIED})"
 )
 
 

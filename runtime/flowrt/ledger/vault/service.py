@@ -109,8 +109,12 @@ class Vault:
             return None
         return self._records.ids(tx, [found.consumed])[found.consumed]
 
-    def check(self, tx: Tx, transaction: SignedTransaction) -> None:
+    def check(self, tx: Tx, transaction: SignedTransaction) -> SignedTransaction:
         self._checker.check(tx, transaction.transaction)
+        return transaction
+
+    def participants(self, tx: Tx, of: SignedTransaction) -> tuple[PublicKey, ...]:
+        return self._checker.check(tx, of.transaction)
 
     def check_signatures(
         self, tx: Tx, transaction: SignedTransaction, without: Collection[PublicKey]
@@ -182,12 +186,34 @@ class Vault:
         for _, found in inputs:
             locks.await_notary(tx, found.row, number)
 
-    def finalise(self, tx: Tx, id: bytes, signatures: Sequence[TransactionSignature]) -> None:
+    def finalise(
+        self, tx: Tx, id: bytes, signatures: Sequence[TransactionSignature]
+    ) -> SignedTransaction:
         before = self._records.find(tx, id)
         if before is None:
             raise core.UnknownTransaction(id)
+        transaction = self._records.read(before.signed)
         if before.status == IN_FLIGHT:
-            self._record(tx, self._records.read(before.signed).plus(*signatures), OURS)
+            transaction = self._with(transaction, signatures)
+            self._record(tx, transaction, OURS)
+        return transaction
+
+    @staticmethod
+    def _with(
+        transaction: SignedTransaction, signatures: Sequence[TransactionSignature]
+    ) -> SignedTransaction:
+        """With these, which may be anything. Raises BadSignature for one that nobody needs."""
+        needed = {leaf for key in transaction.transaction.required_keys for leaf in key.leaves}
+        for one in signatures:
+            if one.by not in needed:
+                raise core.BadSignature(one.by.text)
+        return transaction.plus(*signatures)
+
+    def waiting(self, tx: Tx, id: bytes) -> SignedTransaction:
+        before = self._records.find(tx, id)
+        if before is None or before.status != IN_FLIGHT:
+            raise core.UnknownTransaction(id)
+        return self._records.read(before.signed)
 
     def forget_in_flight(self, tx: Tx, id: bytes) -> None:
         before = self._records.find(tx, id)
@@ -244,6 +270,9 @@ class Vault:
                 kept.recorded(tx, id, len(signed))
             room -= len(ready)
         return kept.left(tx)
+
+    def forget_kept(self, tx: Tx) -> None:
+        kept.forget(tx, tx.flow_id)
 
     def attach(self, tx: Tx, content: bytes) -> bytes:
         return attachments.put(tx, content)
