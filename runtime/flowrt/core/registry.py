@@ -69,6 +69,9 @@ class Registry:
         for value in vars(module).values():
             if inspect.isclass(value) and issubclass(value, Message) and value.wire:
                 self.messages[value.wire] = value
+            # A service may throw any declared error, also one that no flow here names.
+            if inspect.isclass(value) and issubclass(value, FlowError) and "wire" in vars(value):
+                self.errors.setdefault(value.wire, value)
         for flow in flows:
             self.add(flow)
             home = sys.modules.get(flow.__module__)

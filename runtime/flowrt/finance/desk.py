@@ -49,7 +49,7 @@ class CashDesk:
         )
         return self._signed(tx, builder)
 
-    def exit(self, tx: Tx, amount: Amount, reference: bytes) -> SignedTransaction:
+    def withdraw(self, tx: Tx, amount: Amount, reference: bytes) -> SignedTransaction:
         """Coins that we own and owe vanish. Raises InsufficientBalance, TooLarge."""
         me = self._keys.me(tx).key
         issuer = Issuer(me, reference)
