@@ -53,7 +53,7 @@ def _named(name: str) -> Defect:
 def test_there_are_enough_and_every_one_can_be_planted() -> None:
     assert len(DEFECTS) >= 36
     assert len({defect.name for defect in DEFECTS}) == len(DEFECTS)
-    assert {"session", "engine", "node", "store", "lineage", "compiler", "roles"} == {
+    assert {"session", "engine", "node", "store", "events", "lineage", "compiler", "roles"} == {
         one.room for one in DEFECTS
     }
     for one in DEFECTS:
