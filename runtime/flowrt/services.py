@@ -13,7 +13,7 @@ import importlib
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from flowrt.core.flow import Flow, FlowError, Operation, Party, ServiceKey, normal, typed
 from flowrt.core.values import Ending, decode, encode, writable
@@ -22,6 +22,17 @@ from flowrt.store.statements import Refused
 
 OUTSIDE = ("external", "once")
 """The kinds of operation that run outside of a step."""
+
+
+_M = TypeVar("_M", bound=Callable[..., Any])
+
+
+def gathers(method: _M) -> _M:
+    """Marks the method of an external operation whose calls wait for each other and are done
+    together, such as entries in a database of its own. They do not count against
+    `Limits.operations`, which would keep such batches small, but against a bound of their own."""
+    method.gathers = True  # type: ignore[attr-defined]
+    return method
 
 
 class Watcher(NamedTuple):
@@ -77,6 +88,10 @@ class StepTx:
         except Refused as error:
             self._refused = error
             raise
+
+    def lives(self, flow_id: int) -> bool:
+        """Whether a flow was at rest here at the last commit (`rt.Tx.lives`)."""
+        return self._store.load(flow_id) is not None
 
     def happened(self, event: str, *arguments: object) -> None:
         """Say that what an event asks for with these arguments is so now (`rt.Tx.happened`). The
@@ -134,6 +149,38 @@ class StepTx:
             else:
                 self.notices.clear()
                 self._store.rollback()
+
+
+class Reading:
+    """What services have committed, for reading from outside of steps (`rt.Tx`): the same `read`
+    operations work with it. Used between turns, never in one, where it would see what is not
+    committed yet."""
+
+    flow_id = 0
+
+    def __init__(self, me: Party, store: Store, clock: Callable[[], int]) -> None:
+        self.me = me
+        self._store = store
+        self._clock = clock
+
+    @property
+    def now(self) -> datetime.datetime:
+        """The node's time, in UTC."""
+        return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
+            microseconds=self._clock()
+        )
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """One statement that reads; its rows. Raises Refused for another."""
+        return self._store.execute(sql, parameters, read_only=True)
+
+    def lives(self, flow_id: int) -> bool:
+        """Whether a flow is at rest here."""
+        return self._store.load(flow_id) is not None
+
+    def happened(self, event: str, *arguments: object) -> None:
+        """Raises RuntimeError: who only reads makes nothing so."""
+        raise RuntimeError("only a `write` operation, or `setup`, says what has happened")
 
 
 def bind(keys: Iterable[ServiceKey[Any]], objects: Mapping[str, object]) -> dict[str, Any]:
@@ -293,6 +340,7 @@ class External:
         self.name = name
         self.once = operation.kind == "once"
         self.is_async = inspect.iscoroutinefunction(method)
+        self.gathers = self.is_async and getattr(method, "gathers", False)
         self.method = method
         self.operation = operation
 

@@ -126,6 +126,11 @@ class Tx(typing.Protocol):
         """Run one statement; returns its rows (empty for a write)."""
         ...
 
+    def lives(self, flow_id: int) -> bool:
+        """Whether a flow of that id was at rest here at the last commit: it has not ended. For
+        `setup`, which puts right what flows left that are no more."""
+        ...
+
     def happened(self, event: str, *arguments: object) -> None:
         """Say that what `event` asks for with these arguments is so now: with this transaction the
         flows that wait for it ask again, and go on."""
