@@ -65,7 +65,7 @@ def test_only_our_pseudonyms_are_claimed() -> None:
 
 
 def test_nobody_claims_for_another() -> None:
-    alice, bob = two()
+    alice, _bob = two()
     stores = alice.town.stores
     network = alice.network.name
     identity, key = stores["bob"].identity(), stores["bob"].fresh(1)
@@ -86,7 +86,7 @@ def test_nobody_claims_for_another() -> None:
 
 
 def test_a_claim_of_another_network_is_none() -> None:
-    alice, bob = two()
+    alice, _bob = two()
     stores = alice.town.stores
     wrong = claim(bytes(32), BOB, stores["bob"].identity(), stores["bob"].fresh(1))
     refused(alice, wrong, "another network")

@@ -111,7 +111,8 @@ def test_the_last_number_is_found_without_looking_at_all_keys() -> None:
             "WHERE kind = 1 AND number IS NOT NULL"
         )
     ]
-    assert "SEARCH" in plan and "ledger_keys_numbers" in plan
+    assert "SEARCH" in plan
+    assert "ledger_keys_numbers" in plan
 
 
 class Making(RuleBasedStateMachine):

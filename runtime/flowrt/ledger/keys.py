@@ -148,7 +148,7 @@ class PublicKey:
     @classmethod
     def from_flow(cls, data: bytes) -> PublicKey:
         """The key again. Raises BadKey."""
-        return cls(data)
+        return _read(data) if type(data) is bytes else cls(data)
 
 
 class SigningKey:
@@ -210,6 +210,12 @@ def all_of(keys: Iterable[PublicKey]) -> PublicKey:
 
 
 # --- encodings --------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=2048)
+def _read(encoded: bytes) -> PublicKey:
+    # The same few keys are in most transactions. 2048 of the largest are 8 MiB.
+    return PublicKey(encoded)
 
 
 def _check(encoded: bytes) -> None:

@@ -121,13 +121,15 @@ class Schema:
 def state(name: str, *, version: int = 1, contract: str) -> Callable[[S], S]:
     """Registers a class of states: `@state("finance.Cash", contract="finance.Cash")`."""
 
+    schema = Schema(_named(name), _numbered(version), _named(contract))
+
     def mark(kind: S) -> S:
         for above in kind.__mro__[1:]:
             known = vars(above).get("__schema__")
             if isinstance(known, Schema) and known.contract != contract:
                 # What `inputs_of(above)` finds would be judged by other rules than those of above.
                 raise TypeError(f"{kind.__name__} is a {known.name}, which {known.contract} judges")
-        kind.__schema__ = Schema(_named(name), _numbered(version), _named(contract))  # type: ignore[attr-defined]
+        kind.__schema__ = schema  # type: ignore[attr-defined]
         return kind
 
     return mark
@@ -136,8 +138,10 @@ def state(name: str, *, version: int = 1, contract: str) -> Callable[[S], S]:
 def command(name: str, *, version: int = 1) -> Callable[[C], C]:
     """Registers a class of commands: `@command("finance.Cash.Move")`."""
 
+    schema = Schema(_named(name), _numbered(version))
+
     def mark(kind: C) -> C:
-        kind.__schema__ = Schema(_named(name), _numbered(version))  # type: ignore[attr-defined]
+        kind.__schema__ = schema  # type: ignore[attr-defined]
         return kind
 
     return mark
@@ -148,6 +152,8 @@ def contract(name: str, *, version: int = 1) -> Callable[[F], F]:
     name it together with its version, so a version that is in use never changes. Raises TypeError
     for what would only be begun when it is called, and so refuse nothing."""
 
+    versioned = f"{_named(name)}_v{_numbered(version)}"
+
     def mark(function: F) -> F:
         if (
             inspect.iscoroutinefunction(function)
@@ -155,7 +161,7 @@ def contract(name: str, *, version: int = 1) -> Callable[[F], F]:
             or inspect.isasyncgenfunction(function)
         ):
             raise TypeError(f"a contract is a plain function, {function.__name__} is not")
-        function.__contract__ = f"{_named(name)}_v{_numbered(version)}"  # type: ignore[attr-defined]
+        function.__contract__ = versioned  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -261,7 +267,8 @@ class Rulebook:
 
         Raises:
             UnknownSchema: no class of that name and version is installed.
-            Unreadable: the bytes are not those of such a state, or an upgrade failed.
+            Unreadable: the bytes are not those of such a state, an upgrade failed, or the state
+                cannot say who takes part in it.
         """
         kind = self._states.get((name, version))
         if kind is None:
@@ -269,6 +276,7 @@ class Rulebook:
         found: State = _read(kind, data)
         while (step := self._upgrades.get(type(found))) is not None:
             found = _upgraded(step, found)
+        _check_participants(found)
         return found
 
     def read_command(self, name: str, version: int, data: bytes) -> CommandData:
@@ -324,6 +332,17 @@ def _read(kind: type, data: bytes) -> Any:
     return found
 
 
+def _check_participants(found: State) -> None:
+    """Whoever records a state asks it for these; it must not fail only then."""
+    name = schema_of(type(found)).name
+    try:
+        good = all(isinstance(key, PublicKey) for key in found.participants())
+    except Exception as error:
+        raise Unreadable(f"this {name} cannot say who takes part in it: {_why(error)}") from None
+    if not good:
+        raise Unreadable(f"this {name} has participants that are no keys")
+
+
 _KEPT = ("owner", "amount", "issuer", "linear_id")
 """What an upgrade leaves as it is, where both versions have it."""
 
@@ -334,6 +353,11 @@ def _upgraded(step: Callable[[Any], State], old: State) -> State:
     name = step.__name__
     try:
         new = step(old)
+    except Exception as error:
+        raise Unreadable(f"{name} failed: {_why(error)}") from error
+    if type(new) is not kind:
+        raise Unreadable(f"{name} gave no {kind.__name__}")
+    try:
         before, after = set(old.participants()), set(new.participants())
         changed = [
             field
@@ -342,9 +366,7 @@ def _upgraded(step: Callable[[Any], State], old: State) -> State:
             if getattr(old, field) != getattr(new, field)
         ]
     except Exception as error:
-        raise Unreadable(f"{name} failed: {_why(error)}") from error
-    if type(new) is not kind:
-        raise Unreadable(f"{name} gave no {kind.__name__}")
+        raise Unreadable(f"{name}: its states cannot be compared: {_why(error)}") from error
     if before != after:
         raise Unreadable(f"{name} changed who takes part")
     if changed:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -147,7 +148,7 @@ _CALLED = (
 
 # What could make a line of a log look like another: controls, and marks that turn or hide text.
 _NOT_IN_NAMES = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
 
 
@@ -203,8 +204,14 @@ def group_hash(group: int, count: int, root: bytes) -> bytes:
 
 
 def leaves_of(salt: bytes, group: int, components: Sequence[bytes]) -> list[bytes]:
-    """The leaves of a group's tree."""
-    return [merkle.leaf(nonce(salt, group, index) + data) for index, data in enumerate(components)]
+    """The leaves of a group's tree: `merkle.leaf(nonce(…) + data)`, written out as it runs most."""
+    prefix = b"\x04" + salt + bytes([group])
+    return [
+        hashlib.sha256(
+            b"\x00" + hashlib.sha256(prefix + index.to_bytes(4, "big")).digest() + data
+        ).digest()
+        for index, data in enumerate(components)
+    ]
 
 
 _ABSENT = [group_hash(group, 0, merkle.root(())) for group in range(GROUPS)]

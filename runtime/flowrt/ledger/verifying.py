@@ -6,6 +6,7 @@ time is right only the notary can say.
 
 from __future__ import annotations
 
+import datetime
 import types
 from collections.abc import Callable, Iterable, Mapping
 
@@ -20,7 +21,7 @@ from flowrt.ledger.transactions import (
     SignedCommand,
     Transaction,
 )
-from flowrt.stdlib.ledger.parts_flow import StateRef
+from flowrt.stdlib.ledger.parts_flow import StateRef, TimeWindow
 
 MAX_ATTACHMENT_BYTES = 512 * 1024
 """The largest attachment."""
@@ -36,6 +37,16 @@ def attachment_id(content: bytes) -> bytes:
         f"an attachment has at most {MAX_ATTACHMENT_BYTES} bytes, not {len(content)}",
     )
     return merkle.sha256(content)
+
+
+def is_open(window: TimeWindow | None, at: datetime.datetime) -> bool:
+    """Whether a transaction may be notarised at `at`: the window's beginning is in it, its end is
+    not. Without a window it always may."""
+    if window is None:
+        return True
+    return (window.since is None or window.since <= at) and (
+        window.until is None or at < window.until
+    )
 
 
 def check_structure(transaction: Transaction) -> None:
