@@ -19,7 +19,7 @@ from flowrt.ledger.identity.signing import Keys
 from flowrt.ledger.keys import PublicKey
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import SignedTransaction
-from flowrt.stdlib.ledger import identities_flow, network_flow
+from flowrt.stdlib.ledger import identities_flow, keys_flow, network_flow
 from flowrt.stdlib.ledger.core_flow import IllegalRequest, TooLarge
 from flowrt.stdlib.ledger.network_flow import MapNotAccepted, PseudonymRefused
 from flowrt.stdlib.ledger.parts_flow import Identity
@@ -136,7 +136,8 @@ class Played:
         self.kinds: dict[str, type[Keys]] = others.pop("keys", {})
         texts = {"alice": PLAY, "bob": PLAY, "carol": PLAY, **others.pop("programs", {})}
         modules = {
-            name: [program(texts[name]), identities_flow, network_flow] for name in town.stores
+            name: [program(texts[name]), identities_flow, keys_flow, network_flow]
+            for name in town.stores
         }
         self.flows: dict[str, ModuleType] = {name: found[0] for name, found in modules.items()}
         self.scene: Scene = (
@@ -172,8 +173,10 @@ def play(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..
     made: list[Played] = []
 
     def begin(*parties: str, **others: Any) -> Played:
-        town = Town(*(parties or ("alice", "bob")))
-        made.append(Played(request.param, tmp_path, town, **others))
+        town = others.pop("town", None) or Town(*(parties or ("alice", "bob")))
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Played(request.param, folder, town, **others))
         return made[-1]
 
     yield begin
@@ -389,3 +392,25 @@ def test_a_map_may_come_while_flows_sleep(play: Callable[..., Played]) -> None:
     assert here.whose("alice", made.theirs) == "bob"
     with pytest.raises(MapNotAccepted, match="does not replace"):
         here.scene.run_flow("alice", network_flow.AcceptMap_v1, map_=newer.data)
+
+
+# --- keys after a loss ----------------------------------------------------------------------------
+
+
+def test_a_lost_database_is_made_good_by_the_seed(play: Callable[..., Played]) -> None:
+    before = play("alice", "bob")
+    keys = before.run("alice", "Make", count=3)
+    rotated = before.scene.run_flow("alice", keys_flow.RotateIdentity_v1)
+    town = before.town
+    town.map = town.publish(2, [town.entry("alice", 1), town.entry("bob")])
+    again = play("alice", "bob", town=town)
+    with pytest.raises(AssertionError, match="RecoverKeys"):
+        again.run("alice", "Swap", other=BOB)
+    again = play("alice", "bob", town=town)
+    again.scene.spoil("crash before", "crash after", "refused", rate=0.3)
+    again.scene.run_flow("alice", keys_flow.RecoverKeys_v1, pseudonyms=1200, identities=2)
+    again.scene.spoil("refused", rate=0.0)
+    assert [again.whose("alice", key) for key in (*keys, rotated)] == ["alice"] * 4
+    made = again.run("alice", "Swap", other=BOB)
+    assert made.ours == town.stores["alice"].fresh(1201).public
+    assert again.whose("bob", made.ours) == "alice"
