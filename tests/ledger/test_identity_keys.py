@@ -317,3 +317,10 @@ def test_what_was_learned_of_ourselves_becomes_ours() -> None:
     here.keys.recover(here.tx, 1, 1)
     assert here.keys.is_ours(here.tx, key)
     assert register.holder(here.tx, key) == ("alice", register.PSEUDONYM, 1)
+
+
+def test_a_key_stays_ours_whatever_else_is_heard_of_it() -> None:
+    here = desk()
+    key = here.keys.fresh(here.tx)
+    register.keep(here.tx, key, "alice", register.WELL_KNOWN)
+    assert register.holder(here.tx, key) == ("alice", register.WELL_KNOWN, 1)
