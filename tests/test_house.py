@@ -49,6 +49,16 @@ ROOMS = {
     "flowrt.services": {"flowrt.core", "flowrt.store"},
     "flowrt.stdlib": {"flowrt.core", "flowrt.stdlib", "flowrt.ledger"},
 }
+LEDGER_CORE = {
+    f"flowrt.ledger.{name}"
+    for name in (
+        "problems", "keys", "merkle", "states", "signatures", "transactions", "filtered",
+        "verifying", "builder", "reading",
+    )
+}  # fmt: skip
+"""What a transaction is, and whether it is right: computes, and knows no node, store or flow."""
+LEDGER_CORE_MAY_IMPORT = {*LEDGER_CORE, "flowrt.core", "flowrt.stdlib.ledger.parts_flow"}
+
 LIBRARY = ROOT / "runtime" / "flowrt" / "stdlib"
 """What is compiled from `flowlang/stdlib` is as long as it becomes."""
 WORST_LINES = 700
@@ -111,6 +121,23 @@ def test_imports_only_whom_it_may(name: str) -> None:
     for dependency, homes in SIDES.items():
         if name not in homes:
             assert not [i for i in imported if _within(i, dependency)], f"only {homes} know it"
+
+
+@pytest.mark.parametrize("name", sorted(LEDGER_CORE))
+def test_what_a_transaction_is_hangs_on_nothing_around_it(name: str) -> None:
+    imported = [i for i in _imports(MODULES[name]) if i != "flowrt.ledger"]
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "flowrt.ledger":
+            imported += [f"flowrt.ledger.{alias.name}" for alias in node.names]
+    ours = [i for i in imported if _within(i, "flowrt")]
+    assert not [i for i in ours if not any(_within(i, may) for may in LEDGER_CORE_MAY_IMPORT)]
+    outside = {i.partition(".")[0] for i in imported} - {"flowrt"}
+    allowed = CORE_MAY_IMPORT | {"bisect", "itertools"}
+    # By chance are only salts of those who build without a node; keys alone know the cryptography.
+    allowed |= {"flowrt.ledger.builder": {"secrets"}, "flowrt.ledger.keys": {"cryptography"}}.get(
+        name, set()
+    )
+    assert outside <= allowed, outside - allowed
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if _within(n, "flowrt.core")])

@@ -10,7 +10,7 @@ import asyncio
 import datetime
 from collections.abc import Mapping
 
-from flowrt.core.engine import RETRY, Event, Kill, Pause, Retry
+from flowrt.core.engine import RETRY, Event, Kill, Pause, Retry, Told
 from flowrt.core.flow import FlowError
 from flowrt.core.hospital import PAUSED, Patient
 from flowrt.core.values import decode
@@ -174,6 +174,28 @@ class Control(Starting):
         if self._patient(flow_id).kind != PAUSED:
             raise KeyError(flow_id)
         self._put(flow_id, RETRY, waiter)
+
+    async def happened(self, event: str, *arguments: object) -> None:
+        """Say that what an event of a service asks for with these arguments is so, where that came
+        about outside of the node's steps: who waits for it asks again. Returns when those who go on
+        have done so, and that is committed.
+
+        Raises:
+            TypeError: no service of this node has such an event, or it takes other arguments.
+            NodeStopped: the node stops first.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        self.submit_happened(event, *arguments, waiter=waiter)
+        await waiter
+
+    def submit_happened(self, event: str, *arguments: object, waiter: Waiter | None = None) -> None:
+        """Like `happened`, but does not wait: `turn` does it."""
+        self.refuse_if_stopped()
+        found = self._tx.events.notice(event, arguments)
+        if found is not None:
+            self._put(0, Told(*found), waiter)
+        elif waiter is not None:
+            waiter.set_result(None)
 
     def _must_be_patient(self, flow_id: int) -> None:
         self.refuse_if_stopped()

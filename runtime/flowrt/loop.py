@@ -562,7 +562,9 @@ class Loop(Recognition):
         if services:
             self._tx.now_us = self._clock()
             set_up(services, self._tx)
-            self._store.commit(Batch(self._tx.now_us, self._next_flow, self._next_outbox))
+            batch = Batch(self._tx.now_us, self._next_flow, self._next_outbox)
+            self._set_up_for(batch)
+            self._store.commit(batch)
             self._commits += 1
             self._set_mark()
 

@@ -274,6 +274,14 @@ def agreement(figures: dict[str, float]) -> None:
     protocols.measure(figures)
 
 
+def ledger(figures: dict[str, float]) -> dict[str, float]:
+    """What the ledger costs."""
+    from tests.benchmarks import ledger as of_ledger
+
+    of_ledger.measure(figures)
+    return figures
+
+
 def flowc_table(environment: dict[str, str]) -> None:
     """Make the parser's table, which is there once and for all after a first run on a machine."""
     code = "from flowlang.parser.table import load_table; load_table()"
@@ -307,7 +315,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--flows", type=int, default=FLOWS, help="how many flows rest in W3")
     parser.add_argument("--runtime", action="store_true", help="leave the compiler's figures out")
+    parser.add_argument("--ledger", action="store_true", help="the ledger's figures alone")
     options = parser.parse_args()
+    if options.ledger:
+        _report(ledger({}))
+        return
     flows = options.flows
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as work:
@@ -351,7 +363,12 @@ def main() -> None:
         whole_project(figures)
         agreement(figures)
         simulation(figures)
+    ledger(figures)
     figures["w1_flows_per_raw_row"] = figures["w1_flows_per_s"] / figures["raw_sqlite_rows_per_s"]
+    _report(figures)
+
+
+def _report(figures: dict[str, float]) -> None:
     _print(figures)
     build = ROOT / "build"
     build.mkdir(exist_ok=True)

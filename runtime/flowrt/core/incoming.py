@@ -38,6 +38,7 @@ from flowrt.core.flow import (
 )
 from flowrt.core.values import (
     ANY,
+    EVENT,
     FLOW,
     MAX_TEXT,
     TASK,
@@ -454,6 +455,8 @@ class Incoming:
             self._commit.more.tasks[call.number] = None
         elif call.kind < FLOW:
             self._commit.more.dropped.append(call.number)
+        elif call.kind == EVENT and call.done is None:
+            self._commit.more.waits[call.number] = (call.what, call.detail, False)
 
 
 def _fits(content: Data, kind: type[Message]) -> bool:

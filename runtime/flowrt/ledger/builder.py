@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from flowrt.core.values import encode
 from flowrt.ledger import transactions as wire
 from flowrt.ledger.keys import PublicKey, SigningKey
+from flowrt.ledger.merkle import HASH_BYTES
 from flowrt.ledger.problems import BadStructure
 from flowrt.ledger.states import CommandData, State, schema_of
 from flowrt.ledger.transactions import (
@@ -39,16 +40,17 @@ class TransactionBuilder:
         self._parameters: bytes | None = None
 
     def use(self, *states: StateAndRef) -> TransactionBuilder:
-        """Use these states up. Raises BadStructure if one is guarded by another notary."""
+        """Use these states up. Raises BadStructure if one is guarded by another notary, or referred
+        to."""
         for found in states:
-            self._guard(found)
+            self._guard(found, self._references)
             self._inputs[found.ref] = found
         return self
 
     def refer_to(self, *states: StateAndRef) -> TransactionBuilder:
-        """Show these states to the contracts without using them up."""
+        """Show these states to the contracts, not used up. Raises BadStructure as `use`."""
         for found in states:
-            self._guard(found)
+            self._guard(found, self._inputs)
             self._references[found.ref] = found
         return self
 
@@ -64,7 +66,7 @@ class TransactionBuilder:
             Output(
                 schema.name,
                 schema.version,
-                encode(state),
+                _written(state),
                 f"{schema.contract}_v{contract_version}",
                 self.notary,
                 encumbrance,
@@ -74,9 +76,11 @@ class TransactionBuilder:
 
     def command(self, value: CommandData, *signers: PublicKey) -> TransactionBuilder:
         """Say what is done, and who must sign for it. An equal command is there once, signed by the
-        signers of all."""
+        signers of all. Raises BadStructure if nobody does."""
         schema = schema_of(type(value))
-        raw = Command(schema.name, schema.version, encode(value))
+        if not signers:
+            raise BadStructure(f"nobody signs for {schema.name}: name one key or more")
+        raw = Command(schema.name, schema.version, _written(value))
         for known, keys in self._commands:
             if known == raw:
                 keys.update(signers)
@@ -87,7 +91,13 @@ class TransactionBuilder:
     def within(
         self, since: datetime.datetime | None, until: datetime.datetime | None
     ) -> TransactionBuilder:
-        """It may be notarised from `since` on and before `until`, both in UTC."""
+        """It may be notarised from `since` on and before `until`. Raises BadStructure for times
+        without a time zone, for none, and for a window that ends before it begins."""
+        for time in (since, until):
+            if time is not None and time.utcoffset() is None:
+                raise BadStructure("a time window is given in UTC: datetime(…, tzinfo=UTC)")
+        if (since is None and until is None) or (since and until and since >= until):
+            raise BadStructure("a time window has a beginning or an end, and ends after it begins")
         self._window = TimeWindow(since, until)
         return self
 
@@ -96,8 +106,11 @@ class TransactionBuilder:
         return self.within(at - tolerance, at + tolerance)
 
     def attach(self, digest: bytes) -> TransactionBuilder:
-        """Attach the file whose SHA-256 this is."""
-        self._attachments.append(digest)
+        """Attach the file whose SHA-256 this is, once. Raises BadStructure if it cannot be one."""
+        if len(digest) != HASH_BYTES:
+            raise BadStructure(f"a SHA-256 has {HASH_BYTES} bytes, not {len(digest)}")
+        if digest not in self._attachments:
+            self._attachments.append(digest)
         return self
 
     def under(self, parameters: bytes) -> TransactionBuilder:
@@ -107,7 +120,7 @@ class TransactionBuilder:
 
     def build(self, salt: bytes | None = None) -> Transaction:
         """The transaction. `salt` (32 secret bytes, chosen by chance if not given) hides the parts
-        that are not shown, so it must not be used twice."""
+        that are not shown, so it must not be used twice. Raises Unreadable if it is too large."""
         groups = {
             wire.INPUTS: [encode(ref) for ref in self._inputs],
             wire.OUTPUTS: [encode(output) for output in self._outputs],
@@ -126,7 +139,9 @@ class TransactionBuilder:
         built = self.build(salt)
         return SignedTransaction(built, (sign(built.id, key) for key in keys))
 
-    def _guard(self, found: StateAndRef) -> None:
+    def _guard(self, found: StateAndRef, others: dict[StateRef, StateAndRef]) -> None:
+        if found.ref in others:
+            raise BadStructure("a state is used up, or referred to: not both")
         if self.notary is None:
             self.notary = found.notary
         if found.notary != self.notary:
@@ -134,6 +149,14 @@ class TransactionBuilder:
                 f"the state is guarded by {found.notary.party.name}, the transaction by "
                 f"{self.notary.party.name}: change the notary first"
             )
+
+
+def _written(value: State | CommandData) -> bytes:
+    try:
+        return encode(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = type(value).__name__
+        raise BadStructure(f"this {kind} cannot be written: {error}") from None
 
 
 def _one(value: object) -> list[bytes]:

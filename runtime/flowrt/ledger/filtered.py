@@ -6,12 +6,15 @@ What a notary sees that is not to know the rest, and who is asked to sign for on
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from flowrt.core.declared import Value
 from flowrt.core.values import BadBytes, decode, encode
 from flowrt.ledger import merkle
 from flowrt.ledger.problems import BadProof, Unreadable
+from flowrt.ledger.signatures import Hash
 from flowrt.ledger.transactions import (
     GROUPS,
     INPUTS,
@@ -21,6 +24,7 @@ from flowrt.ledger.transactions import (
     PARAMETERS,
     REFERENCES,
     WINDOW,
+    OutputNumber,
     Transaction,
     component,
     group_hash,
@@ -35,24 +39,24 @@ FOR_NOTARY = (INPUTS, REFERENCES, WINDOW, NOTARY, PARAMETERS)
 class Shown(Value, frozen=True, array_like=True, gc=False):
     """One component that is shown: its number in the group, its nonce, its bytes."""
 
-    index: int
-    nonce: bytes
+    index: OutputNumber
+    nonce: Hash
     data: bytes
 
 
 class ShownGroup(Value, frozen=True, array_like=True, gc=False):
     """A group of `count` components of which some are shown; `hidden` stands for the others."""
 
-    group: int
-    count: int
+    group: Annotated[int, msgspec.Meta(ge=0, lt=GROUPS)]
+    count: Annotated[int, msgspec.Meta(ge=0, le=MAX_COMPONENTS)]
     shown: tuple[Shown, ...]
-    hidden: tuple[bytes, ...]
+    hidden: tuple[Hash, ...]
 
 
 class _Wire(Value, frozen=True, array_like=True, gc=False):
-    id: bytes
-    groups: tuple[ShownGroup, ...]
-    hidden: tuple[bytes, ...]
+    id: Hash
+    groups: Annotated[tuple[ShownGroup, ...], msgspec.Meta(min_length=1, max_length=GROUPS)]
+    hidden: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=GROUPS)]
 
 
 class FilteredTransaction:
@@ -93,9 +97,12 @@ class FilteredTransaction:
         if len(data) > MAX_BYTES:
             raise Unreadable(f"{len(data)} bytes; {MAX_BYTES} at most")
         try:
-            return cls(decode(_Wire, data))
+            wire = decode(_Wire, data)
         except BadBytes as error:
             raise Unreadable(f"not a filtered transaction: {error}") from None
+        if encode(wire) != data:
+            raise Unreadable("a filtered transaction that is not in canonical form")
+        return cls(wire)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FilteredTransaction) and self._wire == other._wire
@@ -138,7 +145,7 @@ def _prove(wire: _Wire) -> None:
         if numbers != sorted(set(numbers)) or not 0 <= group.count <= MAX_COMPONENTS:
             raise BadProof("components of a group out of order, twice, or too many")
         if group.group in upper or not 0 <= group.group < GROUPS:
-            raise BadProof(f"group {group.group} twice, or not one of a transaction's")
+            raise BadProof("a group twice, or not one of a transaction's")
         if group.count and not numbers:
             raise BadProof(f"group {group.group} shows nothing")
         if any(len(one.nonce) != merkle.HASH_BYTES for one in group.shown):

@@ -9,14 +9,19 @@ A key has one encoding: a byte that names its scheme, and the key itself.
 
 Each signature has one form too: an Ed25519 one whose s is not reduced is refused by the library, an
 ECDSA one with the higher s here, and so are Ed25519 keys of small order, under which one signature
-can be good for many contents.
+can be good for many contents (Chalkias, Garillot, Nikolaenko: Taming the many EdDSAs, 2020).
+
+Whether bytes of a key are a point of its curve is seen when a signature is checked, not before:
+that costs half as much as the check itself, and a peer could have it done for each key that it
+names. Under bytes that are no point no signature is good, so nobody gains by naming them.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -42,23 +47,27 @@ MAX_LEAVES = 64
 MAX_DEPTH = 4
 """The most levels of a composite key."""
 
+MAX_WEIGHT = 1_000_000
+"""The most that one member of a composite key weighs."""
+
 MAX_KEY_BYTES = 4096
 
+SIGNATURE_BYTES: Final = 64
+"""How long a signature of either scheme is."""
+
 _LENGTHS = {ED25519: 32, ECDSA_P256: 33}
+_P256_PRIME = 2**256 - 2**224 + 2**192 + 2**96 - 1
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ED25519_PRIME = 2**255 - 19
-# The eight points of small order have these y; the sign bit of x does not matter, nor do encodings
-# that are not reduced (y + p), which are refused below for themselves.
-_SMALL_ORDER_Y = frozenset(
-    {
-        0,
-        1,
-        _ED25519_PRIME - 1,
-        2707385501144840649318225287225658788936804267575313519463743609750303021540,
-        55188659117513257062467267217118295137698188065244968500265048394206261417927,
-        14399317868200118260347934320527232580618823971194345261214217575416788799818,
-    }
-)
+# The eight points of small order have these y: 0, 1, -1, and two that add up to 0. The sign bit of
+# x does not matter; encodings that are not reduced (y + p) are refused for themselves.
+_ORDER_8_Y = 2707385501144840649318225287225658788936804267575313519463743609750303402022
+_SMALL_ORDER_Y = frozenset({0, 1, _ED25519_PRIME - 1, _ORDER_8_Y, _ED25519_PRIME - _ORDER_8_Y})
+
+
+# Deterministic (RFC 6979): the same content has the same signature, and nothing hangs on a
+# generator of random numbers, whose faults have given away keys.
+_ECDSA = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 
 
 class PublicKey:
@@ -68,6 +77,8 @@ class PublicKey:
 
     def __init__(self, encoded: bytes) -> None:
         """Raises BadKey unless `encoded` is a key in its one encoding."""
+        if type(encoded) is not bytes:
+            raise BadKey("a public key is given as bytes")
         _check(encoded)
         self.encoded = encoded
 
@@ -78,8 +89,11 @@ class PublicKey:
 
     @property
     def text(self) -> str:
-        """A short name for people and logs: the first ten bytes of the key, in hex."""
-        return self.encoded[:11].hex()
+        """A short name for people and logs: the scheme and ten bytes, in hex, of the key itself or,
+        as composite keys can begin alike, of the SHA-256 of such a one."""
+        if self.scheme != COMPOSITE:
+            return self.encoded[:11].hex()
+        return f"{COMPOSITE:02x}{hashlib.sha256(self.encoded).hexdigest()[:20]}"
 
     @property
     def leaves(self) -> frozenset[PublicKey]:
@@ -91,6 +105,7 @@ class PublicKey:
 
     def is_fulfilled_by(self, signers: Collection[PublicKey]) -> bool:
         """Whether signatures of these keys count as one of this key."""
+        # Each leaf is there once, so no signature counts twice.
         if self.scheme != COMPOSITE:
             return self in signers
         threshold, members = _members(self.encoded)
@@ -98,14 +113,17 @@ class PublicKey:
 
     def verify(self, signature: bytes, content: bytes) -> None:
         """Raises BadSignature unless the key made `signature` over `content`."""
+        if type(signature) is not bytes or len(signature) != SIGNATURE_BYTES:
+            raise BadSignature(f"a signature has {SIGNATURE_BYTES} bytes")
         try:
             if self.scheme == ED25519:
                 _loaded(self.encoded).verify(signature, content)
             elif self.scheme == ECDSA_P256:
-                _loaded(self.encoded).verify(_der(signature), content, ec.ECDSA(hashes.SHA256()))
+                _loaded(self.encoded).verify(_der(signature), content, _ECDSA)
             else:
                 raise BadSignature("a composite key signs by its leaves")
-        except InvalidSignature:
+        except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+            # Bytes that are no point of the curve end here as well, as a ValueError.
             raise BadSignature(f"not a signature of {self.text} over this content") from None
 
     def __eq__(self, other: object) -> bool:
@@ -130,7 +148,7 @@ class PublicKey:
     @classmethod
     def from_flow(cls, data: bytes) -> PublicKey:
         """The key again. Raises BadKey."""
-        return cls(data)
+        return _read(data) if type(data) is bytes else cls(data)
 
 
 class SigningKey:
@@ -140,15 +158,15 @@ class SigningKey:
 
     def __init__(self, scheme: int, secret: bytes) -> None:
         """`secret` is 32 bytes. Raises BadKey for another length or a scheme that cannot sign."""
-        if len(secret) != 32:
-            raise BadKey(f"a secret has 32 bytes, not {len(secret)}")
+        if type(secret) is not bytes or len(secret) != 32:
+            raise BadKey("a secret has 32 bytes")
         self._private: Ed25519PrivateKey | ec.EllipticCurvePrivateKey
         if scheme == ED25519:
             private = Ed25519PrivateKey.from_private_bytes(secret)
             self._private = private
             encoded = private.public_key().public_bytes_raw()
         elif scheme == ECDSA_P256:
-            # One of 2^32 secrets is above the order and is taken modulo it: still one key each.
+            # Few secrets (one of 2^32) are above the order; reduced, they are hardly likelier.
             number = int.from_bytes(secret, "big") % (_P256_ORDER - 1) + 1
             on_curve = ec.derive_private_key(number, ec.SECP256R1())
             self._private = on_curve
@@ -168,7 +186,7 @@ class SigningKey:
         """The signature over `content`."""
         if isinstance(self._private, Ed25519PrivateKey):
             return self._private.sign(content)
-        r, s = decode_dss_signature(self._private.sign(content, ec.ECDSA(hashes.SHA256())))
+        r, s = decode_dss_signature(self._private.sign(content, _ECDSA))
         s = min(s, _P256_ORDER - s)
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
@@ -176,23 +194,33 @@ class SigningKey:
 def composite(members: Iterable[tuple[int, PublicKey]], threshold: int) -> PublicKey:
     """The key that stands for `members`, as (weight, key), where the weights of those who signed
     reach `threshold`. Raises BadKey where that is nobody, everybody twice, or too much."""
-    ordered = sorted(((weight, key) for weight, key in members), key=lambda member: member[1])
+    ordered = sorted(members, key=lambda member: member[1])
     plain = [threshold, [[weight, key.encoded] for weight, key in ordered]]
-    return PublicKey(bytes([COMPOSITE]) + msgspec.msgpack.encode(plain))
+    try:
+        return PublicKey(bytes([COMPOSITE]) + msgspec.msgpack.encode(plain))
+    except OverflowError:
+        raise BadKey("weights and threshold of a composite key are numbers of 64 bits") from None
 
 
 def all_of(keys: Iterable[PublicKey]) -> PublicKey:
-    """The composite key for which all of `keys` must sign."""
-    members = [(1, key) for key in keys]
-    return composite(members, len(members))
+    """The key for which all of `keys` must sign; of one key that key. Raises BadKey for none, or
+    too many."""
+    members = [(1, key) for key in dict.fromkeys(keys)]
+    return members[0][1] if len(members) == 1 else composite(members, len(members))
 
 
 # --- encodings --------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=65_536)
+@functools.lru_cache(maxsize=2048)
+def _read(encoded: bytes) -> PublicKey:
+    # The same few keys are in most transactions. 2048 of the largest are 8 MiB.
+    return PublicKey(encoded)
+
+
 def _check(encoded: bytes) -> None:
-    if not isinstance(encoded, bytes) or not 2 <= len(encoded) <= MAX_KEY_BYTES:
+    """Looks at bytes only. Raises BadKey."""
+    if not 2 <= len(encoded) <= MAX_KEY_BYTES:
         raise BadKey("not the bytes of a public key")
     scheme = encoded[0]
     if scheme == COMPOSITE:
@@ -207,10 +235,8 @@ def _check(encoded: bytes) -> None:
         y = int.from_bytes(encoded[1:], "little") & (2**255 - 1)
         if y >= _ED25519_PRIME or y in _SMALL_ORDER_Y:
             raise BadKey("an Ed25519 key of small order, or not in its one encoding")
-    try:
-        _loaded(encoded)
-    except (ValueError, UnsupportedAlgorithm):
-        raise BadKey("not a point on the curve") from None
+    elif encoded[1] not in (2, 3) or int.from_bytes(encoded[2:], "big") >= _P256_PRIME:
+        raise BadKey("a key on P-256 that is not a compressed point in its one encoding")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -224,59 +250,56 @@ def _loaded(encoded: bytes) -> Any:
 _PLAIN = msgspec.msgpack.Decoder(tuple[int, tuple[tuple[int, bytes], ...]])
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=256)
 def _members(encoded: bytes) -> tuple[int, tuple[tuple[int, PublicKey], ...]]:
     """Threshold and members of a composite key."""
-    try:
-        threshold, members = _PLAIN.decode(encoded[1:])
-    except msgspec.MsgspecError as error:
-        raise BadKey(f"not a composite key: {error}") from None
+    threshold, members = _members_plain(encoded)
     return threshold, tuple((weight, PublicKey(key)) for weight, key in members)
 
 
-def _check_composite(encoded: bytes, depth: int = 1) -> None:
-    threshold, members = _members_plain(encoded)
-    if depth > MAX_DEPTH:
-        raise BadKey(f"a composite key has at most {MAX_DEPTH} levels")
-    keys = [key for _, key in members]
-    if len(keys) < 2 or any(low >= high for low, high in itertools.pairwise(keys)):
-        raise BadKey("a composite key has two keys or more, each once, in rising order")
-    total = sum(weight for weight, _ in members)
-    if any(not 0 < weight <= 1_000_000 for weight, _ in members) or not 0 < threshold <= total:
-        raise BadKey("weights and threshold of a composite key are positive, and can be reached")
-    again = msgspec.msgpack.encode([threshold, [[weight, key] for weight, key in members]])
-    if again != encoded[1:]:
-        raise BadKey("a composite key that is not in its one encoding")
-    for key in keys:
-        if key[:1] == bytes([COMPOSITE]):
-            _check_composite(key, depth + 1)
-        else:
-            _check(key)
-    if depth == 1:
-        leaves = list(_all_leaves(encoded))
-        if len(leaves) > MAX_LEAVES or len(set(leaves)) < len(leaves):
-            raise BadKey(f"a composite key has at most {MAX_LEAVES} leaves, each of them once")
+@functools.lru_cache(maxsize=256)
+def _check_composite(encoded: bytes) -> None:
+    """All levels of a composite key. Raises BadKey."""
+    leaves = list(_all_leaves(encoded))
+    if len(leaves) > MAX_LEAVES or len(set(leaves)) < len(leaves):
+        raise BadKey(f"a composite key has at most {MAX_LEAVES} leaves, each of them once")
+    for leaf in leaves:
+        _check(leaf)
 
 
 def _members_plain(encoded: bytes) -> tuple[int, tuple[tuple[int, bytes], ...]]:
+    """Threshold and members of one level, which is in its one encoding. Raises BadKey."""
     try:
-        return _PLAIN.decode(encoded[1:])
-    except msgspec.MsgspecError as error:
-        raise BadKey(f"not a composite key: {error}") from None
+        threshold, members = _PLAIN.decode(encoded[1:])
+    except (msgspec.MsgspecError, RecursionError):
+        raise BadKey("not a composite key: a threshold, and pairs of weight and key") from None
+    keys = [key for _, key in members]
+    if len(keys) < 2 or any(low >= high for low, high in itertools.pairwise(keys)):
+        raise BadKey("a composite key has two keys or more, each once, in rising order")
+    weights = [weight for weight, _ in members]
+    if any(not 0 < weight <= MAX_WEIGHT for weight in weights) or not (
+        0 < threshold <= sum(weights)
+    ):
+        raise BadKey("weights and threshold of a composite key are positive, and can be reached")
+    if not all(keys):
+        raise BadKey("not the bytes of a public key")
+    if msgspec.msgpack.encode([threshold, members]) != encoded[1:]:
+        raise BadKey("a composite key that is not in its one encoding")
+    return threshold, members
 
 
-def _all_leaves(encoded: bytes) -> Iterable[bytes]:
+def _all_leaves(encoded: bytes, depth: int = 0) -> Iterator[bytes]:
     if encoded[0] != COMPOSITE:
         yield encoded
         return
+    if depth == MAX_DEPTH:
+        raise BadKey(f"a composite key has at most {MAX_DEPTH} levels")
     for _, key in _members_plain(encoded)[1]:
-        yield from _all_leaves(key)
+        yield from _all_leaves(key, depth + 1)
 
 
 def _der(signature: bytes) -> bytes:
     """r and s as the library wants them. Raises BadSignature unless they are in their one form."""
-    if len(signature) != 64:
-        raise BadSignature("a signature on P-256 has 64 bytes")
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
     if not 0 < r < _P256_ORDER or not 0 < s <= _P256_ORDER // 2:
         raise BadSignature("a signature on P-256 that is not in its one form")

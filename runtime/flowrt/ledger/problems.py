@@ -5,9 +5,30 @@ They know nothing of flows: the services of a node turn them into the errors tha
 
 from __future__ import annotations
 
+MAX_TEXT = 500
+"""How long a text is at most: some of it may be a peer's."""
+
+
+_NAMED = 8
+"""How many missing keys a text names."""
+
+
+def readable(text: str) -> str:
+    """`text` on one line and of bounded length: what is not printable is written out, so that names
+    which others chose cannot pass for the log's own lines."""
+    shown = text[: MAX_TEXT + 1]
+    if not shown.isprintable():
+        shown = "".join(
+            c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown
+        )
+    return shown if len(shown) <= MAX_TEXT else shown[: MAX_TEXT - 1] + "…"
+
 
 class LedgerError(Exception):
     """Base of what the ledger refuses. The text says what is wrong, for people."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(readable(text))
 
 
 class BadKey(LedgerError):
@@ -30,7 +51,9 @@ class SignaturesMissing(LedgerError):
     """Keys that must sign have not. `missing` has them as texts for people, in order."""
 
     def __init__(self, missing: tuple[str, ...], transaction: str) -> None:
-        super().__init__(f"{transaction} lacks the signatures of {', '.join(missing)}")
+        named = ", ".join(missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        super().__init__(f"{transaction} lacks the signatures of {named}{more}")
         self.missing = missing
         self.transaction = transaction
 
@@ -49,4 +72,4 @@ class ContractRejected(LedgerError):
     def __init__(self, contract: str, why: str) -> None:
         super().__init__(f"{contract}: {why}")
         self.contract = contract
-        self.why = why
+        self.why = readable(why)

@@ -37,6 +37,10 @@ class CommandData(Value, frozen=True, array_like=True, gc=False):
     """Base of what a transaction is said to do: `Move`, `Issue`, …"""
 
 
+class NotaryChange(CommandData, frozen=True, array_like=True, gc=False):
+    """Moves states to another notary, and changes nothing else; every node knows it."""
+
+
 @runtime_checkable
 class OwnableState(Protocol):
     """A state that one key owns."""
@@ -117,8 +121,15 @@ class Schema:
 def state(name: str, *, version: int = 1, contract: str) -> Callable[[S], S]:
     """Registers a class of states: `@state("finance.Cash", contract="finance.Cash")`."""
 
+    schema = Schema(_named(name), _numbered(version), _named(contract))
+
     def mark(kind: S) -> S:
-        kind.__schema__ = Schema(_named(name), version, _named(contract))  # type: ignore[attr-defined]
+        for above in kind.__mro__[1:]:
+            known = vars(above).get("__schema__")
+            if isinstance(known, Schema) and known.contract != contract:
+                # What `inputs_of(above)` finds would be judged by other rules than those of above.
+                raise TypeError(f"{kind.__name__} is a {known.name}, which {known.contract} judges")
+        kind.__schema__ = schema  # type: ignore[attr-defined]
         return kind
 
     return mark
@@ -127,8 +138,10 @@ def state(name: str, *, version: int = 1, contract: str) -> Callable[[S], S]:
 def command(name: str, *, version: int = 1) -> Callable[[C], C]:
     """Registers a class of commands: `@command("finance.Cash.Move")`."""
 
+    schema = Schema(_named(name), _numbered(version))
+
     def mark(kind: C) -> C:
-        kind.__schema__ = Schema(_named(name), version)  # type: ignore[attr-defined]
+        kind.__schema__ = schema  # type: ignore[attr-defined]
         return kind
 
     return mark
@@ -136,10 +149,19 @@ def command(name: str, *, version: int = 1) -> Callable[[C], C]:
 
 def contract(name: str, *, version: int = 1) -> Callable[[F], F]:
     """Registers a contract: a function of a `LedgerTransaction` that raises to refuse it. States
-    name it together with its version, so a version that is in use never changes."""
+    name it together with its version, so a version that is in use never changes. Raises TypeError
+    for what would only be begun when it is called, and so refuse nothing."""
+
+    versioned = f"{_named(name)}_v{_numbered(version)}"
 
     def mark(function: F) -> F:
-        function.__contract__ = f"{_named(name)}_v{version}"  # type: ignore[attr-defined]
+        if (
+            inspect.iscoroutinefunction(function)
+            or inspect.isgeneratorfunction(function)
+            or inspect.isasyncgenfunction(function)
+        ):
+            raise TypeError(f"a contract is a plain function, {function.__name__} is not")
+        function.__contract__ = versioned  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -151,6 +173,8 @@ def upgrade(old: type[State], new: type[State]) -> Callable[[F], F]:
     before, after = schema_of(old), schema_of(new)
     if before.name != after.name or after.version != before.version + 1:
         raise TypeError(f"{new.__name__} is not the next version of {old.__name__}")
+    if before.contract != after.contract:
+        raise TypeError(f"{new.__name__} is judged by another contract than {old.__name__}")
 
     def mark(function: F) -> F:
         function.__upgrade__ = (old, new)  # type: ignore[attr-defined]
@@ -167,10 +191,19 @@ def schema_of(kind: type) -> Schema:
     return found
 
 
+def _numbered(version: int) -> int:
+    if type(version) is not int or not 1 <= version <= 999_999:
+        raise TypeError(f"{version!r} is no version: they are whole numbers from 1 on")
+    return version
+
+
 def _named(name: str) -> str:
     if not _NAME.fullmatch(name) or _VERSIONED.fullmatch(name):
         raise TypeError(f"{name!r} is no name for a schema or contract; a version is given apart")
     return name
+
+
+command("ledger.NotaryChange")(NotaryChange)
 
 
 class Rulebook:
@@ -183,6 +216,7 @@ class Rulebook:
         self._commands: dict[tuple[str, int], type[CommandData]] = {}
         self._contracts: dict[str, Contract] = {}
         self._upgrades: dict[type[State], Callable[[Any], State]] = {}
+        self._take(NotaryChange)
         for module in modules:
             for found in vars(module).values():
                 self._take(found)
@@ -218,12 +252,23 @@ class Rulebook:
             raise UnknownSchema(f"no state {name} of version {version} is installed")
         return schema_of(kind).contract
 
+    def newest(self, name: str, version: int) -> int:
+        """The version in which states that were written in this one are read. Raises
+        UnknownSchema."""
+        kind = self._states.get((name, version))
+        if kind is None:
+            raise UnknownSchema(f"no state {name} of version {version} is installed")
+        while (step := self._upgrades.get(kind)) is not None:
+            kind = step.__upgrade__[1]  # type: ignore[attr-defined]
+        return schema_of(kind).version
+
     def read_state(self, name: str, version: int, data: bytes) -> State:
         """A state from its bytes, in the newest version that is installed.
 
         Raises:
             UnknownSchema: no class of that name and version is installed.
-            Unreadable: the bytes are not those of such a state, or an upgrade failed.
+            Unreadable: the bytes are not those of such a state, an upgrade failed, or the state
+                cannot say who takes part in it.
         """
         kind = self._states.get((name, version))
         if kind is None:
@@ -231,6 +276,7 @@ class Rulebook:
         found: State = _read(kind, data)
         while (step := self._upgrades.get(type(found))) is not None:
             found = _upgraded(step, found)
+        _check_participants(found)
         return found
 
     def read_command(self, name: str, version: int, data: bytes) -> CommandData:
@@ -243,15 +289,26 @@ class Rulebook:
 
     def judge(self, name: str, transaction: LedgerTransaction) -> None:
         """Raises ContractRejected unless the contract accepts the transaction. A contract that
-        fails in any other way does not accept it."""
+        fails in any other way does not accept it, nor does one that gives something back: whoever
+        wrote `return False` meant to refuse."""
         check = self.contract(name)
         try:
-            check(transaction)
-        except Exception as error:
-            why = (
-                str(error) if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
-            )
-            raise ContractRejected(name, why[:500]) from error
+            given: object = check(transaction)
+        except (KeyboardInterrupt, MemoryError):
+            raise  # These say something of this machine, nothing of the transaction.
+        except BaseException as error:
+            raise ContractRejected(name, _why(error)) from error
+        if given is not None:
+            raise ContractRejected(name, "the contract gave a value; it raises or gives nothing")
+
+
+def _why(error: BaseException) -> str:
+    """What is said of an error that somebody else's code raised."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "an error that cannot be shown"
+    return text if isinstance(error, LedgerError) else f"{type(error).__name__}: {text}"
 
 
 def require(condition: bool, why: str) -> None:
@@ -261,24 +318,63 @@ def require(condition: bool, why: str) -> None:
 
 
 def _read(kind: type, data: bytes) -> Any:
+    name = schema_of(kind).name
     try:
         found = decode(kind, data)
+        again = encode(found)
     except BadBytes as error:
-        raise Unreadable(f"not a {schema_of(kind).name}: {error}") from None
-    if encode(found) != data:
-        raise Unreadable(f"not the canonical bytes of a {schema_of(kind).name}")
+        raise Unreadable(f"not a {name}: {error}") from None
+    except Exception as error:
+        # A class may look at its fields itself, and raise what it likes.
+        raise Unreadable(f"not a {name}: {_why(error)}") from None
+    if again != data:
+        raise Unreadable(f"not the canonical bytes of a {name}")
     return found
+
+
+def _check_participants(found: State) -> None:
+    """Whoever records a state asks it for these; it must not fail only then."""
+    name = schema_of(type(found)).name
+    try:
+        good = all(isinstance(key, PublicKey) for key in found.participants())
+    except Exception as error:
+        raise Unreadable(f"this {name} cannot say who takes part in it: {_why(error)}") from None
+    if not good:
+        raise Unreadable(f"this {name} has participants that are no keys")
+
+
+_KEPT = ("owner", "amount", "issuer", "linear_id")
+"""What an upgrade leaves as it is, where both versions have it."""
 
 
 def _upgraded(step: Callable[[Any], State], old: State) -> State:
     """One version on; what it must not change is compared, for others have signed the old one."""
     _, kind = step.__upgrade__  # type: ignore[attr-defined]
+    name = step.__name__
     try:
         new = step(old)
     except Exception as error:
-        raise Unreadable(f"{step.__name__} failed: {type(error).__name__}: {error}") from error
+        raise Unreadable(f"{name} failed: {_why(error)}") from error
     if type(new) is not kind:
-        raise Unreadable(f"{step.__name__} gave no {kind.__name__}")
-    if set(new.participants()) != set(old.participants()):
-        raise Unreadable(f"{step.__name__} changed who takes part")
+        raise Unreadable(f"{name} gave no {kind.__name__}")
+    try:
+        before, after = set(old.participants()), set(new.participants())
+        changed = [
+            field
+            for field in _KEPT
+            if hasattr(old, field) and hasattr(new, field)
+            if getattr(old, field) != getattr(new, field)
+        ]
+    except Exception as error:
+        raise Unreadable(f"{name}: its states cannot be compared: {_why(error)}") from error
+    if before != after:
+        raise Unreadable(f"{name} changed who takes part")
+    if changed:
+        raise Unreadable(f"{name} changed the {changed[0]}")
+    # Its fields have the types that they are declared with, or it cannot be read.
+    try:
+        data = encode(new)
+    except Exception as error:
+        raise Unreadable(f"{name} gave what cannot be written: {_why(error)}") from None
+    _read(kind, data)
     return new

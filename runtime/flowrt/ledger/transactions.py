@@ -12,16 +12,25 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import itertools
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from flowrt.core.declared import Value
 from flowrt.core.values import BadBytes, decode, encode
 from flowrt.ledger import merkle
-from flowrt.ledger.keys import PublicKey, SigningKey
-from flowrt.ledger.problems import BadProof, SignaturesMissing, Unreadable
+from flowrt.ledger.keys import COMPOSITE, PublicKey
+from flowrt.ledger.problems import SignaturesMissing, Unreadable
+from flowrt.ledger.signatures import PLATFORM as PLATFORM
+from flowrt.ledger.signatures import BatchProof as BatchProof
+from flowrt.ledger.signatures import GoodSignatures as GoodSignatures
+from flowrt.ledger.signatures import TransactionSignature as TransactionSignature
+from flowrt.ledger.signatures import sign as sign
+from flowrt.ledger.signatures import sign_all as sign_all
 from flowrt.ledger.states import CommandData, State
 from flowrt.stdlib.ledger.parts_flow import Identity, StateRef, TimeWindow
 
@@ -34,14 +43,43 @@ MAX_BYTES = 512 * 1024
 """The largest transaction, without its signatures."""
 
 MAX_COMPONENTS = 10_000
-"""The most components of one group."""
+"""The most components of one group, and the most inputs and references together."""
 
+MAX_COMMANDS = 256
+MAX_ATTACHMENTS = 16
 MAX_SIGNATURES = 128
-SALT_BYTES = 32
-PLATFORM: Final = 1
-"""The version of the rules under which a signature is given; part of what is signed."""
+"""The most signatures of a transaction, signers of a command and keys that must sign."""
 
-_SIGNED = b"flowlang transaction signature\x00"
+MAX_SIGNED_BYTES = MAX_BYTES + 128 * 1024
+"""The largest transaction with its signatures."""
+
+SALT_BYTES = 32
+
+NOTARY_CHANGE: Final = "ledger.NotaryChange"
+"""The schema of the command of a transaction that moves states to another notary, unchanged."""
+
+MAX_PARTY_NAME = 256
+
+_MOST = {
+    INPUTS: MAX_COMPONENTS,
+    OUTPUTS: MAX_COMPONENTS,
+    COMMANDS: MAX_COMMANDS,
+    ATTACHMENTS: MAX_ATTACHMENTS,
+    NOTARY: 1,
+    WINDOW: 1,
+    SIGNERS: MAX_COMMANDS,
+    REFERENCES: MAX_COMPONENTS,
+    PARAMETERS: 1,
+}
+"""How many components each group has at most."""
+
+# Names are ASCII, so that none looks like another; \Z, as $ would allow a line's end.
+SchemaName: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.]{0,199}\Z")]
+ContractName: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.]{0,199}_v[1-9][0-9]{0,5}\Z")
+]
+Version: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=999_999)]
+OutputNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COMPONENTS)]
 
 
 class Output(Value, frozen=True, array_like=True, gc=False):
@@ -49,19 +87,25 @@ class Output(Value, frozen=True, array_like=True, gc=False):
     name), the notary that guards it. `encumbrance` is the number of an output without which it
     cannot be spent."""
 
-    schema: str
-    version: int
+    schema: SchemaName
+    version: Version
     data: bytes
-    contract: str
+    contract: ContractName
     notary: Identity
-    encumbrance: int | None = None
+    encumbrance: OutputNumber | None = None
+
+    @property
+    def contract_version(self) -> tuple[str, int]:
+        """The contract's name and its version."""
+        name, _, version = self.contract.rpartition("_v")
+        return name, int(version)
 
 
 class Command(Value, frozen=True, array_like=True, gc=False):
     """A command as it is written. Who must sign for it stands apart, in the group of signers."""
 
-    schema: str
-    version: int
+    schema: SchemaName
+    version: Version
     data: bytes
 
 
@@ -88,32 +132,65 @@ _KINDS: dict[int, Any] = {
     ATTACHMENTS: bytes,
     NOTARY: Identity,
     WINDOW: TimeWindow,
-    SIGNERS: tuple[PublicKey, ...],
+    SIGNERS: Annotated[
+        tuple[PublicKey, ...], msgspec.Meta(min_length=1, max_length=MAX_SIGNATURES)
+    ],
     REFERENCES: StateRef,
     PARAMETERS: bytes,
 }
+
+
+_CALLED = (
+    "input", "output", "command", "attachment", "notary", "time window", "list of signers",
+    "reference", "hash of the network's parameters",
+)  # fmt: skip
+"""What one component of each group is called."""
+
+# What could make a line of a log look like another: controls, and marks that turn or hide text.
+_NOT_IN_NAMES = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
 
 
 def component(group: int, data: bytes) -> Any:
     """The value of one component. Raises Unreadable unless `data` are its canonical bytes."""
     try:
         found = decode(_KINDS[group], data)
+        canonical = encode(found) == data
     except BadBytes as error:
-        raise Unreadable(f"a component of group {group}: {error}") from None
-    if encode(found) != data:
-        raise Unreadable(f"a component of group {group} is not in canonical form")
+        raise Unreadable(f"not a transaction's {_CALLED[group]}: {error}") from None
+    if not canonical:
+        raise Unreadable(f"a transaction's {_CALLED[group]} is not in canonical form")
     if group in (INPUTS, REFERENCES):
-        _check_ref(found)
-    if group in (ATTACHMENTS, PARAMETERS) and len(found) != merkle.HASH_BYTES:
-        raise Unreadable(f"a hash of {len(found)} bytes")
-    if group == WINDOW and found.since and found.until and found.since >= found.until:
-        raise Unreadable("a time window that ends before it begins")
+        if len(found.transaction) != merkle.HASH_BYTES or not 0 <= found.index < MAX_COMPONENTS:
+            raise Unreadable("a reference to no possible state")
+    elif group == OUTPUTS:
+        _check_name(found.notary.party.name)
+    elif group == NOTARY:
+        _check_name(found.party.name)
+    elif group == WINDOW:
+        _check_window(found)
+    elif group == SIGNERS:
+        if any(low >= high for low, high in itertools.pairwise(key.encoded for key in found)):
+            raise Unreadable("the signers of a command stand once each, in rising order")
+    elif group in (ATTACHMENTS, PARAMETERS):
+        if len(found) != merkle.HASH_BYTES:
+            raise Unreadable(f"a hash has {merkle.HASH_BYTES} bytes, not {len(found)}")
     return found
 
 
-def _check_ref(ref: StateRef) -> None:
-    if len(ref.transaction) != merkle.HASH_BYTES or not 0 <= ref.index < MAX_COMPONENTS:
-        raise Unreadable("a reference to no possible state")
+def _check_name(name: str) -> None:
+    if not 0 < len(name) <= MAX_PARTY_NAME or _NOT_IN_NAMES.search(name):
+        raise Unreadable(
+            f"a party's name has 1 to {MAX_PARTY_NAME} characters, none of which is hidden"
+        )
+
+
+def _check_window(window: TimeWindow) -> None:
+    if window.since is None and window.until is None:
+        raise Unreadable("a time window has a beginning or an end")
+    if window.since is not None and window.until is not None and window.since >= window.until:
+        raise Unreadable("a time window ends after it begins")
 
 
 def nonce(salt: bytes, group: int, index: int) -> bytes:
@@ -127,11 +204,18 @@ def group_hash(group: int, count: int, root: bytes) -> bytes:
 
 
 def leaves_of(salt: bytes, group: int, components: Sequence[bytes]) -> list[bytes]:
-    """The leaves of a group's tree."""
-    return [merkle.leaf(nonce(salt, group, index) + data) for index, data in enumerate(components)]
+    """The leaves of a group's tree: `merkle.leaf(nonce(…) + data)`, written out as it runs most."""
+    prefix = b"\x04" + salt + bytes([group])
+    return [
+        hashlib.sha256(
+            b"\x00" + hashlib.sha256(prefix + index.to_bytes(4, "big")).digest() + data
+        ).digest()
+        for index, data in enumerate(components)
+    ]
 
 
-T = TypeVar("T")
+_ABSENT = [group_hash(group, 0, merkle.root(())) for group in range(GROUPS)]
+"""What stands for each group that a transaction does not have."""
 
 
 class Transaction:
@@ -140,18 +224,21 @@ class Transaction:
     def __init__(self, groups: Mapping[int, Sequence[bytes]], salt: bytes) -> None:
         """From the bytes of its components by group. Raises Unreadable for what has no canonical
         form or is too large; `flowrt.ledger.verifying` says whether it makes sense."""
-        if len(salt) != SALT_BYTES:
+        if type(salt) is not bytes or len(salt) != SALT_BYTES:
             raise Unreadable(f"a salt has {SALT_BYTES} bytes")
         self.salt = salt
         self.groups: dict[int, tuple[bytes, ...]] = {
             group: tuple(groups[group]) for group in sorted(groups) if groups[group]
         }
         for group, components in self.groups.items():
-            if group not in _KINDS or len(components) > MAX_COMPONENTS:
+            if group not in _MOST:
+                raise Unreadable(f"a transaction has no group {group}")
+            if len(components) > _MOST[group]:
                 raise Unreadable(
-                    f"no transaction has {len(components)} components in group {group}"
+                    f"a transaction has at most {_MOST[group]} times {_CALLED[group]}, "
+                    f"not {len(components)}"
                 )
-        self.encoded = encode([FORMAT, salt, [[g, list(c)] for g, c in self.groups.items()]])
+        self.encoded = _ENCODER.encode((FORMAT, salt, tuple(self.groups.items())))
         if len(self.encoded) > MAX_BYTES:
             raise Unreadable(f"a transaction of {len(self.encoded)} bytes; {MAX_BYTES} at most")
 
@@ -175,13 +262,13 @@ class Transaction:
     @functools.cached_property
     def id(self) -> bytes:
         """32 bytes: the root over all groups."""
-        return merkle.root(
-            [self.group_leaf(group) for group in range(GROUPS)],
-        )
+        return merkle.root([self.group_leaf(group) for group in range(GROUPS)])
 
     def group_leaf(self, group: int) -> bytes:
         """What stands for one group in the upper tree."""
-        components = self.groups.get(group, ())
+        components = self.groups.get(group)
+        if components is None:
+            return _ABSENT[group]
         leaves = leaves_of(self.salt, group, components)
         return group_hash(group, len(leaves), merkle.root(leaves))
 
@@ -240,6 +327,11 @@ class Transaction:
         """Whether it counts only with the notary's signature: it uses up, refers or has a time."""
         return bool(self.inputs or self.references or self.window)
 
+    @property
+    def changes_notary(self) -> bool:
+        """Whether it says that it moves states to another notary, which `verifying` then judges."""
+        return any(command.schema == NOTARY_CHANGE for command in self.commands)
+
     @functools.cached_property
     def required_keys(self) -> frozenset[PublicKey]:
         """All who must sign: for commands, and the notary if it is needed."""
@@ -266,86 +358,39 @@ class Transaction:
         return hash(self.encoded)
 
 
+_ENCODER = msgspec.msgpack.Encoder()
 _WIRE = msgspec.msgpack.Decoder(tuple[int, bytes, tuple[tuple[int, tuple[bytes, ...]], ...]])
 
 
-# --- signatures -------------------------------------------------------------------------------
+# --- signed ---------------------------------------------------------------------------------------
 
 
-class BatchProof(Value, frozen=True, array_like=True, gc=False):
-    """That an id is number `index` of `size` ids that were signed together, by their root."""
-
-    index: int
-    size: int
-    hashes: tuple[bytes, ...]
-
-
-class TransactionSignature(Value, frozen=True, array_like=True, gc=False):
-    """`by` signed a transaction's id, alone or as one of a batch, under the rules `platform`."""
-
-    by: PublicKey
-    data: bytes
-    platform: int = PLATFORM
-    batch: BatchProof | None = None
-
-    def check(self, transaction: bytes) -> None:
-        """Raises BadSignature, BadProof unless it is a signature of the transaction of this id."""
-        self.by.verify(self.data, _to_sign(self.root(transaction), self.platform, self.by.scheme))
-
-    def root(self, transaction: bytes) -> bytes:
-        """What was signed: the id, or the root of the batch that has it. Raises BadProof."""
-        if self.batch is None:
-            return transaction
-        if not 1 < self.batch.size <= 1 << 20:
-            raise BadProof("a batch of signatures has two to a million")
-        leaf = merkle.leaf(transaction)
-        return merkle.root_from(self.batch.size, {self.batch.index: leaf}, self.batch.hashes)
-
-
-def sign(transaction: bytes, key: SigningKey) -> TransactionSignature:
-    """The signature of the transaction of this id."""
-    data = key.sign(_to_sign(transaction, PLATFORM, key.public.scheme))
-    return TransactionSignature(key.public, data)
-
-
-def sign_all(transactions: Sequence[bytes], key: SigningKey) -> list[TransactionSignature]:
-    """A signature for each of the ids, made by signing once."""
-    if len(transactions) == 1:
-        return [sign(transactions[0], key)]
-    leaves = [merkle.leaf(id) for id in transactions]
-    data = key.sign(_to_sign(merkle.root(leaves), PLATFORM, key.public.scheme))
-    return [
-        TransactionSignature(
-            key.public,
-            data,
-            PLATFORM,
-            BatchProof(index, len(leaves), merkle.hidden(leaves, {index})),
-        )
-        for index in range(len(leaves))
-    ]
-
-
-def _to_sign(root: bytes, platform: int, scheme: int) -> bytes:
-    return _SIGNED + encode([root, platform, scheme])
+_Signed = tuple[
+    bytes, Annotated[tuple[TransactionSignature, ...], msgspec.Meta(max_length=MAX_SIGNATURES)]
+]
 
 
 class SignedTransaction:
     """A transaction and the signatures that it has so far, in order of their keys. A value: adding
     a signature makes another one."""
 
-    __slots__ = ("signatures", "transaction")
+    __slots__ = ("_encoded", "signatures", "transaction")
 
     def __init__(
         self, transaction: Transaction, signatures: Iterable[TransactionSignature] = ()
     ) -> None:
-        """Of two signatures by one key the first is kept. Raises Unreadable for too many."""
+        """Of two signatures by one key the first is kept. Raises Unreadable for too many, and for
+        one by a composite key, whose leaves sign."""
         by_key: dict[PublicKey, TransactionSignature] = {}
         for signature in signatures:
             by_key.setdefault(signature.by, signature)
+            if signature.by.scheme == COMPOSITE:
+                raise Unreadable("a composite key signs by its leaves")
         if len(by_key) > MAX_SIGNATURES:
             raise Unreadable(f"more than {MAX_SIGNATURES} signatures")
         self.transaction = transaction
         self.signatures = tuple(by_key[key] for key in sorted(by_key))
+        self._encoded: bytes | None = None
 
     @property
     def id(self) -> bytes:
@@ -378,13 +423,15 @@ class SignedTransaction:
         signers = self.signers
         return tuple(
             key
-            for key in sorted(self.transaction.required_keys)
-            if key not in without and not key.is_fulfilled_by(signers)
+            for key in sorted(self.transaction.required_keys.difference(without))
+            if not key.is_fulfilled_by(signers)
         )
 
-    def check_signatures(self, without: Collection[PublicKey] = ()) -> None:
+    def check_signatures(
+        self, without: Collection[PublicKey] = (), memory: GoodSignatures | None = None
+    ) -> None:
         """That all required keys but those of `without` have signed, and that every signature that
-        is there is good.
+        is there is good. `memory` is its owner's, who then checks none twice.
 
         Raises:
             SignaturesMissing: before any signature is looked at.
@@ -394,20 +441,29 @@ class SignedTransaction:
         if missing:
             raise SignaturesMissing(tuple(key.text for key in missing), self.id.hex())
         for signature in self.signatures:
-            signature.check(self.id)
+            signature.check(self.id, memory)
 
     def to_flow(self) -> bytes:
         """Its canonical bytes, which are also those on the wire."""
-        return encode([self.transaction.encoded, self.signatures])
+        if self._encoded is None:
+            self._encoded = encode((self.transaction.encoded, self.signatures))
+        return self._encoded
 
     @classmethod
     def from_flow(cls, data: bytes) -> SignedTransaction:
-        """The transaction again. Raises Unreadable."""
+        """The transaction again. Raises Unreadable unless these are its canonical bytes."""
+        if len(data) > MAX_SIGNED_BYTES:
+            raise Unreadable(
+                f"a signed transaction of {len(data)} bytes; {MAX_SIGNED_BYTES} at most"
+            )
         try:
-            encoded, signatures = decode(tuple[bytes, tuple[TransactionSignature, ...]], data)
+            encoded, signatures = decode(_Signed, data)
         except BadBytes as error:
             raise Unreadable(f"not a signed transaction: {error}") from None
-        return cls(Transaction.from_bytes(encoded), signatures)
+        found = cls(Transaction.from_bytes(encoded), signatures)
+        if found.to_flow() != data:
+            raise Unreadable("a signed transaction that is not in canonical form")
+        return found
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SignedTransaction):

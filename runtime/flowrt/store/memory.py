@@ -66,6 +66,7 @@ class MemoryDisk:
         self.tasks: dict[tuple[int, int], bytes] = {}
         self.schedules: dict[str, bytes] = {}
         self.keys: dict[tuple[str, str], int] = {}
+        self.waits: dict[bytes, frozenset[tuple[int, int]]] = {}
         self.since: dict[int, int] = {}
         self.ended: dict[int, int] = {}
         self.clients: dict[str, tuple[int, bytes]] = {}
@@ -87,14 +88,21 @@ class MemoryDisk:
         made.mail = {flow_id: list(mail) for flow_id, mail in self.mail.items()}
         made.beside = None
         if self.tables is not None:
-            made.tables = sqlite3.connect(":memory:", isolation_level=None)
-            made.tables.execute("PRAGMA foreign_keys = ON")
+            made.tables = _no_tables()
             made.tables.deserialize(self.tables.serialize())
         return made
 
     def __del__(self) -> None:
         if self.tables is not None:
             self.tables.close()
+
+
+def _no_tables() -> sqlite3.Connection:
+    """A database in memory, for what services keep. Only its node uses it, but whichever thread
+    collects what is forgotten closes it."""
+    made = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    made.execute("PRAGMA foreign_keys = ON")
+    return made
 
 
 class MemoryStore:
@@ -214,6 +222,9 @@ class MemoryStore:
     def holder(self, name: str, key: str) -> int | None:
         return self.disk.keys.get((name, key))
 
+    def waiting(self, key: bytes) -> list[tuple[int, int]]:
+        return sorted(self.disk.waits.get(key, ()))
+
     def client(self, client: str) -> tuple[int, bytes] | None:
         return self.disk.clients.get(client)
 
@@ -256,8 +267,7 @@ class MemoryStore:
     def savepoint(self) -> None:
         if self._work is None:
             if self.disk.tables is None:
-                self.disk.tables = sqlite3.connect(":memory:", isolation_level=None)
-                self.disk.tables.execute("PRAGMA foreign_keys = ON")
+                self.disk.tables = _no_tables()
             self._work = Transaction(self.disk.tables)
         self._work.savepoint()
 
@@ -321,6 +331,11 @@ class MemoryStore:
         _replace(self.disk.tasks, batch.tasks)
         _replace(self.disk.schedules, batch.schedules)
         _replace(self.disk.keys, batch.keys)
+        for key, changes in batch.waits.items():
+            kept = self.disk.waits.pop(key, frozenset()) - changes.keys()
+            waiting = kept | {one for one, waits in changes.items() if waits}
+            if waiting:
+                self.disk.waits[key] = waiting
         self.disk.clients.update(batch.clients)
         if batch.draining is not None:
             self.disk.draining = batch.draining
