@@ -15,8 +15,9 @@ from flowrt.core.flow import FlowError, Party, Tx
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.identity.claims import Pseudonym, claim
 from flowrt.ledger.identity.keystore import KeyStore
+from flowrt.ledger.identity.networkmap import NotaryEntry
 from flowrt.ledger.identity.signing import Keys
-from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.keys import ECDSA_P256, ED25519, PublicKey
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import SignedTransaction
 from flowrt.stdlib.ledger import identities_flow, keys_flow, network_flow
@@ -63,6 +64,12 @@ flow Make(count: Int) -> List[PublicKey]:
     while made.size < count:
         made = made.append(Keys.fresh())
     return made
+
+flow Later(notary: Party) -> List[Bool]:
+    startable by rpc
+    let before = Network.is_notary(notary)
+    sleep 1d
+    return [before, Network.is_notary(notary)]
 
 flow Whose(key: PublicKey) -> Party?:
     startable by rpc
@@ -392,6 +399,37 @@ def test_a_map_may_come_while_flows_sleep(play: Callable[..., Played]) -> None:
     assert here.whose("alice", made.theirs) == "bob"
     with pytest.raises(MapNotAccepted, match="does not replace"):
         here.scene.run_flow("alice", network_flow.AcceptMap_v1, map_=newer.data)
+
+
+def test_a_flow_that_wakes_sees_the_map_of_then(play: Callable[..., Played]) -> None:
+    town = Town("alice", "bob", "notary", notaries=["notary"])
+    here = play(town=town, programs={"notary": PLAY})
+    later = here.flows["alice"].Later_v1
+    first = here.scene.start("alice", later, notary=Party("notary"))
+    second = here.scene.start("alice", later, notary=BOB)
+    here.scene.run()
+    newer = town.publish(2, notaries=[NotaryEntry("bob")])
+    here.scene.run_flow("alice", network_flow.AcceptMap_v1, map_=newer.data)
+    here.scene.crash("alice")
+    assert here.scene.result(first) == (True, False)
+    assert here.scene.result(second) == (False, True)
+
+
+def test_a_refused_map_leaves_the_old_one(play: Callable[..., Played]) -> None:
+    here = play()
+    other = Town("alice", "bob", seed="elsewhere")
+    for data in (other.publish(7).data, here.town.publish(7).data[:-1], b""):
+        with pytest.raises(MapNotAccepted):
+            here.scene.run_flow("alice", network_flow.AcceptMap_v1, map_=data)
+    assert here.scene.rows("alice", "SELECT serial FROM ledger_network_map") == [(1,)]
+
+
+def test_keys_on_another_curve(play: Callable[..., Played]) -> None:
+    town = Town("alice", "bob")
+    town.stores["bob"] = KeyStore.derive(b"town bob", ECDSA_P256)
+    town.map = town.publish(1)
+    made = play(town=town).run("alice", "Swap", other=BOB)
+    assert (made.ours.scheme, made.theirs.scheme) == (ED25519, ECDSA_P256)
 
 
 # --- keys after a loss ----------------------------------------------------------------------------
