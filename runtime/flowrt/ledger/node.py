@@ -82,7 +82,7 @@ class Ledger:
         self.keys = Keys(keys, self.network, rules)
         self._notaries: set[Identity] = set()
         self.vault = Vault(rules, self.keys.is_ours, self._knows_notary)
-        self.notaries = Notaries(self.keys, notary)
+        self.notaries = Notaries(self.keys, notary, rules)
         self.backchain = Backchain(
             self.vault, transactions=history, size=history_bytes, discreet=discreet
         )

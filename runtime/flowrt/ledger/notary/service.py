@@ -11,7 +11,7 @@ from typing import Protocol
 
 from flowrt.core.flow import Tx
 from flowrt.ledger.filtered import FilteredTransaction
-from flowrt.ledger.keys import SigningKey
+from flowrt.ledger.keys import PublicKey, SigningKey
 from flowrt.ledger.notary.desk import Answer, Desk
 from flowrt.ledger.notary.judging import Conflicting, NotAccepted, OutsideWindow
 from flowrt.ledger.notary.requests import (
@@ -23,7 +23,8 @@ from flowrt.ledger.notary.requests import (
 )
 from flowrt.ledger.problems import BadStructure, LedgerError
 from flowrt.ledger.signatures import TransactionSignature
-from flowrt.ledger.transactions import SignedTransaction
+from flowrt.ledger.states import Rulebook
+from flowrt.ledger.transactions import SignedTransaction, StateAndRef
 from flowrt.services import gathers
 from flowrt.stdlib.ledger.core_flow import (
     Conflict,
@@ -84,9 +85,13 @@ class Notary:
 class Notaries:
     """The service of one node; `notary` is absent where the node is none."""
 
-    def __init__(self, keys: IdentityKeys, notary: Notary | None = None) -> None:
+    def __init__(
+        self, keys: IdentityKeys, notary: Notary | None = None, rules: Rulebook | None = None
+    ) -> None:
+        """`rules` reads states, to find those who take part in them."""
         self._keys = keys
         self._notary = notary
+        self._rules = rules or Rulebook()
         self._newest: dict[bytes, tuple[TransactionSignature, ...]] = {}
 
     # --- as a client ---
@@ -97,6 +102,16 @@ class Notaries:
             content = content_of(transaction)
         key = self._keys.identity_key(tx)
         return RequestProof(key.public, key.sign(content))
+
+    def participants(self, tx: Tx, states: Sequence[StateAndRef]) -> tuple[PublicKey, ...]:
+        """The keys of all who take part in the states, in order. Raises RequestInvalid where a
+        state cannot be read here."""
+        with _as_refusal():
+            found = [
+                self._rules.read_state(one.output.schema, one.output.version, one.output.data)
+                for one in states
+            ]
+        return tuple(sorted({key for state in found for key in state.participants()}))
 
     # --- as a notary ---
 
@@ -150,9 +165,7 @@ class Notaries:
         or by others, the book tells."""
         return self._newest.get(transaction)
 
-    def announce(
-        self, tx: Tx, claim: Claim, signatures: Sequence[TransactionSignature]
-    ) -> None:
+    def announce(self, tx: Tx, claim: Claim, signatures: Sequence[TransactionSignature]) -> None:
         """Tell those who wait that it is notarised, in the step that answers the requester."""
         self._newest[claim.transaction] = tuple(signatures)
         if len(self._newest) > NEWEST:
