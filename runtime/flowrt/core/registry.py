@@ -69,6 +69,9 @@ class Registry:
         for value in vars(module).values():
             if inspect.isclass(value) and issubclass(value, Message) and value.wire:
                 self.messages[value.wire] = value
+            # Those too that no flow names: a service may throw them.
+            if inspect.isclass(value) and issubclass(value, FlowError) and not value.builtin:
+                self.errors.setdefault(value.wire, value)
         for flow in flows:
             self.add(flow)
             home = sys.modules.get(flow.__module__)
