@@ -61,6 +61,19 @@ class Deals:
         builder = TransactionBuilder(self._notary).make(Deal(words, 0, tuple(keys)))
         return self._signed(tx, builder, keys)
 
+    def propose(self, tx: Tx, keys: Sequence[PublicKey], signs: bool) -> SignedTransaction:
+        """A deal among holders of these keys, signed by us or by nobody."""
+        builder = TransactionBuilder(self._notary).make(Deal("tea", 0, tuple(keys)))
+        builder.command(Agree(), *keys)
+        built = SignedTransaction(builder.build(self._ledger.keys.salt(tx)))
+        return self._ledger.keys.sign(tx, built) if signs else built
+
+    def words_of(self, tx: Tx, transaction: SignedTransaction) -> str:
+        raw = transaction.transaction.outputs[0]
+        found = Rulebook([RULES]).read_state(raw.schema, raw.version, raw.data)
+        assert isinstance(found, Deal)
+        return found.words
+
     def again(
         self, tx: Tx, before: StateAndRef, words: str, keys: Sequence[PublicKey]
     ) -> SignedTransaction:
