@@ -254,8 +254,9 @@ class Spender:
         left of an issuer's coins under a key that `change` makes; the keys that must sign.
 
         What is paid to None leaves the ledger: no output is made of it, and the caller adds the
-        command that says so. The notary is the builder's; if it has none, it gets that of the coins. The coins are this
-        flow's until it ends or releases them. Raises as `choose`; nothing is done then.
+        command that says so. The notary is the builder's; if it has none, it gets that of the
+        coins. The coins are this flow's until it ends or releases them. Raises as `choose`; nothing
+        is done then.
         """
         wanted: dict[str, int] = {}
         for _, amount in payments:
