@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from flowlang.compiler import compile_modules
+from flowlang.compiler import compile_modules, misfits, remarks
 from flowlang.source import Source
 from flowrt.stdlib.ledger.finality_flow import RecoverTransaction_v1
 from tests.ledger.market import BOB, PROGRAM, Market, library, program
@@ -61,3 +63,11 @@ flow Closed():
         with pytest.raises(house.HouseRule):
             market.do("alice", RecoverTransaction_v1, transaction=bytes(32), peer=BOB, finish=False)
         market.nothing_is_left()
+
+
+def test_the_two_sides_of_these_flows_fit() -> None:
+    text = (Path(__file__).parent / "deals.flow").read_text("utf-8")
+    source = Source("deals.flow", "deals", text)
+    made = compile_modules(["deals"], lambda name: source if name == "deals" else library(name))
+    found = [*misfits(made), *remarks(made)]
+    assert found == []
