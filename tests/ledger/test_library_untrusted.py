@@ -70,4 +70,4 @@ def test_the_two_sides_of_these_flows_fit() -> None:
     source = Source("deals.flow", "deals", text)
     made = compile_modules(["deals"], lambda name: source if name == "deals" else library(name))
     found = [*misfits(made), *remarks(made)]
-    assert found == []
+    assert [one for one in found if one.severity != "note"] == []
