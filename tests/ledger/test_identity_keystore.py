@@ -44,6 +44,19 @@ def test_keys_are_derived_as_the_page_says() -> None:
     assert store.salt(1, 22, 333) == by_the_book(b"salt\x001\x0022\x00333")
 
 
+def test_the_page_has_the_values() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "identity.md").read_text()
+    plain, curve = KeyStore(SEED), KeyStore(SEED, ECDSA_P256)
+    for what, value in {
+        "well-known key 0, Ed25519": plain.identity(0).public.encoded.hex(),
+        "pseudonym 1, Ed25519": plain.fresh(1).public.encoded.hex(),
+        "pseudonym 1, P-256": curve.fresh(1).public.encoded.hex(),
+        "salt of 1, 22, 333": plain.salt(1, 22, 333).hex(),
+        "backup, Ed25519": plain.backup(),
+    }.items():
+        assert f"| {what} | `{value}` |" in page
+
+
 @given(st.binary(min_size=32, max_size=32), st.integers(0, keystore.MAX_NUMBER - 1))
 def test_the_same_seed_has_the_same_keys(seed: bytes, number: int) -> None:
     one, other = KeyStore(seed), KeyStore(seed)

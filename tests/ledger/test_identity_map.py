@@ -101,6 +101,17 @@ def test_another_network() -> None:
     assert "another network's" in refused(resigned(foreign))
 
 
+def test_a_map_has_one_encoding() -> None:
+    data = TOWN.map.data
+    assert data[:2] == b"\x93\xc5"  # Three fields, the first of them bytes with a short length.
+    assert "one encoding" in refused(b"\x93\xc6\x00\x00" + data[2:])
+    inner = encode(content())
+    assert inner[0] == 0x95
+    longer = b"\xdc\x00\x05" + inner[1:]
+    signature = TOWN.operator_key.sign(b"flowlang network map\x00" + longer)
+    assert "one encoding" in refused(encode(Signed(longer, TOWN.operator, signature)))
+
+
 def test_entries_that_do_not_go_together() -> None:
     good = content()
     alice, bob, notary = good.entries

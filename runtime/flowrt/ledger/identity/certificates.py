@@ -426,6 +426,9 @@ def _usage(authority: bool) -> x509.KeyUsage:
 
 
 def _loaded(key: PublicKey) -> Ed25519PublicKey | ec.EllipticCurvePublicKey:
-    if key.scheme == ED25519:
-        return Ed25519PublicKey.from_public_bytes(key.encoded[1:])
-    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), key.encoded[1:])
+    try:
+        if key.scheme == ED25519:
+            return Ed25519PublicKey.from_public_bytes(key.encoded[1:])
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), key.encoded[1:])
+    except ValueError:
+        raise BadCertificate(f"{key.text} is no point of its curve") from None

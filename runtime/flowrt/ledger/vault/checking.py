@@ -33,7 +33,8 @@ from flowrt.stdlib.ledger import core_flow as core
 from flowrt.stdlib.ledger.parts_flow import Identity, StateRef
 
 MOST_JUDGED = 65_536
-"""How many ids of good transactions, and how many good signatures, are remembered."""
+"""How many good signatures are remembered, and how many ids of good transactions and keys that take
+part in them."""
 
 KnowsNotary = Callable[[Tx, Identity], bool]
 """Whether the network has, or had, such a notary."""
@@ -75,7 +76,7 @@ class Checker:
             raise core.ContractRejected(error.contract, error.why) from error
         except LedgerError as error:
             raise core.TransactionInvalid(transaction.id, str(error)[:500]) from error
-        self._good.put(transaction.id, keys)
+        self._good.put(transaction.id, keys, 1 + len(keys))
         return keys
 
     def _check_notaries(self, tx: Tx, transaction: Transaction) -> None:

@@ -31,13 +31,14 @@ MOST_NAMES = 1_000
 MOST_GROUPS = 10_000
 """How many groups are summed, at most."""
 
-SORTS: Final = {
-    "recorded": "s.ref",
-    "consumed": "s.consumed",
-    "units": "s.units",
-    "currency": "s.currency",
-    "linear": "s.linear",
+SORTS: Final[dict[str, tuple[str, Any]]] = {
+    "recorded": ("s.ref", tuple[str, int, int]),
+    "consumed": ("s.consumed", tuple[str, int, int]),
+    "units": ("s.units", tuple[str, int, int]),
+    "currency": ("s.currency", tuple[str, str, int]),
+    "linear": ("s.linear", tuple[str, bytes, int]),
 }
+"""By what pages are sorted: the column, and the type of the place where a page ends."""
 
 _GROUPS: Final = {
     "currency": "s.currency",
@@ -58,7 +59,7 @@ def page(tx: Tx, records: Records, query: StateQuery) -> StatePage:
     if not 0 < query.size <= MOST_SIZE:
         raise BadQuery(f"a page has 1 to {MOST_SIZE} states, not {query.size}")
     where, values = _where(query)
-    by = SORTS[query.sort]
+    by, _ = SORTS[query.sort]
     if query.sort != "recorded":
         where.append(f"{by} IS NOT NULL")
     if query.after is not None:
@@ -146,7 +147,7 @@ def _found(row: tuple[Any, ...], ids: dict[int, bytes]) -> FoundState:
 
 def _position(after: bytes, sort: str) -> tuple[Any, int]:
     try:
-        name, sorted_by, row = decode(tuple[str, int | str | bytes, int], after)
+        name, sorted_by, row = decode(SORTS[sort][1], after)
     except BadBytes:
         name = ""
     if name != sort:
