@@ -85,9 +85,10 @@ def misfits(compilation: Compilation) -> list[Diagnostic]:
 def conversations(compilation: Compilation) -> list[Example]:
     """Conversations that have every message of every session, for the files without mistakes."""
     found = []
-    for name in compilation.modules:
-        used = [compilation.modules[one] for one in _reached(name, compilation)]
-        found += protocol.examples(compilation.modules[name], used, compilation.sources)
+    # Who answers for a role may stand in a file that nobody names.
+    every = list(compilation.modules.values())
+    for module in every:
+        found += protocol.examples(module, every, compilation.sources)
     return found
 
 

@@ -107,21 +107,22 @@ def as_text(
 ) -> str:
     """As a person reads it: the sentence, the place, the line with a caret, the remedy.
 
-    Where `ascii_only` is true the arrows of a conversation are, too.
+    Where `ascii_only` is true all but what stands in a source is.
     """
+    said = in_ascii if ascii_only else str
     paint = _PAINT if color else _PLAIN
     shade = paint[diagnostic.severity]
     head = f"{shade}{diagnostic.severity}[{diagnostic.code}]{paint['off']}: "
-    lines = [f"{head}{paint['bold']}{printable(diagnostic.message)}{paint['off']}"]
-    lines += _frame(diagnostic.source, diagnostic.span, sources, shade, paint["off"])
+    lines = [f"{head}{paint['bold']}{said(printable(diagnostic.message))}{paint['off']}"]
+    lines += _frame(diagnostic.source, diagnostic.span, sources, shade, paint["off"], said("…"))
     for note in diagnostic.notes:
-        lines.append(f" note: {printable(note.message)}")
-        lines += _frame(note.source, note.span, sources, paint["note"], paint["off"])
+        lines.append(f" note: {said(printable(note.message))}")
+        lines += _frame(note.source, note.span, sources, paint["note"], paint["off"], said("…"))
     if diagnostic.run is not None:
         run = conversation.lines(diagnostic.run, ascii_only=ascii_only)
         lines += [printable(line) for line in run]
     if diagnostic.hint:
-        lines.append(f" help: {printable(diagnostic.hint)}")
+        lines.append(f" help: {said(printable(diagnostic.hint))}")
     return "\n".join(lines) + "\n"
 
 
@@ -135,7 +136,9 @@ _PAINT = {
 }
 
 
-def _frame(name: str, span: Span, sources: Mapping[str, Source], shade: str, off: str) -> list[str]:
+def _frame(
+    name: str, span: Span, sources: Mapping[str, Source], shade: str, off: str, cut: str
+) -> list[str]:
     place = f"  --> {printable(name)}:{span.line}:{span.column}"
     source = sources.get(name)
     text = source.line(span.line) if source else ""
@@ -146,8 +149,8 @@ def _frame(name: str, span: Span, sources: Mapping[str, Source], shade: str, off
     length = max(1, min(end, len(text) + 1) - 1 - start)
     left = max(0, start - WIDTH // 2) if len(text) > WIDTH else 0
     shown = text[left : left + WIDTH]
-    before = "…" if left else ""
-    after = "…" if left + WIDTH < len(text) else ""
+    before = cut if left else ""
+    after = cut if left + WIDTH < len(text) else ""
     column = start - left + len(before)
     width = min(length, WIDTH - (start - left)) or 1
     gutter = " " * len(str(span.line))
@@ -157,6 +160,14 @@ def _frame(name: str, span: Span, sources: Mapping[str, Source], shade: str, off
         f" {span.line} | {before}{printable(shown)}{after}",
         f" {gutter} | {' ' * column}{shade}{'^' * width}{off}",
     ]
+
+
+_ASCII = str.maketrans({"…": "...", "→": "->", "×": "x", "—": "-", "–": "-"})
+
+
+def in_ascii(text: str) -> str:
+    """What we write ourselves, for a terminal that has no more characters."""
+    return text.translate(_ASCII)
 
 
 def printable(text: str) -> str:

@@ -38,7 +38,7 @@ def compiled(text: str, name: str = "shop.flow") -> Compilation:
 REMARKS = {"F220", "F221", "F415", "F416", "F417", "F418", "F435"}
 """Codes of warnings and notes."""
 
-MAY_WARN = {"F418", "P208", "P209", "P211", "P213"}
+MAY_WARN = {"F418", "P208", "P209", "P211", "P213", "P214"}
 """Codes about conversations that are warnings, or may be."""
 
 

@@ -13,7 +13,7 @@ from flowlang import syntax
 from flowlang.checker import nodes, trees
 from flowlang.diagnostics import Diagnostic, in_order
 from flowlang.source import Span
-from flowlang.types import SESSION, Checked, FlowInfo, ListType, Variable
+from flowlang.types import SESSION, Checked, ErrorInfo, FlowInfo, ListType, Variable
 
 IGNORED = "ignored"
 """A variable that is called so, or begins with it and `_`, is not expected to be used."""
@@ -67,8 +67,14 @@ class _Remarks:
     # --- names ------------------------------------------------------------------------------
 
     def _uses(self) -> None:
+        declarations = self._checked.file.declarations
+        has_flows = any(isinstance(one, syntax.Flow) for one in declarations)
         for use in self._checked.file.uses:
             for used in use.names:
+                # What a peer fails with arrives as itself in flows of files that know it.
+                is_error = isinstance(self._checked.scope.get(used.name), ErrorInfo)
+                if is_error and has_flows:
+                    continue
                 if not any(used.name in words for words in self._mentioned.values()):
                     whole = "the line" if len(use.names) == 1 else "the name"
                     message = f"`{used.name}` is taken from `{use.module}`, but never used"

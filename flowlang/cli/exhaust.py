@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from flowlang.cli.playing import Wanted, made, ready, told
-from flowlang.cli.printing import print_json
+from flowlang.cli.printing import drawable, print_json
 from flowlang.cli.worlds import causes, counted, table, told_small, violation_of, write_small
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def exhaust_flow(
 
     def tell(count: int) -> None:
         if not as_json and sys.stderr.isatty() and count % 200 == 0:
-            click.echo(f"… {count:,} worlds", err=True)
+            click.echo(drawable(f"… {count:,} worlds"), err=True)
 
     violations = []
     with told(as_json), ready(wanted, as_json) as stage:

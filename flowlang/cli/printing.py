@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from flowlang.diagnostics import Diagnostic, as_data, as_text
+from flowlang.diagnostics import Diagnostic, as_data, as_text, in_ascii
 from flowlang.project import FileTrouble, is_file
 from flowlang.source import START, Source
 
@@ -74,6 +74,11 @@ def can_draw() -> bool:
     return True
 
 
+def drawable(text: str) -> str:
+    """A text of ours as this terminal can show it."""
+    return text if can_draw() else in_ascii(text)
+
+
 def print_json(data: object) -> None:
     """Data for programs."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
@@ -87,7 +92,8 @@ def print_diagnostics(
         text = as_text(found, sources, color=colored(), ascii_only=not can_draw())
         click.echo(text, color=colored(), err=err)
     if len(diagnostics) > SHOWN:
-        click.echo(f"… and {len(diagnostics) - SHOWN:,} more, which `--json` shows.", err=err)
+        more = f"… and {len(diagnostics) - SHOWN:,} more, which `--json` shows."
+        click.echo(drawable(more), err=err)
 
 
 def print_trouble(trouble: FileTrouble) -> None:
@@ -96,7 +102,8 @@ def print_trouble(trouble: FileTrouble) -> None:
     if wants_json():
         print_json({"ok": False, "files": [trouble.path], "diagnostics": [as_data(place)]})
         return
-    click.echo(as_text(place, {}, color=colored()), nl=False, color=colored())
+    text = as_text(place, {}, color=colored(), ascii_only=not can_draw())
+    click.echo(text, nl=False, color=colored())
 
 
 def sources_of(diagnostics: Sequence[Diagnostic]) -> dict[str, Source]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowlang.cli.playing import Ready, Wanted, made, ready, told
-from flowlang.cli.printing import JSON, PATH, colored, print_json
+from flowlang.cli.printing import JSON, PATH, colored, drawable, print_json
 from flowlang.cli.worlds import (
     causes,
     counted,
@@ -91,7 +91,7 @@ def run_worlds(
         nonlocal last
         if not as_json and sys.stderr.isatty() and time.monotonic() - last > TELL_S:
             last = time.monotonic()
-            click.echo(f"… {figures.worlds:,} worlds", err=True)
+            click.echo(drawable(f"… {figures.worlds:,} worlds"), err=True)
 
     jobs = min(jobs or os.cpu_count() or 1, -(-worlds // campaign.CHUNK))
     with told(as_json), ready(wanted, as_json) as stage:
@@ -149,7 +149,7 @@ def replay_world(file: Path, verbose: bool, until: int | None, as_json: bool) ->
     else:
         click.echo("\n".join(lines[:until]))
         if until is not None and until < len(lines):
-            click.echo(f"… {counted(len(lines) - until, 'line')} more")
+            click.echo(drawable(f"… {counted(len(lines) - until, 'line')} more"))
         click.echo(ending(again.played), color=colored())
         click.echo(_verdict(again.difference, changed, violation is None))
     sys.exit(0 if violation is None else 1)
@@ -271,9 +271,9 @@ def _hospital(figures: Figures) -> list[str]:
         return []
     rows = [(flow, _short(why), f"{count:,}") for (flow, why), count in found]
     more = len(figures.hospital) - len(found)
-    rest = [f"  … {counted(more, 'cause')} more"] if more else []
+    rest = [drawable(f"  … {counted(more, 'cause')} more")] if more else []
     return ["flows in the hospital, by a mistake in them or in their Python:", *table(rows), *rest]
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= CAUSE_WIDTH else f"{text[: CAUSE_WIDTH - 1]}…"
+    return text if len(text) <= CAUSE_WIDTH else f"{text[: CAUSE_WIDTH - 1]}{drawable('…')}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowlang.cli.playing import Ready, Wanted
-from flowlang.cli.printing import colored
+from flowlang.cli.printing import colored, drawable
 from flowlang.project import shown
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def told_small(what: str, small: Shrunk, file: str) -> str:
     lines = list(story_of(small.played, False))
     cut = len(lines) - SHOWN_LINES
     if cut > 0:
-        lines = [f"… {cut} lines before", *lines[cut:]]
+        lines = [drawable(f"… {cut} lines before"), *lines[cut:]]
     worlds = f"{counted(small.tried, 'world')}, {small.seconds:.1f} s"
     least = "" if small.is_least else "; there was no time for more"
     return "\n".join(

@@ -13,6 +13,7 @@ from flowlang import syntax, types
 from flowlang.checker.nodes import everything
 from flowlang.pictures.acting import Acting, Option
 from flowlang.pictures.folding import Mark, Told, Way, finished, fold, rounds, shortened, weight
+from flowlang.pictures.responding import responder
 from flowlang.pictures.scene import Round, Scene, Taker, Waiting
 from flowlang.pictures.sequence import Note, Sequence, every, named
 from flowlang.pictures.wording import is_endless, listed, short
@@ -161,6 +162,11 @@ def _rest(taker: Taker) -> Note:
     return Note((taker.lane,), said, "trouble")
 
 
+def _is_flow(project: Mapping[str, types.Checked], name: str) -> bool:
+    module, _, own = name.rpartition(".")
+    return module in project and isinstance(project[module].infos.get(own), types.FlowInfo)
+
+
 def opened_by(
     root: str, project: Mapping[str, types.Checked], through: Container[str] | None = None
 ) -> list[str]:
@@ -175,18 +181,20 @@ def opened_by(
         info = checked.infos[own]
         assert isinstance(info, types.FlowInfo)
         for node in everything(info.declaration.body):
+            passes = isinstance(node, syntax.Subflow)
             if isinstance(node, syntax.Open):
-                named_ = checked.meaning_of.get(node.flow)
+                flow = responder(project, checked, node, through or ())
+                if _is_flow(project, flow):
+                    opened.setdefault(flow)
+                passes = through is None or flow in through
             elif isinstance(node, syntax.Subflow):
-                named_ = checked.meaning_of.get(node.call.callee)
+                called = checked.meaning_of.get(node.call.callee)
+                if not isinstance(called, types.FlowInfo):
+                    continue
+                flow = called.name
             else:
                 continue
-            if not isinstance(named_, types.FlowInfo):
-                continue
-            if isinstance(node, syntax.Open):
-                opened.setdefault(named_.name)
-            passes = isinstance(node, syntax.Subflow) or through is None or named_.name in through
-            if passes and named_.name not in seen:
-                seen.add(named_.name)
-                todo.append(named_.name)
+            if passes and flow not in seen and _is_flow(project, flow):
+                seen.add(flow)
+                todo.append(flow)
     return list(opened)

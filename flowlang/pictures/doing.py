@@ -9,6 +9,7 @@ from flowlang import syntax, types
 from flowlang.pictures import wording
 from flowlang.pictures.folding import Mark, Told
 from flowlang.pictures.lanes import Lanes
+from flowlang.pictures.responding import initiator, responder
 from flowlang.pictures.scene import (
     Called,
     Catching,
@@ -55,7 +56,7 @@ class Doing:
             scene.lines["owner"] = Line((taker.key, None), (taker.lane, lane), False)
             taker.held[1, taker.checked.variable_of[node.owner]] = Held("owner", True)
         if node.responds is not None:
-            lane = self.lanes.beside(taker.lane, short(self._named(taker, node.responds.flow)))
+            lane = self.lanes.beside(taker.lane, short(initiator(taker.checked, node.responds)))
             scene.lines["initiator"] = Line((None, taker.key), (lane, taker.lane), False)
             taker.held[1, taker.checked.variable_of[node.responds]] = Held("initiator", True)
 
@@ -420,7 +421,7 @@ class Doing:
 
     def _open(self, scene: Scene, taker: Taker, node: syntax.Open) -> list[Told]:
         self._advance(taker)
-        flow = self._named(taker, node.flow)
+        flow = responder(self._project, taker.checked, node, self._followed)
         party = written(taker.checked, node.party.span)
         lane = self.lanes.opened(taker.lane, flow, party, each=node.each)
         key = (taker.key, node)
@@ -433,11 +434,11 @@ class Doing:
                                 node.each)  # fmt: skip
         taker.held[taker.depth, taker.checked.variable_of[node]] = Held(key, True)
         if is_followed:
-            responder = self._taker(scene, key, lane, flow)
+            answering = self._taker(scene, key, lane, flow)
             responds = self._flow(flow).declaration.responds
             if responds is not None:
-                place = (1, responder.checked.variable_of[responds])
-                responder.held[place] = Held(key, False)
+                place = (1, answering.checked.variable_of[responds])
+                answering.held[place] = Held(key, False)
         return []
 
     def _send(self, scene: Scene, taker: Taker, node: syntax.Send) -> list[Told]:

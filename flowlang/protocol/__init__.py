@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from flowlang import machine, walk
 from flowlang.conversation import Example
 from flowlang.diagnostics import Diagnostic
-from flowlang.protocol import check, circles, holding, roles
+from flowlang.protocol import check, circles, holding, roles, spent
 from flowlang.protocol.covering import covering
 from flowlang.protocol.retelling import Retelling
 from flowlang.protocol.telling import Teller
@@ -43,6 +43,15 @@ def findings(
         for arm, sender in sorted(made.senders.items())
         if arm.flow in flows
     ]
+    wrong = {
+        name
+        for one in made.sessions
+        if one.verdict is not None and one.verdict.misfits
+        for name in (one.session.flow, one.session.responder)
+    }
+    for flow in flows:
+        if flow not in wrong:
+            found += [teller.spent(one) for one in spent.spent(program, flow)]
     protocols = [one for used in known for one in used.protocols]
     for played in roles.played_by(program, flows):
         held = roles.held(program, protocols, played)
@@ -60,7 +69,8 @@ def examples(
     if not _opens(module):
         return []
     program = check.program_of(modules)
-    sessions = check.sessions_of(program, [flow.name for flow in module.machines])
+    flows = [flow.name for flow in module.machines]
+    sessions = check.sessions_of(program, flows, by_role=True)
     teller = Teller(program, {source.module: source for source in sources.values()})
     found: dict[Example, None] = {}
     for one in check.conversations(program, sessions).sessions:

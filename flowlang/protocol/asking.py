@@ -82,7 +82,7 @@ def inferred(release: Release, one: str, other: str, name: str | None) -> Inferr
     sessions = [
         session
         for left, right in ((one, other), (other, one))
-        for session in sessions_of(program, [left])
+        for session in sessions_of(program, [left], by_role=True)
         if session.responder == right
     ]
     if not sessions:

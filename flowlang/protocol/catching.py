@@ -72,7 +72,7 @@ class Catching:
 
     @staticmethod
     def _top(state: State, frame: Frame) -> State:
-        return State((*state.frames[:-1], frame), state.opened, state.owes)
+        return state._replace(frames=(*state.frames[:-1], frame))
 
     def _silent(self, state: State, *steps: Step) -> Way:
         return (Kind.SILENT, "", NOTHING, state, steps, None)
@@ -155,7 +155,7 @@ class Catching:
     def _catch(self, state: State, depth: int, catch: Catch) -> State:
         frame = state.frames[depth]
         known = knowledge.forget(frame.facts, catch.name)
-        below = State(state.frames[: depth + 1], state.opened, state.owes)
+        below = state._replace(frames=state.frames[: depth + 1])
         return self._to(below, frame._replace(facts=known, chosen=None), catch.target)
 
     def _throw(self, state: State, frame: Frame, error: machine.Expr) -> State | Ways | Over:

@@ -62,14 +62,25 @@ def program_of(modules: Iterable[machine.Module]) -> Program:
     return Program(codes, Declared(found))
 
 
-def sessions_of(program: Program, flows: Iterable[str]) -> list[Session]:
-    """The sessions that these flows open."""
+def sessions_of(program: Program, flows: Iterable[str], *, by_role: bool = False) -> list[Session]:
+    """The sessions that these flows open; where `by_role` is true also those with whoever plays a
+    role, as far as the program has flows that do. Each side of such is held against its role alone,
+    so that both fit."""
     return [
-        Session(flow, number, instruction.does.flow)
+        Session(flow, number, responder)
         for flow in flows
         for number, instruction in enumerate(program.codes[flow].instructions)
-        if isinstance(instruction.does, machine.Open) and instruction.does.flow in program.codes
+        if isinstance(instruction.does, machine.Open)
+        for responder in _responders(program, instruction.does, by_role)
     ]
+
+
+def _responders(program: Program, does: machine.Open, by_role: bool) -> list[str]:
+    if not does.by_role:
+        return [does.flow] if does.flow in program.codes else []
+    if not by_role:
+        return []
+    return [name for name, code in program.codes.items() if code.flow.responds_to == does.plays]
 
 
 def conversations(program: Program, sessions: Iterable[Session]) -> Conversations:

@@ -112,6 +112,8 @@ class _Follower(Waiting):
             for kind, message, values, state, steps, arm in ways.found:
                 # Where a way ends without a statement of its own, it ends where it began.
                 self._last = ways.spot.place
+                if kind is Kind.ENDED:
+                    state = state._replace(heard=True)
                 after, what, told = self._settled(state)
                 target = self._node(after, what, told)
                 spot = ways.spot
@@ -415,6 +417,10 @@ class _Follower(Waiting):
             others += self._caught(state, frame.at, is_others, OTHER_ENDED)
         if which == OTHER:
             return Ways([self._silent(on), *others], spot) if others else on
+        if which == OURS and state.heard:
+            thrown = list(self._caught(state, frame.at, is_end, END_CAUGHT))
+            if thrown:
+                return Ways(thrown, spot)
         for field in sorted(field for name, field in self._program.asked if name == does.type):
             value = self._field(does.value, field)
             path = None if value is None else knowledge.path_of(value)

@@ -40,11 +40,13 @@ class Frame(NamedTuple):
 
 
 class State(NamedTuple):
-    """A flow and those that it runs, the innermost last."""
+    """A flow and those that it runs, the innermost last. `heard` is true once it was told that the
+    other side has ended: whatever it sends then throws."""
 
     frames: tuple[Frame, ...]
     opened: bool
     owes: int
+    heard: bool = False
 
 
 Way: TypeAlias = tuple[Kind, str, Values, State, tuple[Step, ...], Arm | None]
@@ -139,6 +141,8 @@ def condition(place: machine.Place) -> str:
 
 
 def told(does: Test, outcome: bool) -> str:
+    if does.place.text.startswith("for "):
+        return f"`{condition(does.place)}` has {'another' if outcome else 'no more'}"
     return f"`{condition(does.place)}` {'holds' if outcome else 'does not hold'}"
 
 

@@ -16,6 +16,7 @@ from flowlang.protocol.code import Rest
 from flowlang.protocol.frames import TIME_OVER, Program
 from flowlang.protocol.pairs import Misfit, Move
 from flowlang.protocol.retelling import Retelling
+from flowlang.protocol.spent import Spent
 from flowlang.source import Source, Span
 
 
@@ -72,6 +73,23 @@ class Teller:
             span,
             "give the way back an end of its own, such as a number of rounds that counts down",
             severity="warning",
+        )
+
+    def spent(self, found: Spent) -> Diagnostic:
+        """A statement about a session that the error which was caught has ended."""
+        module = self.program.codes[found.flow].module.module
+        source, span = self.place(Spot(module, found.flow, found.used, found.used))
+        where, ended = self.place(Spot(module, found.flow, found.ended, found.ended))
+        caught = ", ".join(map(_short, found.errors))
+        return Diagnostic(
+            "P214",
+            f"`{found.session}` is over here: the error that was caught has ended it",
+            source,
+            span,
+            f"leave `{found.session}` out behind `catch {caught}`: return, throw an error of this"
+            " flow, or open a new session",
+            (Note(f"`catch {caught}` takes the last that comes from here", where, ended),),
+            "warning",
         )
 
     def file(self, spot: Spot) -> str:
@@ -462,6 +480,8 @@ def _around(end: Spot) -> str:
         return f"after the loop in line {end.place.line}"
     if word in ("return", "break", "close", "throw"):
         return f"before line {end.place.line}"
+    if word in ("if", "elif", "match"):
+        return f"on the way that leads from line {end.place.line} to the end"
     return f"after line {end.place.line}"
 
 

@@ -232,11 +232,11 @@ class Waiting(Catching):
         known = self._interest(wait.flow).kept(known, 0)
         inner = Frame(wait.flow, 0, frozenset(ours), frozenset(lists), frozenset(), known)
         if len(state.frames) > 1 and self._is_last(self._codes[frame.code], instruction, wait):
-            return State((*state.frames[:-1], inner), state.opened, state.owes)
+            return state._replace(frames=(*state.frames[:-1], inner))
         # While the other flow runs, only what lives over the call is left of this one.
         rested = self._rested(state, frame, instruction, wait.name).frames[-1]
         below = rested._replace(at=frame.at)
-        return State((*state.frames[:-1], below, inner), state.opened, state.owes)
+        return state._replace(frames=(*state.frames[:-1], below, inner))
 
     @staticmethod
     def _is_last(code: Code, instruction: Instruction, wait: machine.AwaitSubflow) -> bool:
@@ -270,7 +270,7 @@ class Waiting(Catching):
             known = knowledge.forget(known, name)
             if value is not None:
                 known |= knowledge.bind((name,), value, frame.facts, self._program.declared)
-        below = State(state.frames[:-1], state.opened, state.owes)
+        below = state._replace(frames=state.frames[:-1])
         return self._to(below, caller._replace(facts=known), instruction.next)
 
 

@@ -79,12 +79,10 @@ def _made(value: plan.Value) -> Any:
 
 def _method(mocks: Mocks, party: str, service: str, operation: Operation) -> Callable[..., Any]:
     is_outside = operation.kind in OUTSIDE
-    is_bare_event = operation.kind == "event" and operation.result is None
 
     def run(_: object, *given: Any) -> Any:
         if is_outside:
             mocks.called.append((party, service, operation.name, given))
-        answer = mocks.answer(party, service, operation.name, given)
-        return True if is_bare_event else answer
+        return mocks.answer(party, service, operation.name, given)
 
     return run

@@ -7,13 +7,15 @@ Runs nothing itself: it puts an event before the loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 from collections.abc import Mapping
 
-from flowrt.core.engine import RETRY, Event, Kill, Pause, Retry, Told
+from flowrt.core.engine import RESUME, RETRY, Event, Kill, Pause, Retry, Told
 from flowrt.core.flow import FlowError
 from flowrt.core.hospital import PAUSED, Patient
-from flowrt.core.values import decode
+from flowrt.core.values import BadBytes, decode
+from flowrt.core.waiting import open_events
 from flowrt.starting import Starting
 from flowrt.store import Purged
 from flowrt.store.chain import Verified, verify
@@ -196,6 +198,15 @@ class Control(Starting):
             self._put(0, Told(*found), waiter)
         elif waiter is not None:
             waiter.set_result(None)
+
+    def submit_asking_again(self) -> None:
+        """Have every flow ask again for the events that it waits for, where nobody says what has
+        happened: in tests, or after a repair. It looks at every living flow."""
+        self.refuse_if_stopped()
+        for row in self._store.flows():
+            with contextlib.suppress(BadBytes, KeyError):
+                if open_events(self.registry.checkpoint(row.checkpoint)):
+                    self._put(row.flow_id, RESUME, None)
 
     def _must_be_patient(self, flow_id: int) -> None:
         self.refuse_if_stopped()

@@ -447,6 +447,8 @@ class Loop(Recognition):
             self._commits += 1
             self._heard.clear()
             self._set_mark()
+        else:
+            self._store.abandon()  # Services were asked, and an open transaction locks others out.
 
     def _tell(self, turn: Turn) -> None:
         now_us = turn.batch.now_us

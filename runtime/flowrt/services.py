@@ -66,7 +66,8 @@ class StepTx:
         self._refused: Refused | None = None
         self._depth = 0
         self._read_only = True
-        self._notices: dict[tuple[str, bytes], None] = {}
+        self.notices: dict[tuple[str, bytes], None] = {}
+        """The events that were told in this step, and not taken yet."""
         self.events = Events({}, ())
 
     @property
@@ -104,12 +105,12 @@ class StepTx:
             raise RuntimeError("only a `write` operation, or `setup`, says what has happened")
         found = self.events.notice(event, arguments)
         if found is not None:
-            self._notices[found] = None
+            self.notices[found] = None
 
     def take_notices(self) -> list[tuple[str, bytes]]:
         """The events that were told and not taken yet: name and bytes of the arguments."""
-        found = list(self._notices)
-        self._notices.clear()
+        found = list(self.notices)
+        self.notices.clear()
         return found
 
     def enter(self, read_only: bool) -> bool:
@@ -133,7 +134,7 @@ class StepTx:
 
     def forget(self) -> None:
         """The transaction is gone, whatever a step was doing in it."""
-        self._notices.clear()
+        self.notices.clear()
         self._begun = False
         self._refused = None
         self._depth = 0
@@ -146,7 +147,7 @@ class StepTx:
             if keep:
                 self._store.release()
             else:
-                self._notices.clear()
+                self.notices.clear()
                 self._store.rollback()
 
 

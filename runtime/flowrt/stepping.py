@@ -137,6 +137,7 @@ class Stepping:
         self._world = engine.World(self.party, self.registry, key, bound, self._tx)
         self._tx.events = Events(bound, services.values())
         self._endings = Endings(self.registry.classes, self.registry.services(), services)
+        self._tells_ends = bool(self._endings)
         self._world.new_flow = self._new_flow
         self._world.asked = functools.partial(self._tx.events.ask, self._tx)
         self._admission = Admission(party, self._world, self._ward, policy)
@@ -288,7 +289,8 @@ class Stepping:
             else:
                 turn.resumed[child] = None
         self._write(flow_id, checkpoint, commit, data, event, turn)
-        self._notify_all(turn)
+        if tx.notices:
+            self._notify_all(turn)
 
     def _notify_all(self, turn: Turn) -> None:
         """What has happened in a step is told to who waits for it."""
@@ -597,7 +599,7 @@ class Stepping:
         if outcome is not None:
             batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
             turn.ended.append((flow_id, outcome))
-            if self._endings:
+            if self._tells_ends:
                 self._endings.tell(flow_id, outcome.flow, self._tx, batch)
                 self._notify_all(turn)
             if checkpoint.extra is not None and checkpoint.extra.key:

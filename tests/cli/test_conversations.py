@@ -94,6 +94,10 @@ def test_in_ascii(flowc: Flowc, monkeypatch: pytest.MonkeyPatch) -> None:
     _, printed, _ = flowc("check", "shop.flow")
     assert printed.isascii()
     assert "     1  Sell -- Offer ---> Buy         line 9\n" in printed
+    Path("shop.flow").write_text('flow A():\n    print("x")\n')
+    _, printed, _ = flowc("check", "shop.flow")
+    assert printed.isascii()
+    assert ' help: write `log info "..."`\n' in printed
 
 
 @pytest.mark.usefixtures("wrong")

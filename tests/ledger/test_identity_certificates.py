@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from hypothesis import given
@@ -209,9 +210,12 @@ def forged(
     extra: Callable[[x509.CertificateBuilder], x509.CertificateBuilder] | None = None,
     usage: bool = True,
     public: object = None,
+    usages: tuple[Usage, ...] = (Usage.IDENTITY,),
+    certifies: bool | None = None,
 ) -> bytes:
     """A certificate that nobody here would issue."""
     signs = authority is None
+    certifies = not signs if certifies is None else certifies
     builder = (
         x509.CertificateBuilder()
         .subject_name(canonical(subject).subject)
@@ -224,12 +228,12 @@ def forged(
     )
     if usage:
         builder = builder.add_extension(
-            x509.KeyUsage(signs, False, False, False, False, not signs, False, False, False),
+            x509.KeyUsage(signs, False, False, False, False, certifies, False, False, False),
             critical=True,
         )
         if signs:
             builder = builder.add_extension(
-                x509.ExtendedKeyUsage([Usage.IDENTITY.value]), critical=True
+                x509.ExtendedKeyUsage([usage.value for usage in usages]), critical=True
             )
     if extra:
         builder = extra(builder)
@@ -242,10 +246,12 @@ def test_forms_that_are_not_issued_here() -> None:
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
     rsa_key = rsa.generate_private_key(65537, 2048).public_key()
     curve = ec.generate_private_key(ec.SECP384R1()).public_key()
+    weak = Ed25519PublicKey.from_public_bytes(b"\x01" + bytes(31))  # Of small order.
     wrong = {
         "critical": forged("alice", GB, root, extra=lambda b: b.add_extension(unknown, True)),
         "rsa": forged("alice", GB, root, public=rsa_key),
         "curve": forged("alice", GB, root, public=curve),
+        "weak": forged("alice", GB, root, public=weak),
         "no usage": forged("alice", GB, root, usage=False),
     }
     for what, made in wrong.items():
@@ -254,6 +260,29 @@ def test_forms_that_are_not_issued_here() -> None:
         assert what
     ignored = forged("alice", GB, root, extra=lambda b: b.add_extension(unknown, False))
     assert check((ignored,)).key == ALICE.public
+
+
+def test_a_key_for_two_things_is_for_neither() -> None:
+    made = forged("alice", GB, key(1), usages=(Usage.IDENTITY, Usage.TLS))
+    for usage in Usage:
+        with pytest.raises(WrongUsage, match="certified as"):
+            check((made,), usage)
+
+
+def test_an_authority_says_so_twice() -> None:
+    """That it is one, and that its key certifies: one of them is not enough."""
+    middle = key(2)
+    leaf = forged("alice", "O=1, C=GB", middle)
+    good = forged("O=1, C=GB", GB, key(1), over=middle, authority=0)
+    assert check((leaf, good)).key == ALICE.public
+    for half in (
+        forged("O=1, C=GB", GB, key(1), over=middle, authority=0, certifies=False),
+        forged("O=1, C=GB", GB, key(1), over=middle, certifies=True),
+    ):
+        with pytest.raises(WrongUsage, match="not an authority's"):
+            check((leaf, half))
+    with pytest.raises(WrongUsage, match="not certified to sign"):
+        check((forged("alice", GB, key(1), certifies=True),))
 
 
 def test_a_weak_hash_is_refused() -> None:

@@ -65,7 +65,7 @@ def test_only_our_pseudonyms_are_claimed() -> None:
 
 
 def test_nobody_claims_for_another() -> None:
-    alice, bob = two()
+    alice, _bob = two()
     stores = alice.town.stores
     network = alice.network.name
     identity, key = stores["bob"].identity(), stores["bob"].fresh(1)
@@ -86,7 +86,7 @@ def test_nobody_claims_for_another() -> None:
 
 
 def test_a_claim_of_another_network_is_none() -> None:
-    alice, bob = two()
+    alice, _bob = two()
     stores = alice.town.stores
     wrong = claim(bytes(32), BOB, stores["bob"].identity(), stores["bob"].fresh(1))
     refused(alice, wrong, "another network")
@@ -169,6 +169,16 @@ def test_what_is_unproven_tells_nothing_of_others() -> None:
     ours = alice.keys.fresh(alice.tx)
     asked = [known.key, theirs.key, new, ours]
     assert alice.network.unproven(alice.tx, asked, BOB) == (theirs.key, new, ours)
+
+
+def test_a_claim_of_what_is_no_key() -> None:
+    """Bytes that are no point of the curve can be named; nothing can be signed by them."""
+    alice, bob = two()
+    good = made(bob)
+    for number in range(2, 40):
+        nothing = PublicKey(b"\x01" + bytes([number]) + bytes(31))
+        wrong = Pseudonym(good.network, BOB, good.identity, nothing, good.by_identity, good.by_key)
+        refused(alice, wrong, "signature")
 
 
 # --- bytes ----------------------------------------------------------------------------------------

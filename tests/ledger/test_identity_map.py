@@ -101,6 +101,17 @@ def test_another_network() -> None:
     assert "another network's" in refused(resigned(foreign))
 
 
+def test_a_map_has_one_encoding() -> None:
+    data = TOWN.map.data
+    assert data[:2] == b"\x93\xc5"  # Three fields, the first of them bytes with a short length.
+    assert "one encoding" in refused(b"\x93\xc6\x00\x00" + data[2:])
+    inner = encode(content())
+    assert inner[0] == 0x95
+    longer = b"\xdc\x00\x05" + inner[1:]
+    signature = TOWN.operator_key.sign(b"flowlang network map\x00" + longer)
+    assert "one encoding" in refused(encode(Signed(longer, TOWN.operator, signature)))
+
+
 def test_entries_that_do_not_go_together() -> None:
     good = content()
     alice, bob, notary = good.entries
@@ -194,7 +205,8 @@ def test_notaries() -> None:
     desk = Desk(here, "alice")
     network, tx = desk.network, desk.tx
     assert network.notaries(tx) == (NOTARY,)
-    assert network.is_notary(tx, NOTARY) and not network.is_notary(tx, BOB)
+    assert network.is_notary(tx, NOTARY)
+    assert not network.is_notary(tx, BOB)
     assert network.is_validating(tx, NOTARY)
     assert network.workers(tx, NOTARY) == (BOB, NOTARY)
     for ask in (network.workers, network.is_validating):
@@ -226,7 +238,8 @@ def test_a_new_map_takes_the_place_of_the_old_one() -> None:
         assert network.party_of(tx, here.stores["bob"].identity().public) == BOB
         assert network.knows_parameters(tx, old)
         # A notary that was delisted is none, but it can still be asked for a change of notary.
-        assert not network.is_notary(tx, NOTARY) and network.notaries(tx) == ()
+        assert not network.is_notary(tx, NOTARY)
+        assert network.notaries(tx) == ()
         assert network.workers(tx, NOTARY) == (NOTARY,)
         assert network.is_validating(tx, NOTARY) is False
         desk.restart()

@@ -64,7 +64,8 @@ def test_what_is_no_name(text: str) -> None:
     with pytest.raises(BadName) as caught:
         canonical(text)
     assert len(str(caught.value)) < 300
-    assert str(caught.value).isascii() and str(caught.value).isprintable()
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
 
 
 @given(st.text())
@@ -73,7 +74,8 @@ def test_no_text_is_anything_but_a_name_or_refused(text: str) -> None:
         name = canonical(text)
     except BadName:
         return
-    assert text.isascii() and name.text == text
+    assert text.isascii()
+    assert name.text == text
 
 
 @pytest.mark.parametrize(

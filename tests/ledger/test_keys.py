@@ -285,3 +285,14 @@ def test_a_memory_is_bounded_and_keeps_the_latest() -> None:
         memory.made(signature, id)
         assert len(memory) <= 8
     assert len(memory) >= 4
+
+
+def test_a_memory_does_not_take_a_content_cut_elsewhere_for_the_same() -> None:
+    memory = GoodSignatures()
+    data = ALICE.sign(b"content")
+    memory.verify(ALICE.public, data, b"content")
+    for cut in (1, 3):
+        with pytest.raises(BadSignature):
+            memory.verify(ALICE.public, data + b"content"[:cut], b"content"[cut:])
+        with pytest.raises(BadSignature):
+            memory.verify(ALICE.public, data[:-cut], data[-cut:] + b"content")

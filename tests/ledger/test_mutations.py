@@ -13,6 +13,7 @@ from flowrt.ledger.transactions import (
     OUTPUTS,
     GoodSignatures,
     SignedTransaction,
+    Transaction,
     TransactionSignature,
     sign_all,
 )
@@ -169,3 +170,33 @@ def test_too_many_signatures_are_refused_before_any_key_is_read(monkeypatch) -> 
 def test_a_salt_is_part_of_the_id() -> None:
     ids = {issue_builder().build(bytes([n]) * 32).id for n in range(20)}
     assert len(ids) == 20
+
+
+def test_no_change_of_a_transactions_bytes_is_the_same_transaction() -> None:
+    whole = moved().transaction
+    for what, changed in mutations(whole.encoded):
+        try:
+            found = Transaction.from_bytes(changed)
+        except LedgerError:
+            continue
+        assert found.id != whole.id, what
+    longer = b"\xdc\x00\x03" + whole.encoded[1:]
+    with pytest.raises(LedgerError, match="canonical"):
+        Transaction.from_bytes(longer)
+
+
+def test_the_fuzz_target_sees_what_is_no_ledger_error_and_what_nobody_signed(monkeypatch) -> None:
+    from tests.fuzz import shared
+
+    data = moved().to_flow()
+    assert shared.judge(data) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(SignedTransaction, "check_signatures", lambda self: None)
+        other = SignedTransaction(issue_builder(7).build(bytes(32))).to_flow()
+        assert "nobody signed" in str(shared.judge(other))
+
+    def broken(data: bytes) -> None:
+        raise KeyError("a name")
+
+    monkeypatch.setattr(Transaction, "from_bytes", broken)
+    assert "KeyError" in str(shared.judge(data))

@@ -203,3 +203,16 @@ def test_bytes_that_are_no_state_are_unreadable(data: bytes) -> None:
         Rulebook([notes]).read_state("notes.Note", 2, data)
     with pytest.raises(Unreadable):
         Rulebook([notes]).read_command("notes.Issue", 1, data + b"\x00")
+
+
+def test_a_state_has_one_encoding() -> None:
+    data = encode(Note(ALICE.public, ALICE.public, Amount(100, "EUR"), "first"))
+    rules = Rulebook([notes])
+    rules.read_state("notes.Note", 2, data)
+    longer_list = b"\xdc\x00\x04" + data[1:]
+    longer_number = data.replace(b"\x92\x64\xa3EUR", b"\x92\xcc\x64\xa3EUR")
+    one_more_field = b"\x95" + data[1:] + b"\xc0"
+    for other in (longer_list, longer_number, one_more_field):
+        assert other != data
+        with pytest.raises(Unreadable, match="canonical"):
+            rules.read_state("notes.Note", 2, other)

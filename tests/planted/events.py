@@ -77,7 +77,7 @@ error Unasked: "nothing is wished"
 """
 
 ALICE, BOB = Party("alice"), Party("bob")
-COUNT = 6
+COUNT = 4
 
 _made: list[ModuleType] = []
 

@@ -600,7 +600,15 @@ class Clockwork(Story):
 
     def judge(self, world: World) -> None:
         super().judge(world)
-        hours = [text[5:18] for _, text in self.rows(world, ALICE, "tick")]
+        ticks = {flow_id for flow_id, _ in self.rows(world, ALICE, "tick")}
+        # When it was begun: a step that failed is tried again, perhaps with the clock set back.
+        begun = [
+            datetime.datetime.fromtimestamp(at_us // 1_000_000, datetime.UTC)
+            for at_us, data in world.hosts["alice"].disk.audit
+            for flow_id, step, *_ in decode(list[tuple[Any, ...]], data)
+            if flow_id in ticks and step == 1
+        ]
+        hours = [f"{at:%Y-%m-%dT%H}" for at in begun]
         for hour, count in Counter(hours).items():
             if count > 1:
                 raise Violation("I13", f"the schedule of {hour} fired {count} times")

@@ -38,6 +38,7 @@ from tests.protocol.writing import condition
 LATE = "the time is over"
 CAUGHT = "an error is caught"
 THROWS = "throws"
+ANOTHER = "throws an error that no flow names"
 
 
 class NotPlayable(Exception):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from flowlang.compiler import compile_modules
 from flowlang.machine import Module
 from flowlang.protocol import check
-from flowlang.protocol.check import Checked
+from flowlang.protocol.check import Checked, Session
 from flowlang.protocol.pairs import Misfit
 from flowlang.source import Source
 from tests.protocol.conversation import Maker
@@ -97,10 +97,10 @@ def is_safe(one: Checked) -> bool:
     return not codes(one) & set(SAFETY)
 
 
-def faults(one: Drawn) -> list[Misfit]:
+def faults(one: Drawn) -> list[tuple[Session, Misfit]]:
     """What is wrong with a pair's sessions and must not happen, whatever else does."""
     return [
-        misfit
+        (session.session, misfit)
         for session in one.checked
         if session.verdict is not None
         for misfit in session.verdict.misfits

@@ -22,13 +22,22 @@ from flowrt.core import session as sessions
 from flowrt.core.flow import FlowError
 from flowrt.core.flow import Party as RuntimeParty
 from flowrt.core.incoming import Incoming
-from flowrt.core.values import Data, Invite, Letter, SessionState, decode_frame
+from flowrt.core.values import (
+    Checkpoint,
+    Data,
+    Invite,
+    Letter,
+    OnAny,
+    OnMessage,
+    SessionState,
+    decode_frame,
+)
 from flowrt.node import Node
 from flowrt.outbox import unpack
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.transport import Receiver
 from tests.programs.machine import load
-from tests.protocol.following import THROWS, NotPlayable, Play, follow
+from tests.protocol.following import ANOTHER, THROWS, NotPlayable, Play, follow
 from tests.protocol.tree import Pair
 
 LEFT, RIGHT = "alice", "bob"
@@ -54,7 +63,9 @@ class _Net:
     def __init__(self) -> None:
         self.held: dict[tuple[str, bytes], deque[tuple[str, bytes, bool]]] = {}
         self.said: dict[tuple[str, bytes], int] = {}
+        self.names: dict[tuple[str, bytes], list[str]] = {}
         self.invited: dict[bytes, str] = {}
+        self.opened: dict[bytes, str] = {}
         self._now: deque[tuple[str, str, bytes]] = deque()
         self._receivers: dict[str, Receiver] = {}
         self._seen: set[tuple[str, str, bytes]] = set()
@@ -66,20 +77,25 @@ class _Net:
     def post(self, sender: str, receiver: str, data: bytes) -> None:
         packet = unpack(data)
         assert packet is not None
-        frame = decode_frame(packet[1])
+        # Not the whole packet: sent again it bears a later mark of its store.
+        written = packet[1]
+        frame = decode_frame(written)
         if not isinstance(frame, Invite | Letter):
             self._now.append((sender, receiver, data))
             return
-        if (sender, receiver, data) in self._seen:
+        if (sender, receiver, written) in self._seen:
             return  # It is sent again because its time has come: it is still on its way.
-        self._seen.add((sender, receiver, data))
+        self._seen.add((sender, receiver, written))
         if isinstance(frame, Invite):
             self.invited[frame.secret] = receiver
+            self.opened[frame.secret] = frame.flow.rpartition(".")[2]
         content = frame.content if isinstance(frame, Letter) else frame.first
         if isinstance(frame, Letter) and type(content).__name__ in ("Data", "End", "Failure"):
             key = receiver, frame.secret
             is_data = isinstance(content, Data)
             self.said[key] = self.said.get(key, 0) + is_data
+            if isinstance(content, Data):
+                self.names.setdefault(key, []).append(content.name)
             self.held.setdefault(key, deque()).append((sender, data, is_data))
         else:
             self._now.append((sender, receiver, data))
@@ -111,6 +127,12 @@ class _Place:
         pass
 
 
+class _Another(FlowError):
+    """what no flow of a pair names"""
+
+    wire = "test.Another"
+
+
 class Desk:
     """Answers as it is told."""
 
@@ -125,6 +147,8 @@ class Desk:
         found = self._answer(self._party, site)
         if found == THROWS:
             raise self._error
+        if found == ANOTHER:
+            raise _Another
         return bool(found)
 
 
@@ -141,8 +165,12 @@ class Stage:
         self.net = _Net()
         self.now = dict.fromkeys((LEFT, RIGHT, "carol")[: 1 + members], START)
         self.disks = {party: MemoryDisk() for party in self.now}
+        self.wakes = True
         self.thrown: list[tuple[str, str]] = []
+        self.threw: list[tuple[str, str, set[bytes]]] = []
         self.read: dict[tuple[str, bytes], int] = {}
+        self.names: dict[tuple[str, bytes], list[str]] = {}
+        self._touched: set[bytes] = set()
         self.nodes: dict[str, Node] = {}
         self._pair = pair
         self._main = vars(modules[-1])["Left_v1"]
@@ -169,9 +197,11 @@ class Stage:
 
             def read(session: SessionState) -> object:
                 content = real(session)
+                self._touched.add(session.secret)
                 if isinstance(content, Data):
                     other = self._owner(session)
                     self.read[other] = self.read.get(other, 0) + 1
+                    self.names.setdefault(other, []).append(content.name)
                 return content
 
             stack.enter_context(mock.patch.object(sessions, "read", read))
@@ -186,18 +216,31 @@ class Stage:
         thrown = self.thrown
 
         def noted(incoming: Incoming, *arguments: Any) -> Any:
+            checkpoint = incoming._checkpoint
+            waited = incoming._waited.sessions if incoming._waited is not None else ()
+            given = incoming._given
+            self._touched = set() if given is None or given[0] is None else {given[0].secret}
             try:
                 return real(incoming, *arguments)
             except FlowError as error:
-                flow = incoming._checkpoint.frames[0].flow
-                thrown.append((flow.rpartition(".")[2], type(error).__name__))
+                name, what = checkpoint.frames[0].flow.rpartition(".")[2], type(error).__name__
+                thrown.append((name, what))
+                # Where none was read, what is waited for was over before.
+                about = self._touched or {
+                    one.secret for one in checkpoint.sessions if one.id in waited
+                }
+                for secret in about:
+                    peers = {one.peer for one in checkpoint.sessions if one.secret == secret}
+                    party = self.net.invited.get(secret, "") if peers == {LEFT} else LEFT
+                    self.threw.append((party, what, {secret}))
                 raise
 
         return noted
 
-    def start(self) -> None:
+    def start(self, *, backwards: bool = False) -> None:
         if self._pair.group:
             peers = tuple(RuntimeParty(party) for party in self.now if party != LEFT)
+            peers = peers[::-1] if backwards else peers
             self.nodes[LEFT].submit(self._main, peers=peers)
         else:
             self.nodes[LEFT].submit(self._main, peer=RuntimeParty(RIGHT))
@@ -211,7 +254,7 @@ class Stage:
                 due = node.next_due()
                 if due is not None and due <= self.now[party]:
                     moved = node.turn() or moved
-                elif self._sleeps(node):
+                elif self.wakes and self._sleeps(node):
                     self.now[party] += SECOND
                     moved = True
             if not moved:
@@ -234,6 +277,63 @@ class Stage:
     def deliver(self, key: tuple[str, bytes]) -> None:
         self.net.deliver(key)
         self.settle()
+
+    def slip(self, key: tuple[str, bytes]) -> None:
+        """A letter arrives, and something else before the node looks at it."""
+        self.net.deliver(key)
+
+    def wake(self, party: str) -> None:
+        """Who sleeps there has slept enough."""
+        self.now[party] += SECOND
+        self.settle()
+
+    def sleeping(self) -> list[str]:
+        return [party for party, node in self.nodes.items() if self._sleeps(node)]
+
+    def is_limited(self, party: str) -> bool:
+        """Whether time can be over for something that waits there."""
+        return any(
+            view.due is not None and view.waits != "time" for view in self.nodes[party].flows()
+        )
+
+    def kill(self, party: str) -> None:
+        """An operator there ends all flows."""
+        for view in self.nodes[party].flows():
+            self.nodes[party].submit_kill(view.id, by="an operator", reason="a test")
+        self.settle()
+
+    def _resting(self, party: str) -> Iterator[Checkpoint]:
+        node = self.nodes[party]
+        for data, _ in self.disks[party].flows.values():
+            yield node.registry.checkpoint(data)
+
+    def is_over(self, party: str, secret: bytes) -> bool:
+        """Whether no flow there will read any more of a session."""
+        return not any(
+            session.secret == secret and not session.closed
+            for checkpoint in self._resting(party)
+            if checkpoint.frames
+            for session in checkpoint.sessions
+        )
+
+    def rests_on(self, party: str, secret: bytes) -> bool:
+        """Whether a flow there waits for a message of a session, and for nothing else."""
+        for checkpoint in self._resting(party):
+            waiting = checkpoint.waiting
+            numbers = {one.id for one in checkpoint.sessions if one.secret == secret}
+            if isinstance(waiting, OnMessage) and waiting.session in numbers:
+                return True
+            if isinstance(waiting, OnAny) and numbers & set(waiting.sessions):
+                return not waiting.due_us
+        return False
+
+    def failed(self) -> set[tuple[str, str]]:
+        """Who ended with which error."""
+        return {
+            (party, error or "")
+            for party, disk in self.disks.items()
+            for _, error, _ in disk.outcomes.values()
+        }
 
     def flows(self) -> dict[str, str]:
         """How each flow ended: its error, "" if none; of one that did not, the state."""

@@ -75,6 +75,7 @@ class _End:
         self.out, self.back = f"to{session}_{1 - mine}", f"to{session}_{mine}"
         self.mine, self.other = 2 * session + mine, 2 * session + 1 - mine
         self.owes = f"owes{session}"
+        self.heard = f"h{session}"
         self.has_ended = f"done[{self.other}] && len({self.back}) == 0"
 
 
@@ -104,6 +105,7 @@ class _Process:
             yield f"bit {variable};"
         if self._drops:
             yield from (f"byte owes{number};" for number in self._sessions)
+        yield from (f"bit h{number};" for number in self._sessions)
         yield "mtype m; bit v;"
         yield f"goto n{self._graph.start};"
         for number, node in enumerate(nodes):
@@ -145,7 +147,12 @@ class _Process:
             what = "over = 1; goto stuck" if node.thrown is None else f"goto n{node.thrown}"
             ways = [f"shut[{end.mine}] -> {what}", *(f"!shut[{end.mine}] && {way}" for way in ways)]
         if node.thrown is not None:
-            ways.append(f"{end.has_ended} -> goto n{node.thrown}")
+            # Who was told of the end does not send any more.
+            ways = [
+                f"!{end.heard} && {way}" if "->" in way else f"!{end.heard} -> {way}"
+                for way in ways
+            ]
+            ways.append(f"{end.has_ended} -> {end.heard} = 1; goto n{node.thrown}")
         return send + ";" if len(ways) == 1 else f"if :: {' :: '.join(ways)} fi;"
 
     def _hear(self, number: int, node: Hear) -> str:
@@ -167,7 +174,7 @@ class _Process:
             parts.append(f":: atomic {{ {there} -> {back}?m,v; if {' '.join(found)} fi }}")
             then = node.ended.get(session)
             what = "wrong" if then is None else f"n{then}"
-            parts.append(f":: {end.has_ended} -> goto {what}")
+            parts.append(f":: {end.has_ended} -> {end.heard} = 1; goto {what}")
             if session in self._shuts and not self._graph.is_alone:
                 # To wait where this side has closed throws at once.
                 what = "over = 1; goto stuck" if then is None else f"goto {what}"

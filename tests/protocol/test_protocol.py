@@ -22,7 +22,7 @@ from flowlang.source import Source
 from tests.programs import trial
 from tests.programs.generator import seeded
 from tests.programs.world import TooLong
-from tests.protocol import playing, promela, records
+from tests.protocol import completing, playing, promela, records
 from tests.protocol.pairs import Drawn, checked, codes, compiled, drawn, faults
 from tests.protocol.records import Record
 
@@ -79,11 +79,11 @@ def test_what_the_check_shows_happens() -> None:
     """Every counterexample of some pairs ends on nodes as it says; every fitting pair goes well."""
     shown = fitting = 0
     for one in drawn(PLAYED):
-        if one.modules is None or len(one.pair.sessions) > 1:
+        if one.modules is None:
             continue
         modules = playing.loaded(one.modules)
-        for misfit in faults(one):
-            assert playing.replay(one.pair, modules, misfit)
+        for session, misfit in faults(one):
+            assert completing.played(one.pair, modules, session, misfit)
             shown += 1
         if not any(map(codes, one.checked)):
             fitting += 1
@@ -195,6 +195,23 @@ def test_a_loop_over_a_group_may_be_left_before_all_had_their_turn() -> None:
     assert said(left, "    receive a: A from s unchecked", group=True) == ["P203"]
 
 
+def test_who_was_told_of_an_end_sends_no_more() -> None:
+    """The send throws for certain: who catches that goes on behind it."""
+    left = """\
+    try:
+        try:
+            receive a: A from s unchecked
+        catch SessionEnded:
+            send B(1) to s
+    catch SessionEnded:
+        pass"""
+    assert said(left, "    pass") == []
+    assert said(
+        left.replace("    catch SessionEnded:\n        pass", "    catch Timeout:\n        pass"),
+        "    pass",
+    ) == ["P204"]
+
+
 def test_what_another_session_throws_at_a_send_is_caught() -> None:
     text = """\
 use words: A, B, C
@@ -247,7 +264,7 @@ def test_a_run_that_does_not_happen_is_noticed() -> None:
     """What a counterexample claims is looked for, not anything that goes wrong."""
     found: list[Drawn] = [one for one in drawn(range(40)) if one.modules and faults(one)]
     for one in found:
-        [misfit, *_] = faults(one)
+        [(_, misfit), *_] = faults(one)
         if misfit.code == "P201" and len(one.pair.sessions) == 1:
             assert one.modules is not None
             modules = playing.loaded(one.modules)

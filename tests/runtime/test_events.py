@@ -331,6 +331,8 @@ def test_one_that_is_told_too_early_waits_on(place: Place) -> None:
     place.rest()
     assert place.outcome(waiting) is None
     assert rows(place, "recorded", "a") == [(waiting, 0)]
+    work: Any = place.node._store._work  # type: ignore[attr-defined]
+    assert not work.db.in_transaction  # Nothing was written, and nobody is locked out.
 
 
 def test_a_refused_batch_takes_what_it_told_with_it(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+import sys
+import threading
 import types
 import typing
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -12,7 +16,7 @@ from flowrt.core import flow as rt
 from flowrt.node import Node
 from flowrt.services import ServiceMissing, StepTx, bind, find_functions, set_up
 from flowrt.store import Batch
-from flowrt.store.memory import MemoryStore
+from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.store.statements import Refused
 from flowrt.transport.memory import MemoryNetwork
 from tests.runtime import greet_v1_flow, greet_v2_flow, hand_flow, plays
@@ -344,3 +348,19 @@ def test_services_may_see_the_step_before_them_in_the_same_batch() -> None:
         world.node("alice").turn()
         assert [world.result(start) for start in starts] == [1, 2, 3, 4, 5]
     assert at(0) == At()
+
+
+def test_a_disk_may_be_forgotten_by_any_thread() -> None:
+    """Garbage is collected in whichever thread needs memory, not where the node was."""
+    disks = [MemoryDisk()]
+    MemoryStore(disks[0]).savepoint()
+    db = disks[0].tables
+    assert db is not None
+    failures: list[object] = []
+    with mock.patch.object(sys, "unraisablehook", failures.append):
+        thread = threading.Thread(target=disks.clear)
+        thread.start()
+        thread.join()
+    assert failures == []
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        db.execute("SELECT 1")

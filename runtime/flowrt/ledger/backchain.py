@@ -43,6 +43,9 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS ledger_offered (flow INTEGER NOT NULL, offer BLOB NOT NULL,
         id BLOB NOT NULL, times INTEGER NOT NULL,
         PRIMARY KEY (flow, offer, id)) WITHOUT ROWID""",
+    # The attachments that it has asked for and that are not there yet.
+    """CREATE TABLE IF NOT EXISTS ledger_attachment_asked (flow INTEGER NOT NULL, id BLOB NOT NULL,
+        PRIMARY KEY (flow, id)) WITHOUT ROWID""",
 )
 
 
@@ -58,6 +61,10 @@ class Vault(Protocol):
     def record_kept(self, tx: Tx, most: int, /) -> int: ...
 
     def forget_kept(self, tx: Tx, /) -> None: ...
+
+    def attachment(self, tx: Tx, hash: bytes, /) -> bytes | None: ...
+
+    def attach(self, tx: Tx, content: bytes, /) -> bytes: ...
 
 
 class Backchain:
@@ -92,19 +99,22 @@ class Backchain:
 
     # --- asking -------------------------------------------------------------------------------
 
-    def begin(self, tx: Tx, ids: Sequence[bytes]) -> Wanted:
-        """The first question of a flow that needs these transactions; an empty one if it has them.
-        What it has fetched before and not verified is forgotten. Raises WrongTransaction."""
-        if any(len(id) != HASH_BYTES for id in ids):
+    def begin(self, tx: Tx, ids: Sequence[bytes], attachments: Sequence[bytes]) -> Wanted:
+        """The first question of a flow that needs these transactions and attachments; an empty one
+        if it has them. What it has fetched before and not verified is forgotten. Raises
+        WrongTransaction."""
+        if any(len(id) != HASH_BYTES for id in (*ids, *attachments)):
             raise WrongTransaction(b"", b"")
         if not self._is_discreet and all(self._vault.has(tx, id) for id in ids):
-            return Wanted((), 0)
+            if all(self._vault.attachment(tx, id) is not None for id in attachments):
+                return Wanted((), 0, None)
         self._forget(tx, tx.flow_id)
         self._vault.forget_kept(tx)
         self._ask(tx, ids)
+        self._ask_attachments(tx, attachments)
         return self._question(tx)
 
-    def take(self, tx: Tx, given: Sequence[SignedTransaction]) -> Wanted:
+    def take(self, tx: Tx, supplied: Supplied) -> Wanted:
         """Keep what the other side gave, and the next question; an empty one if nothing is missing.
 
         Raises:
@@ -114,7 +124,11 @@ class Backchain:
             TooLarge: more was given than was asked for, or the history is longer or larger than is
                 allowed here.
         """
-        first = next(iter(self._next(tx, 1)), b"")
+        given = supplied.transactions
+        first = next(iter(self._next(tx, 1)), None)
+        if first is None:
+            self._take_attachment(tx, supplied.attachment)
+            return self._question(tx)
         if not given:
             raise UnknownTransaction(first)
         if len(given) > MOST_ASKED:
@@ -164,6 +178,34 @@ class Backchain:
             (len(transaction.to_flow()), tx.flow_id, transaction.id),
         )
         self._ask(tx, transaction.transaction.dependencies)
+        self._ask_attachments(tx, transaction.transaction.attachments)
+
+    def _ask_attachments(self, tx: Tx, ids: Iterable[bytes]) -> None:
+        for id in ids:
+            if self._is_discreet or self._vault.attachment(tx, id) is None:
+                tx.execute(
+                    "INSERT INTO ledger_attachment_asked VALUES (?, ?) ON CONFLICT DO NOTHING",
+                    (tx.flow_id, id),
+                )
+
+    def _next_attachment(self, tx: Tx) -> bytes | None:
+        rows = tx.execute(
+            "SELECT id FROM ledger_attachment_asked WHERE flow = ? LIMIT 1", (tx.flow_id,)
+        )
+        return rows[0][0] if rows else None
+
+    def _take_attachment(self, tx: Tx, content: bytes | None) -> None:
+        id = self._next_attachment(tx)
+        if id is None:
+            return
+        if content is None:
+            raise UnknownTransaction(id)
+        given = self._vault.attach(tx, content)
+        if given != id:
+            raise WrongTransaction(id, given)
+        tx.execute(
+            "DELETE FROM ledger_attachment_asked WHERE flow = ? AND id = ?", (tx.flow_id, id)
+        )
 
     def _next(self, tx: Tx, most: int) -> tuple[bytes, ...]:
         rows = tx.execute(
@@ -176,11 +218,11 @@ class Backchain:
         """What is missing, and as much again as there is already."""
         ids = self._next(tx, MOST_ASKED)
         if not ids:
-            return Wanted((), 0)
+            return Wanted((), 0, self._next_attachment(tx))
         (here,) = tx.execute(
             "SELECT count(*) FROM ledger_asked WHERE flow = ? AND is_here = 1", (tx.flow_id,)
         )[0]
-        return Wanted(ids, min(MOST_ASKED, len(ids) + here))
+        return Wanted(ids, min(MOST_ASKED, len(ids) + here), None)
 
     # --- answering ----------------------------------------------------------------------------
 
@@ -196,13 +238,15 @@ class Backchain:
             TooLarge: more is asked for than anybody may.
             UnknownTransaction: it was offered, but is not recorded here.
         """
-        if not 0 < len(wanted.ids) <= wanted.most <= MOST_ASKED:
+        if wanted.attachment is None and not 0 < len(wanted.ids) <= wanted.most <= MOST_ASKED:
             raise TooLarge(f"a question about {len(wanted.ids)} transactions and {wanted.most}")
         offer = sha256(b"offer", to.name.encode(), *sorted(offered))[:16]
         if not tx.execute(
             "SELECT 1 FROM ledger_offered WHERE flow = ? AND offer = ? LIMIT 1", (tx.flow_id, offer)
         ):
             self._offer(tx, offer, offered, times)
+        if wanted.attachment is not None:
+            return self._supply_attachment(tx, offer, wanted.attachment)
         for id in wanted.ids:
             if not self._may(tx, offer, id):
                 raise IllegalRequest(id[:HASH_BYTES])
@@ -217,17 +261,29 @@ class Backchain:
                 break
             given.append(transaction)
             under = transaction.transaction.dependencies
-            self._offer(tx, offer, under, times)
-            tx.execute(
-                "UPDATE ledger_offered SET times = times - 1 "
-                "WHERE flow = ? AND offer = ? AND id = ?",
-                (tx.flow_id, offer, transaction.id),
-            )
+            self._offer(tx, offer, (*under, *transaction.transaction.attachments), times)
+            self._count(tx, offer, transaction.id)
             for id in under:
                 if id not in seen and self._may(tx, offer, id):
                     seen.add(id)
                     queue.append(id)
-        return Supplied(tuple(given))
+        return Supplied(tuple(given), None)
+
+    def _supply_attachment(self, tx: Tx, offer: bytes, id: bytes) -> Supplied:
+        if not self._may(tx, offer, id):
+            raise IllegalRequest(id[:HASH_BYTES])
+        content = self._vault.attachment(tx, id)
+        if content is None:
+            raise UnknownTransaction(id)
+        self._count(tx, offer, id)
+        return Supplied((), content)
+
+    @staticmethod
+    def _count(tx: Tx, offer: bytes, id: bytes) -> None:
+        tx.execute(
+            "UPDATE ledger_offered SET times = times - 1 WHERE flow = ? AND offer = ? AND id = ?",
+            (tx.flow_id, offer, id),
+        )
 
     @staticmethod
     def _offer(tx: Tx, offer: bytes, ids: Iterable[bytes], times: int) -> None:
@@ -257,3 +313,4 @@ class Backchain:
     @staticmethod
     def _forget(tx: Tx, flow_id: int) -> None:
         tx.execute("DELETE FROM ledger_asked WHERE flow = ?", (flow_id,))
+        tx.execute("DELETE FROM ledger_attachment_asked WHERE flow = ?", (flow_id,))

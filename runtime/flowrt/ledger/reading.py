@@ -21,6 +21,17 @@ def dependencies(transaction: SignedTransaction) -> tuple[bytes, ...]:
     return transaction.transaction.dependencies
 
 
+def attachments(transaction: SignedTransaction) -> tuple[bytes, ...]:
+    """SHA-256 of each attachment."""
+    return transaction.transaction.attachments
+
+
+def rests_on(transaction: SignedTransaction) -> tuple[bytes, ...]:
+    """What somebody may ask for who is shown it: the ids of its dependencies, and its
+    attachments."""
+    return transaction.transaction.dependencies + transaction.transaction.attachments
+
+
 def required_keys(transaction: SignedTransaction) -> tuple[PublicKey, ...]:
     """The keys that must sign it, its notary's among them if it needs one, in order."""
     return tuple(sorted(transaction.transaction.required_keys))

@@ -5,6 +5,7 @@ It reads a disk and asks the node's services; it changes nothing.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 
 from flowrt.core.values import CallState, Checkpoint
@@ -26,6 +27,9 @@ def is_expected(host: Host, flow_id: int, call: CallState) -> None:
 def _is_so(host: Host, call: CallState) -> bool:
     assert host.node is not None
     tx = host.node._tx
+    event = tx.events.named(call.what)
+    if event is None or not inspect.ismethod(event.method):
+        return False  # What stands in for a service knows no facts.
     try:
         return tx.events.ask(tx, call.what, call.detail) is not None
     except Exception:

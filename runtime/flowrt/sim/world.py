@@ -326,10 +326,9 @@ class World:
         return True
 
     def _may_arrive(self, host: Host) -> bool:
-        """Whether something of a party's is on its way to who takes it."""
-        silent = {name for name, other in self.hosts.items() if other.refused}
-        rows = host.disk.outbox.values()
-        return any(peer not in silent for peer, _ in rows) if silent else bool(rows)
+        """Whether something of a party's is on its way to who takes it. A stranger need not."""
+        takers = {name for name, other in self.hosts.items() if not other.refused}
+        return any(peer in takers for peer, _ in host.disk.outbox.values())
 
     def _rests(self) -> bool:
         """Whether only repeated attempts to reach somebody who is not there are under way."""

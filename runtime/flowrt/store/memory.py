@@ -88,14 +88,21 @@ class MemoryDisk:
         made.mail = {flow_id: list(mail) for flow_id, mail in self.mail.items()}
         made.beside = None
         if self.tables is not None:
-            made.tables = sqlite3.connect(":memory:", isolation_level=None)
-            made.tables.execute("PRAGMA foreign_keys = ON")
+            made.tables = _no_tables()
             made.tables.deserialize(self.tables.serialize())
         return made
 
     def __del__(self) -> None:
         if self.tables is not None:
             self.tables.close()
+
+
+def _no_tables() -> sqlite3.Connection:
+    """A database in memory, for what services keep. Only its node uses it, but whichever thread
+    collects what is forgotten closes it."""
+    made = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    made.execute("PRAGMA foreign_keys = ON")
+    return made
 
 
 class MemoryStore:
@@ -260,8 +267,7 @@ class MemoryStore:
     def savepoint(self) -> None:
         if self._work is None:
             if self.disk.tables is None:
-                self.disk.tables = sqlite3.connect(":memory:", isolation_level=None)
-                self.disk.tables.execute("PRAGMA foreign_keys = ON")
+                self.disk.tables = _no_tables()
             self._work = Transaction(self.disk.tables)
         self._work.savepoint()
 

@@ -188,23 +188,33 @@ def _tried(plan: _Plan, registry: Registry, tries: int, number: int) -> Walk:
             is_walked = True
             raise _Followed
         finally:
+            if Phase.target in phases:
+                hypothesis.target(float(one.at))
             one.stage.close()
 
-    run = hypothesis.given(st.data())(once)
-    run = hypothesis.seed(number)(
-        settings(
-            max_examples=tries,
-            phases=(Phase.generate,),
-            database=None,
-            deadline=None,
-            derandomize=False,
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-            verbosity=Verbosity.quiet,
-        )(run)
-    )
-    with contextlib.suppress(_Followed, Flaky), _startable(plan.starter):
-        run()
+    # First anything; then what came far is tried again with a few other contents, which may lead
+    # nowhere.
+    for phases, most in (
+        ((Phase.generate,), -(-tries // 2)),
+        ((Phase.generate, Phase.target), tries // 2),
+    ):
+        if is_walked or not most:
+            break
+        run = hypothesis.given(st.data())(once)
+        run = hypothesis.seed(number)(
+            settings(
+                max_examples=most,
+                phases=phases,
+                database=None,
+                deadline=None,
+                derandomize=False,
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+                verbosity=Verbosity.quiet,
+            )(run)
+        )
+        with contextlib.suppress(_Followed, Flaky), _startable(plan.starter):
+            run()
     wanted = len(plan.talk)
     name = plan.flow.__name__
     if is_walked:

@@ -43,12 +43,21 @@ class Coin(NamedTuple):
 class _Purse:
     """The coins of one currency and notary that this flow may take, by size."""
 
-    def __init__(self, tx: Tx, currency: str, notary: int, issuers: Sequence[int] | None) -> None:
+    def __init__(
+        self,
+        tx: Tx,
+        currency: str,
+        notary: int,
+        issuers: Sequence[int] | None,
+        kinds: Sequence[int] | None = None,
+    ) -> None:
         self._tx = tx
         self._values = (currency, notary)
         self._only = ""
         if issuers is not None:
-            self._only = f" AND issuer IN ({', '.join(map(str, issuers))})"
+            self._only += f" AND issuer IN ({', '.join(map(str, issuers))})"
+        if kinds is not None:
+            self._only += f" AND kind IN ({', '.join(map(str, kinds))})"
         own = tx.execute(
             "SELECT ref, units FROM ledger_state WHERE lock = ? AND spendable = 1 "
             f"AND pending IS NULL AND currency = ? AND notary = ?{self._only}",
@@ -122,12 +131,13 @@ def choose(
     *,
     notary: Identity | None = None,
     issuers: Collection[Issuer] | None = None,
+    schema: str | None = None,
 ) -> list[int]:
     """The rows of coins of one notary that are at least so many units, in order. Who takes them
     says so (`locks.pick`), so that no later selection has them.
 
     Without `notary` it is the one with whom the fewest coins suffice. `issuers` are those whose
-    coins will do; None for all.
+    coins will do, `schema` is what they are called; None for all.
 
     Raises:
         InsufficientBalance: so much is missing; of several notaries, with the one that has most.
@@ -137,11 +147,12 @@ def choose(
     if not 0 < units <= MOST_UNITS:
         raise ValueError(f"{units} units of {currency} cannot be paid")
     known = None if issuers is None else _ids_of(tx, issuers)
+    kinds = None if schema is None else _kinds_of(tx, schema)
     best: list[Coin] | None = None
     most = 0
     is_too_many = False
     for number in _notaries(tx, currency, notary):
-        purse = _Purse(tx, currency, number, known)
+        purse = _Purse(tx, currency, number, known, kinds)
         taken, total = _fewest(purse, units)
         if total < units:
             if len(taken) == MOST_COINS:
@@ -201,6 +212,10 @@ def _ids_of(tx: Tx, issuers: Collection[Issuer]) -> list[int]:
     return sorted(set(found))
 
 
+def _kinds_of(tx: Tx, schema: str) -> list[int]:
+    return [id for (id,) in tx.execute("SELECT id FROM ledger_kind WHERE schema = ?", (schema,))]
+
+
 def balance(tx: Tx, currency: str) -> int:
     """How many units of a currency this flow could spend now, over all notaries."""
     return sum(
@@ -230,15 +245,18 @@ class Spender:
         self,
         tx: Tx,
         builder: TransactionBuilder,
-        payments: Sequence[tuple[PublicKey, Amount]],
+        payments: Sequence[tuple[PublicKey | None, Amount]],
         change: Callable[[], PublicKey],
         issuers: Collection[Issuer] | None = None,
+        schema: str | None = None,
     ) -> tuple[PublicKey, ...]:
         """Add coins of ours to a transaction, one output for each payment and issuer, and what is
         left of an issuer's coins under a key that `change` makes; the keys that must sign.
 
-        The notary is the builder's; if it has none, it gets that of the coins. The coins are this
-        flow's until it ends or releases them. Raises as `choose`; nothing is done then.
+        What is paid to None leaves the ledger: no output is made of it, and the caller adds the
+        command that says so. The notary is the builder's; if it has none, it gets that of the
+        coins. The coins are this flow's until it ends or releases them. Raises as `choose`; nothing
+        is done then.
         """
         wanted: dict[str, int] = {}
         for _, amount in payments:
@@ -251,7 +269,7 @@ class Spender:
         chosen: dict[str, list[_Taken]] = {}
         notary = builder.notary
         for currency, units in wanted.items():
-            rows = choose(tx, units, currency, notary=notary, issuers=issuers)
+            rows = choose(tx, units, currency, notary=notary, issuers=issuers, schema=schema)
             chosen[currency] = self._take(tx, rows)
             notary = chosen[currency][0].found.notary
         keys: set[PublicKey] = set()
@@ -281,7 +299,7 @@ class Spender:
 def _pay(
     builder: TransactionBuilder,
     taken: Sequence[_Taken],
-    due: Sequence[tuple[PublicKey, int]],
+    due: Sequence[tuple[PublicKey | None, int]],
     change: Callable[[], PublicKey],
     newest: Mapping[str, int],
 ) -> set[PublicKey]:
@@ -298,7 +316,8 @@ def _pay(
     for owner, units in due:
         while units:
             part = min(units, left[at])
-            _make(builder, ordered[at][0], part, owner, newest)
+            if owner is not None:
+                _make(builder, ordered[at][0], part, owner, newest)
             units -= part
             left[at] -= part
             at += not left[at]

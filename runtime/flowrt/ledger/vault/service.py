@@ -313,13 +313,14 @@ class Vault:
         self,
         tx: Tx,
         builder: TransactionBuilder,
-        payments: Sequence[tuple[PublicKey, Amount]],
+        payments: Sequence[tuple[PublicKey | None, Amount]],
         change: Callable[[], PublicKey],
         issuers: Collection[Issuer] | None = None,
+        schema: str | None = None,
     ) -> tuple[PublicKey, ...]:
         """Put coins of ours into a transaction; see `selection.Spender.spend`. For a service whose
         own operation, which must be a `write` one, pays."""
-        return self._spender.spend(tx, builder, payments, change, issuers)
+        return self._spender.spend(tx, builder, payments, change, issuers, schema)
 
     def updates(self, tx: Tx, position: int = 0) -> Updates:
         """What is recorded, from behind that update on; 0 for all there ever was. `tx` is
