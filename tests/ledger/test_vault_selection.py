@@ -82,6 +82,11 @@ def test_coins_of_one_transaction_that_are_exact_together() -> None:
     assert (sorted(used), made) == ([200, 300], [(THEM, 500)])
 
 
+def test_the_last_coin_is_the_smallest_that_will_do() -> None:
+    _, used, made = paid(with_coins([10, 9, 2, 3]), (THEM, 12))
+    assert (sorted(used), made) == ([2, 10], [(THEM, 12)])
+
+
 def test_change_goes_to_a_fresh_key() -> None:
     _, used, made = paid(with_coins([1000, 301]), (THEM, 1000 + 200))
     assert sorted(used) == [301, 1000]
