@@ -10,6 +10,7 @@ from flowrt.ledger.keys import ED25519, SigningKey
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import GoodSignatures, SignedTransaction, sign, sign_all
 from flowrt.ledger.verifying import verify
+from tests.benchmarks import vault
 from tests.ledger import notes
 
 
@@ -68,3 +69,4 @@ def measure(figures: dict[str, float]) -> None:
     """All figures of the ledger, into `figures`."""
     signatures(figures)
     transactions(figures)
+    vault.measure(figures)
