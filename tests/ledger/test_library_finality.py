@@ -38,7 +38,7 @@ def settle(market: Market, *told: Any, before: StateRef | None = None, **more: A
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @pytest.mark.parametrize("validating", [False, True])
-def test_all_have_it_in_the_end(kind: str, validating: bool, tmp_path: Path) -> None:
+def test_cs_180_all_have_it_in_the_end(kind: str, validating: bool, tmp_path: Path) -> None:
     folder = tmp_path if kind == "sqlite" else None
     with Market("alice", "bob", "carol", folder=folder, validating=validating) as market:
         id = market.end(settle(market, BOB, CAROL, signers=(BOB,)))
@@ -54,7 +54,7 @@ def test_what_needs_no_notary_is_recorded_and_sent() -> None:
         market.nothing_is_left()
 
 
-def test_who_takes_part_must_be_told() -> None:
+def test_cs_181_who_takes_part_must_be_told() -> None:
     with Market("alice", "bob") as market:
         with pytest.raises(finality.NotCovered) as found:
             market.end(settle(market, signers=(BOB,)))
@@ -92,7 +92,7 @@ def test_a_conflict_reaches_all_and_nothing_is_recorded() -> None:
         market.nothing_is_left()
 
 
-def test_one_that_is_away_does_not_hold_up_the_others_and_hears_of_it_later() -> None:
+def test_cs_184_an_observer_that_is_away_holds_up_nobody_and_hears_of_it_later() -> None:
     with Market("alice", "bob", "carol") as market:
         ref = begun(market)
         market.world.network.down = {"carol"}
@@ -138,7 +138,7 @@ def left_in_flight(market: Market, is_used_up: bool = False) -> tuple[StateRef, 
     return ref, id
 
 
-def test_who_was_left_asks_and_it_stays_in_flight_if_nobody_knows() -> None:
+def test_cs_184_who_was_left_asks_and_it_stays_in_flight_if_nobody_knows() -> None:
     with Market("alice", "bob") as market:
         _, id = left_in_flight(market)
         assert isinstance(market.ended("bob", "deals.Told"), core.NotNotarised)

@@ -22,7 +22,7 @@ def keys(market: Market, *names: str) -> tuple[PublicKey, ...]:
     return tuple(market.local.key(name) for name in names)
 
 
-def test_three_sign_one_of_them_by_a_pseudonym(market: Market) -> None:
+def test_cs_190_three_sign_one_of_them_by_a_pseudonym(market: Market) -> None:
     bobs = market.do("alice", "Swap", whom=BOB)
     assert market.ask("alice", "network", "party_of", bobs) == BOB
     wanted = (*keys(market, "alice", "carol"), bobs)
@@ -30,21 +30,21 @@ def test_three_sign_one_of_them_by_a_pseudonym(market: Market) -> None:
     market.nothing_is_left()
 
 
-def test_one_session_with_a_party_that_has_two_keys_brings_both_signatures(market: Market) -> None:
+def test_cs_191_one_session_with_a_party_brings_both_its_signatures(market: Market) -> None:
     bobs = market.do("alice", "Swap", whom=BOB)
     wanted = (*keys(market, "alice", "bob"), bobs)
     assert market.do("alice", "Ask", others=(BOB,), keys=wanted, signs=True) == 3
     market.nothing_is_left()
 
 
-def test_two_sessions_with_a_party_that_has_two_keys_are_fine(market: Market) -> None:
+def test_cs_191_two_sessions_with_a_party_that_has_two_keys(market: Market) -> None:
     bobs = market.do("alice", "Swap", whom=BOB)
     wanted = (*keys(market, "alice", "bob"), bobs)
     assert market.do("alice", "Ask", others=(BOB, BOB), keys=wanted, signs=True) == 3
     market.nothing_is_left()
 
 
-def test_where_nothing_is_to_be_collected_nobody_is_asked(market: Market) -> None:
+def test_cs_191_where_nothing_is_to_be_collected_nobody_is_asked(market: Market) -> None:
     assert market.do("alice", "Ask", others=(), keys=keys(market, "alice"), signs=True) == 1
     assert market.said == []
 
@@ -59,7 +59,7 @@ def test_where_nothing_is_to_be_collected_nobody_is_asked(market: Market) -> Non
         ((CAROL,), ("alice",), True, signing.NotASigner),
     ],
 )
-def test_wrong_sessions_are_refused_before_anybody_is_asked(
+def test_cs_192_193_wrong_sessions_are_refused_before_anybody_is_asked(
     market: Market,
     others: tuple[object, ...],
     signers: tuple[str, ...],

@@ -78,7 +78,7 @@ def given(market: Market) -> int:
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-def test_a_history_is_fetched_verified_and_recorded_and_the_transaction_itself_is_not(
+def test_cs_200_a_history_is_recorded_and_the_transaction_itself_is_not(
     kind: str, tmp_path: Path
 ) -> None:
     with Market("alice", "bob", folder=tmp_path if kind == "sqlite" else None) as market:
@@ -91,7 +91,7 @@ def test_a_history_is_fetched_verified_and_recorded_and_the_transaction_itself_i
         market.nothing_is_left()
 
 
-def test_states_bring_the_transactions_that_made_them() -> None:
+def test_cs_200_states_bring_the_transactions_that_made_them() -> None:
     with Market("alice", "bob") as market:
         last = market.do("alice", "Grow", count=4, wide=3)
         refs = (StateRef(last, 0), StateRef(last, 2))
@@ -101,7 +101,7 @@ def test_states_bring_the_transactions_that_made_them() -> None:
         market.nothing_is_left()
 
 
-def test_attachments_come_along() -> None:
+def test_cs_202_attachments_come_along() -> None:
     with Market("alice", "bob") as market:
         last = market.do("alice", "Grow", count=3, how="attached")
         market.do("alice", "Show", whom=BOB, shown=last)
@@ -109,7 +109,7 @@ def test_attachments_come_along() -> None:
         market.nothing_is_left()
 
 
-def test_only_what_is_missing_is_asked_for_and_often_nothing() -> None:
+def test_cs_202_only_what_is_missing_is_asked_for_and_often_nothing() -> None:
     with Market("alice", "bob") as market:
         last = market.do("alice", "Grow", count=10)
         market.do("alice", "Show", whom=BOB, shown=last)
@@ -142,7 +142,7 @@ def test_questions_grow_so_a_long_history_takes_few() -> None:
 @pytest.mark.parametrize(
     ("how", "error"), [("unsealed", core.SignaturesMissing), ("nonsense", core.ContractRejected)]
 )
-def test_what_is_wrong_in_a_history_is_found_and_nothing_after_it_recorded(
+def test_cs_201_what_is_wrong_in_a_history_is_found_and_nothing_after_it_recorded(
     how: str, error: type[Exception]
 ) -> None:
     with Market("alice", "bob", believing="alice") as market:
