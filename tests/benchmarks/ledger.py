@@ -12,7 +12,7 @@ from flowrt.ledger.keys import ED25519, SigningKey
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import GoodSignatures, SignedTransaction, sign, sign_all
 from flowrt.ledger.verifying import verify
-from tests.benchmarks import cash, notary
+from tests.benchmarks import cash, notary, vault
 from tests.ledger import notes
 
 
@@ -71,6 +71,7 @@ def measure(figures: dict[str, float]) -> None:
     """All figures of the ledger, into `figures`."""
     signatures(figures)
     transactions(figures)
+    vault.measure(figures)
     cash.measure(figures)
     with tempfile.TemporaryDirectory() as folder:
         figures.update(notary.figures(Path(folder)))
