@@ -239,3 +239,29 @@ def test_pages_of_coins_are_as_good_as_all_at_once(monkeypatch: pytest.MonkeyPat
     whole = paid(with_coins(units), (THEM, 150))[1]
     monkeypatch.setattr(selection, "_PAGE", 3)
     assert paid(with_coins(units), (THEM, 150))[1] == whole
+
+
+def test_only_coins_of_a_schema() -> None:
+    rig = with_coins([50])
+    due = [(THEM, Amount(5, "EUR"))]
+    with rig.step(1) as tx:
+        with pytest.raises(InsufficientBalance) as caught:
+            rig.vault.spend(
+                tx, TransactionBuilder(), due, lambda: OURS[1].public, schema="coins.Other"
+            )
+        assert caught.value.missing == Amount(5, "EUR")
+        builder = TransactionBuilder()
+        rig.vault.spend(tx, builder, due, lambda: OURS[1].public, schema="coins.Coin")
+        assert len(builder.build(salt(99)).inputs) == 1
+
+
+def test_what_is_paid_to_nobody_makes_no_output() -> None:
+    rig = with_coins([50])
+    builder = TransactionBuilder()
+    due = [(None, Amount(20, "EUR"))]
+    with rig.step(1) as tx:
+        rig.vault.spend(tx, builder, due, lambda: OURS[1].public)
+    (change,) = builder.build(salt(99)).outputs
+    found = RULES.read_state(change.schema, change.version, change.data)
+    assert isinstance(found, Coin)
+    assert (found.owner, found.amount.units) == (OURS[1].public, 30)
