@@ -111,7 +111,7 @@ class _Follower(Waiting):
             node = self._nodes[number]
             for kind, message, values, state, steps, arm in ways.found:
                 # Where a way ends without a statement of its own, it ends where it began.
-                self._last = ways.spot.place
+                self._last = ways.spot.top
                 if kind is Kind.ENDED:
                     state = state._replace(heard=True)
                 after, what, told = self._settled(state)
@@ -143,7 +143,7 @@ class _Follower(Waiting):
         self._todo.append((number, what))
         if state.owes:
             fewer = state._replace(owes=state.owes - 1)
-            self._last = what.spot.place
+            self._last = what.spot.top
             node.minus = self._node(*self._settled(fewer))
         return number
 
@@ -185,7 +185,7 @@ class _Follower(Waiting):
                 return Ways([on, *caught], self._spot(state))
         does = instruction.does
         place = getattr(does, "place", None)
-        if place is not None and not _is_unwritten(does):
+        if place is not None and len(state.frames) == 1 and not _is_unwritten(does):
             self._last = place
         match does:
             case Go():

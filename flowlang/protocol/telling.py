@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 from flowlang import machine
 from flowlang.conversation import Conversation, Stand
@@ -13,7 +12,7 @@ from flowlang.diagnostics import Diagnostic, Note
 from flowlang.protocol.automaton import Arm, Edge, Final, Kind, Node, Spot
 from flowlang.protocol.check import Checked, Session
 from flowlang.protocol.code import Rest
-from flowlang.protocol.frames import TIME_OVER, Program
+from flowlang.protocol.frames import Program
 from flowlang.protocol.pairs import Misfit, Move
 from flowlang.protocol.retelling import Retelling
 from flowlang.protocol.spent import Spent
@@ -134,28 +133,14 @@ class _Story:
             span,
             hint,
             tuple(self._note(text, spot) for text, spot in notes),
-            self._severity(code),
+            "warning" if self._found.is_warning else "error",
             run,
         )
 
     def _code(self) -> str:
         """A message that is not taken because its receiver has stopped waiting is a late one."""
         code = self._found.code
-        if code in ("P201", "P204") and self._gave_up():
-            return "P211"
-        return code
-
-    def _gave_up(self) -> bool:
-        return any(
-            step.told == TIME_OVER
-            for move in self._found.way
-            if move.side == self._side and move.edge is not None
-            for step in move.edge.steps
-        )
-
-    def _severity(self, code: str) -> Literal["error", "warning"]:
-        dropped = code == "P211" and self._found.code == "P204"
-        return "warning" if dropped or code == "P208" else "error"
+        return "P211" if code in ("P201", "P204") and self._found.is_late else code
 
     def _note(self, text: str, spot: Spot) -> Note:
         source, span = self._teller.place(spot)
@@ -193,6 +178,12 @@ class _Story:
         made = self._sides[side]
         _, found, name = made.opened.place.text.partition(" as ")
         return name.split()[0].rstrip(":") if found else made.session
+
+    def _closing(self, side: int) -> str:
+        """How a side closes the session: each of a group, or of a list that was passed on."""
+        name = self._session(side)
+        place = self._sides[side].opened.place
+        return f"`close each {name}`" if " with each " in place.text else f"`close {name}`"
 
     def _receiving(self) -> str:
         """How a receive with cases begins, where one is."""
@@ -321,7 +312,7 @@ class _Story:
             [(f"`{self._me}` may have ended here by then", self._here)],
             f"let `{self._me}` receive `{self._sent}` {_around(self._here)}, or leave the send out;"
             f" if `{self._me}` does not mind what still comes, it can say so:"
-            f" `close {self._session(self._side)}`",
+            f" {self._closing(self._side)}",
         )
 
     def both_wait(self) -> Told:
@@ -408,7 +399,6 @@ class _Story:
         )
 
     def late(self) -> Told:
-        session = self._session(self._side)
         if self._found.code == "P204":
             end = f"`{self._me}` may have given up waiting, and ended here"
         else:
@@ -418,7 +408,7 @@ class _Story:
             self._sending,
             [(end, self._here)],
             f"say what becomes of it: `within … then discard` where `{self._me}` waits for it,"
-            f" `close {session}` once the time is over, or go on in a receive that still takes it",
+            f" {self._closing(self._side)} once the time is over, or go on in a receive that still takes it",
         )
 
 
