@@ -41,6 +41,7 @@ class Catching:
         self._variants = variants
         self._dead = dead
         self._followed = followed
+        self.counting = False
         # A place in this flow itself: what it calls may stand in another file.
         self._last: machine.Place = self._codes[flow].flow.place
         self._interests: dict[str, Interest] = {}

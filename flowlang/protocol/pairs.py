@@ -63,12 +63,14 @@ class Misfit:
 @dataclasses.dataclass(frozen=True)
 class Verdict:
     """`misfits` are at most one error, which is first, and what is only to be warned of. `longest` is how many messages under way were looked at, 0 where any number is covered.
-    `used` are the cases that can happen, `configurations` how many were looked at."""
+    `used` are the cases that can happen, `configurations` how many were looked at, `miscounts` the
+    sides that may count one of a group twice."""
 
     misfits: tuple[Misfit, ...]
     longest: int
     used: frozenset[Arm]
     configurations: int
+    miscounts: frozenset[int] = frozenset()
 
 
 class _Side:
@@ -190,7 +192,19 @@ class _Exploration(abc.ABC):
             found = unbounded
         misfits = [found] if found is not None else list(self._stuck()) or self._unread_anyway()
         misfits += list(self._too_late(misfits))
-        return Verdict(tuple(misfits), longest, frozenset(self.used), len(self.seen))
+        miscounts = self._miscounts(not misfits and bool(longest))
+        return Verdict(tuple(misfits), longest, frozenset(self.used), len(self.seen), miscounts)
+
+    def _miscounts(self, is_part: bool) -> frozenset[int]:
+        """The sides that may count somebody twice; where only a part was looked at, as far as is
+        known."""
+        found = set()
+        for number, side in enumerate(self.sides):
+            if Final.MISCOUNTED in side.final and (
+                is_part or any(side.final[at[0][number]] is Final.MISCOUNTED for at in self.seen)
+            ):
+                found.add(number)
+        return frozenset(found)
 
     def _unread(self, side: int, config: Config, sent: Edge) -> Misfit | None:
         """A message for a side that has ended; None where it only comes too late."""
@@ -244,7 +258,7 @@ class _Exploration(abc.ABC):
         """Whether a side has failed, which the other learns, or there never was a session."""
         left, right = config[0]
         finals = self.sides[LEFT].final[left], self.sides[RIGHT].final[right]
-        return Final.FAILED in finals or Final.NEVER in finals
+        return any(final > Final.CLOSED for final in finals)
 
     def misfit(self, code: str, side: int, config: Config, edge: Edge | None = None) -> Misfit:
         return Misfit(code, side, self.way(config), config[0], edge)
@@ -623,7 +637,8 @@ class _InTurns(_Together):
             if len(self.order) > MOST_CONFIGURATIONS:
                 break
         misfits = list(found.values()) or list(self._stuck())
-        return Verdict(tuple(misfits), 0, frozenset(self.used), len(self.seen))
+        miscounts = self._miscounts(len(self.after) < len(self.order))
+        return Verdict(tuple(misfits), 0, frozenset(self.used), len(self.seen), miscounts)
 
     def _wrongs(self, config: Config) -> Iterator[Misfit]:
         """All that is wrong at a place, one for each message."""

@@ -124,7 +124,7 @@ class _Story:
         code = self._code()
         message, first, notes, hint = _TELL[code](self)
         run = self._run()
-        hint = _asked_twice(run) or hint
+        hint = _asked_twice(run) or self._uncounted() or hint
         source, span = self._teller.place(first, self._module)
         return Diagnostic(
             code,
@@ -141,6 +141,32 @@ class _Story:
         """A message that is not taken because its receiver has stopped waiting is a late one."""
         code = self._found.code
         return "P211" if code in ("P201", "P204") and self._found.is_late else code
+
+    def _uncounted(self) -> str | None:
+        """What to do where a loop over what a group says is left before all have said it."""
+        if self._found.code not in ("P201", "P204", "P210"):
+            return None
+        for side, names in enumerate(self._names):
+            if not self._is_group(side):
+                continue
+            spots = (
+                step.spot
+                for move in self._found.way
+                if move.edge is not None and move.side == side
+                for step in move.edge.steps
+                if step.spot.place.text.startswith("while ")
+                and step.told.endswith(" does not hold")
+            )
+            spot = next(spots, None)
+            if spot is not None:
+                group = self._session(side)
+                return (
+                    f"nothing says that the loop in line {spot.place.line} goes on until all of"
+                    f" `{group}` were heard: begin with `var left = {group}.size`, take one off in"
+                    " each case that takes the last message of one or its end, once on every way,"
+                    f" and go on `while left > 0`; or let `{names}` `close each {group}` behind it"
+                )
+        return None
 
     def _note(self, text: str, spot: Spot) -> Note:
         source, span = self._teller.place(spot)
@@ -182,11 +208,15 @@ class _Story:
     def _closing(self, side: int) -> str:
         """How a side closes the session: each of a group, or of a list that was passed on."""
         name = self._session(side)
-        place = self._sides[side].opened.place
-        return f"`close each {name}`" if " with each " in place.text else f"`close {name}`"
+        return f"`close each {name}`" if self._is_group(side) else f"`close {name}`"
+
+    def _is_group(self, side: int) -> bool:
+        return " with each " in self._sides[side].opened.place.text
 
     def _receiving(self) -> str:
         """How a receive with cases begins, where one is."""
+        if self._is_group(self._side):
+            return "`receive:`"
         return f"`receive from {self._session(self._side)}:`"
 
     def _awaited(self, side: int) -> list[str]:
@@ -296,7 +326,10 @@ class _Story:
 
     def _before_the_end(self, awaited: str) -> str:
         """What to do where one waits and the other has ended."""
-        taking = f"let `{self._me}` take the end, too: {self._receiving()} with `case ended:`"
+        ended = "case ended"
+        if self._is_group(self._side):
+            ended = f"case ended from any {self._session(self._side)}"
+        taking = f"let `{self._me}` take the end, too: {self._receiving()} with `{ended}:`"
         at = self._found.at[self._side]
         if self._later(self._side, lambda edge: edge.target == at) is not None:
             return (
