@@ -154,9 +154,11 @@ class _Look:
             sides = ((session.flow, session.opened), (session.responder, None))
             for number, side in enumerate(sides):
                 made = self._made[side]
-                if verdict is None and made is not None and made.may_miscount:
-                    found.add(side[0])
-                elif verdict is not None and number in verdict.miscounts:
+                if verdict is None:
+                    may_miscount = made is not None and made.may_miscount
+                else:
+                    may_miscount = number in verdict.miscounts
+                if may_miscount:
                     found.add(side[0])
         return frozenset(found)
 

@@ -63,8 +63,8 @@ def automaton(
 ) -> Automaton:
     """The automaton of a flow on the session that it opens at an instruction; of a responder, where
     that is None, or on the session that is `given` in a parameter. `variants` are the values that
-    messages may come with, `dead` the cases that never happen. Where `counting` is true no member of
-    a group is taken to be counted twice, and a node is `MISCOUNTED` where it would. Raises
+    messages may come with, `dead` the cases that never happen. Where `counting` is true no member
+    of a group is taken to be counted twice, and a node is `MISCOUNTED` where one would. Raises
     TooMany."""
     for followed, limit in ((knowledge.MOST, most // 10), (2, most // 5), (0, most)):
         try:

@@ -62,9 +62,10 @@ class Misfit:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """`misfits` are at most one error, which is first, and what is only to be warned of. `longest` is how many messages under way were looked at, 0 where any number is covered.
-    `used` are the cases that can happen, `configurations` how many were looked at, `miscounts` the
-    sides that may count one of a group twice."""
+    """`misfits` are at most one error, which is first, and what is only to be warned of. `longest`
+    is how many messages under way were looked at, 0 where any number is covered. `used` are the
+    cases that can happen, `configurations` how many were looked at, `miscounts` the sides that may
+    count one of a group twice."""
 
     misfits: tuple[Misfit, ...]
     longest: int

@@ -441,7 +441,8 @@ class _Story:
             self._sending,
             [(end, self._here)],
             f"say what becomes of it: `within … then discard` where `{self._me}` waits for it,"
-            f" {self._closing(self._side)} once the time is over, or go on in a receive that still takes it",
+            f" {self._closing(self._side)} once the time is over, or go on in a receive that still"
+            " takes it",
         )
 
 
