@@ -13,6 +13,7 @@ from flowlang.protocol import facts as knowledge
 from flowlang.protocol.automaton import Arm, Final, Kind, Spot, Step, Values
 from flowlang.protocol.code import Code, Instruction, Test
 from flowlang.protocol.facts import Declared, Facts, Interest
+from flowlang.protocol.throwing import Throwing
 from flowlang.types import Builtin, ListType
 
 
@@ -27,7 +28,9 @@ class Chosen(NamedTuple):
 class Frame(NamedTuple):
     """A flow under way: at which instruction, and which of its variables are the session, or are
     lists in which it is. `loops` has the loops over such a list that are under way: whether they
-    have come to the session. `asked` is true once the instruction's Python has answered."""
+    have come to the session. `asked` is true once the instruction's Python has answered. `gone` are
+    variables with other sessions that are over, `sure` lists and variables with such as nothing can
+    be heard from before the flow rests again."""
 
     code: str
     at: int
@@ -37,16 +40,20 @@ class Frame(NamedTuple):
     facts: Facts
     chosen: Chosen | None = None
     asked: bool = False
+    gone: frozenset[str] = frozenset()
+    sure: frozenset[str] = frozenset()
 
 
 class State(NamedTuple):
     """A flow and those that it runs, the innermost last. `heard` is true once it was told that the
-    other side has ended: whatever it sends then throws."""
+    other side has ended: whatever it sends then throws. `troubled` is true once an error of another
+    session was heard, which is over then: whatever is sent or waited for there throws its end."""
 
     frames: tuple[Frame, ...]
     opened: bool
     owes: int
     heard: bool = False
+    troubled: bool = False
 
 
 Way: TypeAlias = tuple[Kind, str, Values, State, tuple[Step, ...], Arm | None]
@@ -59,6 +66,7 @@ class Ways(NamedTuple):
     found: list[Way]
     spot: Spot
     is_wait: bool = False
+    refused: Arm | None = None
 
 
 class Over(NamedTuple):
@@ -76,6 +84,7 @@ class Program:
         self.codes = codes
         self.declared = declared
         self.asked = knowledge.asked_fields(codes)
+        self.throwing = Throwing(codes)
         self._interests: dict[tuple[str, int], Interest] = {}
         self._names: dict[str, Names] = {}
 
