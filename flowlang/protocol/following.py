@@ -24,7 +24,7 @@ from flowlang.protocol.automaton import (
     Step,
     Values,
 )
-from flowlang.protocol.catching import FAILS, OTHER, OURS, is_declared, is_end, is_others
+from flowlang.protocol.catching import FAILS, OTHER, OURS, is_declared, is_end
 from flowlang.protocol.code import Each, Go, Instruction, Operation, Pick, Rest, Stop, Test
 from flowlang.protocol.counting import begins, counts, resolved
 from flowlang.protocol.facts import NO_FACTS, Facts
@@ -126,6 +126,7 @@ class _Follower(Waiting):
                 node.edges.append(Edge(kind, message, values, target, spot, (*steps, *told), arm))
             kinds = {edge.kind for edge in node.edges}
             node.is_receiving = ways.is_wait
+            node.refused = ways.refused
             node.is_sending = Kind.SEND in kinds
         spot = Spot(code.module.module, self._flow, place, place)
         return Automaton(self._flow, session, spot, self._nodes)
@@ -263,7 +264,8 @@ class _Follower(Waiting):
         known = knowledge.forget(known, name)
         if made:
             known = known | made
-        after = frame._replace(lists=lists, loops=loops, facts=known)
+        sure = frame.sure - {name}
+        after = frame._replace(lists=lists, loops=loops, facts=known, sure=sure)
         return self._to(state, after, instruction.next)
 
     def _counted(self, frame: Frame, name: str, value: machine.Expr) -> Frame | None:
@@ -295,7 +297,8 @@ class _Follower(Waiting):
     ) -> State | Ways:
         def called(frame: Frame, is_ours: bool) -> State:
             ours = frame.ours | {name} if is_ours else frame.ours - {name}
-            return self._to(state, frame._replace(ours=ours), instruction.next)
+            frame = frame._replace(ours=ours, gone=frame.gone - {name}, sure=frame.sure - {name})
+            return self._to(state, frame, instruction.next)
 
         if isinstance(value, machine.Sender):
             return called(frame, frame.chosen is not None and frame.chosen.is_ours)
@@ -384,11 +387,19 @@ class _Follower(Waiting):
         loop = f"@{frame.at}"
         if self._holds(frame, does.values):
             names = self._program.names(frame.code)
+            # What was sent to all of them without an error: in this step nothing more is heard.
+            group = does.values.name if isinstance(does.values, machine.Var) else ""
+            sure = frame.sure - {does.name}
+            all_sent = sure | {group} if group and self._sends_to(frame, does.name) else sure
+            if group in sure:
+                sure |= {does.name}
+            frame = frame._replace(gone=frame.gone - {does.name}, sure=sure)
             another = frame._replace(ours=frame.ours - {does.name})
             theirs = self._to(state, another, instruction.next)
             if (loop, True) in frame.loops:
                 loops = frame.loops - {(loop, True)}
-                after = self._to(state, another._replace(loops=loops), does.otherwise)
+                last = another._replace(loops=loops, sure=all_sent)
+                after = self._to(state, last, does.otherwise)
             else:
                 ours = frame.ours | {does.name} if does.name in names.sessions else frame.ours
                 loops = frame.loops | {(loop, True)}
@@ -397,7 +408,10 @@ class _Follower(Waiting):
                 return after
             return Ways([self._silent(after), self._silent(theirs)], self._spot(state))
         known = knowledge.forget(frame.facts, does.name)
-        on = self._to(state, frame._replace(facts=known), instruction.next)
+        turn = frame._replace(
+            facts=known, gone=frame.gone - {does.name}, sure=frame.sure - {does.name}
+        )
+        on = self._to(state, turn, instruction.next)
         out = self._to(state, frame, does.otherwise)
         spot = self._spot(state)
         if not does.place.text.startswith("for "):
@@ -416,12 +430,28 @@ class _Follower(Waiting):
             inside = code[inside.next]
         return False
 
+    def _sends_to(self, frame: Frame, session: str) -> bool:
+        """Whether a loop does nothing but send to each session."""
+        code = self._codes[frame.code].instructions
+        inside = code[code[frame.at].next]
+        is_sent = False
+        while isinstance(inside.does, machine.Send):
+            is_sent = is_sent or inside.does.session == machine.Var(session)
+            if inside.next == frame.at:
+                return is_sent
+            inside = code[inside.next]
+        return False
+
     # --- sessions ---------------------------------------------------------------------------
 
     def _open(
         self, state: State, frame: Frame, instruction: Instruction, does: machine.Open
     ) -> State | Ways:
-        other = frame._replace(ours=frame.ours - {does.name})
+        other = frame._replace(
+            ours=frame.ours - {does.name},
+            gone=frame.gone - {does.name},
+            sure=frame.sure - {does.name},
+        )
         past = self._to(state, other, instruction.next)
         if frame.at != self._root or len(state.frames) > 1 or state.opened:
             return past
@@ -456,8 +486,9 @@ class _Follower(Waiting):
         spot = self._spot(state)
         # What the other side has said last is thrown at a send, if it is there.
         others: list[Way] = []
-        if which != OURS:
-            others += self._caught(state, frame.at, is_others, OTHER_ENDED)
+        name = does.session.name if isinstance(does.session, machine.Var) else ""
+        if which != OURS and name not in frame.sure:
+            others += self._others_fail(state, frame.at, frame.at, OTHER_ENDED)
         if which == OTHER:
             return Ways([self._silent(on), *others], spot) if others else on
         if which == OURS and state.heard:
@@ -485,8 +516,7 @@ class _Follower(Waiting):
                 )
         values = self._values(does, frame.facts)
         sent: Way = (Kind.SEND, does.type, values, on, (), None)
-        for way in self._caught(state, frame.at, is_end, END_CAUGHT):
-            others.append((Kind.ENDED, *way[1:]))
+        others += self._ended(state, frame.at, frame.at)
         return Ways([sent, *others] if which == OURS else [sent, self._silent(on), *others], spot)
 
     def _kind(self, flow: str, path: knowledge.Path) -> Type | None:

@@ -14,6 +14,7 @@ from flowlang.protocol.automaton import Arm, Final, Kind, Spot, Step, Values
 from flowlang.protocol.code import Code, Instruction, Test, expressions_of
 from flowlang.protocol.counting import Credit, counters
 from flowlang.protocol.facts import Declared, Facts, Interest
+from flowlang.protocol.throwing import Throwing
 from flowlang.types import Builtin, ListType
 
 
@@ -28,7 +29,9 @@ class Chosen(NamedTuple):
 class Frame(NamedTuple):
     """A flow under way: at which instruction, and which of its variables are the session, or are
     lists in which it is. `loops` has the loops over such a list that are under way: whether they
-    have come to the session. `asked` is true once the instruction's Python has answered."""
+    have come to the session. `asked` is true once the instruction's Python has answered. `gone` are
+    variables with other sessions that are over, `sure` lists and variables with such as nothing can
+    be heard from before the flow rests again."""
 
     code: str
     at: int
@@ -38,6 +41,8 @@ class Frame(NamedTuple):
     facts: Facts
     chosen: Chosen | None = None
     asked: bool = False
+    gone: frozenset[str] = frozenset()
+    sure: frozenset[str] = frozenset()
     counts: frozenset[tuple[str, bool]] = frozenset()
     """Numbers that count a group, and whether they have counted the session."""
 
@@ -48,12 +53,14 @@ class Frame(NamedTuple):
 
 class State(NamedTuple):
     """A flow and those that it runs, the innermost last. `heard` is true once it was told that the
-    other side has ended: whatever it sends then throws."""
+    other side has ended: whatever it sends then throws. `troubled` is true once an error of another
+    session was heard, which is over then: whatever is sent or waited for there throws its end."""
 
     frames: tuple[Frame, ...]
     opened: bool
     owes: int
     heard: bool = False
+    troubled: bool = False
 
 
 Way: TypeAlias = tuple[Kind, str, Values, State, tuple[Step, ...], Arm | None]
@@ -66,6 +73,7 @@ class Ways(NamedTuple):
     found: list[Way]
     spot: Spot
     is_wait: bool = False
+    refused: Arm | None = None
 
 
 class Over(NamedTuple):
@@ -83,6 +91,7 @@ class Program:
         self.codes = codes
         self.declared = declared
         self.asked = knowledge.asked_fields(codes)
+        self.throwing = Throwing(codes)
         self._interests: dict[tuple[str, int], Interest] = {}
         self._names: dict[str, Names] = {}
 

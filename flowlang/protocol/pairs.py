@@ -12,7 +12,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from flowlang.protocol.automaton import NOTHING, Arm, Automaton, Edge, Final, Kind, Node, Values
@@ -22,6 +22,9 @@ LONGEST = 64
 """Messages under way in one direction, at most."""
 
 MOST_CONFIGURATIONS = 150_000
+
+MOST_PAST = 8
+"""Messages under way at most where it is looked past what goes wrong."""
 
 LEFT, RIGHT = 0, 1
 
@@ -138,6 +141,25 @@ def check(left: Automaton, right: Automaton) -> Verdict:
             return queued.verdict(None, bound, queued.misfit("P208", LEFT, blocked))
 
 
+def happening(left: Automaton, right: Automaton) -> frozenset[Arm] | None:
+    """The cases that can happen, past what goes wrong too; None where that is not known. Who hears
+    a message that it does not take, or an end that it does not expect, fails; unless it catches
+    that, which is not followed."""
+    sides = (_Side(left), _Side(right))
+    together = _Together(sides, past=True)
+    together.explore()
+    if not together.crosses:
+        return together.happened()
+    for bound in range(1, MOST_PAST + 1):
+        queued = _Queued(sides, bound, past=True)
+        queued.explore()
+        if queued.happened() is None:
+            return None
+        if queued.first_blocked() is None:
+            return queued.happened()
+    return None
+
+
 def explored(
     left: Automaton, right: Automaton
 ) -> tuple[dict[Config, list[tuple[Config, Move]]], Config]:
@@ -156,8 +178,10 @@ def explored(
 class _Exploration(abc.ABC):
     """All that can happen, breadth first, so that the first way to a place is a shortest one."""
 
-    def __init__(self, sides: tuple[_Side, _Side]) -> None:
+    def __init__(self, sides: tuple[_Side, _Side], *, past: bool = False) -> None:
         self.sides = sides
+        self.past = past
+        self._is_caught = False
         self.seen: dict[Config, tuple[Config, Move] | None] = {START: None}
         self.after: dict[Config, list[tuple[Config, Move]]] = {}
         self.order: list[Config] = [START]
@@ -174,7 +198,10 @@ class _Exploration(abc.ABC):
                 self.after[config] = []
                 continue
             wrong = self.wrong(config)
-            if wrong is not None:
+            if wrong is not None and not self.past:
+                return wrong
+            if wrong is not None and self.catches(config):
+                self._is_caught = True
                 return wrong
             if self.leaves(config) or len(order) > 4 * MOST_CONFIGURATIONS:
                 return None
@@ -184,6 +211,11 @@ class _Exploration(abc.ABC):
                     seen[target] = (config, move)
                     order.append(target)
         return None
+
+    def happened(self) -> frozenset[Arm] | None:
+        """The cases that happened, if all that can was looked at."""
+        is_all = not self._is_caught and len(self.after) == len(self.order)
+        return frozenset(self.used) if is_all else None
 
     def verdict(
         self, found: Misfit | None, longest: int, unbounded: Misfit | None = None
@@ -255,6 +287,20 @@ class _Exploration(abc.ABC):
     def wrong(self, config: Config) -> Misfit | None:
         """What is wrong just here."""
 
+    @abc.abstractmethod
+    def arriving(self, number: int, config: Config) -> Iterable[Edge]:
+        """The messages that a side may have to read next."""
+
+    def catches(self, config: Config) -> bool:
+        """Whether a side catches that it does not take a message, and goes on."""
+        for number in (LEFT, RIGHT):
+            me, mine = self.sides[number], config[0][number]
+            node = me.nodes[mine]
+            if node.refused is not None and not node.owes:
+                if any(me.takes(mine, edge) is None for edge in self.arriving(number, config)):
+                    return True
+        return False
+
     def is_done(self, config: Config) -> bool:
         """Whether a side has failed, which the other learns, or there never was a session."""
         left, right = config[0]
@@ -309,6 +355,8 @@ class _Exploration(abc.ABC):
     def refused(self, receiver: int, config: Config, sent: Edge) -> Misfit:
         """A message that is not accepted. Perhaps after the very same messages it would be, had the
         receiver decided otherwise: then the sender cannot know."""
+        if self.past:
+            return self.misfit("P201", receiver, config, sent)
         here = self.sides[receiver].receives[config[0][receiver]]
         if any(_short(name) == _short(sent.message) for name in here):
             return self.misfit("P202", receiver, config, sent)
@@ -389,8 +437,8 @@ ENDINGS = (Final.ENDED, Final.CLOSED)
 class _Together(_Exploration):
     """As if every message were taken at once."""
 
-    def __init__(self, sides: tuple[_Side, _Side]) -> None:
-        super().__init__(sides)
+    def __init__(self, sides: tuple[_Side, _Side], *, past: bool = False) -> None:
+        super().__init__(sides, past=past)
         self.crosses = False
 
     def leaves(self, config: Config) -> bool:
@@ -412,7 +460,9 @@ class _Together(_Exploration):
         its = config[0][1 - number]
         node = other.nodes[its]
         sent = _moved(config, number, edge.target)
-        if node.final is Final.CLOSED or (node.final is Final.ENDED and config in self.late):
+        if node.final is Final.CLOSED or (
+            node.final is Final.ENDED and (self.past or config in self.late)
+        ):
             yield sent, Move(number, edge, None, True)
         elif node.owes:
             yield _moved(sent, 1 - number, node.minus), Move(number, edge, None, True)
@@ -421,6 +471,9 @@ class _Together(_Exploration):
                 if taken.arm is not None:
                     self.used.add(taken.arm)
                 yield _moved(sent, 1 - number, taken.target), Move(number, edge, taken)
+
+    def arriving(self, number: int, config: Config) -> Iterable[Edge]:
+        return self.sides[1 - number].sends[config[0][1 - number]]
 
     def wrong(self, config: Config) -> Misfit | None:
         for number in (LEFT, RIGHT):
@@ -444,8 +497,8 @@ class _Together(_Exploration):
 class _Queued(_Exploration):
     """With up to `bound` messages under way to each side."""
 
-    def __init__(self, sides: tuple[_Side, _Side], bound: int) -> None:
-        super().__init__(sides)
+    def __init__(self, sides: tuple[_Side, _Side], bound: int, *, past: bool = False) -> None:
+        super().__init__(sides, past=past)
         self._bound = bound
         self._blocked: list[tuple[int, Config]] = []
 
@@ -491,6 +544,18 @@ class _Queued(_Exploration):
                 if taken.arm is not None:
                     self.used.add(taken.arm)
                 yield _moved(rest, number, taken.target), Move(number, taken)
+
+    def arriving(self, number: int, config: Config) -> Iterable[Edge]:
+        return [self.sides[1 - number].sent[one] for one in config[1][number][:1]]
+
+    def is_done(self, config: Config) -> bool:
+        # What was under way when a side failed is read before that is heard of.
+        (left, right), (to_left, to_right) = config
+        if to_right and self.sides[LEFT].final[left] is Final.FAILED:
+            return False
+        if to_left and self.sides[RIGHT].final[right] is Final.FAILED:
+            return False
+        return super().is_done(config)
 
     def wrong(self, config: Config) -> Misfit | None:
         for number in (LEFT, RIGHT):
