@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from hypothesis import given
@@ -245,10 +246,12 @@ def test_forms_that_are_not_issued_here() -> None:
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
     rsa_key = rsa.generate_private_key(65537, 2048).public_key()
     curve = ec.generate_private_key(ec.SECP384R1()).public_key()
+    weak = Ed25519PublicKey.from_public_bytes(b"\x01" + bytes(31))  # Of small order.
     wrong = {
         "critical": forged("alice", GB, root, extra=lambda b: b.add_extension(unknown, True)),
         "rsa": forged("alice", GB, root, public=rsa_key),
         "curve": forged("alice", GB, root, public=curve),
+        "weak": forged("alice", GB, root, public=weak),
         "no usage": forged("alice", GB, root, usage=False),
     }
     for what, made in wrong.items():

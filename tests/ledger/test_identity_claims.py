@@ -171,6 +171,16 @@ def test_what_is_unproven_tells_nothing_of_others() -> None:
     assert alice.network.unproven(alice.tx, asked, BOB) == (theirs.key, new, ours)
 
 
+def test_a_claim_of_what_is_no_key() -> None:
+    """Bytes that are no point of the curve can be named; nothing can be signed by them."""
+    alice, bob = two()
+    good = made(bob)
+    for number in range(2, 40):
+        nothing = PublicKey(b"\x01" + bytes([number]) + bytes(31))
+        wrong = Pseudonym(good.network, BOB, good.identity, nothing, good.by_identity, good.by_key)
+        refused(alice, wrong, "signature")
+
+
 # --- bytes ----------------------------------------------------------------------------------------
 
 

@@ -15,11 +15,12 @@ from flowrt.core.flow import FlowError, Party, Tx
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.identity.claims import Pseudonym, claim
 from flowrt.ledger.identity.keystore import KeyStore
+from flowrt.ledger.identity.networkmap import NotaryEntry
 from flowrt.ledger.identity.signing import Keys
-from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.keys import ECDSA_P256, ED25519, PublicKey
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import SignedTransaction
-from flowrt.stdlib.ledger import identities_flow, network_flow
+from flowrt.stdlib.ledger import identities_flow, keys_flow, network_flow
 from flowrt.stdlib.ledger.core_flow import IllegalRequest, TooLarge
 from flowrt.stdlib.ledger.network_flow import MapNotAccepted, PseudonymRefused
 from flowrt.stdlib.ledger.parts_flow import Identity
@@ -63,6 +64,12 @@ flow Make(count: Int) -> List[PublicKey]:
     while made.size < count:
         made = made.append(Keys.fresh())
     return made
+
+flow Later(notary: Party) -> List[Bool]:
+    startable by rpc
+    let before = Network.is_notary(notary)
+    sleep 1d
+    return [before, Network.is_notary(notary)]
 
 flow Whose(key: PublicKey) -> Party?:
     startable by rpc
@@ -136,7 +143,8 @@ class Played:
         self.kinds: dict[str, type[Keys]] = others.pop("keys", {})
         texts = {"alice": PLAY, "bob": PLAY, "carol": PLAY, **others.pop("programs", {})}
         modules = {
-            name: [program(texts[name]), identities_flow, network_flow] for name in town.stores
+            name: [program(texts[name]), identities_flow, keys_flow, network_flow]
+            for name in town.stores
         }
         self.flows: dict[str, ModuleType] = {name: found[0] for name, found in modules.items()}
         self.scene: Scene = (
@@ -172,8 +180,10 @@ def play(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..
     made: list[Played] = []
 
     def begin(*parties: str, **others: Any) -> Played:
-        town = Town(*(parties or ("alice", "bob")))
-        made.append(Played(request.param, tmp_path, town, **others))
+        town = others.pop("town", None) or Town(*(parties or ("alice", "bob")))
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Played(request.param, folder, town, **others))
         return made[-1]
 
     yield begin
@@ -389,3 +399,56 @@ def test_a_map_may_come_while_flows_sleep(play: Callable[..., Played]) -> None:
     assert here.whose("alice", made.theirs) == "bob"
     with pytest.raises(MapNotAccepted, match="does not replace"):
         here.scene.run_flow("alice", network_flow.AcceptMap_v1, map_=newer.data)
+
+
+def test_a_flow_that_wakes_sees_the_map_of_then(play: Callable[..., Played]) -> None:
+    town = Town("alice", "bob", "notary", notaries=["notary"])
+    here = play(town=town, programs={"notary": PLAY})
+    later = here.flows["alice"].Later_v1
+    first = here.scene.start("alice", later, notary=Party("notary"))
+    second = here.scene.start("alice", later, notary=BOB)
+    here.scene.run()
+    newer = town.publish(2, notaries=[NotaryEntry("bob")])
+    here.scene.run_flow("alice", network_flow.AcceptMap_v1, map_=newer.data)
+    here.scene.crash("alice")
+    assert here.scene.result(first) == (True, False)
+    assert here.scene.result(second) == (False, True)
+
+
+def test_a_refused_map_leaves_the_old_one(play: Callable[..., Played]) -> None:
+    here = play()
+    other = Town("alice", "bob", seed="elsewhere")
+    for data in (other.publish(7).data, here.town.publish(7).data[:-1], b""):
+        with pytest.raises(MapNotAccepted):
+            here.scene.run_flow("alice", network_flow.AcceptMap_v1, map_=data)
+    assert here.scene.rows("alice", "SELECT serial FROM ledger_network_map") == [(1,)]
+
+
+def test_keys_on_another_curve(play: Callable[..., Played]) -> None:
+    town = Town("alice", "bob")
+    town.stores["bob"] = KeyStore.derive(b"town bob", ECDSA_P256)
+    town.map = town.publish(1)
+    made = play(town=town).run("alice", "Swap", other=BOB)
+    assert (made.ours.scheme, made.theirs.scheme) == (ED25519, ECDSA_P256)
+
+
+# --- keys after a loss ----------------------------------------------------------------------------
+
+
+def test_a_lost_database_is_made_good_by_the_seed(play: Callable[..., Played]) -> None:
+    before = play("alice", "bob")
+    keys = before.run("alice", "Make", count=3)
+    rotated = before.scene.run_flow("alice", keys_flow.RotateIdentity_v1)
+    town = before.town
+    town.map = town.publish(2, [town.entry("alice", 1), town.entry("bob")])
+    again = play("alice", "bob", town=town)
+    with pytest.raises(AssertionError, match="RecoverKeys"):
+        again.run("alice", "Swap", other=BOB)
+    again = play("alice", "bob", town=town)
+    again.scene.spoil("crash before", "crash after", "refused", rate=0.3)
+    again.scene.run_flow("alice", keys_flow.RecoverKeys_v1, pseudonyms=1200, identities=2)
+    again.scene.spoil("refused", rate=0.0)
+    assert [again.whose("alice", key) for key in (*keys, rotated)] == ["alice"] * 4
+    made = again.run("alice", "Swap", other=BOB)
+    assert made.ours == town.stores["alice"].fresh(1201).public
+    assert again.whose("bob", made.ours) == "alice"

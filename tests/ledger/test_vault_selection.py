@@ -104,6 +104,15 @@ def test_many_issuers_each_make_an_output_and_one_gives_change() -> None:
     assert built.notary == NOTARY
 
 
+def test_coins_of_two_versions_of_a_contract_make_coins_of_the_newer() -> None:
+    rig = with_coins([5])
+    rig.do("record", issue(1, [6], issuer=ISSUERS[1], version=2))
+    rig.do("release")
+    built, used, _ = paid(rig, (THEM, 11))
+    assert sorted(used) == [5, 6]
+    assert {output.contract for output in built.outputs} == {"coins.Coin_v2"}
+
+
 def test_more_than_fits_into_32_bits() -> None:
     _, used, made = paid(with_coins([10_000_000_000, 2**62]), (THEM, 2**61))
     assert used == [2**62]

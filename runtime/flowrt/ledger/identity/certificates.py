@@ -26,7 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from flowrt.ledger.identity.names import BadName, Name, canonical, of_subject, subtree
 from flowrt.ledger.keys import COMPOSITE, ECDSA_P256, ED25519, PublicKey, SigningKey
-from flowrt.ledger.problems import LedgerError
+from flowrt.ledger.problems import BadKey, LedgerError
 
 MAX_CHAIN: Final = 3
 """The most certificates below the root: two authorities and a party."""
@@ -252,16 +252,16 @@ def name_in(chain: Sequence[bytes]) -> str:
 
 
 def key_of(certificate: x509.Certificate) -> PublicKey:
-    """The key that a certificate is over. Raises BadCertificate, BadKey."""
+    """The key that a certificate is over. Raises BadCertificate."""
     try:
         found = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise BadCertificate(f"a certificate over a key that cannot be read: {error}") from None
-    if isinstance(found, Ed25519PublicKey):
-        return PublicKey(bytes([ED25519]) + found.public_bytes_raw())
-    if isinstance(found, ec.EllipticCurvePublicKey) and found.curve.name == "secp256r1":
-        point = found.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
-        return PublicKey(bytes([ECDSA_P256]) + point)
+        if isinstance(found, Ed25519PublicKey):
+            return PublicKey(bytes([ED25519]) + found.public_bytes_raw())
+        if isinstance(found, ec.EllipticCurvePublicKey) and found.curve.name == "secp256r1":
+            point = found.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+            return PublicKey(bytes([ECDSA_P256]) + point)
+    except (ValueError, UnsupportedAlgorithm, BadKey) as error:
+        raise BadCertificate(f"a certificate over a key that cannot be used: {error}") from None
     raise BadCertificate("a certificate is over an Ed25519 or P-256 key")
 
 

@@ -80,15 +80,6 @@ def last_number(tx: Tx, kind: int) -> int | None:
     return found
 
 
-def our_pseudonyms(tx: Tx) -> int:
-    """How many pseudonyms of our own there are."""
-    [(count,)] = tx.execute(
-        "SELECT COUNT(*) FROM ledger_keys WHERE kind = ? AND number IS NOT NULL", (PSEUDONYM,)
-    )
-    found: int = count
-    return found
-
-
 def keep(tx: Tx, key: PublicKey, party: str, kind: int, number: int | None = None) -> None:
     """Write down who holds a key, in place of what was known. What makes a key ours stays."""
     tx.execute(

@@ -124,6 +124,19 @@ class Keys:
         number = register.last_number(tx, register.WELL_KNOWN)
         return self._keep_identity(tx, 0 if number is None else number + 1)
 
+    def recover(self, tx: Tx, first: int, last: int) -> None:
+        """After a loss of the database: take the pseudonyms of these numbers for ours, as if they
+        had been made again. Rather too many than too few: those that were never used do no harm,
+        and the next fresh one is a new one for sure."""
+        for number in range(first, last + 1):
+            key = self._keystore.fresh(number).public
+            register.keep(tx, key, tx.me.name, register.PSEUDONYM, number)
+
+    def recover_identities(self, tx: Tx, count: int) -> None:
+        """The same for the first `count` well-known keys: one more than it was rotated."""
+        for number in range(count):
+            self._keep_identity(tx, number)
+
     # --- for other services ---
 
     def identity_key(self, tx: Tx) -> SigningKey:
@@ -133,25 +146,10 @@ class Keys:
         found = self._signing_key(tx, key)
         if found is None:
             raise LedgerError(
-                f"the network map has a key of {tx.me.name} that its key store does not have: "
-                "restore the store from the backup, or have the key of now certified"
+                f"the network map has a key of {tx.me.name} that its database does not know as "
+                "ours: run ledger.keys.RecoverKeys, or have the key of now certified"
             )
         return found
-
-    def recover(self, tx: Tx, count: int) -> int:
-        """After a loss of the database: take the first `count` pseudonyms for ours, as if they had
-        been made again. Rather too many than too few: those that were never used do no harm, and
-        the next fresh one is a new one for sure. How many were not known is returned."""
-        before = register.our_pseudonyms(tx)
-        for number in range(1, count + 1):
-            key = self._keystore.fresh(number).public
-            register.keep(tx, key, tx.me.name, register.PSEUDONYM, number)
-        return register.our_pseudonyms(tx) - before
-
-    def recover_identities(self, tx: Tx, count: int) -> None:
-        """The same for the first `count` well-known keys: one more than it was rotated."""
-        for number in range(count):
-            self._keep_identity(tx, number)
 
     def _keep_identity(self, tx: Tx, number: int) -> PublicKey:
         key = self._keystore.identity(number).public
