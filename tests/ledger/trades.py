@@ -1,0 +1,214 @@
+"""A bank, a seller, a buyer and a notary who trade commercial paper for cash. Knows no test."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from pathlib import Path
+from typing import Any
+
+from flowrt.core.flow import Party
+from flowrt.finance import cash, paper
+from flowrt.finance.desk import CashDesk, Treasury
+from flowrt.finance.paper import CommercialPaper
+from flowrt.finance.trading import TradeDesk, TradeRules
+from flowrt.handle import StillRunning
+from flowrt.ledger.builder import TransactionBuilder
+from flowrt.ledger.local import LocalNetwork
+from flowrt.ledger.node import Ledger
+from flowrt.ledger.transactions import SignedTransaction
+from flowrt.stdlib.finance import cash_flow, money_flow, trade_flow
+from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
+from flowrt.stdlib.ledger.vault_flow import StateQuery
+from tests.ledger.played import program
+from tests.runtime.crashes import Power, Start, World
+
+ALICE, BOB, CAROL, BANK, NOTARY = map(Party, ("alice", "bob", "carol", "bank", "notary"))
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+DAY = datetime.timedelta(days=1)
+PROGRAM = """
+use ledger.core: SignedTransaction
+use ledger.parts: StateRef
+use ledger.finality: Finality, ReceiveFinality
+use ledger.vault: Vault
+
+flow Share(signed: SignedTransaction, parties: List[Party]) -> SignedTransaction:
+    startable by rpc
+    open Take with each parties as talks
+    return subflow Finality(signed, talks)
+
+flow Take() -> SignedTransaction:
+    responds to Share as talk
+    return subflow ReceiveFinality(talk)
+
+flow Lock(refs: List[StateRef]):
+    startable by rpc
+    Vault.reserve(refs)
+    hold "keeps them"
+
+flow Attach(content: Bytes) -> Bytes:
+    startable by rpc
+    return Vault.attach(content)
+"""
+
+
+@functools.cache
+def play() -> Any:
+    """The flows that a town has besides those of the library."""
+    return program(PROGRAM)
+
+
+class TradeTown:
+    """A network in which `alice` sells papers of the bank, and `bob` and `carol` buy them.
+
+    Attributes:
+        rules: what each buys and sells; a test may put others in.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        power: Power | None = None,
+        *,
+        validating: bool = False,
+        reload: bool = True,
+        names: tuple[str, ...] = ("bank", "alice", "bob"),
+    ) -> None:
+        self.world = World(folder=folder, power=power, reload=reload)
+        self.local = LocalNetwork(
+            names,
+            [cash, paper],
+            folder=folder,
+            clock=lambda: self.world.now_us,
+            validating=validating,
+        )
+        self.rules: dict[str, TradeRules] = {
+            name: TradeRules(paper.NAME, Amount(110_000, "EUR")) for name in self.local.parties
+        }
+        modules = Ledger.modules(cash_flow, money_flow, trade_flow, play())
+        for name in self.local.parties:
+            own = functools.partial(self._own, name)
+            services = functools.partial(self.local.services, name, modules, own)
+            self.world.add(name, modules, services)
+
+    def _own(self, name: str, ledger: Ledger) -> dict[str, object]:
+        return {
+            "finance.cash.Cash": CashDesk(ledger.keys, ledger.network, ledger.vault),
+            "finance.cash.Treasury": Treasury(otherwise=None),
+            "finance.trade.Trades": TradeDesk(ledger.keys, ledger.vault, ledger.rules),
+            "finance.trade.Trading": _Current(self, name),
+        }
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def do(self, who: str, flow: Any, /, **arguments: Any) -> Any:
+        started = self.world.start(who, flow, **arguments)
+        self.world.run()
+        return self.result(started)
+
+    def result(self, started: Start) -> Any:
+        try:
+            return self.world.result(started)
+        except StillRunning:
+            ill = {name: self.world.node(name).hospital() for name in self.local.parties}
+            raise AssertionError(ill) from None
+
+    def cash(self, who: Party, *units: int) -> None:
+        """Coins of the bank for somebody."""
+        sums = tuple(Amount(count, "EUR") for count in units)
+        self.do("bank", cash_flow.CashIssue_v1, sums=sums, reference=b"", notary=NOTARY)
+        for amount in sums:
+            self.do("bank", cash_flow.CashPayment_v1, payee=who, amount=amount)
+
+    @property
+    def now(self) -> datetime.datetime:
+        return EPOCH + datetime.timedelta(microseconds=self.world.now_us)
+
+    def issuing(
+        self, number: int = 1, *, window: bool = True, owner: str = "alice", attach: bytes = b""
+    ) -> SignedTransaction:
+        """A paper of the bank for somebody, who has not got it yet."""
+        bank = self.local.key("bank")
+        euro = Issuer(bank, b"")
+        made = CommercialPaper(
+            Issuer(bank, bytes([number])),
+            self.local.key(owner),
+            Amount(120_000, "EUR"),
+            euro,
+            self.now + 30 * DAY,
+        )
+        builder = TransactionBuilder(self.local.identity("notary")).make(made)
+        builder.command(paper.Issue(), bank)
+        if window:
+            builder.around(self.now, DAY)
+        if attach:
+            builder.attach(attach)
+        salt = bytes([number]) * 32
+        return builder.sign([self.local.keys["bank"].identity()], salt)
+
+    def paper(self, number: int = 1, owner: str = "alice", attach: bytes = b"") -> StateRef:
+        """A paper of the bank that somebody owns."""
+        signed = self.issuing(number, owner=owner, attach=attach)
+        shared = self.do("bank", play().Share_v1, signed=signed, parties=(Party(owner),))
+        return StateRef(shared.id, 0)
+
+    def offer(self, asset: StateRef, units: int = 100_000, **more: Any) -> Start:
+        """Alice offers an asset to Bob."""
+        arguments = {"buyer": BOB, "asset": asset, "price": Amount(units, "EUR"), **more}
+        return self.world.start("alice", trade_flow.OfferTrade_v1, **arguments)
+
+    def bought(self, who: str = "bob") -> list[Any]:
+        """How the flows of somebody ended that answered offers, as handles."""
+        node = self.world.node(who)
+        found = []
+        for number in range(1, 100):
+            try:
+                handle = node.handle(number)
+            except KeyError:
+                continue
+            if handle.flow.startswith("finance.trade.TakeOffer"):
+                found.append(handle)
+        return found
+
+    # --- what there is ----------------------------------------------------------------------------
+
+    def ask(self, who: str, operation: str, *arguments: Any) -> Any:
+        reading = self.world.node(who).reading()
+        return getattr(self.local.ledgers[who].vault, operation)(reading, *arguments)
+
+    def balance(self, who: str) -> int:
+        return int(self.ask(who, "spendable", "EUR"))
+
+    def papers(self, who: str) -> int:
+        return len(self.ask(who, "states", StateQuery(schemas=(paper.NAME,))).states)
+
+    def coins(self, who: str) -> tuple[StateRef, ...]:
+        found = self.ask(who, "states", StateQuery(schemas=(cash.NAME,))).states
+        return tuple(one.state.ref for one in found)
+
+    def nothing_is_left(self) -> None:
+        assert set(self.world.residue().values()) == {(0, 0, 0)}, self.world.residue()
+        for name in self.local.parties:
+            assert self.ask(name, "in_flight", 10) == (), name
+            locked = self.ask(name, "states", StateQuery(locked=True)).states
+            assert locked == (), name
+
+    def close(self) -> None:
+        self.world.close()
+
+
+class _Current:
+    """What a town's rules say now."""
+
+    def __init__(self, town: TradeTown, name: str) -> None:
+        self._town = town
+        self._name = name
+
+    def wanted(self, tx: Any) -> Any:
+        return self._town.rules[self._name].wanted(tx)
+
+    def limit(self, tx: Any, asset: Any) -> Any:
+        return self._town.rules[self._name].limit(tx, asset)
+
+    def sells(self, tx: Any, asset: Any, price: Any, buyer: Any) -> Any:
+        return self._town.rules[self._name].sells(tx, asset, price, buyer)
