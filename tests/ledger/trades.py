@@ -7,8 +7,9 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from flowrt.core.flow import Party
+from flowrt.core.flow import FlowError, Party
 from flowrt.finance import cash, paper
+from flowrt.finance.cash import Cash
 from flowrt.finance.desk import CashDesk, Treasury
 from flowrt.finance.paper import CommercialPaper
 from flowrt.finance.trading import TradeDesk, TradeRules
@@ -45,6 +46,10 @@ flow Lock(refs: List[StateRef]):
     startable by rpc
     Vault.reserve(refs)
     hold "keeps them"
+
+flow Enter(signed: SignedTransaction):
+    startable by rpc
+    Vault.record(signed)
 
 flow Attach(content: Bytes) -> Bytes:
     startable by rpc
@@ -113,8 +118,18 @@ class TradeTown:
             ill = {name: self.world.node(name).hospital() for name in self.local.parties}
             raise AssertionError(ill) from None
 
-    def cash(self, who: Party, *units: int) -> None:
-        """Coins of the bank for somebody."""
+    def coins(self, *units: int, owner: str = "bob") -> None:
+        """Coins that the bank issues to somebody, each with a transaction of its own."""
+        bank = self.local.key("bank")
+        for number, count in enumerate(units):
+            builder = TransactionBuilder(self.local.identity("notary"))
+            builder.make(Cash(self.local.key(owner), Amount(count, "EUR"), Issuer(bank, b"")))
+            builder.command(cash.Issue(), bank)
+            signed = builder.sign([self.local.keys["bank"].identity()], bytes([number, 99] * 16))
+            self.do("bank", play().Share_v1, signed=signed, parties=(Party(owner),))
+
+    def pay(self, who: Party, *units: int) -> None:
+        """Coins of the bank that it pays to somebody."""
         sums = tuple(Amount(count, "EUR") for count in units)
         self.do("bank", cash_flow.CashIssue_v1, sums=sums, reference=b"", notary=NOTARY)
         for amount in sums:
@@ -125,50 +140,77 @@ class TradeTown:
         return EPOCH + datetime.timedelta(microseconds=self.world.now_us)
 
     def issuing(
-        self, number: int = 1, *, window: bool = True, owner: str = "alice", attach: bytes = b""
+        self, *numbers: int, window: bool = True, owner: str = "alice", attach: bytes = b""
     ) -> SignedTransaction:
-        """A paper of the bank for somebody, who has not got it yet."""
+        """Papers of the bank for somebody, who has not got them yet."""
         bank = self.local.key("bank")
-        euro = Issuer(bank, b"")
-        made = CommercialPaper(
-            Issuer(bank, bytes([number])),
-            self.local.key(owner),
-            Amount(120_000, "EUR"),
-            euro,
-            self.now + 30 * DAY,
-        )
-        builder = TransactionBuilder(self.local.identity("notary")).make(made)
-        builder.command(paper.Issue(), bank)
+        builder = TransactionBuilder(self.local.identity("notary")).command(paper.Issue(), bank)
+        for number in numbers:
+            made = CommercialPaper(
+                Issuer(bank, bytes([number])),
+                self.local.key(owner),
+                Amount(120_000, "EUR"),
+                Issuer(bank, b""),
+                self.now + 30 * DAY,
+            )
+            builder.make(made)
         if window:
             builder.around(self.now, DAY)
         if attach:
             builder.attach(attach)
-        salt = bytes([number]) * 32
+        salt = bytes([numbers[0]]) * 32
         return builder.sign([self.local.keys["bank"].identity()], salt)
 
-    def paper(self, number: int = 1, owner: str = "alice", attach: bytes = b"") -> StateRef:
-        """A paper of the bank that somebody owns."""
-        signed = self.issuing(number, owner=owner, attach=attach)
+    def papers(self, *numbers: int, owner: str = "alice", attach: bytes = b"") -> list[StateRef]:
+        """Papers of the bank that somebody owns."""
+        signed = self.issuing(*numbers, owner=owner, attach=attach)
         shared = self.do("bank", play().Share_v1, signed=signed, parties=(Party(owner),))
-        return StateRef(shared.id, 0)
+        return [StateRef(shared.id, index) for index in range(len(numbers))]
+
+    def paper(self, **more: Any) -> StateRef:
+        """A paper of the bank that somebody owns."""
+        return self.papers(1, **more)[0]
 
     def offer(self, asset: StateRef, units: int = 100_000, **more: Any) -> Start:
         """Alice offers an asset to Bob."""
         arguments = {"buyer": BOB, "asset": asset, "price": Amount(units, "EUR"), **more}
         return self.world.start("alice", trade_flow.OfferTrade_v1, **arguments)
 
-    def bought(self, who: str = "bob") -> list[Any]:
-        """How the flows of somebody ended that answered offers, as handles."""
+    def answer(self, who: str = "bob") -> Any:
+        """What came of the flow by which somebody answered an offer or a request: its result, or
+        the error that ended it."""
         node = self.world.node(who)
-        found = []
-        for number in range(1, 100):
-            try:
-                handle = node.handle(number)
-            except KeyError:
-                continue
-            if handle.flow.startswith("finance.trade.TakeOffer"):
-                found.append(handle)
-        return found
+        names = ("finance.trade.TakeOffer_v1", "finance.trade.TakeRequest_v1")
+        ended = [flow for flow in self._ended(who) if flow[1] in names]
+        assert len(ended) == 1, ended
+        try:
+            return node.handle(ended[0][0]).result_now()
+        except FlowError as error:
+            return error
+
+    def _ended(self, who: str) -> list[tuple[int, str]]:
+        store = self.world.members[who].store
+        assert store is not None
+        return [(row[0], row[1]) for batch in store.batches for row in batch.outcomes]
+
+    def until(self, who: str, flow: str) -> None:
+        """Go on until a flow of somebody rests in this subflow."""
+        store = self.world.members[who].store
+        assert store is not None
+        begun = len(store.batches)
+        while True:
+            for batch in store.batches[begun:]:
+                written = [value for value in batch.flows.values() if value is not None]
+                if any(flow.encode() in checkpoint for checkpoint, _ in written):
+                    return
+            assert self.world.tick(), f"{who} never runs {flow}"
+
+    def state_bytes(self, who: str, since: int = 0) -> list[int]:
+        """The bytes of each state in which a flow of somebody rested, of all batches from there."""
+        store = self.world.members[who].store
+        assert store is not None
+        rows = [row for batch in store.batches[since:] for row in batch.flows.values()]
+        return [len(row[0]) for row in rows if row is not None]
 
     # --- what there is ----------------------------------------------------------------------------
 
@@ -179,10 +221,12 @@ class TradeTown:
     def balance(self, who: str) -> int:
         return int(self.ask(who, "spendable", "EUR"))
 
-    def papers(self, who: str) -> int:
+    def owned(self, who: str) -> int:
+        """How many papers somebody owns."""
         return len(self.ask(who, "states", StateQuery(schemas=(paper.NAME,))).states)
 
-    def coins(self, who: str) -> tuple[StateRef, ...]:
+    def purse(self, who: str) -> tuple[StateRef, ...]:
+        """The coins of somebody."""
         found = self.ask(who, "states", StateQuery(schemas=(cash.NAME,))).states
         return tuple(one.state.ref for one in found)
 
