@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from flowrt.core.flow import FlowError, Party
-from flowrt.finance import cash, paper
+from flowrt.finance import cash, obligation, paper
 from flowrt.finance.cash import Cash
 from flowrt.finance.desk import CashDesk, Treasury
 from flowrt.finance.paper import CommercialPaper
@@ -77,16 +78,19 @@ class TradeTown:
         *,
         validating: bool = False,
         reload: bool = True,
-        names: tuple[str, ...] = ("bank", "alice", "bob"),
+        lie: Callable[[TradeDesk, TradeTown], Any] | None = None,
     ) -> None:
+        """`lie` makes what the buyer has in place of an honest `Trades`."""
         self.world = World(folder=folder, power=power, reload=reload)
         self.local = LocalNetwork(
-            names,
-            [cash, paper],
+            ("bank", "alice", "bob"),
+            [cash, obligation, paper],
             folder=folder,
             clock=lambda: self.world.now_us,
             validating=validating,
         )
+        self._lie = lie
+        self.lies: dict[str, Any] = {}
         self.rules: dict[str, TradeRules] = {
             name: TradeRules(paper.NAME, Amount(110_000, "EUR")) for name in self.local.parties
         }
@@ -97,10 +101,13 @@ class TradeTown:
             self.world.add(name, modules, services)
 
     def _own(self, name: str, ledger: Ledger) -> dict[str, object]:
+        desk: Any = TradeDesk(ledger.keys, ledger.vault, ledger.rules)
+        if name == "bob" and self._lie is not None:
+            desk = self.lies[name] = self._lie(desk, self)
         return {
             "finance.cash.Cash": CashDesk(ledger.keys, ledger.network, ledger.vault),
             "finance.cash.Treasury": Treasury(otherwise=None),
-            "finance.trade.Trades": TradeDesk(ledger.keys, ledger.vault, ledger.rules),
+            "finance.trade.Trades": desk,
             "finance.trade.Trading": _Current(self, name),
         }
 
@@ -127,6 +134,11 @@ class TradeTown:
             builder.command(cash.Issue(), bank)
             signed = builder.sign([self.local.keys["bank"].identity()], bytes([number, 99] * 16))
             self.do("bank", play().Share_v1, signed=signed, parties=(Party(owner),))
+
+    def result_of(self, started: Start) -> Any:
+        """The same of a flow that has still to run."""
+        self.world.run()
+        return self.result(started)
 
     def pay(self, who: Party, *units: int) -> None:
         """Coins of the bank that it pays to somebody."""
