@@ -78,7 +78,7 @@ def test_cs_172_shutdown_and_restore(town: TradeTown) -> None:
     asset = town.paper()
     before = recorded(town, "bob")
     selling = town.offer(asset)
-    town.until("bob", "CollectSignature_v1")
+    town.until("bob", "CollectSignatures_v1")
     assert len(town.world.node("bob").flows()) == 1
     town.world.crash("bob")
     assert len(town.world.node("bob").flows()) == 1
