@@ -12,6 +12,7 @@ import pytest
 
 from flowrt.finance import cash, obligation, paper
 from flowrt.finance.cash import Cash
+from flowrt.finance.desk import coins_of
 from flowrt.finance.trading import TradeDesk, TradeRules
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.identity.signing import Keys
@@ -122,6 +123,15 @@ def test_what_was_bought_under_a_pseudonym_is_sold_on(town: TradeTown) -> None:
         assert (town.owned(seller.name), town.owned(buyer.name)) == (0, 1)
     assert (town.balance("alice"), town.balance("bob")) == (99_999, 10_001)
     town.nothing_is_left()
+
+
+def test_the_buyer_pays_with_cash_that_the_seller_takes(town: TradeTown) -> None:
+    town.coins(100_000)
+    town.coins(50_000, 60_000, reference=b"\x02")
+    bank = town.local.key("bank")
+    sold = town.result_of(town.offer(town.paper(), issuers=(Issuer(bank, b"\x02"),)))
+    assert {coin.issuer.reference for coin in coins_of(sold)} == {b"\x02"}
+    assert town.balance("alice") == 100_000
 
 
 # --- a buyer begins ---------------------------------------------------------------------------
@@ -320,14 +330,11 @@ def test_a_crash_at_any_commit_changes_nothing(kind: str) -> None:
 @pytest.mark.parametrize("settling", WAYS, ids=NAMES)
 def test_a_trade_that_waits_is_small(town: TradeTown, settling: Any) -> None:
     """No figure of time: the bytes of each state, of all three parties."""
-    town.coins(50_000, 60_000)
+    town.coins(30_000, 30_000, 50_000)
     asset = town.paper()
-    before = {
-        name: len(member.store.batches)
-        for name, member in town.world.members.items()
-        if member.store is not None
-    }
+    before = town.commits()
     town.result_of(town.offer(asset, settling=settling))
-    sizes = [size for name, begun in before.items() for size in town.state_bytes(name, begun)]
-    assert statistics.median(sizes) < 1_000
-    assert max(sizes) < 3_000
+    sizes = town.resting_bytes(before)
+    assert len(sizes) > 10
+    assert statistics.median(sizes) < 1_200
+    assert max(sizes) < 2_048

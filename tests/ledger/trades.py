@@ -125,14 +125,16 @@ class TradeTown:
             ill = {name: self.world.node(name).hospital() for name in self.local.parties}
             raise AssertionError(ill) from None
 
-    def coins(self, *units: int, owner: str = "bob") -> None:
+    def coins(self, *units: int, owner: str = "bob", reference: bytes = b"") -> None:
         """Coins that the bank issues to somebody, each with a transaction of its own."""
         bank = self.local.key("bank")
         for number, count in enumerate(units):
             builder = TransactionBuilder(self.local.identity("notary"))
-            builder.make(Cash(self.local.key(owner), Amount(count, "EUR"), Issuer(bank, b"")))
+            builder.make(Cash(self.local.key(owner), Amount(count, "EUR"), Issuer(bank, reference)))
             builder.command(cash.Issue(), bank)
-            signed = builder.sign([self.local.keys["bank"].identity()], bytes([number, 99] * 16))
+            signed = builder.sign(
+                [self.local.keys["bank"].identity()], bytes([number, 99 + len(reference)] * 16)
+            )
             self.do("bank", play().Share_v1, signed=signed, parties=(Party(owner),))
 
     def result_of(self, started: Start) -> Any:
@@ -217,12 +219,21 @@ class TradeTown:
                     return
             assert self.world.tick(), f"{who} never runs {flow}"
 
-    def state_bytes(self, who: str, since: int = 0) -> list[int]:
-        """The bytes of each state in which a flow of somebody rested, of all batches from there."""
-        store = self.world.members[who].store
-        assert store is not None
-        rows = [row for batch in store.batches[since:] for row in batch.flows.values()]
-        return [len(row[0]) for row in rows if row is not None]
+    def commits(self) -> dict[str, int]:
+        """How many batches each has written."""
+        stores = {name: member.store for name, member in self.world.members.items()}
+        return {name: len(store.batches) for name, store in stores.items() if store is not None}
+
+    def resting_bytes(self, since: dict[str, int]) -> list[int]:
+        """The bytes of each state in which a flow of anybody waited, from those batches on. What
+        goes on at once does not wait."""
+        found = []
+        for name, begun in since.items():
+            store = self.world.members[name].store
+            assert store is not None
+            rows = [row for batch in store.batches[begun:] for row in batch.flows.values()]
+            found += [len(row[0]) for row in rows if row is not None and row[1] != 0]
+        return found
 
     # --- what there is ----------------------------------------------------------------------------
 
