@@ -93,6 +93,12 @@ def coins(tx: LedgerTransaction) -> None:
     require(sums(made) == sums(used), "sums stay the same")
 
 
+@contract("coins.Coin", version=2)
+def coins_2(tx: LedgerTransaction) -> None:
+    """The same."""
+    coins(tx)
+
+
 @contract("coins.Deed")
 def deeds(tx: LedgerTransaction) -> None:
     """Whoever signs may do with deeds what he likes."""
@@ -135,11 +141,12 @@ def issue(
     issuer: Issuer = ISSUERS[0],
     currency: str = "EUR",
     notary: Identity = NOTARY,
+    version: int = 1,
 ) -> SignedTransaction:
     """A transaction that issues coins; `number` tells it from others."""
     builder = TransactionBuilder(notary)
     for one in units:
-        builder.make(Coin(issuer, Amount(one, currency), owner.public))
+        builder.make(Coin(issuer, Amount(one, currency), owner.public), contract_version=version)
     builder.command(Issue(), issuer.key)
     return signed(builder.build(salt(number)))
 

@@ -18,10 +18,13 @@ from flowlang.codegen import generate
 from flowlang.compiler import compile_modules
 from flowlang.diagnostics import as_text
 from flowlang.source import Source
-from flowrt.core.flow import Party
+from flowrt.core.flow import Message, Party
+from flowrt.core.registry import Registry
+from flowrt.core.values import Data, Invite, decode_frame, decode_message
 from flowrt.handle import StillRunning
 from flowrt.ledger.local import LocalNetwork
 from flowrt.ledger.node import Ledger
+from flowrt.outbox import unpack
 from tests.ledger import deals
 from tests.runtime.crashes import Power, Start, World
 
@@ -31,7 +34,8 @@ DAY_US = 86_400_000_000
 _numbers = itertools.count(1)
 
 
-def _library(module: str) -> Source | None:
+def library(module: str) -> Source | None:
+    """A module of the library that comes with flowlang."""
     path = standard.text_of(module)
     if path is None or not path.is_file():
         return None
@@ -43,7 +47,7 @@ def program(text: str, name: str = "deals") -> ModuleType:
     """The module that a program becomes, which may use the library."""
 
     def source(module: str) -> Source | None:
-        return Source(f"{name}.flow", name, text) if module == name else _library(module)
+        return Source(f"{name}.flow", name, text) if module == name else library(module)
 
     made = compile_modules([name], source)
     assert not made.diagnostics, "\n".join(as_text(one, made.sources) for one in made.diagnostics)
@@ -67,9 +71,12 @@ class Market:
         modules: Mapping[str, tuple[ModuleType, ...]] | None = None,
         options: Mapping[str, Mapping[str, Any]] | None = None,
         own: Callable[[Ledger], Mapping[str, object]] | None = None,
+        believing: str = "",
         **network: Any,
     ) -> None:
+        """The vault of the `believing` one believes everything."""
         self.world = World(power=power, folder=folder, reload=True)
+        self._believing = believing
         self.local = LocalNetwork(
             parties,
             [deals.RULES],
@@ -77,8 +84,14 @@ class Market:
             clock=lambda: self.world.now_us,
             **network,
         )
+        self.said: list[tuple[str, Message]] = []
+        """What was said, by whom, in order; each message once."""
+        self._heard: set[tuple[str, int]] = set()
+        self._kinds: dict[str, type[Message]] = {}
+        self._send, self.world.network._send = self.world.network._send, self._listen  # type: ignore[method-assign]
         for name in self.local.parties:
             installed = Ledger.modules(*(modules or {}).get(name, (PROGRAM,)))
+            self._kinds |= Registry(installed).messages
             self.world.add(
                 name,
                 installed,
@@ -87,7 +100,24 @@ class Market:
             )
 
     def _own(self, ledger: Ledger) -> dict[str, object]:
-        return {"Deals": deals.Deals(ledger, self.local.identity(self.local.notary.name))}
+        notary = self.local.notary.name
+        if ledger is self.local.ledgers.get(self._believing):
+            checker: Any = ledger.vault._checker
+            checker.check_signatures = checker.check = lambda *_: ()
+        seal = self.local.keys[notary].identity()
+        return {"Deals": deals.Deals(ledger, self.local.identity(notary), seal)}
+
+    def _listen(self, sender: str, receiver: str, data: bytes) -> None:
+        packet = unpack(data)
+        assert packet is not None
+        number, content = packet
+        frame = decode_frame(content)
+        said = frame.first if isinstance(frame, Invite) else getattr(frame, "content", None)
+        if isinstance(said, Data) and (sender, number) not in self._heard:
+            self._heard.add((sender, number))
+            kind = self._kinds[said.name]
+            self.said.append((sender, decode_message(kind, said.body)))
+        self._send(sender, receiver, data)
 
     def start(self, party: str, flow: str | type, /, **arguments: Any) -> Start:
         kind = getattr(PROGRAM, f"{flow}_v1") if isinstance(flow, str) else flow
@@ -107,6 +137,20 @@ class Market:
                 assert not any(wards.values()), wards
                 self.world.now_us += DAY_US
         raise AssertionError("the flow waits for ever")
+
+    def ended(self, party: str, flow: str) -> Exception | None:
+        """How the latest flow of that name ended that nobody started from outside: its error."""
+        self.world.run()
+        node = self.world.node(party)
+        for id in range(20, 0, -1):
+            outcome = node.handle(id).outcome if node._store.outcome(id) is not None else None
+            if outcome is not None and outcome.flow.startswith(f"{flow}_v"):
+                try:
+                    node.unpack(outcome)
+                except Exception as error:
+                    return error
+                return None
+        raise AssertionError(f"no {flow} has ended")
 
     def vault(self, party: str, operation: str, *arguments: Any) -> Any:
         """Ask a party's vault, between steps."""

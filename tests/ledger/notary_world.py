@@ -147,10 +147,10 @@ class Known:
     def has(self, tx: StepTx, id: bytes) -> bool:
         return id in MADE
 
-    def begin(self, tx: StepTx, ids: Sequence[bytes]) -> Any:
+    def begin(self, tx: StepTx, ids: Sequence[bytes], files: Sequence[bytes]) -> Any:
         if unknown := [id for id in ids if id not in MADE]:
             raise core.UnknownTransaction(unknown[0])
-        return transactions_flow.Wanted((), 1)
+        return transactions_flow.Wanted(ids=(), most=0, attachment=None)
 
     def verify(self, tx: StepTx, most: int) -> int:
         return 0
@@ -163,7 +163,7 @@ class Known:
         except Missing as error:
             raise core.SignaturesMissing(", ".join(error.missing), transaction.id) from None
 
-    def check(self, tx: StepTx, transaction: SignedTransaction) -> None:
+    def check(self, tx: StepTx, transaction: SignedTransaction) -> SignedTransaction:
         def output(ref: StateRef) -> wire.Output:
             return MADE[ref.transaction].transaction.output(ref.index).output
 
@@ -171,6 +171,7 @@ class Known:
             verifying.verify(transaction.transaction, output, RULES, {})
         except LedgerError as error:
             raise core.TransactionInvalid(transaction.id, str(error)) from None
+        return transaction
 
     def setup(self, tx: StepTx) -> None:
         """Nothing is kept."""

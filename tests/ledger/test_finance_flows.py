@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,13 @@ class Town:
     """A bank, its customers and a notary. The bank may pay 1,000,000 units, the others 10,000,
     without asking."""
 
-    def __init__(self, folder: Path | None = None, power: Power | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        power: Power | None = None,
+        desks: Mapping[str, type[CashDesk]] | None = None,
+    ) -> None:
+        self.desks = desks or {}
         self.world = World(folder=folder, power=power, reload=True)
         self.local = LocalNetwork(
             ("bank", "alice", "bob"),
@@ -56,11 +63,11 @@ class Town:
             services = functools.partial(self.local.services, name, MODULES, own)
             self.world.add(name, MODULES, services)
 
-    @staticmethod
-    def _own(name: str, ledger: Ledger) -> dict[str, object]:
+    def _own(self, name: str, ledger: Ledger) -> dict[str, object]:
         limit = 1_000_000 if name == "bank" else 10_000
+        desk = self.desks.get(name, CashDesk)
         return {
-            "finance.cash.Cash": CashDesk(ledger.keys, ledger.network, ledger.vault),
+            "finance.cash.Cash": desk(ledger.keys, ledger.network, ledger.vault),
             "finance.cash.Treasury": Treasury({"EUR": limit}, patience=HOUR),
         }
 
@@ -262,6 +269,23 @@ def test_the_payee_knows_what_it_got(town: Town) -> None:
     node = town.world.node("alice")
     seen = [node.handle(number).result_now() for number in range(1, 9) if known(node, number)]
     assert seen == [cash_flow.CashReceived(Amount(20_000, "EUR"), "rent", paid.id)]
+
+
+class Cheat(CashDesk):
+    """Pays less than it was told to."""
+
+    def pay(self, tx: Any, to: Any, amount: Amount, issuers: Any) -> Any:
+        return super().pay(tx, to, Amount(amount.units - 1, amount.currency), issuers)
+
+
+def test_a_payee_that_is_paid_less_than_it_was_told_is_told_what_it_got() -> None:
+    town = Town(desks={"bank": Cheat})
+    town.issue(50_000)
+    town.pay("bank", ALICE, 20_000, purpose="rent")
+    node = town.world.node("alice")
+    (got,) = [node.handle(number).result_now() for number in range(1, 9) if known(node, number)]
+    assert got.amount == Amount(19_999, "EUR")
+    town.close()
 
 
 def known(node: Any, number: int) -> bool:

@@ -195,7 +195,8 @@ class Incoming:
         if type(content) is not Failure:
             return built_in(SessionEnded(), "", session)
         peer = session.peer if session is not None else None
-        kind = self._kind_of(content.name)
+        # What a service throws no file need name, so any flow's errors are known to all of a node.
+        kind = self._kind_of(content.name) or self._world.registry.errors.get(content.name)
         if kind is not None:
             try:
                 fields = decode_foreign(kind.Fields, content.fields)

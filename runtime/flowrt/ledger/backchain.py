@@ -43,6 +43,9 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS ledger_offered (flow INTEGER NOT NULL, offer BLOB NOT NULL,
         id BLOB NOT NULL, times INTEGER NOT NULL,
         PRIMARY KEY (flow, offer, id)) WITHOUT ROWID""",
+    # Who was to have a transaction and was not reached.
+    """CREATE TABLE IF NOT EXISTS ledger_owed (id BLOB NOT NULL, party TEXT NOT NULL,
+        PRIMARY KEY (id, party)) WITHOUT ROWID""",
     # The attachments that it has asked for and that are not there yet.
     """CREATE TABLE IF NOT EXISTS ledger_attachment_asked (flow INTEGER NOT NULL, id BLOB NOT NULL,
         PRIMARY KEY (flow, id)) WITHOUT ROWID""",
@@ -302,6 +305,22 @@ class Backchain:
                 (tx.flow_id, offer, id),
             )
         )
+
+    # --- who is still to be told --------------------------------------------------------------
+
+    def owe(self, tx: Tx, id: bytes, whom: Party) -> None:
+        """Remember that somebody was to have a transaction: he may ask for it."""
+        tx.execute("INSERT INTO ledger_owed VALUES (?, ?) ON CONFLICT DO NOTHING", (id, whom.name))
+
+    def owes(self, tx: Tx, id: bytes, whom: Party) -> bool:
+        """Whether he was to have it, and has not taken it yet."""
+        return bool(
+            tx.execute("SELECT 1 FROM ledger_owed WHERE id = ? AND party = ?", (id, whom.name))
+        )
+
+    def paid(self, tx: Tx, id: bytes, whom: Party) -> None:
+        """Forget that."""
+        tx.execute("DELETE FROM ledger_owed WHERE id = ? AND party = ?", (id, whom.name))
 
     # --- forgetting ---------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from flowrt.stdlib.ledger import (
     identities_flow,
     keys_flow,
     network_flow,
+    notary_change_flow,
     notary_flow,
     signatures_flow,
     transactions_flow,
@@ -38,6 +39,7 @@ MODULES: tuple[ModuleType, ...] = (
     identities_flow,
     keys_flow,
     network_flow,
+    notary_change_flow,
     notary_flow,
     signatures_flow,
     transactions_flow,
@@ -80,7 +82,7 @@ class Ledger:
         self.keys = Keys(keys, self.network, rules)
         self._notaries: set[Identity] = set()
         self.vault = Vault(rules, self.keys.is_ours, self._knows_notary)
-        self.notaries = Notaries(self.keys, notary)
+        self.notaries = Notaries(self.keys, notary, rules)
         self.backchain = Backchain(
             self.vault, transactions=history, size=history_bytes, discreet=discreet
         )

@@ -5,12 +5,13 @@ Here a refusal becomes the error that flows declare. It opens no session.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from flowrt.core.flow import Tx
 from flowrt.ledger.filtered import FilteredTransaction
-from flowrt.ledger.keys import SigningKey
+from flowrt.ledger.keys import PublicKey, SigningKey
 from flowrt.ledger.notary.desk import Answer, Desk
 from flowrt.ledger.notary.judging import Conflicting, NotAccepted, OutsideWindow
 from flowrt.ledger.notary.requests import (
@@ -22,8 +23,9 @@ from flowrt.ledger.notary.requests import (
 )
 from flowrt.ledger.problems import BadStructure, LedgerError
 from flowrt.ledger.signatures import TransactionSignature
-from flowrt.ledger.transactions import SignedTransaction
-from flowrt.services import StepTx, gathers
+from flowrt.ledger.states import Rulebook
+from flowrt.ledger.transactions import SignedTransaction, StateAndRef
+from flowrt.services import gathers
 from flowrt.stdlib.ledger.core_flow import (
     Conflict,
     NotaryConflict,
@@ -35,15 +37,21 @@ from flowrt.stdlib.ledger.core_flow import (
 )
 from flowrt.stdlib.ledger.parts_flow import Identity
 
-Parameters = Callable[[StepTx], Collection[bytes]]
+Parameters = Callable[[Tx], Collection[bytes]]
 """Gives the hashes of the network's parameters under which a transaction may be notarised now;
 none if the network has none."""
+
+
+NEWEST = 1_024
+"""How many of the newest signatures are kept in memory for those who wait for them."""
+
+_NOTARISED = "ledger.notary.Notaries.notarised"
 
 
 class IdentityKeys(Protocol):
     """Whoever has the key under which the network knows this node."""
 
-    def identity_key(self, tx: StepTx) -> SigningKey: ...
+    def identity_key(self, tx: Tx) -> SigningKey: ...
 
 
 class Notary:
@@ -77,24 +85,39 @@ class Notary:
 class Notaries:
     """The service of one node; `notary` is absent where the node is none."""
 
-    def __init__(self, keys: IdentityKeys, notary: Notary | None = None) -> None:
+    def __init__(
+        self, keys: IdentityKeys, notary: Notary | None = None, rules: Rulebook | None = None
+    ) -> None:
+        """`rules` reads states, to find those who take part in them."""
         self._keys = keys
         self._notary = notary
+        self._rules = rules or Rulebook()
+        self._newest: dict[bytes, tuple[TransactionSignature, ...]] = {}
 
     # --- as a client ---
 
-    def prove(self, tx: StepTx, transaction: SignedTransaction) -> RequestProof:
+    def prove(self, tx: Tx, transaction: SignedTransaction) -> RequestProof:
         """Our signature over a request to have the transaction notarised. Raises RequestInvalid."""
         with _as_refusal():
             content = content_of(transaction)
         key = self._keys.identity_key(tx)
         return RequestProof(key.public, key.sign(content))
 
+    def participants(self, tx: Tx, states: Sequence[StateAndRef]) -> tuple[PublicKey, ...]:
+        """The keys of all who take part in the states, in order. Raises RequestInvalid where a
+        state cannot be read here."""
+        with _as_refusal():
+            found = [
+                self._rules.read_state(one.output.schema, one.output.version, one.output.data)
+                for one in states
+            ]
+        return tuple(sorted({key for state in found for key in state.participants()}))
+
     # --- as a notary ---
 
     def claim_of_parts(
         self,
-        tx: StepTx,
+        tx: Tx,
         parts: FilteredTransaction,
         requester: Identity,
         proof: RequestProof,
@@ -110,7 +133,7 @@ class Notaries:
 
     def claim_of(
         self,
-        tx: StepTx,
+        tx: Tx,
         transaction: SignedTransaction,
         requester: Identity,
         proof: RequestProof,
@@ -137,7 +160,19 @@ class Notaries:
             raise RequestInvalid("this node is no notary")
         return _said(claim, await self._notary.desk.answer(claim))
 
-    def _check(self, tx: StepTx, claim: Claim) -> Notary:
+    def notarised(self, tx: Tx, transaction: bytes) -> tuple[TransactionSignature, ...] | None:
+        """The signatures, if this process has given them not long ago. What was notarised before,
+        or by others, the book tells."""
+        return self._newest.get(transaction)
+
+    def announce(self, tx: Tx, claim: Claim, signatures: Sequence[TransactionSignature]) -> None:
+        """Tell those who wait that it is notarised, in the step that answers the requester."""
+        self._newest[claim.transaction] = tuple(signatures)
+        if len(self._newest) > NEWEST:
+            del self._newest[next(iter(self._newest))]
+        tx.happened(_NOTARISED, claim.transaction)
+
+    def _check(self, tx: Tx, claim: Claim) -> Notary:
         notary = self._notary
         if notary is None:
             raise BadStructure("this node is no notary")

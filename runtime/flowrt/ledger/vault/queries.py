@@ -28,6 +28,9 @@ MOST_SIZE = 1_000
 MOST_NAMES = 1_000
 """How many names one list of a query has, at most."""
 
+MOST_MERGED = 32
+"""How many kinds of states are read side by side, at most; more are sorted."""
+
 MOST_GROUPS = 10_000
 """How many groups are summed, at most."""
 
@@ -64,13 +67,29 @@ def page(tx: Tx, records: Records, query: StateQuery) -> StatePage:
         where.append(f"{by} IS NOT NULL")
     if query.after is not None:
         sorted_by, row = _position(query.after, query.sort)
-        where.append(f"({by}, s.ref) {'<' if query.descending else '>'} (?, ?)")
-        values += [sorted_by, row]
+        sign = "<" if query.descending else ">"
+        where.append(f"({by}, s.ref) {sign} (?, ?)" if by != "s.ref" else f"s.ref {sign} ?")
+        values += [sorted_by, row] if by != "s.ref" else [row]
+    kinds = _kinds(tx, query)
     order = "DESC" if query.descending else "ASC"
-    rows = tx.execute(
-        f"SELECT s.ref, s.output, s.relevant, s.recorded_us, s.consumed, s.lock, s.pending, {by} "
-        f"FROM {_FROM} WHERE {' AND '.join(where)} ORDER BY {by} {order}, s.ref {order} LIMIT ?",
-        (*values, query.size),
+    select = (
+        "SELECT s.ref, s.output, s.relevant, s.recorded_us, s.consumed, s.lock, s.pending, "
+        f"{by} FROM {_FROM} WHERE {' AND '.join(where)}"
+    )
+    in_order = query.sort == "recorded" and query.consumed is False and not query.linear_ids
+    if in_order and len(kinds) <= MOST_MERGED:
+        # Each kind's states stand in the index in order: they are merged, and none is sorted.
+        parts = [f"{select} AND s.kind = {kind}" for kind in kinds]
+        values *= len(parts)
+    else:
+        parts = [select + _among(query, kinds)]
+    rows = (
+        tx.execute(
+            f"{' UNION ALL '.join(parts)} ORDER BY 8 {order}, 1 {order} LIMIT ?",
+            (*values, query.size),
+        )
+        if parts
+        else []
     )
     ids = records.ids(
         tx, [ref_parts(row[0])[0] for row in rows] + [row[4] for row in rows if row[4]]
@@ -88,11 +107,12 @@ def totals(tx: Tx, query: StateQuery, by: Sequence[str]) -> tuple[Total, ...]:
     if unknown or len(set(by)) < len(by):
         raise BadQuery(f"states are grouped by {', '.join(_GROUPS)}, each once")
     where, values = _where(query)
+    among = _among(query, _kinds(tx, query))
     columns = [_GROUPS[name] if name in by else "NULL" for name in _GROUPS]
     grouped = ", ".join(_GROUPS[name] for name in _GROUPS if name in by)
     rows = tx.execute(
         f"SELECT {', '.join(columns)}, count(*), sum(s.units >> 32), sum(s.units & 4294967295) "
-        f"FROM {_FROM} WHERE {' AND '.join(where)} "
+        f"FROM {_FROM} WHERE {' AND '.join(where)}{among} "
         + (f"GROUP BY {grouped} ORDER BY {grouped} LIMIT {MOST_GROUPS + 1}" if grouped else ""),
         values,
     )
@@ -130,7 +150,7 @@ def present_form(tx: Tx, records: Records, linear_id: bytes) -> StateAndRef | No
     return StateAndRef(StateRef(records.ids(tx, [number])[number], index), output_of(output))
 
 
-_FROM = "ledger_state s JOIN ledger_kind k ON k.id = s.kind JOIN ledger_notary n ON n.id = s.notary"
+_FROM = "ledger_state s JOIN ledger_notary n ON n.id = s.notary"
 
 
 def _found(row: tuple[Any, ...], ids: dict[int, bytes]) -> FoundState:
@@ -155,6 +175,29 @@ def _position(after: bytes, sort: str) -> tuple[Any, int]:
     return sorted_by, row
 
 
+def _kinds(tx: Tx, query: StateQuery) -> list[int]:
+    """The kinds of states, by schema and contract, that a query speaks of."""
+    for names in (query.schemas, query.contracts):
+        if len(names) > MOST_NAMES:
+            raise BadQuery(f"a list of {len(names)} names; {MOST_NAMES} at most")
+    schemas, contracts = set(query.schemas), set(query.contracts)
+    return [
+        kind
+        for kind, schema, contract in tx.execute(
+            "SELECT id, schema, contract FROM ledger_kind ORDER BY id"
+        )
+        if (not schemas or schema in schemas)
+        and (not contracts or contract in contracts or contract.rpartition("_v")[0] in contracts)
+    ]
+
+
+def _among(query: StateQuery, kinds: Sequence[int]) -> str:
+    """The condition that a state is of one of the kinds, if the query says so."""
+    if not query.schemas and not query.contracts:
+        return ""
+    return f" AND s.kind IN ({', '.join(map(str, kinds))})"
+
+
 def _where(query: StateQuery) -> tuple[list[str], list[Any]]:
     """What a query says, as conditions and their values."""
     where: list[str] = ["1 = 1"]
@@ -167,29 +210,11 @@ def _where(query: StateQuery) -> tuple[list[str], list[Any]]:
             where.append(f"{what} IN ({', '.join('?' * len(names))})")
             values.extend(names)
 
-    def any_of(parts: list[str]) -> None:
-        if parts:
-            where.append(f"({' OR '.join(parts)})")
-
     def bound(condition: str, value: Any) -> None:
         if value is not None:
             where.append(condition)
             values.append(value)
 
-    # A small table is asked first, so that the index of kinds finds the rows.
-    if query.schemas:
-        one_of("s.kind IN (SELECT id FROM ledger_kind WHERE schema", query.schemas)
-        where[-1] += ")"
-    if query.contracts:
-        exact = [name for name in query.contracts if is_versioned(name)]
-        families = [name for name in query.contracts if not is_versioned(name)]
-        if len(query.contracts) > MOST_NAMES:
-            raise BadQuery(f"a list of {len(query.contracts)} names; {MOST_NAMES} at most")
-        parts = ["k.contract = ?"] * len(exact) + ["rtrim(k.contract, '0123456789') = ?"] * len(
-            families
-        )
-        any_of(parts)
-        values += [*exact, *(f"{name}_v" for name in families)]
     one_of("n.name", query.notaries)
     one_of("s.owner", [key.encoded for key in query.owners])
     if query.issuers or query.issued_by:
@@ -218,9 +243,3 @@ def _where(query: StateQuery) -> tuple[list[str], list[Any]]:
     bound("s.recorded_us >= ?", None if since is None else time_us(since))
     bound("s.recorded_us < ?", None if before is None else time_us(before))
     return where, values
-
-
-def is_versioned(contract: str) -> bool:
-    """Whether a contract's name ends with a version."""
-    _, mark, version = contract.rpartition("_v")
-    return bool(mark) and version.isdecimal()

@@ -9,7 +9,7 @@ always found, and equal vaults choose equally.
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from flowrt.core.flow import Tx
@@ -232,7 +232,6 @@ class _Taken(NamedTuple):
     row: int
     found: StateAndRef
     state: State
-    contract_version: int
 
 
 class Spender:
@@ -255,8 +254,9 @@ class Spender:
         left of an issuer's coins under a key that `change` makes; the keys that must sign.
 
         What is paid to None leaves the ledger: no output is made of it, and the caller adds the
-        command that says so. The notary is the builder's; if it has none, it gets that of the coins. The coins are this
-        flow's until it ends or releases them. Raises as `choose`; nothing is done then.
+        command that says so. The notary is the builder's; if it has none, it gets that of the
+        coins. The coins are this flow's until it ends or releases them. Raises as `choose`; nothing
+        is done then.
         """
         wanted: dict[str, int] = {}
         for _, amount in payments:
@@ -273,9 +273,14 @@ class Spender:
             chosen[currency] = self._take(tx, rows)
             notary = chosen[currency][0].found.notary
         keys: set[PublicKey] = set()
+        newest: dict[str, int] = {}
+        for coin in (coin for taken in chosen.values() for coin in taken):
+            # No output may be judged by an older version of a contract than any input is.
+            name, version = coin.found.output.contract_version
+            newest[name] = max(version, newest.get(name, 0))
         for currency, taken in chosen.items():
             due = [(key, amount.units) for key, amount in payments if amount.currency == currency]
-            keys |= _pay(builder, taken, due, change)
+            keys |= _pay(builder, taken, due, change, newest)
             locks.pick(tx, [coin.row for coin in taken])
         return tuple(sorted(keys))
 
@@ -287,8 +292,7 @@ class Spender:
             number, index = ref_parts(row)
             output = output_of(data)
             found = StateAndRef(StateRef(ids[number], index), output)
-            version = int(output.contract.rpartition("_v")[2])
-            taken.append(_Taken(row, found, read(self._rules, output), version))
+            taken.append(_Taken(row, found, read(self._rules, output)))
         return taken
 
 
@@ -297,8 +301,10 @@ def _pay(
     taken: Sequence[_Taken],
     due: Sequence[tuple[PublicKey | None, int]],
     change: Callable[[], PublicKey],
+    newest: Mapping[str, int],
 ) -> set[PublicKey]:
-    """Pay one currency with these coins, an issuer after the other; the owners of the coins."""
+    """Pay one currency with these coins, an issuer after the other; the owners of the coins.
+    `newest` are the versions of the contracts that judge what is made."""
     groups: dict[tuple[str, bytes, bytes], list[_Taken]] = {}
     for coin in taken:
         issuer = _fungible(coin.state).issuer
@@ -311,14 +317,14 @@ def _pay(
         while units:
             part = min(units, left[at])
             if owner is not None:
-                _make(builder, ordered[at], part, owner)
+                _make(builder, ordered[at][0], part, owner, newest)
             units -= part
             left[at] -= part
             at += not left[at]
     # No coin could be left out, so what is left is less than any of them, and of the last group.
     for coins, rest in zip(ordered, left, strict=True):
         if rest:
-            _make(builder, coins, rest, change())
+            _make(builder, coins[0], rest, change(), newest)
     owners = set()
     for coin in taken:
         builder.use(coin.found)
@@ -330,13 +336,17 @@ def _pay(
 
 
 def _make(
-    builder: TransactionBuilder, group: Sequence[_Taken], units: int, owner: PublicKey
+    builder: TransactionBuilder,
+    model: _Taken,
+    units: int,
+    owner: PublicKey,
+    newest: Mapping[str, int],
 ) -> None:
-    model = _fungible(group[0].state)
-    made = model.with_amount(Amount(units, model.amount.currency), owner)
+    state = _fungible(model.state)
+    made = state.with_amount(Amount(units, state.amount.currency), owner)
     if builder.notary is None:
-        builder.notary = group[0].found.notary
-    builder.make(made, contract_version=max(coin.contract_version for coin in group))
+        builder.notary = model.found.notary
+    builder.make(made, contract_version=newest[model.found.output.contract_version[0]])
 
 
 def _fungible(state: State) -> FungibleState:
