@@ -222,7 +222,7 @@ class Town:
 
     def _begin(self, world: World, draw: Any) -> None:
         """Who has what, and what people want: each thing at some time, whatever others do."""
-        sums = tuple(Amount(units, CURRENCY) for units in ((500, 300, 200), (1_000,))[draw("sums", 2)])
+        sums = tuple(Amount(units, CURRENCY) for units in ((1_500, 300, 200), (2_000,))[draw("sums", 2)])
         notary = Party(NOTARY)
         self.start(world, BANK, cash_flow.CashIssue_v1, sums=sums, reference=b"\1", notary=notary)
         if draw("things", 4):

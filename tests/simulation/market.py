@@ -162,6 +162,8 @@ private flow Cheat(transaction: SignedTransaction, talk: Session) -> SignedTrans
                 require wanted.most <= 500 else Cheated()
                 send Backchain.supply(talk.peer, 1, offered, wanted) to talk
             case Kept:
+                pass
+            case AwaitsSeal:
                 left = 0
     if mode == 3:
         return transaction
@@ -172,10 +174,10 @@ private flow Cheat(transaction: SignedTransaction, talk: Session) -> SignedTrans
     return transaction
 """
 
-CHEAT_USES = """use ledger.finality: Kept, NotSealed, Unsealed
+CHEAT_USES = """use ledger.finality: AwaitsSeal, Kept, Unsealed
 use ledger.core: rests_on
 use ledger.notary: NotariseTransaction
-use ledger.transactions: Backchain, Wanted
+use ledger.transactions: Backchain, NotSealed, Wanted
 """
 
 
