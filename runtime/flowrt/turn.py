@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
+import dataclasses
 import functools
 import hashlib
 import logging
@@ -71,6 +72,14 @@ class Firing:
         self.schedule = schedule
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Appointed:
+    """An entry of a service's diary that is due: to start its flow. `diary` is its number."""
+
+    diary: int
+    entry: int
+
+
 class Draining:
     """That the node shall take nothing new from now on, or shall again."""
 
@@ -135,7 +144,7 @@ class Turn:
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.taken: list[Job | Firing | Draining | Severing | Packet] = []
+        self.taken: list[Job | Firing | Appointed | Draining | Severing | Packet] = []
         self.acks: dict[str, list[int]] = {}
         self.resumed: dict[int, None] = {}
         self.timers: list[tuple[int, int, bool]] = []
