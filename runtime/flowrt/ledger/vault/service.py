@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from flowrt.core.flow import Tx
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.keys import PublicKey
-from flowrt.ledger.states import Rulebook
+from flowrt.ledger.states import CommandData, Rulebook
 from flowrt.ledger.transactions import (
     SignedTransaction,
     StateAndRef,
@@ -321,10 +321,11 @@ class Vault:
         change: Callable[[], PublicKey],
         issuers: Collection[Issuer] | None = None,
         schema: str | None = None,
+        moving: CommandData | None = None,
     ) -> tuple[PublicKey, ...]:
         """Put coins of ours into a transaction; see `selection.Spender.spend`. For a service whose
         own operation, which must be a `write` one, pays."""
-        return self._spender.spend(tx, builder, payments, change, issuers, schema)
+        return self._spender.spend(tx, builder, payments, change, issuers, schema, moving)
 
     def updates(self, tx: Tx, position: int = 0) -> Updates:
         """What is recorded, from behind that update on; 0 for all there ever was. `tx` is
