@@ -34,7 +34,8 @@ DAY_US = 86_400_000_000
 _numbers = itertools.count(1)
 
 
-def _library(module: str) -> Source | None:
+def library(module: str) -> Source | None:
+    """A module of the library that comes with flowlang."""
     path = standard.text_of(module)
     if path is None or not path.is_file():
         return None
@@ -46,7 +47,7 @@ def program(text: str, name: str = "deals") -> ModuleType:
     """The module that a program becomes, which may use the library."""
 
     def source(module: str) -> Source | None:
-        return Source(f"{name}.flow", name, text) if module == name else _library(module)
+        return Source(f"{name}.flow", name, text) if module == name else library(module)
 
     made = compile_modules([name], source)
     assert not made.diagnostics, "\n".join(as_text(one, made.sources) for one in made.diagnostics)

@@ -195,3 +195,20 @@ def test_finality_survives_a_crash_at_every_commit() -> None:
 
     for power, seen in every_crash(build, observe):
         assert seen == {"alice", "bob"}, power
+
+
+def test_another_transaction_than_the_expected_one_is_refused() -> None:
+    """Alice collects bob's signature for one deal, and hands out another."""
+    with Market("alice", "bob") as market:
+        market.do("alice", "Cheat", other=BOB)
+        assert isinstance(market.ended("bob", "deals.Cheated"), core.WrongTransaction)
+        assert market.rows("bob", "ledger_transaction") == 0
+        market.nothing_is_left()
+
+
+def test_a_seal_that_is_none_leaves_it_in_flight_until_the_notary_is_asked() -> None:
+    with Market("alice", "bob") as market:
+        ref = begun(market)
+        assert market.do("alice", "Forge", other=BOB, before=ref) == "sent"
+        assert isinstance(market.ended("bob", "deals.Forged"), core.NotNotarised)
+        assert len(market.vault("bob", "in_flight", 10)) == 1

@@ -355,6 +355,8 @@ def test_two_workers_in_threads_never_sign_a_conflict(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    with contextlib.closing(UniquenessFile(path, "notary")) as book:
+        assert len(book.requests()) == 3 * 10 * 5, "nobody was turned away"
     _winners(signed, 3, 10)
 
 

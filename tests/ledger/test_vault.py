@@ -175,6 +175,22 @@ def test_of_two_in_flight_the_second_holds_on_when_the_first_is_forgotten(rig: R
     assert rig.do("spendable", "EUR") == 5
 
 
+def test_the_notary_decides_for_another_than_the_one_in_flight(rig: Rig) -> None:
+    coin = issue(1, [5])
+    rig.do("record", coin)
+    one = give(2, [coin.transaction.output(0)], THEIRS[0])
+    two = give(3, [coin.transaction.output(0)], THEIRS[1])
+    rig.do("record_in_flight", signed(one.transaction, without=NOTARY.key))
+    rig.do("record", two)
+    [state] = rig.do("states", StateQuery(consumed=True)).states
+    assert (state.consumed_by, state.locked_by) == (two.id, None)
+    with pytest.raises(core.TransactionInvalid, match="used up by"):
+        rig.do("finalise", one.id, (sign(one.id, NOTARY_KEY),))
+    rig.do("forget_in_flight", one.id)
+    assert rig.do("in_flight", 10) == ()
+    assert found(rig, locked=True, consumed=None) == []
+
+
 def test_resolution_completes_one_in_flight(rig: Rig) -> None:
     coin = issue(1, [5])
     rig.do("record", coin)

@@ -82,6 +82,11 @@ def test_coins_of_one_transaction_that_are_exact_together() -> None:
     assert (sorted(used), made) == ([200, 300], [(THEM, 500)])
 
 
+def test_the_last_coin_is_the_smallest_that_will_do() -> None:
+    _, used, made = paid(with_coins([10, 9, 2, 3]), (THEM, 12))
+    assert (sorted(used), made) == ([2, 10], [(THEM, 12)])
+
+
 def test_change_goes_to_a_fresh_key() -> None:
     _, used, made = paid(with_coins([1000, 301]), (THEM, 1000 + 200))
     assert sorted(used) == [301, 1000]
@@ -234,3 +239,29 @@ def test_pages_of_coins_are_as_good_as_all_at_once(monkeypatch: pytest.MonkeyPat
     whole = paid(with_coins(units), (THEM, 150))[1]
     monkeypatch.setattr(selection, "_PAGE", 3)
     assert paid(with_coins(units), (THEM, 150))[1] == whole
+
+
+def test_only_coins_of_a_schema() -> None:
+    rig = with_coins([50])
+    due = [(THEM, Amount(5, "EUR"))]
+    with rig.step(1) as tx:
+        with pytest.raises(InsufficientBalance) as caught:
+            rig.vault.spend(
+                tx, TransactionBuilder(), due, lambda: OURS[1].public, schema="coins.Other"
+            )
+        assert caught.value.missing == Amount(5, "EUR")
+        builder = TransactionBuilder()
+        rig.vault.spend(tx, builder, due, lambda: OURS[1].public, schema="coins.Coin")
+        assert len(builder.build(salt(99)).inputs) == 1
+
+
+def test_what_is_paid_to_nobody_makes_no_output() -> None:
+    rig = with_coins([50])
+    builder = TransactionBuilder()
+    due = [(None, Amount(20, "EUR"))]
+    with rig.step(1) as tx:
+        rig.vault.spend(tx, builder, due, lambda: OURS[1].public)
+    (change,) = builder.build(salt(99)).outputs
+    found = RULES.read_state(change.schema, change.version, change.data)
+    assert isinstance(found, Coin)
+    assert (found.owner, found.amount.units) == (OURS[1].public, 30)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -24,6 +25,8 @@ APPLICATION: Final = 0x464C4E42
 
 BUSY_SECONDS = 30.0
 """How long to wait for another worker's transaction."""
+
+_PAUSE_SECONDS = 0.02
 
 LOGGED = 1_000_000
 """How many requests the log keeps; the oldest are forgotten."""
@@ -133,7 +136,7 @@ class UniquenessFile:
         [(tables,)] = db.execute("SELECT count(*) FROM sqlite_schema")
         if tables and application != APPLICATION:
             raise StoreError(f"{self.path} is a database, but not a notary's book")
-        [(mode,)] = db.execute("PRAGMA journal_mode = WAL")
+        mode = self._set_mode(db)
         if mode != "wal":
             raise StoreError(f"{self.path} is not on a disk that can have a write-ahead log")
         db.execute("PRAGMA synchronous = FULL")
@@ -161,6 +164,21 @@ class UniquenessFile:
             _undo(db)
             raise
         self._files.sync(self.path.parent)
+
+    @staticmethod
+    def _set_mode(db: sqlite3.Connection) -> str:
+        """Of several workers that make the file at one time, SQLite turns some away at once from
+        this statement, and only from this one, however long they would wait."""
+        for _ in range(int(BUSY_SECONDS / _PAUSE_SECONDS)):
+            try:
+                [(mode,)] = db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return str(mode)
+        raise StoreError("other workers keep the notary's book locked")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Entries]:
