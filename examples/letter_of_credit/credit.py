@@ -1,5 +1,5 @@
-"""The letter of credit and the bill of lading on the ledger: what they are, and the rules under which
-they change. Knows no vault and no conversation.
+"""The letter of credit and the bill of lading on the ledger: what they are, under which rules they
+change. Knows no vault and no conversation.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ BILL = "credit.BillOfLading"
 
 @state(LETTER, contract=LETTER)
 class LetterOfCredit(State, frozen=True, array_like=True, gc=False):
-    """`bank` promises `seller` `amount`, in money of `money`, for a bill of lading that is presented
-    before `expires`. `bill` is the number of the one that was."""
+    """`bank` promises `seller` `amount`, in money of `money`, for a bill of lading that is
+    presented before `expires`. `bill` is the number of the one that was."""
 
     number: bytes
     buyer: PublicKey
@@ -77,9 +77,7 @@ class BillOfLading(State, frozen=True, array_like=True, gc=False):
 
     def with_owner(self, owner: PublicKey) -> tuple[CommandData, BillOfLading]:
         """The command that moves it, and the bill as it is then."""
-        moved = BillOfLading(
-            self.number, owner, self.goods, self.vessel, self.shipped, self.paper
-        )
+        moved = BillOfLading(self.number, owner, self.goods, self.vessel, self.shipped, self.paper)
         return Move(), moved
 
 
@@ -179,10 +177,7 @@ def _check_presented(
 
 
 def _check_honoured(transaction: LedgerTransaction, letter: LetterOfCredit) -> None:
-    moved = [
-        (bill.number, bill.owner)
-        for bill in transaction.outputs_of(BillOfLading)
-    ]
+    moved = [(bill.number, bill.owner) for bill in transaction.outputs_of(BillOfLading)]
     require(moved == [(letter.bill, letter.buyer)], "the buyer gets the bill that was presented")
     paid = cash_paid(transaction, letter.seller).get((letter.money, letter.amount.currency), 0)
     require(paid >= letter.amount.units, "the seller is paid")

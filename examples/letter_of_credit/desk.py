@@ -4,23 +4,33 @@ Judges nothing: the contracts and the vault do.
 
 from __future__ import annotations
 
-import datetime
+from collections.abc import Sequence
+from typing import TypeVar
 
-from credit import LETTER, BillOfLading, Cancel, Honour, Issue, LetterOfCredit, Present, Return, Ship
+from credit import (
+    LETTER,
+    BillOfLading,
+    Cancel,
+    Honour,
+    Issue,
+    LetterOfCredit,
+    Present,
+    Return,
+    Ship,
+)
 from letter_flow import Bill, Letter, NoSuchLetter, Papers, Terms
 
 from flowrt.core.flow import Party, Tx
 from flowrt.finance import cash
-from flowrt.finance.cash import cash_paid
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.keys import PublicKey
 from flowrt.ledger.node import Ledger
-from flowrt.ledger.problems import LedgerError
 from flowrt.ledger.states import State
 from flowrt.ledger.transactions import SignedTransaction, StateAndRef
+from flowrt.stdlib.ledger.core_flow import UnknownParty
+from flowrt.stdlib.ledger.parts_flow import StateRef
 
-CLOCKS_DIFFER = datetime.timedelta(minutes=5)
-"""So much before a letter ends its documents are presented at the latest."""
+S = TypeVar("S", bound=State)
 
 
 class Credit:
@@ -39,7 +49,12 @@ class Credit:
         return self._shown(tx, self._find(tx, number, LetterOfCredit)[1])
 
     def bill(self, tx: Tx, number: bytes) -> Bill:
+        """A bill of ours, for whoever looks from outside."""
         return self._bill_shown(tx, self._find(tx, number, BillOfLading)[1])
+
+    def presented(self, tx: Tx, letter: bytes) -> Bill:
+        found, terms = self._find(tx, letter, LetterOfCredit)
+        return self._bill_shown(tx, self._presented(tx, found, terms)[1])
 
     def letter_in(self, tx: Tx, transaction: SignedTransaction) -> Letter | None:
         found = self._one(self._outputs(transaction), LetterOfCredit)
@@ -74,7 +89,9 @@ class Credit:
         if bill.goods != letter.terms.goods:
             found.append(f"the bill of lading is for {bill.goods}, not {letter.terms.goods}")
         if bill.shipped > letter.terms.ship_by:
-            found.append(f"shipped on {bill.shipped:%Y-%m-%d}, not by {letter.terms.ship_by:%Y-%m-%d}")
+            found.append(
+                f"shipped on {bill.shipped:%Y-%m-%d}, not by {letter.terms.ship_by:%Y-%m-%d}"
+            )
         if bill.owner != letter.terms.seller:
             found.append(f"the goods are {bill.owner.name}'s, not {letter.terms.seller.name}'s")
         return tuple(found)
@@ -121,8 +138,7 @@ class Credit:
 
     def honour(self, tx: Tx, letter: bytes) -> SignedTransaction:
         found, terms = self._find(tx, letter, LetterOfCredit)
-        assert terms.bill is not None, "only a letter under which a bill was presented is honoured"
-        paper, bill = self._find(tx, terms.bill, BillOfLading)
+        paper, bill = self._presented(tx, found, terms)
         move, delivered = bill.with_owner(terms.buyer)
         builder = TransactionBuilder().use(found, paper).make(delivered)
         builder.command(Honour(), terms.bank).command(move, terms.seller)
@@ -149,8 +165,71 @@ class Credit:
 
     # --- the ledger's things ---
 
-    def _find[S: State](self, tx: Tx, number: bytes, kind: type[S]) -> tuple[StateAndRef, S]:
-        return NotImplemented
+    def _find(self, tx: Tx, number: bytes, kind: type[S]) -> tuple[StateAndRef, S]:
+        """The present form of a letter or bill. Raises NoSuchLetter."""
+        found = self._vault.linear(tx, number)
+        state = None if found is None else self._read(found)
+        if found is None or not isinstance(state, kind):
+            raise NoSuchLetter(number)
+        return found, state
+
+    def _presented(
+        self, tx: Tx, found: StateAndRef, letter: LetterOfCredit
+    ) -> tuple[StateAndRef, BillOfLading]:
+        """The bill that was presented. It is somebody else's, no state of ours, so it is found
+        by the transaction that presented it. Raises NoSuchLetter."""
+        presenting = self._vault.transaction(tx, found.ref.transaction)
+        for ref in presenting.transaction.references:
+            paper = self._vault.state(tx, ref)
+            bill = self._read(paper)
+            if isinstance(bill, BillOfLading) and bill.number == letter.bill:
+                return paper, bill
+        raise NoSuchLetter(letter.number)
+
+    def _read(self, found: StateAndRef) -> State:
+        output = found.output
+        return self._rules.read_state(output.schema, output.version, output.data)
+
+    def _outputs(self, transaction: SignedTransaction) -> list[State]:
+        count = len(transaction.transaction.outputs)
+        return [self._read(transaction.transaction.output(index)) for index in range(count)]
+
+    def _named(self, tx: Tx, refs: Sequence[StateRef]) -> list[State]:
+        return [self._read(self._vault.state(tx, ref)) for ref in refs]
+
+    @staticmethod
+    def _one(states: list[State], kind: type[S]) -> S | None:
+        return next((state for state in states if isinstance(state, kind)), None)
+
+    def _is_ours(self, tx: Tx, state: State) -> bool:
+        owner = getattr(state, "owner", None) or getattr(state, "seller", None)
+        return owner is not None and self._keys.is_ours(tx, owner)
+
+    def _shown(self, tx: Tx, letter: LetterOfCredit) -> Letter:
+        terms = Terms(
+            self._party(tx, letter.seller),
+            self._party(tx, letter.adviser),
+            letter.amount,
+            letter.money,
+            letter.goods,
+            letter.ship_by,
+            letter.expires,
+        )
+        buyer, bank = self._party(tx, letter.buyer), self._party(tx, letter.bank)
+        return Letter(letter.number, buyer, bank, terms, letter.bill)
+
+    def _bill_shown(self, tx: Tx, bill: BillOfLading) -> Bill:
+        owner = self._party(tx, bill.owner)
+        return Bill(bill.number, owner, bill.goods, bill.vessel, bill.shipped)
+
+    def _party(self, tx: Tx, key: PublicKey) -> Party:
+        found = self._network.party_of(tx, key)
+        if found is None:
+            raise UnknownParty(key.text)
+        return found
+
+    def _key(self, tx: Tx, party: Party) -> PublicKey:
+        return self._network.identity(tx, party).key
 
     def _signed(self, tx: Tx, builder: TransactionBuilder) -> SignedTransaction:
         built = SignedTransaction(builder.build(self._keys.salt(tx)))
