@@ -131,6 +131,7 @@ class Agenda(Recognition):
     def _keep(self, item: Appointed, turn: Turn) -> None:
         """Start the flow that an entry of a diary wants, and take the entry out."""
         self._appointed.discard(item)
+        turn.diaries = True
         diary, entry, tx = self._diaries[item.diary], item.entry, self._tx
         tx.flow_id = 0
         outer = tx.enter(read_only=False)

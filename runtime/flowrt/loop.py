@@ -422,6 +422,7 @@ class Loop(Agenda):
             or batch.peers
             or batch.patients
             or batch.schedules
+            or turn.diaries
         ):
             # What is written may rest on what these have said.
             for name in (*batch.peers, *self._heard):

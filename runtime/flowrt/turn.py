@@ -120,6 +120,7 @@ class Turn:
         "asked",
         "audit",
         "batch",
+        "diaries",
         "discharged",
         "ended",
         "endings",
@@ -168,6 +169,8 @@ class Turn:
         self.discharged: list[int] = []
         self.answers: set[int] = set()
         self.had_endings = False
+        self.diaries = False
+        """Whether a service's diary was written."""
         self.heard: list[tuple[int, str, Failure | Reject]] = []
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:

@@ -191,7 +191,7 @@ def test_the_papers_are_not_there(app: SimpleNamespace) -> None:
 
 @pytest.mark.parametrize("buyer", ["waives", "insists", "is away"])
 def test_goods_that_were_shipped_late(app: SimpleNamespace, buyer: str) -> None:
-    with Port(app, restless=buyer == "insists") as world:
+    with Port(app) as world:
         letter = world.letter()
         world.now_us = START_US + 61 * DAY_US
         bill = world.present(letter)
