@@ -253,10 +253,14 @@ class FunctionInfo:
     declaration: syntax.Function
 
 
+AWAITED = frozenset(("event", "external"))
+"""The kinds of operation that a flow waits for."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class OperationInfo:
     name: str  # short
-    kind: Literal["read", "write", "external"]
+    kind: Literal["read", "write", "event", "external"]
     parameters: tuple[ParameterInfo, ...]
     result: Type | None
     declaration: syntax.Operation

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from flowlang import standard
 from flowlang.cli import commands
 from flowlang.compiler import compile_modules
 from flowlang.diagnostics import as_text
@@ -31,10 +32,20 @@ MONEY = "record Amount:\n    units: Int\n    currency: Text\n"
 """The file `money.flow`, which examples may use."""
 
 
+def library(name: str) -> Source | None:
+    """A module of the library that comes with flowlang, which every program may use."""
+    path = standard.text_of(name)
+    if path is None or not path.is_file():
+        return None
+    return Source(path.name, name, path.read_text())
+
+
 def complaints(text: str) -> str:
     """What the compiler says about a file; nothing if it is right."""
     sources = {"page": Source("page", "page", text), "money": Source("money", "money", MONEY)}
-    made = compile_modules(["page"], sources.get, lambda: sources)
+    made = compile_modules(
+        ["page"], lambda name: sources.get(name) or library(name), lambda: sources
+    )
     return "\n".join(as_text(found, made.sources) for found in made.diagnostics)
 
 

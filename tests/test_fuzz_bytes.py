@@ -18,6 +18,7 @@ from flowrt.core.values import Ack, BadBytes, Data, Failure, decode_frame, decod
 from tests.fuzz import fair, packed, rest, targets, wire, words
 
 FEW = {"frames": 6_000, "packets": 4_000, "checkpoints": 3_000, "steps": 1_200, "arguments": 400}
+FEW["transactions"] = 1_500
 
 
 @pytest.mark.parametrize("name", FEW)

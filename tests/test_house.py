@@ -47,15 +47,19 @@ ROOMS = {
     "flowrt.store": {"flowrt.core", "flowrt.store"},
     "flowrt.transport": {"flowrt.core", "flowrt.transport"},
     "flowrt.services": {"flowrt.core", "flowrt.store"},
-    "flowrt.stdlib": {"flowrt.core", "flowrt.stdlib", "flowrt.ledger"},
+    "flowrt.stdlib": {"flowrt.core", "flowrt.stdlib", "flowrt.ledger", "flowrt.finance"},
 }
 LEDGER_CORE = {
     f"flowrt.ledger.{name}"
     for name in (
         "problems", "keys", "merkle", "states", "signatures", "transactions", "filtered",
-        "verifying", "builder", "reading",
+        "verifying", "builder", "reading", "amounts",
     )
 }  # fmt: skip
+CONTRACTS = {
+    f"flowrt.finance.{name}" for name in ("groups", "cash", "paper", "obligation", "currencies")
+}
+"""Contracts compute as well; `desk` is the service beside them."""
 """What a transaction is, and whether it is right: computes, and knows no node, store or flow."""
 LEDGER_CORE_MAY_IMPORT = {*LEDGER_CORE, "flowrt.core", "flowrt.stdlib.ledger.parts_flow"}
 
@@ -121,6 +125,14 @@ def test_imports_only_whom_it_may(name: str) -> None:
     for dependency, homes in SIDES.items():
         if name not in homes:
             assert not [i for i in imported if _within(i, dependency)], f"only {homes} know it"
+
+
+@pytest.mark.parametrize("name", sorted(CONTRACTS))
+def test_contracts_know_transactions_and_each_other(name: str) -> None:
+    imported = list(_imports(MODULES[name]))
+    may = {*LEDGER_CORE_MAY_IMPORT, *CONTRACTS}
+    assert not [i for i in imported if _within(i, "flowrt") and not any(_within(i, m) for m in may)]
+    assert not {i.partition(".")[0] for i in imported} - CORE_MAY_IMPORT - {"flowrt"}
 
 
 @pytest.mark.parametrize("name", sorted(LEDGER_CORE))

@@ -75,6 +75,15 @@ class Shop:
     def pay(self, key: str, sum_: int) -> None:
         self.paid.append(sum_)
 
+    def enter(self, tx: Any, invoice: str, amount: Decimal) -> None:
+        raise AssertionError("nobody enters an invoice here")
+
+    def settled(self, tx: Any, invoice: str) -> Decimal | None:
+        return Decimal("12.5") if invoice == "4711" and tx.now.hour >= 9 else None
+
+    def closed(self, tx: Any, year: int) -> bool:
+        return year < 2027
+
 
 @pytest.fixture(autouse=True)
 def _python_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +144,17 @@ def pay(module: ModuleType, stage: Stage) -> Any:
     ]
 
 
+def dun(invoice: str) -> Does:
+    def does(module: ModuleType, stage: Stage) -> Any:
+        flow_id = stage.start(module.Dun_v1, invoice=invoice)
+        stage.rest()
+        stage.now_us += 3_600_000_000
+        stage.nodes[ALICE.name].submit_happened("settled", invoice)
+        return stage.result(flow_id)
+
+    return does
+
+
 CASES: list[tuple[str, Does, Any]] = [
     ("Buy", buy, 5),
     ("Decide", decide, ["approved by bob", "rejected: no", "pending"]),
@@ -158,6 +178,9 @@ CASES: list[tuple[str, Does, Any]] = [
     ("Approve", answered("Approve", "Approval", count=1), "mary agrees"),
     ("Deliver", answered("Deliver", "Consent"), "label for bolt"),
     ("Deliver", runs("Deliver", sku="bolt"), "refused: nobody agrees to label for bolt"),
+    ("Dun", dun("4711"), "paid 12.50"),
+    ("Dun", dun("4712"), "overdue"),
+    ("CloseYear", runs("CloseYear", year=2026), None),
     ("Gather", gather, (20, True)),
     ("Download", runs("Download", pages=("a", "b")), 2),
     ("Pay", pay, ["1", "2a"]),
@@ -171,7 +194,9 @@ CASES: list[tuple[str, Does, Any]] = [
 def test_a_flow_of_the_page(name: str, does: Does, gives: Any, crashes: bool) -> None:
     module, shop = compiled(PROGRAMS[name]), Shop()
     used = [
-        service for service in ("Stock", "Carrier", "Depot") if f" {service}." in PROGRAMS[name]
+        service
+        for service in ("Stock", "Carrier", "Depot", "Books")
+        if f" {service}." in PROGRAMS[name]
     ]
     # A process that ends after every turn never gets to hear of an operation that it began.
     crashes = crashes and "Carrier" not in used

@@ -104,10 +104,10 @@ class Expressions:
         return machine.AskFor(role, asked.name, question, answer.name, within)
 
     def operation(self, node: syntax.Await) -> types.OperationInfo | None:
-        """The external operation that is waited for, if it is one."""
+        """The external operation, or the event, that is waited for, if it is one."""
         if isinstance(node.value, syntax.Call):
             meaning = self._checked.meaning_of.get(node.value.callee)
-            if isinstance(meaning, types.OperationInfo) and meaning.kind == "external":
+            if isinstance(meaning, types.OperationInfo) and meaning.kind in types.AWAITED:
                 return meaning
         return None
 

@@ -28,6 +28,7 @@ from flowlang.types import (
     Named,
     OpaqueInfo,
     OperationInfo,
+    OptionalType,
     ParameterInfo,
     RecordInfo,
     ScheduleInfo,
@@ -195,12 +196,17 @@ class Declarations:
         operations: dict[str, OperationInfo] = {}
         for operation in declaration.operations:
             self._check_names(operation.parameters, "parameter")
+            result = self._types.read(operation.result) if operation.result else None
+            if operation.kind == "event" and isinstance(result, OptionalType):
+                self._findings.report(
+                    "F378",
+                    operation.result.span if operation.result else operation.span,
+                    "an event gives nothing as long as it is not so, and then a value",
+                    "leave `?` out",
+                )
+                result = result.item
             info = OperationInfo(
-                operation.name,
-                operation.kind,
-                self._parameters(operation),
-                self._types.read(operation.result) if operation.result else None,
-                operation,
+                operation.name, operation.kind, self._parameters(operation), result, operation
             )
             operations.setdefault(operation.name, info)
         return ServiceInfo(qualified, operations, declaration)

@@ -17,6 +17,7 @@ from flowlang.checker.names import Names
 from flowlang.checker.relations import has_session
 from flowlang.checker.typerefs import TypeReader
 from flowlang.types import (
+    AWAITED,
     DURATION,
     FLOW_ID,
     NONE,
@@ -209,12 +210,12 @@ class Effects:
     def _await_operation(
         self, node: syntax.Await, call: syntax.Call, operation: OperationInfo
     ) -> Type | None:
-        if operation.kind != "external" and _is_id(operation.result, node.each):
+        if operation.kind not in AWAITED and _is_id(operation.result, node.each):
             return self._await_id(node)
         self._expressions.arguments(call, operation)
         self._findings.type_of[call] = operation.result or NONE
         name = called(call)
-        if operation.kind != "external":
+        if operation.kind not in AWAITED:
             self._findings.report(
                 "F371",
                 node.span,
@@ -260,7 +261,7 @@ class Effects:
                 return UNKNOWN
 
     def _refuse_awaited(self, node: syntax.Await, kind: Type) -> None:
-        hint: str | None = "what is waited for begins with `start F(…)`, or is external"
+        hint: str | None = "what is waited for begins with `start F(…)`, or is external or an event"
         if _is_id(kind, not node.each):
             hint = "leave `each` out" if node.each else "to wait for all of them, `await each …`"
         wanted = "a list of ids of flows" if node.each else "the id of a flow"
@@ -268,7 +269,7 @@ class Effects:
             "F372",
             node.value.span,
             f"this is {words.said(kind)}, and `await{' each' if node.each else ''}` takes {wanted}"
-            + ("" if node.each else " or an external operation"),
+            + ("" if node.each else ", an external operation or an event"),
             hint,
             self._expressions.origin(node.value),
         )

@@ -22,6 +22,7 @@ from flowlang.checker.operators import Operators
 from flowlang.checker.variables import Blocks
 from flowlang.diagnostics import Note
 from flowlang.types import (
+    AWAITED,
     BOOL,
     BYTES,
     INT,
@@ -520,8 +521,8 @@ class Expressions:
                 return meaning.result
             case OperationInfo():
                 self.arguments(node, meaning)
-                if meaning.kind == "external":
-                    self.report_external(node)
+                if meaning.kind in AWAITED:
+                    self.report_awaited(node, meaning)
                     return meaning.result or UNKNOWN
                 if meaning.result is None:
                     self._findings.report(
@@ -547,13 +548,16 @@ class Expressions:
             case _:
                 assert_never(meaning)
 
-    def report_external(self, node: syntax.Call) -> None:
+    def report_awaited(self, node: syntax.Call, operation: OperationInfo) -> None:
         """Say that an operation is waited for."""
+        why = "leaves the node, and the flow waits for what comes of it"
+        if operation.kind == "event":
+            why = "is an event, and the flow waits until it is so"
         text = self._findings.quoted(node.span) or f"{called(node)}(…)"
         self._findings.report(
             "F370",
             node.span,
-            f"`{called(node)}` leaves the node, and the flow waits for what comes of it",
+            f"`{called(node)}` {why}",
             f"write `await {text}` on a line of its own, or right of `let x =`",
         )
 

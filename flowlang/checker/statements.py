@@ -24,6 +24,7 @@ from flowlang.checker.values import check_key
 from flowlang.checker.variables import Binding, Blocks, Role
 from flowlang.diagnostics import Note
 from flowlang.types import (
+    AWAITED,
     DURATION,
     NONE,
     SESSION,
@@ -562,8 +563,8 @@ class Body:
                 self._findings.type_of[node] = UNKNOWN
             case OperationInfo():
                 self._expressions.arguments(node, meaning)
-                if meaning.kind == "external":
-                    self._expressions.report_external(node)
+                if meaning.kind in AWAITED:
+                    self._expressions.report_awaited(node, meaning)
                 self._findings.type_of[node] = meaning.result or NONE
             case FlowInfo():
                 self._expressions.loose(node)

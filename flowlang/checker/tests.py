@@ -16,6 +16,7 @@ from flowlang.checker.variables import Blocks
 from flowlang.source import START, Span
 from flowlang.syntax import tests
 from flowlang.types import (
+    BOOL,
     DURATION,
     NONE,
     PARTY,
@@ -23,6 +24,7 @@ from flowlang.types import (
     FunctionInfo,
     Named,
     OperationInfo,
+    OptionalType,
     RecordInfo,
     Type,
     Unknown,
@@ -173,7 +175,7 @@ class _Test:
             if isinstance(answer, tests.Throws):
                 self._throws(answer)
             else:
-                self._value(answer, (info.result or NONE) if info is not None else None)
+                self._value(answer, _answers(info) if info is not None else None)
 
     def _operation(self, node: tests.Operation) -> OperationInfo | None:
         found = self._expressions.calls.meaning(node.callee)
@@ -352,3 +354,12 @@ class _Test:
                 return name[0].isupper()
             case _:
                 return False
+
+
+def _answers(operation: OperationInfo) -> Type:
+    """What a test says that an operation answers. An event is not so as long as it answers `none`,
+    or `false` where it gives nothing."""
+    result = operation.result or NONE
+    if operation.kind != "event":
+        return result
+    return BOOL if operation.result is None else OptionalType(result)

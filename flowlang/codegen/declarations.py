@@ -12,7 +12,7 @@ from flowlang.codegen.layout import SKIP, Unfit, item
 from flowlang.codegen.page import Page
 from flowlang.codegen.scope import Scope, class_name, key_name, short, union
 from flowlang.codegen.steps import Steps
-from flowlang.codegen.trees import Atom, Call, Dict, Tree, Tuple, call, subscript
+from flowlang.codegen.trees import UNION, Atom, Call, Dict, Tree, Tuple, call, chain, subscript
 from flowlang.codegen.values import Values
 
 CONTRACT = 2
@@ -285,13 +285,17 @@ class _Made:
             # It runs outside of any step, and may take its time.
             lent = ("key", Atom("str"))
             result = subscript("rt.Eventually", result)
+        elif operation.kind == "event":
+            # None until it is so.
+            is_so = Atom("bool") if operation.result is None else result
+            result = chain(UNION, "|", is_so, Atom("None"))
         name = words.name(operation.name)
         return _signature(4, name, ["self"], [lent, *parameters], result, body=" ...")
 
     def _operation(self, operation: machine.Operation) -> Tree:
         names = [Atom(words.text(_parameter(operation, one.name))) for one in operation.parameters]
         kinds: list[Tree] = []
-        if operation.kind in _OUTSIDE and operation.parameters:
+        if operation.kind in (*_OUTSIDE, "event") and operation.parameters:
             # What it is given is kept, and read again when it is called.
             listed = [self._scope.kind(one.type, field=True) for one in operation.parameters]
             kinds = [Tuple(tuple(listed))]

@@ -181,7 +181,7 @@ class Operation(msgspec.Struct, frozen=True):
     """`external` ones leave the node, at least once; those that are `once` at most once."""
 
     name: str
-    kind: Literal["read", "write", "external", "once"]
+    kind: Literal["read", "write", "event", "external", "once"]
     parameters: tuple[Variable, ...]
     result: Type | None
 

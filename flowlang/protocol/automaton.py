@@ -49,6 +49,7 @@ class Final(enum.IntEnum):
     CLOSED = 2  # `close`: whatever still comes is not wanted.
     FAILED = 3  # An error, which the other side receives: always allowed.
     NEVER = 4  # The session was never opened on this way.
+    MISCOUNTED = 5  # A member of a group was counted twice, which was taken not to happen.
 
 
 class Step(NamedTuple):
@@ -149,6 +150,11 @@ class Automaton:
             for edge in node.of(Kind.RECEIVE)
             if edge.arm is not None and edge.arm.number >= 0
         )
+
+    @functools.cached_property
+    def may_miscount(self) -> bool:
+        """Whether a member of a group is counted twice somewhere."""
+        return any(node.final is Final.MISCOUNTED for node in self.nodes)
 
     @functools.cached_property
     def flows(self) -> frozenset[str]:

@@ -66,6 +66,8 @@ class Catching:
         self._variants = variants
         self._dead = dead
         self._followed = followed
+        self.counting = False
+        # A place in this flow itself: what it calls may stand in another file.
         self._last: machine.Place = self._codes[flow].flow.place
         self._thrown_by_peers = program.throwing.by_peers(flow)
         self._interests: dict[str, Interest] = {}
@@ -75,12 +77,15 @@ class Catching:
     def _spot(self, state: State, place: machine.Place | None = None) -> Spot:
         top = state.frames[-1]
         code = self._codes[top.code]
-        at = place or place_of(code.instructions[top.at]) or self._last
-        self._last = at
-        first = at
+        at = place or place_of(code.instructions[top.at])
+        first = at or self._last
         if len(state.frames) > 1:
             root = state.frames[0]
-            first = place_of(self._codes[root.code].instructions[root.at]) or at
+            first = place_of(self._codes[root.code].instructions[root.at]) or first
+        self._last = first
+        if at is None:
+            top = state.frames[0]
+            return Spot(self._codes[top.code].module.module, top.code, first, first)
         return Spot(code.module.module, top.code, at, first)
 
     def _to(self, state: State, frame: Frame, at: int) -> State:

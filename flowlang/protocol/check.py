@@ -99,12 +99,26 @@ def _responders(program: Program, does: machine.Open, by_role: bool) -> list[str
 
 def conversations(program: Program, sessions: Iterable[Session]) -> Conversations:
     """Look at all these sessions."""
-    return _Look(program, list(sessions)).look()
+    found = list(sessions)
+    uncounted: frozenset[str] = frozenset()
+    while True:
+        look = _Look(program, found, uncounted)
+        made = look.look()
+        wrong = look.miscounting()
+        if not wrong:
+            return made
+        # What was found of these took for granted that they count nobody twice.
+        uncounted |= wrong
 
 
 class _Look:
-    def __init__(self, program: Program, sessions: list[Session]) -> None:
+    """`uncounted` are flows of which no number is taken to count the members of a group."""
+
+    def __init__(
+        self, program: Program, sessions: list[Session], uncounted: frozenset[str]
+    ) -> None:
         self._program = program
+        self._uncounted = uncounted
         self._sessions = sessions
         self._sides = {side: None for session in sessions for side in _sides(session)}
         self._made: dict[_Side, Automaton | None] = {}
@@ -155,6 +169,21 @@ class _Look:
         ]
         return Conversations(tuple(checked), self._dead, self._senders)
 
+    def miscounting(self) -> frozenset[str]:
+        """The flows that may count a member of a group twice."""
+        found = set()
+        for session in self._sessions:
+            verdict = self._verdicts[session]
+            for number, side in enumerate(_sides(session)):
+                made = self._made[side]
+                if verdict is None:
+                    may_miscount = made is not None and made.may_miscount
+                else:
+                    may_miscount = number in verdict.miscounts
+                if may_miscount:
+                    found.add(side[0])
+        return frozenset(found)
+
     def _note_senders(self, dead: frozenset[Arm]) -> None:
         for session in self._sessions:
             sides = _sides(session)
@@ -185,7 +214,8 @@ class _Look:
     def _automaton(self, flow: str, opened: int | None) -> Automaton | None:
         try:
             dead = self._dead - self._own((flow, opened))
-            return automaton(self._program, flow, opened, self._variants, dead)
+            counting = flow not in self._uncounted
+            return automaton(self._program, flow, opened, self._variants, dead, counting=counting)
         except TooMany:
             return None
 

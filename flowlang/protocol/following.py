@@ -26,6 +26,7 @@ from flowlang.protocol.automaton import (
 )
 from flowlang.protocol.catching import FAILS, OTHER, OURS, is_declared, is_end
 from flowlang.protocol.code import Each, Go, Instruction, Operation, Pick, Rest, Stop, Test
+from flowlang.protocol.counting import begins, counts, resolved
 from flowlang.protocol.facts import NO_FACTS, Facts
 from flowlang.protocol.frames import (
     END_CAUGHT,
@@ -57,13 +58,18 @@ def automaton(
     dead: frozenset[Arm],
     most: int = 200_000,
     given: str | None = None,
+    *,
+    counting: bool = False,
 ) -> Automaton:
     """The automaton of a flow on the session that it opens at an instruction; of a responder, where
     that is None, or on the session that is `given` in a parameter. `variants` are the values that
-    messages may come with, `dead` the cases that never happen. Raises TooMany."""
+    messages may come with, `dead` the cases that never happen. Where `counting` is true no member
+    of a group is taken to be counted twice, and a node is `MISCOUNTED` where one would. Raises
+    TooMany."""
     for followed, limit in ((knowledge.MOST, most // 10), (2, most // 5), (0, most)):
         try:
             follower = _Follower(program, flow, opened, variants, dead, followed, limit)
+            follower.counting = counting
             made = follower.automaton(given)
         except TooMany:
             if not followed:
@@ -111,7 +117,7 @@ class _Follower(Waiting):
             node = self._nodes[number]
             for kind, message, values, state, steps, arm in ways.found:
                 # Where a way ends without a statement of its own, it ends where it began.
-                self._last = ways.spot.place
+                self._last = ways.spot.top
                 if kind is Kind.ENDED:
                     state = state._replace(heard=True)
                 after, what, told = self._settled(state)
@@ -144,7 +150,7 @@ class _Follower(Waiting):
         self._todo.append((number, what))
         if state.owes:
             fewer = state._replace(owes=state.owes - 1)
-            self._last = what.spot.place
+            self._last = what.spot.top
             node.minus = self._node(*self._settled(fewer))
         return number
 
@@ -186,7 +192,7 @@ class _Follower(Waiting):
                 return Ways([on, *caught], self._spot(state))
         does = instruction.does
         place = getattr(does, "place", None)
-        if place is not None and not _is_unwritten(does):
+        if place is not None and len(state.frames) == 1 and not _is_unwritten(does):
             self._last = place
         match does:
             case Go():
@@ -233,9 +239,14 @@ class _Follower(Waiting):
 
     def _assign(
         self, state: State, frame: Frame, instruction: Instruction, does: machine.Assign
-    ) -> State | Ways:
+    ) -> State | Ways | Over:
         name, value = does.name, does.value
         names = self._program.names(frame.code)
+        if self.counting and name in names.counters:
+            counted = self._counted(frame, name, value)
+            if counted is None:
+                return Over(Final.MISCOUNTED, self._spot(state))
+            frame = counted
         if name in names.sessions:
             return self._name_session(state, frame, instruction, name, value)
         lists = frame.lists
@@ -256,6 +267,30 @@ class _Follower(Waiting):
         sure = frame.sure - {name}
         after = frame._replace(lists=lists, loops=loops, facts=known, sure=sure)
         return self._to(state, after, instruction.next)
+
+    def _counted(self, frame: Frame, name: str, value: machine.Expr) -> Frame | None:
+        """A number gets a value that counts the members of a group; None if one is counted again.
+        Where it is not clear what it counts, it is like every other number from then on."""
+        counter = self._program.names(frame.code).counters[name]
+        others = frozenset(one for one in frame.counts if one[0] != name)
+        if begins(counter, value) and counter.group not in frame.mixed:
+            if counter.down and counter.group not in frame.lists:
+                return frame._replace(counts=others)
+            return frame._replace(counts=others | {(name, False)})
+        was = dict(frame.counts).get(name)
+        credit = frame.credit
+        if (
+            was is None
+            or not counts(name, counter, value)
+            or credit is None
+            or credit.group != counter.group
+            or name in credit.counted
+        ):
+            return frame._replace(counts=others)
+        if was and credit.is_ours:
+            return None
+        spent = credit._replace(counted=credit.counted | {name})
+        return frame._replace(counts=others | {(name, was or credit.is_ours)}, credit=spent)
 
     def _name_session(
         self, state: State, frame: Frame, instruction: Instruction, name: str, value: machine.Expr
@@ -301,6 +336,14 @@ class _Follower(Waiting):
             out = self._to(state, frame._replace(loops=loops), does.otherwise)
             on = self._to(state, frame, instruction.next)
             return Ways([self._silent(out), self._silent(on)], self._spot(state))
+        if frame.counts:
+            counting = self._program.names(frame.code).counters
+            uncounted = {
+                name
+                for name, is_counted in frame.counts
+                if not is_counted and counting[name].group in frame.lists
+            }
+            condition = resolved(condition, counting, uncounted)
         found = knowledge.decide(condition, frame.facts)
         states = {
             outcome: self._to(state, frame._replace(facts=known), ways[outcome])

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
-from flowlang import machine
+from flowlang import machine, walk
 from flowlang.protocol import facts as knowledge
 from flowlang.protocol.automaton import Arm, Final, Kind, Spot, Step, Values
-from flowlang.protocol.code import Code, Instruction, Test
+from flowlang.protocol.code import Code, Instruction, Test, expressions_of
+from flowlang.protocol.counting import Credit, counters
 from flowlang.protocol.facts import Declared, Facts, Interest
 from flowlang.protocol.throwing import Throwing
 from flowlang.types import Builtin, ListType
@@ -42,6 +43,12 @@ class Frame(NamedTuple):
     asked: bool = False
     gone: frozenset[str] = frozenset()
     sure: frozenset[str] = frozenset()
+    counts: frozenset[tuple[str, bool]] = frozenset()
+    """Numbers that count a group, and whether they have counted the session."""
+
+    credit: Credit | None = None
+    mixed: frozenset[str] = frozenset()
+    """Lists that are not one group: several that were opened apart."""
 
 
 class State(NamedTuple):
@@ -116,8 +123,21 @@ class Names:
             and isinstance(test.right, machine.Size)
             and isinstance(test.right.value, machine.Var)
             and test.right.value.name in self.lists
-        }
+        } & _indexes(code)
         self.kinds = {one.name: one.type for one in variables}
+        counted = counters(code, self.lists)
+        self.counters = {one: counted[one] for one in counted if one not in self.indexes}
+
+
+def _indexes(code: Code) -> set[str]:
+    """The variables by which something of a list is taken."""
+    return {
+        part.index.name
+        for instruction in code.instructions
+        for value in expressions_of(instruction.does)
+        for part in walk.within(value)
+        if isinstance(part, machine.Item) and isinstance(part.index, machine.Var)
+    }
 
 
 SESSION = Builtin("Session")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from flowlang.protocol.automaton import NOTHING, Arm, Automaton, Edge, Final, Kind, Node, Values
+from flowlang.protocol.frames import TIME_OVER
 
 LONGEST = 64
 """Messages under way in one direction, at most."""
@@ -51,16 +52,29 @@ class Misfit:
     edge: Edge | None = None
     other: tuple[Move, ...] | None = None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the side that stands badly had given up waiting."""
+        return any(move.side == self.side and _gives_up(move.edge) for move in self.way)
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether nobody is worse off: what came too late is dropped, or much piles up."""
+        return self.code == "P208" or (self.code == "P204" and self.is_late)
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """`longest` is how many messages under way were looked at, 0 where any number is covered.
-    `used` are the cases that can happen, `configurations` how many were looked at."""
+    """`misfits` are at most one error, which is first, and what is only to be warned of. `longest`
+    is how many messages under way were looked at, 0 where any number is covered. `used` are the
+    cases that can happen, `configurations` how many were looked at, `miscounts` the sides that may
+    count one of a group twice."""
 
     misfits: tuple[Misfit, ...]
     longest: int
     used: frozenset[Arm]
     configurations: int
+    miscounts: frozenset[int] = frozenset()
 
 
 class _Side:
@@ -172,6 +186,9 @@ class _Exploration(abc.ABC):
         self.after: dict[Config, list[tuple[Config, Move]]] = {}
         self.order: list[Config] = [START]
         self.used: set[Arm] = set()
+        self.late: dict[Config, Misfit] = {}
+        """Where a message comes to a side that gave up waiting for it and has ended: a warning,
+        which hides nothing that is behind it."""
 
     def explore(self) -> Misfit | None:
         """The first thing that is wrong."""
@@ -206,8 +223,57 @@ class _Exploration(abc.ABC):
         if unbounded is not None:
             # With queues that long some wait only for room.
             found = unbounded
-        misfits = [found] if found is not None else list(self._stuck())
-        return Verdict(tuple(misfits), longest, frozenset(self.used), len(self.seen))
+        misfits = [found] if found is not None else list(self._stuck()) or self._unread_anyway()
+        misfits += list(self._too_late(misfits))
+        miscounts = self._miscounts(not misfits and bool(longest))
+        return Verdict(tuple(misfits), longest, frozenset(self.used), len(self.seen), miscounts)
+
+    def _miscounts(self, is_part: bool) -> frozenset[int]:
+        """The sides that may count somebody twice; where only a part was looked at, as far as is
+        known."""
+        found = set()
+        for number, side in enumerate(self.sides):
+            if Final.MISCOUNTED in side.final and (
+                is_part or any(side.final[at[0][number]] is Final.MISCOUNTED for at in self.seen)
+            ):
+                found.add(number)
+        return frozenset(found)
+
+    def _unread(self, side: int, config: Config, sent: Edge) -> Misfit | None:
+        """A message for a side that has ended; None where it only comes too late."""
+        found = self.misfit("P204", side, config, sent)
+        if not found.is_late:
+            return found
+        self.late.setdefault(config, found)
+        return None
+
+    def _unread_anyway(self) -> list[Misfit]:
+        """A message that came too late on the shortest way, but nobody reads it on another one, on
+        which its receiver did not give up."""
+        for side in (LEFT, RIGHT):
+            places = [config for config, found in self.late.items() if found.side == side]
+            if not places:
+                continue
+            ways: dict[Config, tuple[Config, Move] | None] = {START: None}
+            order = [START]
+            for config in order:
+                for target, move in self.after.get(config, ()):
+                    patient = move.side != side or not _gives_up(move.edge)
+                    if target not in ways and patient:
+                        ways[target] = (config, move)
+                        order.append(target)
+            for config in places:
+                if config in ways:
+                    return [dataclasses.replace(self.late[config], way=_way(ways, config))]
+        return []
+
+    def _too_late(self, errors: Sequence[Misfit]) -> Iterator[Misfit]:
+        """The first warning that is not of the same message as an error."""
+        told = {error.edge.spot for error in errors if error.edge is not None}
+        for found in self.late.values():
+            if found.edge is not None and found.edge.spot not in told:
+                yield found
+                return
 
     @abc.abstractmethod
     def leaves(self, config: Config) -> bool:
@@ -239,7 +305,7 @@ class _Exploration(abc.ABC):
         """Whether a side has failed, which the other learns, or there never was a session."""
         left, right = config[0]
         finals = self.sides[LEFT].final[left], self.sides[RIGHT].final[right]
-        return Final.FAILED in finals or Final.NEVER in finals
+        return any(final > Final.CLOSED for final in finals)
 
     def misfit(self, code: str, side: int, config: Config, edge: Edge | None = None) -> Misfit:
         return Misfit(code, side, self.way(config), config[0], edge)
@@ -394,7 +460,9 @@ class _Together(_Exploration):
         its = config[0][1 - number]
         node = other.nodes[its]
         sent = _moved(config, number, edge.target)
-        if node.final is Final.CLOSED or (self.past and node.final is Final.ENDED):
+        if node.final is Final.CLOSED or (
+            node.final is Final.ENDED and (self.past or config in self.late)
+        ):
             yield sent, Move(number, edge, None, True)
         elif node.owes:
             yield _moved(sent, 1 - number, node.minus), Move(number, edge, None, True)
@@ -416,7 +484,9 @@ class _Together(_Exploration):
                 if node.owes:
                     continue
                 if node.final is Final.ENDED:
-                    return self.misfit("P204", 1 - number, config, edge)
+                    unread = self._unread(1 - number, config, edge)
+                    if unread is not None:
+                        return unread
                 if node.is_receiving and other.takes(its, edge) is None:
                     return self.refused(1 - number, config, edge)
             if self._is_alone(number, config):
@@ -465,7 +535,7 @@ class _Queued(_Exploration):
         me, mine = self.sides[number], config[0][number]
         node = me.nodes[mine]
         rest = _queued(config, number, queue[1:])
-        if node.final is Final.CLOSED:
+        if node.final is Final.CLOSED or (node.final is Final.ENDED and config in self.late):
             yield rest, Move(number, None, None, True)
         elif node.owes:
             yield _moved(rest, number, node.minus), Move(number, None, None, True)
@@ -494,7 +564,9 @@ class _Queued(_Exploration):
             if queue and not node.owes:
                 first = self.sides[1 - number].sent[queue[0]]
                 if node.final is Final.ENDED:
-                    return self.misfit("P204", number, config, first)
+                    unread = self._unread(number, config, first)
+                    if unread is not None:
+                        return unread
                 if node.is_receiving and me.takes(config[0][number], first) is None:
                     return self.refused(number, config, first)
             if self._is_alone(number, config):
@@ -571,6 +643,10 @@ def _reads(move: Move, number: int) -> bool:
     )
 
 
+def _gives_up(edge: Edge | None) -> bool:
+    return edge is not None and any(step.told == TIME_OVER for step in edge.steps)
+
+
 def _short(name: str) -> str:
     return name.rpartition(".")[2]
 
@@ -629,7 +705,8 @@ class _InTurns(_Together):
             if len(self.order) > MOST_CONFIGURATIONS:
                 break
         misfits = list(found.values()) or list(self._stuck())
-        return Verdict(tuple(misfits), 0, frozenset(self.used), len(self.seen))
+        miscounts = self._miscounts(len(self.after) < len(self.order))
+        return Verdict(tuple(misfits), 0, frozenset(self.used), len(self.seen), miscounts)
 
     def _wrongs(self, config: Config) -> Iterator[Misfit]:
         """All that is wrong at a place, one for each message."""

@@ -27,6 +27,7 @@ from flowlang.protocol.catching import (
     possible,
 )
 from flowlang.protocol.code import Code, Go, Instruction, Pick, Rest, Stop
+from flowlang.protocol.counting import Credit
 from flowlang.protocol.facts import NO_FACTS, Facts
 from flowlang.protocol.frames import (
     ERROR_CAUGHT,
@@ -130,6 +131,8 @@ class Waiting(Catching):
             loops=frozenset(one for one in frame.loops if one[0] in keeps),
             facts=made,
             chosen=chosen,
+            counts=frozenset(one for one in frame.counts if one[0] in keeps),
+            mixed=frame.mixed & keeps,
             gone=frame.gone & keeps,
             sure=frozenset(),
         )
@@ -205,6 +208,14 @@ class Waiting(Catching):
             if named in self._dead:
                 continue
             which = self._about(frame, arm)
+            if state.heard and which == AMONG and isinstance(arm, machine.Came | machine.Ended):
+                # It is over, and was told once: from now on the others are waited for.
+                told = other(arm)
+                after = self._rested(
+                    state, frame, instruction, None, chosen=Chosen(number, False, NOTHING)
+                )
+                found.append(self._silent(after, Step(told, spot)))
+                continue
             if which == OTHER and _is_gone(frame, arm):
                 continue
 
@@ -228,11 +239,15 @@ class Waiting(Catching):
         if any(self._about(frame, arm) != OURS for arm in talking):
             found += self._others_fail(state, frame.at, instruction.next, ERROR_CAUGHT)
         found += self._time_over(state, frame, is_timed, False)
-        return Ways(found, spot, True, self._refused(state, frame.at, instruction.next))
+        is_over = state.heard and all(self._about(frame, arm) != OURS for arm in wait.arms)
+        refused = self._refused(state, frame.at, instruction.next)
+        return Ways(found, spot, not is_over, refused)
 
     def _pick(self, state: State, frame: Frame, does: Pick) -> State | Ways:
         if frame.chosen is not None:
-            return self._to(state, frame, does.ways[frame.chosen.number])
+            number = frame.chosen.number
+            credit = self._credit(frame, does.arms[number], frame.chosen.is_ours)
+            return self._to(state, frame._replace(credit=credit), does.ways[number])
         # Where the choice began, cases were counted at the wait before this.
         waits = self._waits_before(frame)
         spot = self._spot(state)
@@ -245,6 +260,15 @@ class Waiting(Catching):
             told = TIME_OVER if isinstance(arm, machine.Late) else other(arm)
             found.append(self._silent(self._to(state, frame, way), Step(told, spot)))
         return Ways(found, spot) if found else self._failing(state)
+
+    @staticmethod
+    def _credit(frame: Frame, arm: machine.Arm, is_ours: bool) -> Credit | None:
+        """What came from one of a group may be counted once."""
+        if frame.counts and isinstance(arm, machine.Came | machine.Ended):
+            group = arm.session
+            if isinstance(group, machine.Var) and group.name in frame.lists:
+                return Credit(group.name, is_ours)
+        return None
 
     @functools.cached_property
     def _rests(self) -> dict[tuple[str, str], list[int]]:
@@ -280,13 +304,22 @@ class Waiting(Catching):
                     (parameter.name,), argument, frame.facts, self._program.declared
                 )
         known = self._interest(wait.flow).kept(known, 0)
-        gone = frozenset(
-            parameter.name
-            for parameter, argument in zip(code.flow.parameters, wait.arguments, strict=False)
-            if isinstance(argument, machine.Var) and argument.name in frame.gone
-        )
+        called = zip(code.flow.parameters, wait.arguments, strict=False)
+        mixed, gone = set(), set()
+        for parameter, argument in called:
+            if parameter.name in lists and not self._is_group(frame, argument):
+                mixed.add(parameter.name)
+            if isinstance(argument, machine.Var) and argument.name in frame.gone:
+                gone.add(parameter.name)
         inner = Frame(
-            wait.flow, 0, frozenset(ours), frozenset(lists), frozenset(), known, gone=gone
+            wait.flow,
+            0,
+            frozenset(ours),
+            frozenset(lists),
+            frozenset(),
+            known,
+            gone=frozenset(gone),
+            mixed=frozenset(mixed),
         )
         if len(state.frames) > 1 and self._is_last(self._codes[frame.code], instruction, wait):
             return state._replace(frames=(*state.frames[:-1], inner))
@@ -294,6 +327,13 @@ class Waiting(Catching):
         rested = self._rested(state, frame, instruction, wait.name).frames[-1]
         below = rested._replace(at=frame.at)
         return state._replace(frames=(*state.frames[:-1], below, inner))
+
+    @staticmethod
+    def _is_group(frame: Frame, value: machine.Expr) -> bool:
+        """Whether all of a list were opened together."""
+        if isinstance(value, machine.Items):
+            return len(value.items) == 1
+        return isinstance(value, machine.Var) and value.name not in frame.mixed
 
     @staticmethod
     def _is_last(code: Code, instruction: Instruction, wait: machine.AwaitSubflow) -> bool:

@@ -120,7 +120,7 @@ class Function:
 class Operation:
     """`once` says of an `external` operation that it runs at most once."""
 
-    kind: Literal["read", "write", "external"]
+    kind: Literal["read", "write", "event", "external"]
     once: bool
     name: str
     parameters: tuple[Parameter, ...]

@@ -155,6 +155,9 @@ class _Playing:
                     self._command(step)
                 case plan.After(time=time):
                     self._world.sleep(made(time))
+                    # Nobody says what has happened, so who waits for an event asks once more.
+                    for party in self._test.parties:
+                        self._world.node(party).submit_asking_again()
                     self._settle(place)
                 case plan.Restart(party=party):
                     self._world.crash(party)

@@ -7,13 +7,15 @@ Runs nothing itself: it puts an event before the loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 from collections.abc import Mapping
 
-from flowrt.core.engine import RETRY, Event, Kill, Pause, Retry
+from flowrt.core.engine import RESUME, RETRY, Event, Kill, Pause, Retry, Told
 from flowrt.core.flow import FlowError
 from flowrt.core.hospital import PAUSED, Patient
-from flowrt.core.values import decode
+from flowrt.core.values import BadBytes, decode
+from flowrt.core.waiting import open_events
 from flowrt.starting import Starting
 from flowrt.store import Purged
 from flowrt.store.chain import Verified, verify
@@ -174,6 +176,37 @@ class Control(Starting):
         if self._patient(flow_id).kind != PAUSED:
             raise KeyError(flow_id)
         self._put(flow_id, RETRY, waiter)
+
+    async def happened(self, event: str, *arguments: object) -> None:
+        """Say that what an event of a service asks for with these arguments is so, where that came
+        about outside of the node's steps: who waits for it asks again. Returns when those who go on
+        have done so, and that is committed.
+
+        Raises:
+            TypeError: no service of this node has such an event, or it takes other arguments.
+            NodeStopped: the node stops first.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        self.submit_happened(event, *arguments, waiter=waiter)
+        await waiter
+
+    def submit_happened(self, event: str, *arguments: object, waiter: Waiter | None = None) -> None:
+        """Like `happened`, but does not wait: `turn` does it."""
+        self.refuse_if_stopped()
+        found = self._tx.events.notice(event, arguments)
+        if found is not None:
+            self._put(0, Told(*found), waiter)
+        elif waiter is not None:
+            waiter.set_result(None)
+
+    def submit_asking_again(self) -> None:
+        """Have every flow ask again for the events that it waits for, where nobody says what has
+        happened: in tests, or after a repair. It looks at every living flow."""
+        self.refuse_if_stopped()
+        for row in self._store.flows():
+            with contextlib.suppress(BadBytes, KeyError):
+                if open_events(self.registry.checkpoint(row.checkpoint)):
+                    self._put(row.flow_id, RESUME, None)
 
     def _must_be_patient(self, flow_id: int) -> None:
         self.refuse_if_stopped()

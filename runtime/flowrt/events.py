@@ -15,6 +15,7 @@ from flowrt.core.engine import (
     End,
     FlowEnded,
     Followed,
+    Happened,
     Kill,
     Lost,
     Pause,
@@ -60,5 +61,6 @@ CODE: dict[type, int] = {
     Throw: 13,
     End: 14,
     Severed: 15,
+    Happened: 16,
 }
 """Events as the audit trail writes them."""

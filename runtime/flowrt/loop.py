@@ -447,6 +447,8 @@ class Loop(Recognition):
             self._commits += 1
             self._heard.clear()
             self._set_mark()
+        else:
+            self._store.abandon()  # Services were asked, and an open transaction locks others out.
 
     def _tell(self, turn: Turn) -> None:
         now_us = turn.batch.now_us
@@ -562,7 +564,9 @@ class Loop(Recognition):
         if services:
             self._tx.now_us = self._clock()
             set_up(services, self._tx)
-            self._store.commit(Batch(self._tx.now_us, self._next_flow, self._next_outbox))
+            batch = Batch(self._tx.now_us, self._next_flow, self._next_outbox)
+            self._set_up_for(batch)
+            self._store.commit(batch)
             self._commits += 1
             self._set_mark()
 

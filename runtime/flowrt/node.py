@@ -60,7 +60,7 @@ from flowrt.loop import BATCH
 from flowrt.policies import Policy
 from flowrt.reception import Responders, Versions
 from flowrt.retention import Retention
-from flowrt.services import External
+from flowrt.services import External, Reading
 from flowrt.store import Store
 from flowrt.streams import PAGE
 from flowrt.timers import NEAREST
@@ -233,6 +233,12 @@ class Node(Control):
         views = (view(row, self.registry) for row in self._store.flows(after))
         fitting = (one for one in views if wanted is None or wanted.fits(one))
         return list(itertools.islice(fitting, limit))
+
+    def reading(self) -> Reading:
+        """What services have committed, for the `read` operations of a service's own object, called
+        from outside of steps: `vault.states(node.reading(), StateQuery())`."""
+        self.refuse_if_stopped()
+        return Reading(self.party, self._store, self._clock)
 
     def versions(self) -> list[VersionView]:
         """What still needs which version of which flow."""

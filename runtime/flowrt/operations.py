@@ -22,6 +22,9 @@ from flowrt.services import External
 RETRY_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60, 60, 60))
 """How long after each failure an operation is tried again; after the last its flow needs help."""
 
+GATHERED = 4_096
+"""How many calls of operations that are done together run at a time."""
+
 _LOG = logging.getLogger("flowrt.operations")
 
 
@@ -43,7 +46,8 @@ class Wanted(NamedTuple):
 class Operations:
     """The external operations of one node. `ended` and `lost` are told how a call ended, and that
     one needs a person; `perform` runs a function outside of everything and tells what came of it.
-    At most `at_once` run at a time; the others wait for their turn.
+    At most `at_once` run at a time, and `GATHERED` of those that are done together (`gathers`); the
+    others wait for their turn.
 
     A call is known from `see_to` until its end is committed (`settled`), so that nothing is begun
     again that this process has begun: neither while it runs, nor while its end is on its way to the
@@ -62,10 +66,13 @@ class Operations:
         reports: Reports,
         at_once: int = 64,
     ) -> None:
-        self._at_once = at_once
-        self._running = 0
+        self._at_once = {False: at_once, True: GATHERED}
+        self._running = {False: 0, True: 0}
         self._is_beginning = False
-        self._waiting: FairQueue[int, tuple[External, Wanted, int]] = FairQueue()
+        self._waiting: dict[bool, FairQueue[int, tuple[External, Wanted, int]]] = {
+            False: FairQueue(),
+            True: FairQueue(),
+        }
         self._services = services
         self._ended = ended
         self._lost = lost
@@ -148,7 +155,7 @@ class Operations:
         return found if isinstance(found, External) else None
 
     def _begin(self, found: External, wanted: Wanted, begun: int) -> None:
-        self._waiting.append(wanted.flow_id, (found, wanted, begun))
+        self._waiting[found.gathers].append(wanted.flow_id, (found, wanted, begun))
         self._run_more()
 
     def _run_more(self) -> None:
@@ -156,10 +163,11 @@ class Operations:
             return  # One that ends at once makes room for the next in the loop below.
         self._is_beginning = True
         try:
-            while self._waiting and self._running < self._at_once:
-                _, (found, wanted, begun) = self._waiting.popleft()
-                if self._is_known(wanted, begun):  # Somebody still waits for it.
-                    self._run(found, wanted, begun)
+            for gathers, waiting in self._waiting.items():
+                while waiting and self._running[gathers] < self._at_once[gathers]:
+                    _, (found, wanted, begun) = waiting.popleft()
+                    if self._is_known(wanted, begun):  # Somebody still waits for it.
+                        self._run(found, wanted, begun)
         finally:
             self._is_beginning = False
 
@@ -175,7 +183,7 @@ class Operations:
             return
 
         def done(value: Any, error: Exception | None) -> None:
-            self._running -= 1
+            self._running[found.gathers] -= 1
             if self._is_known(wanted, begun):
                 self._done(found, wanted, begun, value, error)
             self._run_more()
@@ -184,7 +192,7 @@ class Operations:
             if self._is_known(wanted, begun):
                 self._reports.say(wanted.flow_id, wanted.number, wanted.what, label, done)
 
-        self._running += 1
+        self._running[found.gathers] += 1
         self._perform(found.reporting(progress), arguments, done)
 
     def _done(

@@ -176,9 +176,9 @@ class Recognition(Stepping):
         if not item.peer:
             self._sever_own(turn)
             return
-        known = self._peers[item.peer]
-        if known.mark != item.last:
-            return
+        known = self._peers.get(item.peer)
+        if known is None or known.mark != item.last:
+            return  # A refused batch has taken back what we knew of it, and nothing rests on that.
         error_id = self._error_id()
         text = f"{item.peer} has lost what its store knew of this session"
         spared = self._spared(item.peer, turn)

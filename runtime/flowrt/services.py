@@ -7,20 +7,32 @@ from __future__ import annotations
 
 import copy
 import datetime
+import decimal
 import functools
 import importlib
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from flowrt.core.flow import Flow, Operation, Party, ServiceKey, typed
-from flowrt.core.values import decode, encode
+from flowrt.core.flow import Flow, FlowError, Operation, Party, ServiceKey, normal, typed
+from flowrt.core.values import Ending, decode, encode, writable
 from flowrt.store import Store
 from flowrt.store.statements import Refused
 
 OUTSIDE = ("external", "once")
 """The kinds of operation that run outside of a step."""
+
+
+_M = TypeVar("_M", bound=Callable[..., Any])
+
+
+def gathers(method: _M) -> _M:
+    """Marks the method of an external operation whose calls wait for each other and are done
+    together, such as entries in a database of its own. They do not count against
+    `Limits.operations`, which would keep such batches small, but against a bound of their own."""
+    method.gathers = True  # type: ignore[attr-defined]
+    return method
 
 
 class Watcher(NamedTuple):
@@ -54,6 +66,9 @@ class StepTx:
         self._refused: Refused | None = None
         self._depth = 0
         self._read_only = True
+        self.notices: dict[tuple[str, bytes], None] = {}
+        """The events that were told in this step, and not taken yet."""
+        self.events = Events({}, ())
 
     @property
     def now(self) -> datetime.datetime:
@@ -73,6 +88,30 @@ class StepTx:
         except Refused as error:
             self._refused = error
             raise
+
+    def lives(self, flow_id: int) -> bool:
+        """Whether a flow was at rest here at the last commit (`rt.Tx.lives`)."""
+        return self._store.load(flow_id) is not None
+
+    def happened(self, event: str, *arguments: object) -> None:
+        """Say that what an event asks for with these arguments is so now (`rt.Tx.happened`). The
+        event is named as `recorded`, or `Vault.recorded` where two services have one of that name.
+
+        Raises:
+            RuntimeError: no operation runs, or it is a `read` operation, which makes nothing so.
+            TypeError: there is no such event, or it takes other arguments.
+        """
+        if not self._depth or self._read_only:
+            raise RuntimeError("only a `write` operation, or `setup`, says what has happened")
+        found = self.events.notice(event, arguments)
+        if found is not None:
+            self.notices[found] = None
+
+    def take_notices(self) -> list[tuple[str, bytes]]:
+        """The events that were told and not taken yet: name and bytes of the arguments."""
+        found = list(self.notices)
+        self.notices.clear()
+        return found
 
     def enter(self, read_only: bool) -> bool:
         """Lend the transaction to an operation; returns what `leave` must be given."""
@@ -95,6 +134,7 @@ class StepTx:
 
     def forget(self) -> None:
         """The transaction is gone, whatever a step was doing in it."""
+        self.notices.clear()
         self._begun = False
         self._refused = None
         self._depth = 0
@@ -107,7 +147,40 @@ class StepTx:
             if keep:
                 self._store.release()
             else:
+                self.notices.clear()
                 self._store.rollback()
+
+
+class Reading:
+    """What services have committed, for reading from outside of steps (`rt.Tx`): the same `read`
+    operations work with it. Used between turns, never in one, where it would see what is not
+    committed yet."""
+
+    flow_id = 0
+
+    def __init__(self, me: Party, store: Store, clock: Callable[[], int]) -> None:
+        self.me = me
+        self._store = store
+        self._clock = clock
+
+    @property
+    def now(self) -> datetime.datetime:
+        """The node's time, in UTC."""
+        return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
+            microseconds=self._clock()
+        )
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """One statement that reads; its rows. Raises Refused for another."""
+        return self._store.execute(sql, parameters, read_only=True)
+
+    def lives(self, flow_id: int) -> bool:
+        """Whether a flow is at rest here."""
+        return self._store.load(flow_id) is not None
+
+    def happened(self, event: str, *arguments: object) -> None:
+        """Raises RuntimeError: who only reads makes nothing so."""
+        raise RuntimeError("only a `write` operation, or `setup`, says what has happened")
 
 
 def bind(keys: Iterable[ServiceKey[Any]], objects: Mapping[str, object]) -> dict[str, Any]:
@@ -235,6 +308,30 @@ def _takes(function: Callable[..., Any], count: int) -> bool:
     return True
 
 
+def wants_ends(
+    keys: Iterable[ServiceKey[Any]], objects: Mapping[str, object]
+) -> dict[str, tuple[str, Callable[..., object]]]:
+    """The services that have a method `flow_ended`: name and method, by qualified name.
+
+    Raises:
+        ServiceMissing: it does not take a transaction and the id of a flow.
+    """
+    wanted = list(keys)
+    found: dict[str, tuple[str, Callable[..., object]]] = {}
+    for key in wanted:
+        _, service = _find(key, wanted, objects)
+        method = getattr(service, "flow_ended", None)
+        if method is None:
+            continue
+        if not callable(method) or not _takes.__wrapped__(method, 2):
+            kind = type(service).__name__
+            raise ServiceMissing(
+                f"service {key.name}: {kind}.flow_ended should be flow_ended(tx, flow_id)"
+            )
+        found[key.name] = (key.name, method)
+    return found
+
+
 class External:
     """An operation that runs outside of a step: called with its key and arguments, it gives the
     bytes of its result, or something to await that gives them."""
@@ -243,6 +340,7 @@ class External:
         self.name = name
         self.once = operation.kind == "once"
         self.is_async = inspect.iscoroutinefunction(method)
+        self.gathers = self.is_async and getattr(method, "gathers", False)
         self.method = method
         self.operation = operation
 
@@ -265,6 +363,94 @@ class External:
         return encode(typed(self.name, self.operation.result, value))
 
 
+class Event:
+    """An operation that is asked whether something is so: within a step it gives a value, or None
+    as long as it is not."""
+
+    def __init__(self, name: str, operation: Operation, method: Callable[..., Any]) -> None:
+        self.name = name
+        self.operation = operation
+        self.method = method
+
+    def detail(self, arguments: Sequence[object]) -> bytes:
+        """The canonical bytes of arguments. Raises TypeError if they are not as declared."""
+        plain = tuple([_normal(argument) for argument in arguments])
+        kinds = types.GenericAlias(tuple, self.operation.kinds)
+        if len(plain) != len(self.operation.kinds):
+            raise TypeError(f"{self.name} takes {len(self.operation.kinds)} values")
+        return encode(typed(f"who says that {self.name} happened", kinds, plain))
+
+    def ask(self, tx: StepTx, detail: bytes) -> Ending | None:
+        """How it ended: its value, or a declared error; None if it is not so."""
+        kinds = self.operation.kinds
+        arguments = decode(types.GenericAlias(tuple, kinds), detail)
+        outer = tx.enter(read_only=True)
+        try:
+            if watcher is None:
+                value = self.method(tx, *arguments)
+            else:
+                value = watcher.operation(self.name, self.method, tx, *arguments)
+        except FlowError as error:
+            if error.builtin:
+                raise
+            fields = encode(error.fields())
+            decode(error.Fields, fields)  # What cannot be read again is no declared error.
+            return Ending(fields, error.wire, writable(str(error)))
+        finally:
+            tx.leave(outer)
+        if self.operation.result is None:
+            return Ending(encode(None)) if typed(self.name, bool | None, value) else None
+        if value is None:
+            return None
+        return Ending(encode(typed(self.name, self.operation.result, value)))
+
+
+def _normal(value: object) -> object:
+    """A value as generated code has it."""
+    if isinstance(value, decimal.Decimal):
+        return normal(value)
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        return value.astimezone(datetime.UTC)
+    return value
+
+
+class Events:
+    """The events that the flows of a node ask for, by name."""
+
+    def __init__(self, bound: Mapping[str, Any], objects: Iterable[object]) -> None:
+        self._objects = tuple(objects)
+        self._by_name: dict[str, list[Event]] = {}
+        for service in bound.values():
+            for found in vars(service).values():
+                if isinstance(found, Event):
+                    parts = found.name.split(".")
+                    for name in {".".join(parts[at:]) for at in range(len(parts))}:
+                        self._by_name.setdefault(name, []).append(found)
+
+    def named(self, name: str) -> Event | None:
+        """The event of that name; None if no flow of this node asks for it. Raises TypeError."""
+        found = self._by_name.get(name, [])
+        if len(found) > 1:
+            several = " and ".join(one.name for one in found)
+            raise TypeError(f"{name} may be {several}: write more of the name")
+        if not found and not any(hasattr(o, name.rpartition(".")[2]) for o in self._objects):
+            raise TypeError(f"no service of this node has an event {name}")
+        return found[0] if found else None
+
+    def notice(self, name: str, arguments: Sequence[object]) -> tuple[str, bytes] | None:
+        """An event that is so: its qualified name and the bytes of its arguments; None if no flow
+        of this node asks for it. Raises TypeError."""
+        found = self.named(name)
+        return None if found is None else (found.name, found.detail(arguments))
+
+    def ask(self, tx: StepTx, what: str, detail: bytes) -> Ending | None:
+        """How an event ended; None if it is not so. Raises what its method raises."""
+        found = next((one for one in self._by_name.get(what, ()) if one.name == what), None)
+        if found is None:
+            raise LookupError(f"{what} is not an event of this node")
+        return found.ask(tx, detail)
+
+
 class _Bound:
     """A service as generated code calls it: each operation guarded."""
 
@@ -276,6 +462,10 @@ def _bound(key: ServiceKey[Any], found: object) -> _Bound:
         if operation.kind in OUTSIDE:
             outside = External(f"{key.name}.{operation.name}", operation, method)
             setattr(bound, operation.name, outside)
+            continue
+        if operation.kind == "event":
+            event = Event(f"{key.name}.{operation.name}", operation, method)
+            setattr(bound, operation.name, event)
             continue
         setattr(bound, operation.name, _guarded(key.name, operation, method))
     return bound

@@ -5,6 +5,7 @@ Commits nothing and tells nobody: the loop does.
 
 from __future__ import annotations
 
+import functools
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +28,7 @@ from flowrt.core.engine import (
     End,
     FlowEnded,
     Followed,
+    Happened,
     Kill,
     Lost,
     NotTaken,
@@ -34,6 +36,7 @@ from flowrt.core.engine import (
     Outcome,
     Pause,
     Throw,
+    Told,
 )
 from flowrt.core.flow import FlowFailed, Party, State
 from flowrt.core.hospital import (
@@ -61,7 +64,8 @@ from flowrt.core.values import (
     decode_checkpoint,
     encode,
 )
-from flowrt.core.waiting import call_of, is_outside, runs_outside
+from flowrt.core.waiting import call_of, is_outside, runs_outside, wait_key
+from flowrt.endings import Endings
 from flowrt.events import (
     BY_A_PERSON,
     BY_SOMEBODY,
@@ -75,8 +79,8 @@ from flowrt.limits import Limits
 from flowrt.operations import wanted_of
 from flowrt.policies import Policy
 from flowrt.quotas import Quotas, moved
-from flowrt.services import StepTx, bind, find_functions
-from flowrt.store import Store, StoreError, Unwritable
+from flowrt.services import Events, StepTx, bind, find_functions
+from flowrt.store import Batch, Store, StoreError, Unwritable
 from flowrt.turn import ERRORS, Job, Turn
 from flowrt.ward import Ward
 
@@ -131,7 +135,11 @@ class Stepping:
         bound = bind(self.registry.services(), services)
         self._tx = StepTx(self.party, store)
         self._world = engine.World(self.party, self.registry, key, bound, self._tx)
+        self._tx.events = Events(bound, services.values())
+        self._endings = Endings(self.registry.classes, self.registry.services(), services)
+        self._tells_ends = bool(self._endings)
         self._world.new_flow = self._new_flow
+        self._world.asked = functools.partial(self._tx.events.ask, self._tx)
         self._admission = Admission(party, self._world, self._ward, policy)
 
     def _new_flow(self) -> int:
@@ -148,6 +156,11 @@ class Stepping:
     def _step(self, job: Job, turn: Turn) -> None:
         flow_id = job.flow_id
         event = job.event
+        if type(event) is Told:
+            self._notify(event.what, event.detail, turn)
+            if job.waiter is not None:
+                turn.waiters.append(job.waiter)
+            return
         peer = event.peer if type(event) is Arrival else ""
         checkpoint = self._checkpoint(job, turn)
         if job.waiter is not None:
@@ -160,6 +173,8 @@ class Stepping:
                 return
             if type(event) is Followed:
                 self._follow_the_dead(flow_id, event.follower, turn)
+            if type(event) is Happened and flow_id in self._unloadable:
+                self._make_ready(flow_id, turn.batch)
             if peer and flow_id not in self._unloadable:
                 turn.acknowledge(peer, job.outbox_id)
             self._refuse(job, f"flow {flow_id} has ended", turn)
@@ -274,6 +289,35 @@ class Stepping:
             else:
                 turn.resumed[child] = None
         self._write(flow_id, checkpoint, commit, data, event, turn)
+        if tx.notices:
+            self._notify_all(turn)
+
+    def _notify_all(self, turn: Turn) -> None:
+        """What has happened in a step is told to who waits for it."""
+        for what, detail in self._tx.take_notices():
+            self._notify(what, detail, turn)
+
+    def _notify(self, what: str, detail: bytes, turn: Turn) -> None:
+        """An event is so: who waits for it asks again, in this transaction."""
+        key = wait_key(what, detail)
+        found = dict.fromkeys(self._store.waiting(key), True) | turn.batch.waits.get(key, {})
+        for (flow_id, number), waits in found.items():
+            if waits:
+                turn.endings.append(Job(flow_id, Happened(number)))
+
+    def _make_ready(self, flow_id: int, batch: Batch) -> None:
+        """Have a flow looked at when the node opens: it asks for what it waits for."""
+        data = self._store.load(flow_id)
+        if data is not None:
+            batch.flows[flow_id] = (data, 0)
+
+    def _set_up_for(self, batch: Batch) -> None:
+        """Services that failed when a flow ended are told again; who waits for what services said
+        when they were set up is ready."""
+        self._endings.tell_again(self._store, self._tx, batch)
+        for what, detail in self._tx.take_notices():
+            for flow_id, _ in self._store.waiting(wait_key(what, detail)):
+                self._make_ready(flow_id, batch)
 
     def _is_deadly(self, job: Job) -> bool:
         """Whether the step would end its process again. What runs none of the flow's own code is
@@ -555,6 +599,9 @@ class Stepping:
         if outcome is not None:
             batch.outcomes.append((flow_id, outcome.flow, outcome.error, outcome.value))
             turn.ended.append((flow_id, outcome))
+            if self._tells_ends:
+                self._endings.tell(flow_id, outcome.flow, self._tx, batch)
+                self._notify_all(turn)
             if checkpoint.extra is not None and checkpoint.extra.key:
                 name = unversioned(outcome.flow)
                 batch.keys[name, checkpoint.extra.key] = None
@@ -598,6 +645,8 @@ class Stepping:
 def _write_rest(flow_id: int, rest: More, turn: Turn) -> None:
     batch = turn.batch
     batch.mail += [(flow_id, number, encode(mail)) for number, mail in rest.mail]
+    for number, (what, detail, waits) in rest.waits.items():
+        batch.waits.setdefault(wait_key(what, detail), {})[flow_id, number] = waits
     for number, task in rest.tasks.items():
         batch.tasks[flow_id, number] = encode(task) if task is not None else None
     if rest.requested:

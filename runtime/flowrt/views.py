@@ -17,6 +17,7 @@ from flowrt.core.progress import path_of
 from flowrt.core.registry import Registry, unversioned
 from flowrt.core.values import (
     ANY,
+    EVENT,
     FLOW,
     TASK,
     BadBytes,
@@ -110,6 +111,8 @@ def _call(call: CallState | None) -> str:
         return "nothing"
     if call.kind == TASK:
         return f"an answer by {call.what}"
+    if call.kind == EVENT:
+        return f"{'.'.join(call.what.split('.')[-2:])}(…)"
     return f"flow {call.target}" if call.kind == FLOW else call.what
 
 

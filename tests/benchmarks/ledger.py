@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from flowrt.ledger.keys import ED25519, SigningKey
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import GoodSignatures, SignedTransaction, sign, sign_all
 from flowrt.ledger.verifying import verify
+from tests.benchmarks import cash, notary, trade, vault
 from tests.ledger import notes
 
 
@@ -68,3 +71,8 @@ def measure(figures: dict[str, float]) -> None:
     """All figures of the ledger, into `figures`."""
     signatures(figures)
     transactions(figures)
+    vault.measure(figures)
+    cash.measure(figures)
+    trade.measure(figures)
+    with tempfile.TemporaryDirectory() as folder:
+        figures.update(notary.figures(Path(folder)))

@@ -3610,7 +3610,7 @@ COMPLAINTS = {
             |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
          help: leave `each` out
 
-        error[F372]: this is List[Text], and `await` takes the id of a flow or an external operation
+        error[F372]: this is List[Text], and `await` takes the id of a flow, an external operation or an event
           --> trade.flow:18:11
             |
          18 |     await xs
@@ -3620,14 +3620,14 @@ COMPLAINTS = {
             |
          10 | flow F(xs: List[Text], maybe: FlowId[Int]?) -> Int:
             |        ^^
-         help: what is waited for begins with `start F(…)`, or is external
+         help: what is waited for begins with `start F(…)`, or is external or an event
 
         error[F372]: this is Text, and `await each` takes a list of ids of flows
           --> trade.flow:19:16
             |
          19 |     await each xs[0]
             |                ^^^^^
-         help: what is waited for begins with `start F(…)`, or is external
+         help: what is waited for begins with `start F(…)`, or is external or an event
 
         error[F305]: this is FlowId[Int]?, which may be none
           --> trade.flow:20:11

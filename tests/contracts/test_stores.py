@@ -651,3 +651,19 @@ def test_who_was_fenced_forgets_nothing(store: Store, another: Opener) -> None:
     another().open("alice")
     with pytest.raises(Fenced):
         store.purge(100, 100)
+
+
+# --- waits for events ----------------------------------------------------------------------------
+
+
+def test_waits_are_found_by_their_event_in_order_and_go_one_by_one(store: Store) -> None:
+    store.commit(
+        batch(waits={b"a": {(2, 0): True, (1, 3): True, (1, 1): True}, b"b": {(1, 2): True}})
+    )
+    assert store.waiting(b"a") == [(1, 1), (1, 3), (2, 0)]
+    store.commit(batch(waits={b"a": {(1, 3): False, (9, 9): False, (2, 0): True, (3, 0): True}}))
+    assert store.waiting(b"a") == [(1, 1), (2, 0), (3, 0)]
+    assert store.waiting(b"b") == [(1, 2)]
+    assert store.waiting(b"c") == []
+    store.open("alice")
+    assert store.waiting(b"a") == [(1, 1), (2, 0), (3, 0)]

@@ -10,7 +10,7 @@ import functools
 import sys
 from collections.abc import Callable
 
-from tests.fuzz import rest, trial, wire, words
+from tests.fuzz import rest, shared, trial, wire, words
 from tests.fuzz.fair import quiet
 from tests.fuzz.findings import Findings
 from tests.fuzz.mutations import Spoiler, corpus
@@ -39,6 +39,7 @@ TARGETS: dict[str, tuple[Callable[[int, int], Findings], int]] = {
     "checkpoints": (rest.decoding, 8_000),
     "steps": (rest.stepping, 4_000),
     "arguments": (words.reading, 1_000),
+    "transactions": (shared.reading, 20_000),
 }
 """By name: the target, and how many inputs it takes for a factor of 1, which are a few seconds."""
 

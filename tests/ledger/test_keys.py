@@ -89,7 +89,7 @@ def test_no_point_of_small_order_is_a_key() -> None:
         b"\x03", b"\x03\x92\x01\x90", b"\x03" + b"\x91" * 500, b"\x03" + bytes(5000),
         bytearray(b"\x01" + bytes(32)), memoryview(b"\x01" + b"\x03" + bytes(31)), "text", None,
     ],
-    ids=str,
+    ids=itertools.count(),
 )  # fmt: skip
 def test_what_is_no_key(encoded: bytes) -> None:
     with pytest.raises(BadKey):

@@ -183,3 +183,20 @@ def test_no_change_of_a_transactions_bytes_is_the_same_transaction() -> None:
     longer = b"\xdc\x00\x03" + whole.encoded[1:]
     with pytest.raises(LedgerError, match="canonical"):
         Transaction.from_bytes(longer)
+
+
+def test_the_fuzz_target_sees_what_is_no_ledger_error_and_what_nobody_signed(monkeypatch) -> None:
+    from tests.fuzz import shared
+
+    data = moved().to_flow()
+    assert shared.judge(data) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(SignedTransaction, "check_signatures", lambda self: None)
+        other = SignedTransaction(issue_builder(7).build(bytes(32))).to_flow()
+        assert "nobody signed" in str(shared.judge(other))
+
+    def broken(data: bytes) -> None:
+        raise KeyError("a name")
+
+    monkeypatch.setattr(Transaction, "from_bytes", broken)
+    assert "KeyError" in str(shared.judge(data))

@@ -14,12 +14,16 @@ from flowrt.sim.scenario import Played
 from flowrt.sim.shrink import shrink
 from flowrt.sim.tape import Choices, count
 from flowrt.sim.world import World
+from tests.planted.events import Events
 from tests.planted.planting import Defect
 from tests.planted.restored import Restored
 from tests.planted.stories import STORIES, Story, forget, played, small_inboxes
 
 MOST = 4000
 """So many worlds are played before a defect counts as not seen."""
+
+APART_FROM_OTHERS: dict[str, Sequence[type[Any]]] = {"lineage": (Restored,), "events": (Events,)}
+"""Rooms whose defects show in stories of their own."""
 
 APART = 1_000_000
 """How far apart the first seeds of two hunts are."""
@@ -57,8 +61,8 @@ def worlds(first: int, most: int, stories: Sequence[type[Any]] = STORIES) -> Ite
 
 
 def stories_of(defect: Defect) -> Sequence[type[Any]]:
-    """The stories in which it is looked for: a disk that goes back is in one only."""
-    return (Restored,) if defect.room == "lineage" else STORIES
+    """The stories in which it is looked for: a disk that goes back, and events, are in one only."""
+    return APART_FROM_OTHERS.get(defect.room, STORIES)
 
 
 def hunt(defect: Defect, first: int, most: int = MOST, tries: int = TRIES) -> Kill | None:
@@ -82,7 +86,7 @@ def hunt(defect: Defect, first: int, most: int = MOST, tries: int = TRIES) -> Ki
 
 
 def _killed(number: int, one: Played, tries: int) -> Kill:
-    story = next(story for story in (*STORIES, Restored) if story.name == one.scenario)
+    story = next(story for story in (*STORIES, Restored, Events) if story.name == one.scenario)
     assert one.violation is not None
     _again(story, one, one.choices)
     choices = shrunk(story, one, tries) if tries else one.choices

@@ -11,6 +11,7 @@ import pytest
 from flowrt.sim import Violation, World
 from flowrt.sim.tape import count
 from tests.planted.defects import DEFECTS
+from tests.planted.events import Events
 from tests.planted.hunting import APART, Hunted, hunt, hunted, summary, worlds
 from tests.planted.planting import CannotPlant, Change, Defect, defect
 from tests.planted.restored import Restored
@@ -29,6 +30,7 @@ HANDFUL = (
     "no fence",
     "handlers end at a wait",
     "mark is not checked",
+    "an end is not told",
 )
 """Hunted in every run of the suite: from each room, and by each sort of judge."""
 
@@ -51,7 +53,7 @@ def _named(name: str) -> Defect:
 def test_there_are_enough_and_every_one_can_be_planted() -> None:
     assert len(DEFECTS) >= 36
     assert len({defect.name for defect in DEFECTS}) == len(DEFECTS)
-    assert {"session", "engine", "node", "store", "lineage", "compiler", "roles"} == {
+    assert {"session", "engine", "node", "store", "events", "lineage", "compiler", "roles"} == {
         one.room for one in DEFECTS
     }
     for one in DEFECTS:
@@ -88,7 +90,7 @@ def test_a_defect_whose_text_is_gone_fails_loudly(change: Change, text: str) -> 
         pass
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+@pytest.mark.parametrize("story", [*STORIES, Events], ids=lambda story: story.name)
 def test_without_a_defect_the_worlds_are_sound(story: type[Story]) -> None:
     assert played(story).violation is None
     for seed in range(7_000, 7_008):

@@ -153,7 +153,9 @@ class Less(SimulatedFiles):
 
     instead: dict[str, str] = {}
 
-    def connect(self, path: Path, busy_seconds: float) -> sqlite3.Connection:
+    def connect(
+        self, path: Path, busy_seconds: float, any_thread: bool = False
+    ) -> sqlite3.Connection:
         instead = self.instead
 
         class Other(sqlite3.Connection):
@@ -182,7 +184,9 @@ class Unsynced(Less):
         "PRAGMA synchronous": "SELECT 2",
     }
 
-    def connect(self, path: Path, busy_seconds: float) -> sqlite3.Connection:
+    def connect(
+        self, path: Path, busy_seconds: float, any_thread: bool = False
+    ) -> sqlite3.Connection:
         if path.suffix != ".creating":
             return SimulatedFiles.connect(self, path, busy_seconds)
         return super().connect(path, busy_seconds)

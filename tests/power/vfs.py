@@ -409,7 +409,9 @@ class SimulatedFiles(Files):
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
 
-    def connect(self, path: Path, busy_seconds: float) -> sqlite3.Connection:
+    def connect(
+        self, path: Path, busy_seconds: float, any_thread: bool = False
+    ) -> sqlite3.Connection:
         return sqlite3.connect(
             f"file:{path}?vfs={NAME}",
             uri=True,

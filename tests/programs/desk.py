@@ -70,6 +70,7 @@ class Desk:
 
     def setup(self, tx: Any) -> None:
         tx.execute("CREATE TABLE IF NOT EXISTS journal (flow INTEGER NOT NULL, line TEXT NOT NULL)")
+        tx.execute("CREATE TABLE IF NOT EXISTS told (n INTEGER PRIMARY KEY)")
 
     def count(self, tx: Any) -> int:
         [(rows,)] = tx.execute("SELECT count(*) FROM journal WHERE flow = ?", (tx.flow_id,))

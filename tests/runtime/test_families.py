@@ -99,8 +99,8 @@ ENDS = {
     350: "bob: Tardy, 16",
     450: "late or lost: 450",
     550: "late or lost: 550",
-    # This module does not know that error, but its family: the text is the family's own.
-    2000: "bob: refused, 16",
+    # This module does not name that error, but its family, and the node has it.
+    2000: "bob: 2000 is too much, 16",
 }
 
 
@@ -114,7 +114,7 @@ def test_what_is_caught_and_what_it_tells(shop: ModuleType, price: int, crashes:
 @pytest.mark.parametrize("crashes", [False, True])
 @pytest.mark.parametrize(
     ("price", "name"),
-    [(250, "rules.Refusal"), (350, "Tardy"), (550, "Late"), (2000, "rules.Refusal")],
+    [(250, "rules.Refusal"), (350, "Tardy"), (550, "Late"), (2000, "rules.TooExpensive")],
 )
 def test_any_error_is_thrown_on_as_what_it_is(
     shop: ModuleType, price: int, name: str, crashes: bool

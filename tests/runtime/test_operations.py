@@ -16,8 +16,10 @@ import pytest
 
 from flowrt.core import flow as rt
 from flowrt.core.flow import Await, Choose, Done, Late, Return, Sleep
+from flowrt.limits import Limits
 from flowrt.node import Node, StillRunning
 from flowrt.operations import RETRY_US
+from flowrt.services import gathers
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.transport.memory import MemoryNetwork
 from tests.runtime.crashes import CRASHES, FAULTS, HOUR_US, Power, World, every_crash
@@ -449,7 +451,7 @@ def async_world(test: Callable[[Callable[..., Any]], Any]) -> None:
     disk, network = MemoryDisk(), MemoryNetwork()
     nodes: list[Node] = []
 
-    async def opened(flow: type[rt.Flow[Any]], service: object) -> Node:
+    async def opened(flow: type[rt.Flow[Any]], service: object, **options: Any) -> Node:
         services: Mapping[str, object] = {"Post": service}
         node = await Node.open(
             "alice",
@@ -457,6 +459,7 @@ def async_world(test: Callable[[Callable[..., Any]], Any]) -> None:
             network=network,
             modules=[plays(flow)],
             services=services,
+            **options,
         )
         nodes.append(node)
         return node
@@ -547,3 +550,27 @@ def test_a_plain_method_may_give_something_to_await() -> None:
         start = on.start("alice", flow, count=5)
         on.run()
         assert on.result(start) == 10
+
+
+def test_calls_that_are_done_together_are_not_kept_apart_by_the_limit() -> None:
+    """All of them wait at once, though only two others of the node may run at a time."""
+    flow = shipping()
+    waiting: list[asyncio.Future[None]] = []
+
+    class Gathering:
+        @gathers
+        async def ship(self, key: str, count: int) -> int:
+            mine = asyncio.get_running_loop().create_future()
+            waiting.append(mine)
+            if len(waiting) == 20:
+                for one in waiting:
+                    one.set_result(None)
+            await mine
+            return count
+
+    async def test(opened: Any) -> None:
+        node = await opened(flow, Gathering(), limits=Limits(operations=2))
+        handles = [await node.start(flow, count=n) for n in range(20)]
+        assert [await handle.result() for handle in handles] == list(range(20))
+
+    async_world(test)

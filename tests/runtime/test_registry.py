@@ -110,3 +110,19 @@ def test_versions_that_call_one_operation_differently_are_refused() -> None:
 
 def test_errors_of_all_flows_are_known_by_wire_name() -> None:
     assert Registry([hand_flow]).errors["hand.TooMuch"] is hand_flow.TooMuch
+
+
+def test_errors_that_no_flow_names_are_known_too() -> None:
+    """A service may throw any declared error."""
+
+    class Odd(rt.FlowError):
+        wire = "reg.Odd"
+
+    class Odder(Odd):
+        pass
+
+    made = module("m", A=a_flow(), Odd=Odd, Odder=Odder, Base=rt.FlowError, Own=rt.Timeout)
+    found = Registry([made]).errors
+    assert found["reg.Odd"] is Odd
+    assert "FlowError" not in found
+    assert "Timeout" not in found

@@ -11,7 +11,7 @@ import msgspec
 from flowrt.core.flow import Party, Tx
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import Registry
-from flowrt.core.values import Bounce, Content, Data, Letter, SessionState
+from flowrt.core.values import Bounce, Content, Data, Ending, Letter, SessionState
 
 Mail: TypeAlias = Content | Bounce
 """What an owner hears of its flow: messages, the end, and what of its own could not be taken."""
@@ -27,11 +27,13 @@ class World:
     `key` is 32 random bytes that no one else knows: ids of sessions and errors are derived from it.
     `tx` is the running transaction, made when a service first asks for it. `new_flow` gives the id
     of a flow to be started, `lookup` the outcome of one that has ended, `holder` the living flow of
-    a name and a business key, `has_room` whether more may be said to a peer. `running` is what a
-    step runs as, if somebody watches it.
+    a name and a business key, `has_room` whether more may be said to a peer, `asked` how an event
+    of a service ended, by its name and the bytes of its arguments, None as long as it is not so.
+    `running` is what a step runs as, if somebody watches it.
     """
 
     __slots__ = (
+        "asked",
         "has_room",
         "holder",
         "key",
@@ -57,6 +59,7 @@ class World:
         self.new_flow: Callable[[], int] = _no_flow
         self.lookup: Callable[[int], Outcome | None] = _no_outcome
         self.holder: Callable[[str, str], int | None] = _no_holder
+        self.asked: Callable[[str, bytes], Ending | None] = _nothing_known
         self.has_room: Callable[[str], bool] = _has_room
         self.running: Callable[..., Any] | None = None
 
@@ -121,10 +124,11 @@ class More:
     `mail` is what goes to the flow's owner, numbered; `requested` are the external operations that
     this step began and those that a person lets run again, `dropped` calls that nobody waits for
     any more, `starts` the new flows, `follows` the flows whose end it wants to hear of; `tasks`
-    questions to people by number, None for those that are over.
+    questions to people by number, None for those that are over; `waits` the events that the flow
+    begins or ceases to wait for, by number: the event's name, the bytes of its arguments, which.
     """
 
-    __slots__ = ("dropped", "follows", "mail", "requested", "starts", "tasks")
+    __slots__ = ("dropped", "follows", "mail", "requested", "starts", "tasks", "waits")
 
     def __init__(self) -> None:
         self.mail: list[tuple[int, Mail]] = []
@@ -133,6 +137,7 @@ class More:
         self.follows: list[int] = []
         self.starts: list[Started] = []
         self.tasks: dict[int, Task | None] = {}
+        self.waits: dict[int, tuple[str, bytes, bool]] = {}
 
 
 class Commit:
@@ -178,6 +183,10 @@ class Commit:
 
 def _no_flow() -> int:
     raise LookupError("nobody here can start a flow")
+
+
+def _nothing_known(what: str, detail: bytes) -> Ending | None:
+    raise LookupError(f"nobody here knows {what}")
 
 
 def _no_outcome(flow_id: int) -> Outcome | None:

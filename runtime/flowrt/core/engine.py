@@ -43,7 +43,14 @@ from flowrt.core.values import (
     error_of,
 )
 from flowrt.core.values import writable as writable
-from flowrt.core.waiting import can_go_on, is_expired, is_outside, is_settled, is_undecided
+from flowrt.core.waiting import (
+    can_go_on,
+    is_expired,
+    is_outside,
+    is_settled,
+    is_undecided,
+    open_events,
+)
 from flowrt.core.waiting import due as due
 from flowrt.core.waiting import find as find
 
@@ -83,6 +90,20 @@ class FlowEnded(msgspec.Struct, frozen=True, gc=False):
 
     flow_id: int
     outcome: Outcome
+
+
+class Happened(msgspec.Struct, frozen=True, gc=False):
+    """An event that the flow waits for, as its call of that number, is said to be so."""
+
+    number: int
+
+
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """Somebody says, outside of every step, that an event is so. It is no flow's; who waits for it
+    is looked up."""
+
+    what: str
+    detail: bytes
 
 
 class Followed(msgspec.Struct, frozen=True, gc=False):
@@ -167,7 +188,20 @@ Taken: TypeAlias = Command | CallEnded | FlowEnded | Followed | Lost
 """What is kept in the checkpoint, whether or not the flow can go on with it."""
 
 Event = (
-    Begin | Resume | Arrival | Severed | Taken | Retry | Again | Change | Throw | End | Kill | Pause
+    Begin
+    | Resume
+    | Arrival
+    | Severed
+    | Happened
+    | Told
+    | Taken
+    | Retry
+    | Again
+    | Change
+    | Throw
+    | End
+    | Kill
+    | Pause
 )
 
 BEGIN = Begin()
@@ -218,9 +252,15 @@ def advance(
     commit = Commit()
     ready = False
     if type(event) is Resume:
-        if checkpoint.admitted or not can_go_on(checkpoint, world.now_us):
+        if checkpoint.admitted:
             return None
-        ready = True
+        # A flow that is looked at although nothing is there may have missed what became so.
+        if not can_go_on(checkpoint, world.now_us) and not _ask_again(checkpoint, world, commit):
+            return None
+        ready = can_go_on(checkpoint, world.now_us)
+    elif type(event) is Happened:
+        if not _ask_again(checkpoint, world, commit, event.number):
+            return None
     elif type(event) is Arrival:
         if not _arrive(checkpoint, event, commit):
             return None
@@ -257,6 +297,7 @@ def advance(
             return None
         checkpoint.admitted = False
         commit.more.requested += _found_again(checkpoint)
+        _ask_again(checkpoint, world, commit)
         if type(checkpoint.waiting) is OnOperator:
             checkpoint.waiting = _ON_COMMIT
     ready = ready or (not checkpoint.admitted and can_go_on(checkpoint, world.now_us))
@@ -380,6 +421,21 @@ def _found_again(checkpoint: Checkpoint) -> list[int]:
     for call in lost:
         call.lost = False
     return [call.number for call in lost]
+
+
+def _ask_again(checkpoint: Checkpoint, world: World, commit: Commit, number: int = -1) -> bool:
+    """Ask for the events that the flow waits for, or for one of them; whether any is so."""
+    found = False
+    for call in open_events(checkpoint):
+        if number not in (-1, call.number):
+            continue
+        ending = world.asked(call.what, call.detail)
+        if ending is not None:
+            call.done = ending
+            call.came = checkpoint.steps
+            commit.more.waits[call.number] = (call.what, call.detail, False)
+            found = True
+    return found
 
 
 _TAKEN = frozenset({Command, CallEnded, FlowEnded, Followed, Lost})

@@ -126,17 +126,28 @@ class Tx(typing.Protocol):
         """Run one statement; returns its rows (empty for a write)."""
         ...
 
+    def lives(self, flow_id: int) -> bool:
+        """Whether a flow of that id was at rest here at the last commit: it has not ended. For
+        `setup`, which puts right what flows left that are no more."""
+        ...
+
+    def happened(self, event: str, *arguments: object) -> None:
+        """Say that what `event` asks for with these arguments is so now: with this transaction the
+        flows that wait for it ask again, and go on."""
+        ...
+
 
 class Operation(msgspec.Struct, frozen=True):
     """One operation of a service: `kind` is "read", "write", "external" (at least once, outside of
-    the step) or "once" (at most once); `result` is its Python type."""
+    the step), "once" (at most once) or "event" (None until it is so); `result` is its Python
+    type."""
 
     name: str
     kind: str
     parameters: tuple[str, ...]
     result: Any
     kinds: tuple[Any, ...] = ()
-    """Of an external operation, the Python types of its parameters."""
+    """Of an external operation or an event, the Python types of its parameters."""
 
 
 class ServiceKey(Generic[S]):
@@ -239,7 +250,8 @@ class Run(typing.Protocol):
         ...
 
     def request(self, key: ServiceKey[Any], operation: str, *arguments: object) -> Pending:
-        """Begin an external operation: it runs once this step is committed."""
+        """Begin an external operation: it runs once this step is committed; or to wait for an
+        event."""
         ...
 
     def follow(self, flow_id: int) -> Pending:

@@ -38,6 +38,7 @@ from flowrt.core.flow import (
 )
 from flowrt.core.values import (
     ANY,
+    EVENT,
     FLOW,
     MAX_TEXT,
     TASK,
@@ -194,7 +195,8 @@ class Incoming:
         if type(content) is not Failure:
             return built_in(SessionEnded(), "", session)
         peer = session.peer if session is not None else None
-        kind = self._kind_of(content.name)
+        # What a service throws no file need name, so any flow's errors are known to all of a node.
+        kind = self._kind_of(content.name) or self._world.registry.errors.get(content.name)
         if kind is not None:
             try:
                 fields = decode_foreign(kind.Fields, content.fields)
@@ -454,6 +456,8 @@ class Incoming:
             self._commit.more.tasks[call.number] = None
         elif call.kind < FLOW:
             self._commit.more.dropped.append(call.number)
+        elif call.kind == EVENT and call.done is None:
+            self._commit.more.waits[call.number] = (call.what, call.detail, False)
 
 
 def _fits(content: Data, kind: type[Message]) -> bool:

@@ -69,6 +69,9 @@ class Registry:
         for value in vars(module).values():
             if inspect.isclass(value) and issubclass(value, Message) and value.wire:
                 self.messages[value.wire] = value
+            # A service may throw any declared error, also one that no flow here names.
+            if _is_error(value):
+                self.errors.setdefault(value.wire, value)
         for flow in flows:
             self.add(flow)
             home = sys.modules.get(flow.__module__)
@@ -204,6 +207,13 @@ class Registry:
                             "keeps its parameters and its result: give the new one another name"
                         )
         return [ServiceKey(name, *found[name].values()) for name in sorted(found)]
+
+
+def _is_error(value: object) -> bool:
+    """Whether it is an error that a module declares, or uses."""
+    if not inspect.isclass(value) or not issubclass(value, FlowError) or value is FlowError:
+        return False
+    return not value.builtin and "wire" in vars(value)
 
 
 def _is_generated(value: object) -> bool:

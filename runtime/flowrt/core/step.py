@@ -50,6 +50,7 @@ from flowrt.core.registry import unversioned
 from flowrt.core.values import (
     ANY,
     EACH,
+    EVENT,
     FLOW,
     MAX_FRAME_BYTES,
     MAX_TEXT,
@@ -482,9 +483,23 @@ class StepRun(Incoming):
 
     def request(self, key: ServiceKey[Any], operation: str, *arguments: object) -> Pending:
         kinds = {found.name: found.kind for found in key.operations}
+        if kinds[operation] == "event":
+            return self._expect(f"{key.name}.{operation}", encode(arguments))
         kind = ONCE if kinds[operation] == "once" else OPERATION
         pending = self._new_call(kind, f"{key.name}.{operation}", encode(arguments))
         self._commit.more.requested.append(pending)
+        return pending
+
+    def _expect(self, what: str, detail: bytes) -> Pending:
+        """Begin to wait for an event: it is asked for at once, and again when it is told."""
+        pending = self._new_call(EVENT, what, detail)
+        ending = self._world.asked(what, detail)
+        if ending is None:
+            self._commit.more.waits[pending] = (what, detail, True)
+        else:
+            call = self._extra().calls[-1]
+            call.done = ending
+            call.came = self._checkpoint.steps
         return pending
 
     def follow(self, flow_id: int) -> Pending:

@@ -266,7 +266,8 @@ class Ending(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class CallState(msgspec.Struct, array_like=True, gc=False):
-    """Something that the flow began: an external operation, a flow, a task for people.
+    """Something that the flow began: an external operation, a flow, a task for people, the wait for
+    an event of a service.
 
     `what` is the operation's qualified name, or the task's role; `detail` its arguments, or the
     task's question (a `Question`); `target` the flow that is followed; `due_us` a task's deadline;
@@ -289,7 +290,7 @@ class CallState(msgspec.Struct, array_like=True, gc=False):
     under: bytes = b""
 
 
-OPERATION, ONCE, FLOW, TASK = range(4)
+OPERATION, ONCE, FLOW, TASK, EVENT = range(5)
 
 
 class Question(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 from flowrt.core import session as sessions
 from flowrt.core.values import (
     ANY,
     EACH,
+    EVENT,
     FLOW,
     TASK,
     CallState,
@@ -20,6 +22,7 @@ from flowrt.core.values import (
     OnSettling,
     OnTime,
     SessionState,
+    encode,
 )
 
 ORPHAN = -1
@@ -88,6 +91,18 @@ def is_done(call: CallState | None, now_us: int) -> bool:
 def is_expired(call: CallState, now_us: int) -> bool:
     """Whether nobody answered in time."""
     return call.done is None and call.kind == TASK and 0 < call.due_us <= now_us
+
+
+def wait_key(what: str, detail: bytes) -> bytes:
+    """What the waits for one event with the same arguments are found by: 16 bytes."""
+    return hashlib.blake2b(encode((what, detail)), digest_size=16).digest()
+
+
+def open_events(checkpoint: Checkpoint) -> list[CallState]:
+    """The events that the flow has asked for and that were not so yet."""
+    extra = checkpoint.extra
+    calls = extra.calls if extra is not None else ()
+    return [call for call in calls if call.kind == EVENT and call.done is None]
 
 
 def runs_outside(checkpoint: Checkpoint) -> bool:

@@ -177,6 +177,11 @@ class SigningKey:
             raise BadKey(f"no key of scheme {scheme} can sign")
         self.public = PublicKey(bytes([scheme]) + encoded)
 
+    @property
+    def private(self) -> Ed25519PrivateKey | ec.EllipticCurvePrivateKey:
+        """The key as the library has it, to sign certificates with."""
+        return self._private
+
     def sign(self, content: bytes) -> bytes:
         """The signature over `content`."""
         if isinstance(self._private, Ed25519PrivateKey):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from flowrt.core.declared import Party
 from flowrt.ledger.keys import PublicKey
 from flowrt.ledger.transactions import SignedTransaction, StateAndRef, TransactionSignature
 from flowrt.stdlib.ledger.parts_flow import TimeWindow
@@ -17,6 +19,17 @@ def needs_notary(transaction: SignedTransaction) -> bool:
 def dependencies(transaction: SignedTransaction) -> tuple[bytes, ...]:
     """The ids of the transactions whose outputs it names, each once, in rising order."""
     return transaction.transaction.dependencies
+
+
+def attachments(transaction: SignedTransaction) -> tuple[bytes, ...]:
+    """SHA-256 of each attachment."""
+    return transaction.transaction.attachments
+
+
+def rests_on(transaction: SignedTransaction) -> tuple[bytes, ...]:
+    """What somebody may ask for who is shown it: the ids of its dependencies, and its
+    attachments."""
+    return transaction.transaction.dependencies + transaction.transaction.attachments
 
 
 def required_keys(transaction: SignedTransaction) -> tuple[PublicKey, ...]:
@@ -66,3 +79,34 @@ def outputs(transaction: SignedTransaction) -> tuple[StateAndRef, ...]:
 def time_window(transaction: SignedTransaction) -> TimeWindow | None:
     """When it may be notarised; none if that is always."""
     return transaction.transaction.window
+
+
+def added(before: SignedTransaction, after: SignedTransaction) -> tuple[TransactionSignature, ...]:
+    """The signatures that `after` has and `before` has not."""
+    return tuple(one for one in after.signatures if one not in before.signatures)
+
+
+def count(parties: Sequence[Party], wanted: Party) -> int:
+    """How often a party stands among others."""
+    return parties.count(wanted)
+
+
+def owned(keys: Sequence[PublicKey], owners: Sequence[Party], by: Party) -> tuple[PublicKey, ...]:
+    """Those of the keys whose owner, at the same place, is the party."""
+    return tuple(key for key, owner in zip(keys, owners, strict=True) if owner == by)
+
+
+def are_by(signatures: Sequence[TransactionSignature], keys: Sequence[PublicKey]) -> bool:
+    """Whether there are signatures, each by one of the keys or by a part of one."""
+    parts = {part for key in keys for part in key.leaves}
+    return 0 < len(signatures) <= len(parts) and all(one.by in parts for one in signatures)
+
+
+def short(text: str) -> str:
+    """So much of a text as one tells others."""
+    return text[:1000]
+
+
+def few(conflicts: Sequence[Any]) -> tuple[Any, ...]:
+    """So many conflicts as one tells others."""
+    return tuple(conflicts[:100])

@@ -252,6 +252,16 @@ class Rulebook:
             raise UnknownSchema(f"no state {name} of version {version} is installed")
         return schema_of(kind).contract
 
+    def newest(self, name: str, version: int) -> int:
+        """The version in which states that were written in this one are read. Raises
+        UnknownSchema."""
+        kind = self._states.get((name, version))
+        if kind is None:
+            raise UnknownSchema(f"no state {name} of version {version} is installed")
+        while (step := self._upgrades.get(kind)) is not None:
+            kind = step.__upgrade__[1]  # type: ignore[attr-defined]
+        return schema_of(kind).version
+
     def read_state(self, name: str, version: int, data: bytes) -> State:
         """A state from its bytes, in the newest version that is installed.
 

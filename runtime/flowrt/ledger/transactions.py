@@ -397,6 +397,11 @@ class SignedTransaction:
         return self.transaction.id
 
     @property
+    def id_(self) -> bytes:
+        """The same, as generated code names the field `id`, which Python has built in."""
+        return self.id
+
+    @property
     def notary(self) -> Identity | None:
         return self.transaction.notary
 

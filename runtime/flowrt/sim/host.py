@@ -635,7 +635,7 @@ class Host:
                 done(value, error)
                 self.wake(node)
 
-        world.later(SLOW_US if fate == SLOW else 1_000, run)
+        world.promise(SLOW_US if fate == SLOW else 1_000, run)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -18,6 +18,7 @@ from flowrt.core.progress import TROUBLE, WELL, ProgressEvent, path_of
 from flowrt.core.registry import Registry
 from flowrt.core.session import Peer
 from flowrt.core.values import (
+    EVENT,
     FLOW,
     TASK,
     Ack,
@@ -41,6 +42,7 @@ from flowrt.core.values import (
 )
 from flowrt.core.waiting import can_go_on, find, is_outside, is_over, is_undecided
 from flowrt.outbox import unpack
+from flowrt.sim.expecting import belong, is_expected
 from flowrt.sim.granted import Granted
 from flowrt.sim.host import Host, Started
 from flowrt.sim.kept import missing
@@ -470,6 +472,7 @@ class Invariants:
             calls = living[flow_id].extra if flow_id in living else None
             if calls is None or all(c.number != number or c.kind != TASK for c in calls.calls):
                 raise Violation("I16", f"task {number} of flow {flow_id} of {party} is nobody's")
+        belong(party, disk, living)
         for (name, key), flow_id in disk.keys.items():
             if flow_id not in disk.flows:
                 raise Violation("I16", f"{name} {key} of {party} is held by flow {flow_id}, gone")
@@ -528,6 +531,8 @@ class Invariants:
                 raise Violation("L", f"{name} waits for flow {call.target}, which has ended")
             if call.kind == TASK and (flow_id, call.number) not in host.disk.tasks:
                 raise Violation("I15", f"{name} waits for an answer that nobody is asked for")
+            if call.kind == EVENT:
+                is_expected(host, flow_id, call)
 
     def _may_be_heard(self, name: str, host: Host, flow_id: int, session: SessionState) -> None:
         other = self._hosts.get(session.peer)

@@ -122,6 +122,8 @@ class Mocks:
         thrown = world.tape.draw(f"throw {label}", len(errors) + 1, THROWN)
         if thrown:
             return None, draw.error(errors[thrown - 1])
+        if operation.kind == "event" and operation.result is None:
+            return True, None  # So at once, as other events are here.
         return draw.value(operation.result), None
 
     def _count(self, party: str, flow_id: int, name: str) -> int:

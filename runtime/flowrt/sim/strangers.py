@@ -21,13 +21,15 @@ from flowrt.core.values import (
     Failure,
     Invite,
     Letter,
+    Recall,
+    Recalled,
     Reject,
     SessionState,
     decode_checkpoint,
     decode_frame,
     encode,
 )
-from flowrt.outbox import frame_of, packed_ack, unpack
+from flowrt.outbox import frame_of, packed_ack, packed_word, unpack
 from flowrt.sim.network import LATENCY_US
 
 if typing.TYPE_CHECKING:
@@ -45,18 +47,31 @@ LONGEST_US = 30 * 86_400_000_000
 Stranger: typing.TypeAlias = "Callable[[World], None]"
 
 
+_MARK = b"\x00\x00\x01st" + b"ranger" + b"\x01"
+"""The life of the stranger's store, a tag, and one commit."""
+
+
 def _send(world: World, receiver: str, data: bytes) -> None:
     world.network.carry(NAME, receiver, data, LATENCY_US)
 
 
 def join(world: World) -> None:
-    """Give the stranger its place: it acknowledges whatever somebody says to it, so that nobody
-    says it for ever."""
+    """Give the stranger its place: it acknowledges whatever somebody says to it, and says of every
+    mark that nothing of it is left, so that nobody speaks to it for ever."""
 
     def hear(sender: str, data: bytes) -> None:
         packet = unpack(data)
-        if packet is not None and packet[0]:
-            _send(world, sender, packed_ack([packet[0]]))
+        if packet is None:
+            return
+        if packet[0]:
+            _send(world, sender, packed_ack([packet[0]], _MARK))
+            return
+        try:
+            frame = decode_frame(packet[-1])
+        except BadBytes:
+            return
+        if isinstance(frame, Recall):
+            _send(world, sender, packed_word(Recalled(frame.mark, True, False), _MARK))
 
     world.network.join(NAME, hear)
 

@@ -51,6 +51,7 @@ class Batch:
     `patients`: hospital entry by flow id, None to delete. `mail`: (flow id, number, content) for a
     flow's owner. `tasks`: open questions by (flow id, number), None to delete. `schedules`: by
     name, None to delete. `keys`: the living flow by (name, business key), None to delete.
+    `waits`: by the key of an event, whether a flow waits for it, by (flow id, number).
     `clients`: (flow id, digest of what was asked) by the client's name for it. `draining`: whether
     the node takes nothing new, None if that stays as it is. `severed`: up to which flow the
     sessions that a restore has lost are ended; 0 for all there are, None if that stays as it is.
@@ -71,6 +72,7 @@ class Batch:
     tasks: dict[tuple[int, int], bytes | None] = dataclasses.field(default_factory=dict)
     schedules: dict[str, bytes | None] = dataclasses.field(default_factory=dict)
     keys: dict[tuple[str, str], int | None] = dataclasses.field(default_factory=dict)
+    waits: dict[bytes, dict[tuple[int, int], bool]] = dataclasses.field(default_factory=dict)
     clients: dict[str, tuple[int, bytes]] = dataclasses.field(default_factory=dict)
     draining: bool | None = None
     severed: int | None = None
@@ -199,6 +201,10 @@ class Store(typing.Protocol):
 
     def holder(self, name: str, key: str) -> int | None:
         """The living flow of that name and business key."""
+        ...
+
+    def waiting(self, key: bytes) -> list[tuple[int, int]]:
+        """(flow id, number) of the waits for that event, in order."""
         ...
 
     def client(self, client: str) -> tuple[int, bytes] | None:

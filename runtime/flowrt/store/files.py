@@ -40,10 +40,17 @@ class Files:
     checkpoint_pages = 4000
     """How many pages the write-ahead log has before its content is copied into the database."""
 
-    def connect(self, path: Path, busy_seconds: float) -> sqlite3.Connection:
-        """A connection to a database, which is created if it is not there."""
+    def connect(
+        self, path: Path, busy_seconds: float, any_thread: bool = False
+    ) -> sqlite3.Connection:
+        """A connection to a database, which is created if it is not there; for the thread that asks
+        or, one at a time, for any."""
         return sqlite3.connect(
-            path, isolation_level=None, timeout=busy_seconds, cached_statements=512
+            path,
+            isolation_level=None,
+            timeout=busy_seconds,
+            cached_statements=512,
+            check_same_thread=not any_thread,
         )
 
     def exists(self, path: Path) -> bool:

@@ -66,6 +66,7 @@ class MemoryDisk:
         self.tasks: dict[tuple[int, int], bytes] = {}
         self.schedules: dict[str, bytes] = {}
         self.keys: dict[tuple[str, str], int] = {}
+        self.waits: dict[bytes, frozenset[tuple[int, int]]] = {}
         self.since: dict[int, int] = {}
         self.ended: dict[int, int] = {}
         self.clients: dict[str, tuple[int, bytes]] = {}
@@ -221,6 +222,9 @@ class MemoryStore:
     def holder(self, name: str, key: str) -> int | None:
         return self.disk.keys.get((name, key))
 
+    def waiting(self, key: bytes) -> list[tuple[int, int]]:
+        return sorted(self.disk.waits.get(key, ()))
+
     def client(self, client: str) -> tuple[int, bytes] | None:
         return self.disk.clients.get(client)
 
@@ -327,6 +331,11 @@ class MemoryStore:
         _replace(self.disk.tasks, batch.tasks)
         _replace(self.disk.schedules, batch.schedules)
         _replace(self.disk.keys, batch.keys)
+        for key, changes in batch.waits.items():
+            kept = self.disk.waits.pop(key, frozenset()) - changes.keys()
+            waiting = kept | {one for one, waits in changes.items() if waits}
+            if waiting:
+                self.disk.waits[key] = waiting
         self.disk.clients.update(batch.clients)
         if batch.draining is not None:
             self.disk.draining = batch.draining

@@ -78,3 +78,10 @@ CREATE TABLE engine_audit (
 );
 -- The digest of the last row of the audit trail that was purged: what is left begins there.
 CREATE TABLE engine_chain (id INTEGER PRIMARY KEY CHECK (id = 1), start BLOB NOT NULL);
+-- Who waits for an event of a service: event is a digest of its name and arguments.
+CREATE TABLE engine_wait (
+    event BLOB NOT NULL,
+    flow INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (event, flow, number)
+) WITHOUT ROWID;

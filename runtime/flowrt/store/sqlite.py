@@ -413,6 +413,11 @@ class SqliteStore:
         ).fetchone()
         return found[0] if found else None
 
+    def waiting(self, key: bytes) -> list[tuple[int, int]]:
+        return self._open_db.execute(
+            "SELECT flow, number FROM engine_wait WHERE event = ? ORDER BY flow, number", (key,)
+        ).fetchall()
+
     def client(self, client: str) -> tuple[int, bytes] | None:
         found: tuple[int, bytes] | None = self._open_db.execute(
             "SELECT id, digest FROM engine_client WHERE client = ?", (client,)
@@ -571,6 +576,9 @@ class SqliteStore:
             db.execute("DELETE FROM engine_schedule WHERE name = ?", (name,))
             if state is not None:
                 db.execute("INSERT INTO engine_schedule VALUES (?, ?)", (name, state))
+        for event, changes in batch.waits.items():
+            for wait, waits in changes.items():
+                db.execute(_WAITS if waits else _WAITS_NO_MORE, (event, *wait))
         for client, (flow_id, digest) in batch.clients.items():
             db.execute("INSERT INTO engine_client VALUES (?, ?, ?)", (client, flow_id, digest))
         if batch.draining is not None:
@@ -623,6 +631,10 @@ _FORGET = (
     "DELETE FROM engine_mail WHERE flow = ?",
     "DELETE FROM engine_client WHERE id = ?",
 )
+
+
+_WAITS = "INSERT OR IGNORE INTO engine_wait VALUES (?, ?, ?)"
+_WAITS_NO_MORE = "DELETE FROM engine_wait WHERE event = ? AND flow = ? AND number = ?"
 
 
 def _last_digest(db: sqlite3.Connection) -> bytes:

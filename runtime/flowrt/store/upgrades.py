@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FORMAT = 4
+FORMAT = 5
 UPGRADES: dict[int, str] = {
     2: """
         ALTER TABLE engine_node ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
@@ -25,6 +25,14 @@ UPGRADES: dict[int, str] = {
         ALTER TABLE engine_node ADD COLUMN former BLOB NOT NULL DEFAULT x'';
         ALTER TABLE engine_node ADD COLUMN severed INTEGER;
         UPDATE engine_node SET secret = randomblob(16);
+    """,
+    4: """
+        CREATE TABLE engine_wait (
+            event BLOB NOT NULL,
+            flow INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            PRIMARY KEY (event, flow, number)
+        ) WITHOUT ROWID;
     """,
 }
 """What makes the next format of an older one, in the transaction that claims the store."""

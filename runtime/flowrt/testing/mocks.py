@@ -95,6 +95,7 @@ class Mocks:
             given = values_of(operation.result, parties=self._parties, given=self._given)
         answer = given
         is_external = operation.kind in OUTSIDE
+        is_bare_event = operation.kind == "event" and operation.result is None
 
         def run(_: object, *arguments: Any) -> Any:
             if isinstance(answer, SearchStrategy):
@@ -106,7 +107,7 @@ class Mocks:
             self.asked.append(Asked(party, name, arguments, is_external))
             if isinstance(value, rt.FlowError):
                 raise value
-            return value
+            return True if is_bare_event else value
 
         run.__name__ = operation.name
         run.__doc__ = f"{name}, {'outside of' if is_external else 'in'} a step"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.planted.defects import compiler, engine, lineage, node, roles, session, store
+from tests.planted.defects import compiler, engine, events, lineage, node, roles, session, store
 from tests.planted.planting import Defect
 
 DEFECTS: tuple[Defect, ...] = (
@@ -10,6 +10,7 @@ DEFECTS: tuple[Defect, ...] = (
     *engine.DEFECTS,
     *node.DEFECTS,
     *store.DEFECTS,
+    *events.DEFECTS,
     *lineage.DEFECTS,
     *compiler.DEFECTS,
     *roles.DEFECTS,

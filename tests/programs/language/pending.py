@@ -10,7 +10,7 @@ from tests.programs.arithmetic import Value
 from tests.programs.choices import chance, pick
 from tests.programs.entries import Maker, RightSide
 from tests.programs.kinds import INT, SHOWN, TEXT, Kind
-from tests.programs.language import people, starting
+from tests.programs.language import events, people, starting
 from tests.programs.names import NOT_READ, Variable
 from tests.programs.world import Begun, Effect, Frame, Run, Thrown, Wait, World
 
@@ -44,6 +44,7 @@ def _begins(flow: Flows) -> Iterable[tuple[int, Maker]]:
     if flow.indent < 6:
         yield 5, lambda: _one(flow)
         yield 2, lambda: _race(flow)
+        yield 3, lambda: events.told(flow)
 
 
 def _one(flow: Flows) -> None:

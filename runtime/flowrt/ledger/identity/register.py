@@ -1,0 +1,166 @@
+"""Which keys are whose: the tables of the services Keys and Network in a node's database.
+
+One row for each key that a node has heard of: the well-known ones of every map so far, and the
+pseudonyms, our own with the number from which they are derived. Rows are never removed, so who held
+a key can be told of old transactions. Judges no claim and no map.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from flowrt.core.flow import Tx
+from flowrt.ledger.keys import PublicKey
+
+WELL_KNOWN: Final = 0
+PSEUDONYM: Final = 1
+
+
+class Holder(NamedTuple):
+    """Who holds a key. `number` is that of our own keys, None of others."""
+
+    party: str
+    kind: int
+    number: int | None
+
+
+class MapRow(NamedTuple):
+    """The newest network map."""
+
+    serial: int
+    digest: bytes
+
+
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS ledger_keys (
+        key BLOB PRIMARY KEY, party TEXT NOT NULL, kind INTEGER NOT NULL, number INTEGER
+    ) WITHOUT ROWID""",
+    """CREATE UNIQUE INDEX IF NOT EXISTS ledger_keys_numbers ON ledger_keys (kind, number)
+        WHERE number IS NOT NULL""",
+    "CREATE TABLE IF NOT EXISTS ledger_salts (used INTEGER NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS ledger_learned (
+        party TEXT PRIMARY KEY, pseudonyms INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS ledger_network_map (
+        serial INTEGER NOT NULL, digest BLOB NOT NULL, received_us INTEGER NOT NULL,
+        data BLOB NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS ledger_network_parameters (
+        hash BLOB PRIMARY KEY, serial INTEGER NOT NULL, data BLOB NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS ledger_network_notaries (
+        name TEXT PRIMARY KEY, serial INTEGER NOT NULL, data BLOB NOT NULL
+    ) WITHOUT ROWID""",
+)
+
+
+def set_up(tx: Tx) -> None:
+    """Make the tables, if they are not there."""
+    for sql in _TABLES:
+        tx.execute(sql)
+    if not tx.execute("SELECT 1 FROM ledger_salts"):
+        tx.execute("INSERT INTO ledger_salts VALUES (0)")
+
+
+# --- keys -------------------------------------------------------------------------------------
+
+
+def holder(tx: Tx, key: PublicKey) -> Holder | None:
+    """Who holds a key, as far as is known here."""
+    rows = tx.execute("SELECT party, kind, number FROM ledger_keys WHERE key = ?", (key.encoded,))
+    return Holder(*rows[0]) if rows else None
+
+
+def last_number(tx: Tx, kind: int) -> int | None:
+    """The highest number of our own keys of a kind, None if there are none."""
+    [(number,)] = tx.execute(
+        "SELECT MAX(number) FROM ledger_keys WHERE kind = ? AND number IS NOT NULL", (kind,)
+    )
+    found: int | None = number
+    return found
+
+
+def keep(tx: Tx, key: PublicKey, party: str, kind: int, number: int | None = None) -> None:
+    """Write down who holds a key, in place of what was known. What makes a key ours stays."""
+    tx.execute(
+        "INSERT INTO ledger_keys (key, party, kind, number) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (key) DO UPDATE SET party = excluded.party, kind = excluded.kind, "
+        "number = COALESCE(excluded.number, number)",
+        (key.encoded, party, kind, number),
+    )
+
+
+def next_salt(tx: Tx) -> int:
+    """How many salts were made before, counting this one from now on."""
+    tx.execute("UPDATE ledger_salts SET used = used + 1")
+    [(used,)] = tx.execute("SELECT used FROM ledger_salts")
+    found: int = used
+    return found
+
+
+def learned(tx: Tx, party: str) -> int:
+    """How many pseudonyms of a party were learned."""
+    rows = tx.execute("SELECT pseudonyms FROM ledger_learned WHERE party = ?", (party,))
+    return rows[0][0] if rows else 0
+
+
+def count_learned(tx: Tx, party: str) -> None:
+    """One more."""
+    tx.execute(
+        "INSERT INTO ledger_learned VALUES (?, 1) "
+        "ON CONFLICT (party) DO UPDATE SET pseudonyms = pseudonyms + 1",
+        (party,),
+    )
+
+
+# --- the network map --------------------------------------------------------------------------
+
+
+def newest_map(tx: Tx) -> MapRow | None:
+    """Serial number and digest of the newest map."""
+    rows = tx.execute("SELECT serial, digest FROM ledger_network_map")
+    return MapRow(*rows[0]) if rows else None
+
+
+def map_bytes(tx: Tx) -> bytes:
+    """The newest map, whole."""
+    [(data,)] = tx.execute("SELECT data FROM ledger_network_map")
+    found: bytes = data
+    return found
+
+
+def replace_map(tx: Tx, serial: int, digest: bytes, received_us: int, data: bytes) -> None:
+    """Put a map in the place of the one that is there."""
+    tx.execute("DELETE FROM ledger_network_map")
+    tx.execute(
+        "INSERT INTO ledger_network_map VALUES (?, ?, ?, ?)", (serial, digest, received_us, data)
+    )
+
+
+def keep_parameters(tx: Tx, hash_: bytes, serial: int, data: bytes) -> None:
+    """Remember parameters under which transactions may have been made."""
+    tx.execute(
+        "INSERT INTO ledger_network_parameters VALUES (?, ?, ?) ON CONFLICT (hash) DO NOTHING",
+        (hash_, serial, data),
+    )
+
+
+def parameters(tx: Tx, hash_: bytes) -> bytes | None:
+    """The parameters of that hash, of whatever map."""
+    rows = tx.execute("SELECT data FROM ledger_network_parameters WHERE hash = ?", (hash_,))
+    return rows[0][0] if rows else None
+
+
+def keep_notary(tx: Tx, name: str, serial: int, data: bytes) -> None:
+    """Remember how a notary works, for when it is no longer listed."""
+    tx.execute(
+        "INSERT INTO ledger_network_notaries VALUES (?, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET serial = excluded.serial, data = excluded.data",
+        (name, serial, data),
+    )
+
+
+def notary(tx: Tx, name: str) -> bytes | None:
+    """How a notary worked when it was listed last."""
+    rows = tx.execute("SELECT data FROM ledger_network_notaries WHERE name = ?", (name,))
+    return rows[0][0] if rows else None

@@ -1,0 +1,179 @@
+"""Rows of states: made, used up, found by their names, read again. Locks are `locks`' business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from flowrt.core.flow import Tx
+from flowrt.core.values import decode, encode
+from flowrt.ledger.problems import LedgerError
+from flowrt.ledger.states import Rulebook, State
+from flowrt.ledger.transactions import MAX_COMPONENTS, Output, Transaction
+from flowrt.ledger.vault.columns import Columns, Ours, columns_of
+from flowrt.ledger.vault.records import time_us
+from flowrt.ledger.vault.tables import VERIFIED, row_of
+from flowrt.stdlib.ledger.parts_flow import Identity, Issuer, StateRef
+
+AGAIN = 500
+"""How many rows are read again by one statement."""
+
+
+class Named(NamedTuple):
+    """What a reference names. `row` is that of the state; `output` is its bytes, None where the
+    vault keeps the transaction and not the state; `consumed` the number of who used it up."""
+
+    row: int
+    output: bytes | None
+    consumed: int | None
+
+
+def named(tx: Tx, ref: StateRef) -> Named | None:
+    """What a reference to an output of a recorded transaction names; None for any other. Whether
+    the transaction has such an output is not known where there is no row."""
+    if not 0 <= ref.index < MAX_COMPONENTS:
+        return None
+    rows = tx.execute(
+        "SELECT t.number, s.output, s.consumed FROM ledger_transaction t "
+        "LEFT JOIN ledger_state s ON s.ref = (t.number << 14 | ?) "
+        f"WHERE t.id = ? AND t.status = {VERIFIED}",
+        (ref.index, ref.transaction),
+    )
+    if not rows:
+        return None
+    number, output, consumed = rows[0]
+    return Named(row_of(number, ref.index), output, consumed)
+
+
+def output_of(data: bytes) -> Output:
+    """The output of a row."""
+    found: Output = decode(Output, data)
+    return found
+
+
+def consume(tx: Tx, row: int, by: int) -> None:
+    """A state is used up by the transaction of that number. Whoever had reserved it has not now."""
+    tx.execute(
+        "UPDATE ledger_state SET consumed = ?, consumed_us = ?, lock = NULL, pending = NULL "
+        "WHERE ref = ? AND consumed IS NULL",
+        (by, time_us(tx.now), row),
+    )
+
+
+class Writer:
+    """Makes rows of states. One for each vault."""
+
+    def __init__(self, rules: Rulebook, ours: Callable[[Tx], Ours]) -> None:
+        self._rules = rules
+        self._ours = ours
+
+    def add(self, tx: Tx, transaction: Transaction, number: int, only_ours: bool) -> list[int]:
+        """Rows for the outputs of a transaction: all, or those in which a key of ours takes part.
+        Those that could be spent are reserved for the flow that records them. What has rows."""
+        ours = self._ours(tx)
+        kinds: dict[object, int] = {}
+        made = []
+        for index, output in enumerate(transaction.outputs):
+            state = self._rules.read_state(output.schema, output.version, output.data)
+            columns = columns_of(state, output.encumbrance is not None, ours)
+            if only_ours and not columns.relevant:
+                continue
+            row = row_of(number, index)
+            written = output.schema, output.version, output.contract
+            if written not in kinds:
+                kinds[written] = self._kind(tx, output)
+            if output.notary not in kinds:
+                kinds[output.notary] = _notary(tx, output.notary)
+            tx.execute(
+                "INSERT INTO ledger_state VALUES "
+                "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, NULL)",
+                (
+                    row,
+                    kinds[written],
+                    kinds[output.notary],
+                    encode(output),
+                    *_columns(tx, columns),
+                    time_us(tx.now),
+                    tx.flow_id or None if columns.spendable else None,
+                ),
+            )
+            made.append(row)
+        return made
+
+    def _kind(self, tx: Tx, output: Output) -> int:
+        written = output.schema, output.version, output.contract
+        rows = tx.execute(
+            "SELECT id FROM ledger_kind WHERE schema = ? AND version = ? AND contract = ?", written
+        ) or tx.execute(
+            "INSERT INTO ledger_kind (schema, version, contract, read_as) VALUES (?, ?, ?, ?) "
+            "RETURNING id",
+            (*written, self._rules.newest(output.schema, output.version)),
+        )
+        found: int = rows[0][0]
+        return found
+
+    def read_again(self, tx: Tx) -> int:
+        """Make the columns of unconsumed states anew whose newest version is another than when they
+        were made; how many. What cannot be read now stays as it is."""
+        count = 0
+        for kind, schema, version, read_as in tx.execute(
+            "SELECT id, schema, version, read_as FROM ledger_kind ORDER BY id"
+        ):
+            try:
+                newest = self._rules.newest(schema, version)
+            except LedgerError:
+                continue  # Not installed any more: it is found by what was known of it.
+            if newest != read_as:
+                count += self._read_kind_again(tx, kind)
+                tx.execute("UPDATE ledger_kind SET read_as = ? WHERE id = ?", (newest, kind))
+        return count
+
+    def _read_kind_again(self, tx: Tx, kind: int) -> int:
+        ours = self._ours(tx)
+        count, after = 0, -1
+        while True:
+            rows = tx.execute(
+                "SELECT ref, output FROM ledger_state WHERE kind = ? AND consumed IS NULL "
+                f"AND ref > ? ORDER BY ref LIMIT {AGAIN}",
+                (kind, after),
+            )
+            for after, data in rows:
+                output = output_of(data)
+                state = self._rules.read_state(output.schema, output.version, output.data)
+                columns = columns_of(state, output.encumbrance is not None, ours)
+                tx.execute(
+                    "UPDATE ledger_state SET relevant = ?, spendable = ?, owner = ?, issuer = ?, "
+                    "currency = ?, units = ?, linear = ? WHERE ref = ?",
+                    (*_columns(tx, columns), after),
+                )
+                count += 1
+            if len(rows) < AGAIN:
+                return count
+
+
+def read(rules: Rulebook, output: Output) -> State:
+    """The state of an output, in its newest installed version. Raises UnknownSchema, Unreadable."""
+    return rules.read_state(output.schema, output.version, output.data)
+
+
+def _columns(tx: Tx, columns: Columns) -> tuple[object, ...]:
+    issuer = None if columns.issuer is None else _issuer(tx, columns.issuer)
+    return (*columns[:3], issuer, *columns[4:])
+
+
+def _notary(tx: Tx, notary: Identity) -> int:
+    values = notary.party.name, notary.key.encoded
+    rows = tx.execute(
+        "SELECT id FROM ledger_notary WHERE name = ? AND key = ?", values
+    ) or tx.execute("INSERT INTO ledger_notary (name, key) VALUES (?, ?) RETURNING id", values)
+    found: int = rows[0][0]
+    return found
+
+
+def _issuer(tx: Tx, issuer: Issuer) -> int:
+    values = issuer.key.encoded, issuer.reference
+    rows = tx.execute(
+        "SELECT id FROM ledger_issuer WHERE key = ? AND reference = ?", values
+    ) or tx.execute("INSERT INTO ledger_issuer (key, reference) VALUES (?, ?) RETURNING id", values)
+    found: int = rows[0][0]
+    return found

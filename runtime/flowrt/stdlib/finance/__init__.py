@@ -1,0 +1,1 @@
+"""Flows of money, compiled from `flowlang/stdlib/finance`."""
