@@ -607,6 +607,8 @@ class _Queued(_Exploration):
         for number in (LEFT, RIGHT):
             reading = self._reaching(functools.partial(_reads, number=number))
             for config in self.order:
+                if self.sides[number].final[config[0][number]] is Final.FAILED:
+                    continue
                 if config[1][number] and config not in reading:
                     first = self.sides[1 - number].sent[config[1][number][0]]
                     yield self.misfit("P207", number, config, first)
