@@ -1,4 +1,9 @@
-"""A flow under way, and where errors go that are thrown in it. Knows no waits."""
+"""A flow under way, and where errors go that are thrown in it. Knows no waits.
+
+Of other sessions it may hear at any time that they failed, since everybody may be killed; then they
+are over. An end is heard only where it may come, and a declared error only if a peer throws it. A
+step is taken as a whole: who was sent to in it without an error is not heard of in it any more.
+"""
 
 from __future__ import annotations
 

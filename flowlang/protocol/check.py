@@ -2,7 +2,11 @@
 
 A session lives between the flow that opened it and one that responds, and is handed to nobody else;
 so it is enough to look at each alone. What one session shows can never happen is left out of the
-other sessions of the same flow, and these are looked at again, until nothing changes.
+other sessions of the same flow, and these are looked at again, until nothing changes: a case, the
+only message that is waited for, an end that is caught. That leaves out nothing that does happen:
+until the first such thing happened all that did was looked at, and so it was, in its own session.
+Where something is wrong with that session it is looked past: who fails there for certain does not
+go on in others. A finding that only comes after another one is told once that one is repaired.
 """
 
 from __future__ import annotations
