@@ -305,7 +305,7 @@ def test_a_buyer_who_says_no_and_has_it_notarised_all_the_same(town: TradeTown) 
     with pytest.raises(LedgerRefusal):
         town.result(selling)
     [waiting] = town.ask("alice", "in_flight", 10)
-    town.do("alice", RecoverTransaction_v1, transaction=waiting.id, peer=BOB)
+    town.do("alice", RecoverTransaction_v1, transaction=waiting.id_, peer=BOB)
     assert (town.owned("alice"), town.balance("alice")) == (0, 100_000)
 
 
