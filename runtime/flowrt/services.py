@@ -275,12 +275,7 @@ def _misfits(key: ServiceKey[Any], operation: Operation, found: object) -> list[
         return [f"service {key.name}: {kind}.{operation.name} is async; an operation is not"]
     if operation.kind in OUTSIDE and _wants_progress(method):
         method = functools.partial(method, progress=None)
-    function = getattr(method, "__func__", None)
-    if isinstance(method, types.MethodType) and isinstance(function, types.FunctionType):
-        fits = _takes(function, 2 + len(operation.parameters))
-    else:
-        fits = _takes.__wrapped__(method, 1 + len(operation.parameters))
-    if not fits:
+    if not _can_take(method, 1 + len(operation.parameters)):
         signature = inspect.signature(method)
         return [f"service {key.name}: {kind}.{operation.name}{signature} should be {wanted}"]
     return []
@@ -294,6 +289,14 @@ def _wants_progress(method: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):
         return False
     return found is not None and found.kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def _can_take(method: Callable[..., Any], count: int) -> bool:
+    """Whether something can be called with so many values; looked up once for a class's method."""
+    function = getattr(method, "__func__", None)
+    if isinstance(method, types.MethodType) and isinstance(function, types.FunctionType):
+        return _takes(function, 1 + count)
+    return _takes.__wrapped__(method, count)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -323,7 +326,7 @@ def wants_ends(
         method = getattr(service, "flow_ended", None)
         if method is None:
             continue
-        if not callable(method) or not _takes.__wrapped__(method, 2):
+        if not callable(method) or not _can_take(method, 2):
             kind = type(service).__name__
             raise ServiceMissing(
                 f"service {key.name}: {kind}.flow_ended should be flow_ended(tx, flow_id)"
