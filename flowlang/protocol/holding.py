@@ -10,10 +10,9 @@ from flowlang.conversation import Conversation, Happening, Stand
 from flowlang.diagnostics import Diagnostic, Note
 from flowlang.protocol.automaton import Edge, Final, Kind, Node, Spot, Step
 from flowlang.protocol.frames import TIME_OVER
-from flowlang.protocol.pairs import Misfit, Move
+from flowlang.protocol.pairs import OUT_OF_TURN, Misfit, Move
 from flowlang.protocol.roles import Held
 from flowlang.protocol.telling import Teller
-from flowlang.protocol.turns import OUT_OF_TURN
 
 Side: TypeAlias = Literal[0, 1]
 

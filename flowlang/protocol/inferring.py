@@ -14,8 +14,7 @@ from typing import TypeAlias
 from flowlang import machine
 from flowlang.protocol import roles
 from flowlang.protocol.automaton import Automaton, Kind
-from flowlang.protocol.pairs import ENDINGS, START, Config, taken_at_once
-from flowlang.protocol.turns import in_turns
+from flowlang.protocol.pairs import ENDINGS, START, Config, in_turns, taken_at_once
 
 MOST_TURNS = 2_000
 MOST_LINES = 2_000

@@ -15,8 +15,9 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from flowlang.protocol.automaton import NOTHING, Arm, Automaton, Edge, Final, Kind, Node, Values
+from flowlang.protocol.automaton import Arm, Automaton, Edge, Final, Kind, Values
 from flowlang.protocol.frames import TIME_OVER
+from flowlang.protocol.sides import Side as _Side
 
 LONGEST = 64
 """Messages under way in one direction, at most."""
@@ -77,42 +78,6 @@ class Verdict:
     miscounts: frozenset[int] = frozenset()
 
 
-class Side:
-    """An automaton, by node: what is silent, sent, received, told of an end."""
-
-    def __init__(self, automaton: Automaton) -> None:
-        self.automaton = automaton
-        self.nodes: Sequence[Node] = automaton.nodes
-        self.silent: list[list[Edge]] = []
-        self.sends: list[list[Edge]] = []
-        self.ends: list[list[Edge]] = []
-        self.receives: list[dict[str, dict[Values, list[Edge]]]] = []
-        self.final: list[Final] = []
-        self.waits: list[bool] = []
-        self.numbers: list[range] = []
-        self.sent: list[Edge] = []
-        for node in self.nodes:
-            self.silent.append(list(node.of(Kind.SILENT)))
-            sends = list(node.of(Kind.SEND))
-            self.numbers.append(range(len(self.sent), len(self.sent) + len(sends)))
-            self.sent += sends
-            self.sends.append(sends)
-            self.ends.append(list(node.of(Kind.ENDED)))
-            taken: dict[str, dict[Values, list[Edge]]] = {}
-            for edge in node.of(Kind.RECEIVE):
-                taken.setdefault(edge.message, {}).setdefault(edge.values, []).append(edge)
-            self.receives.append(taken)
-            self.final.append(node.final)
-            self.waits.append(node.is_receiving)
-
-    def takes(self, at: int, sent: Edge) -> list[Edge] | None:
-        """What receiving a message leads to; None if it is not accepted here."""
-        by_values = self.receives[at].get(sent.message)
-        if by_values is None:
-            return None
-        return by_values.get(sent.values) or by_values[NOTHING]
-
-
 Config: TypeAlias = tuple[tuple[int, int], tuple[tuple[int, ...], tuple[int, ...]]]
 """Where both are; and what is under way to each, as the numbers of the edges that sent it."""
 
@@ -121,8 +86,8 @@ START: Config = ((0, 0), ((), ()))
 
 def check(left: Automaton, right: Automaton) -> Verdict:
     """Whether the two fit."""
-    sides = (Side(left), Side(right))
-    together = Together(sides)
+    sides = (_Side(left), _Side(right))
+    together = _Together(sides)
     found = together.explore()
     if not together.crosses:
         return together.verdict(found, 0)
@@ -145,8 +110,8 @@ def happening(left: Automaton, right: Automaton) -> frozenset[Arm] | None:
     """The cases that can happen, past what goes wrong too; None where that is not known. Who hears
     a message that it does not take, or an end that it does not expect, fails; unless it catches
     that, which is not followed."""
-    sides = (Side(left), Side(right))
-    together = Together(sides, past=True)
+    sides = (_Side(left), _Side(right))
+    together = _Together(sides, past=True)
     together.explore()
     if not together.crosses:
         return together.happened()
@@ -165,8 +130,8 @@ def explored(
 ) -> tuple[dict[Config, list[tuple[Config, Move]]], Config]:
     """All that two sides can do together, by where they are, and where they begin. Where both may
     send at once, with one message under way in each direction."""
-    sides = (Side(left), Side(right))
-    together = Together(sides)
+    sides = (_Side(left), _Side(right))
+    together = _Together(sides)
     together.explore()
     if not together.crosses:
         return together.after, START
@@ -178,7 +143,7 @@ def explored(
 class _Exploration(abc.ABC):
     """All that can happen, breadth first, so that the first way to a place is a shortest one."""
 
-    def __init__(self, sides: tuple[Side, Side], *, past: bool = False) -> None:
+    def __init__(self, sides: tuple[_Side, _Side], *, past: bool = False) -> None:
         self.sides = sides
         self.past = past
         self._is_caught = False
@@ -358,7 +323,7 @@ class _Exploration(abc.ABC):
         if self.past:
             return self.misfit("P201", receiver, config, sent)
         here = self.sides[receiver].receives[config[0][receiver]]
-        if any(_short(name) == _short(sent.message) for name in here):
+        if any(name.rpartition(".")[2] == sent.message.rpartition(".")[2] for name in here):
             return self.misfit("P202", receiver, config, sent)
         other = self._other_way(receiver, config, sent)
         found = self.misfit("P201" if other is None else "P210", receiver, config, sent)
@@ -413,10 +378,12 @@ class _Exploration(abc.ABC):
                     yield self.misfit("P207", 1 - number, config, side.sends[config[0][number]][0])
                     return
 
-    def _reaching(self, wanted: Callable[[Move], bool]) -> set[Config]:
-        """From where such a move can still come, or where all is over."""
+    def _reaching(
+        self, wanted: Callable[[Move], bool], over: Callable[[Config], bool] | None = None
+    ) -> set[Config]:
+        """From where such a move can still come, or where all is `over`."""
         before: dict[Config, list[Config]] = {}
-        found = {config for config in self.order if self.is_done(config)}
+        found = {config for config in self.order if (over or self.is_done)(config)}
         for config, after in self.after.items():
             for target, move in after:
                 if wanted(move):
@@ -434,10 +401,10 @@ class _Exploration(abc.ABC):
 ENDINGS = (Final.ENDED, Final.CLOSED)
 
 
-class Together(_Exploration):
+class _Together(_Exploration):
     """As if every message were taken at once."""
 
-    def __init__(self, sides: tuple[Side, Side], *, past: bool = False) -> None:
+    def __init__(self, sides: tuple[_Side, _Side], *, past: bool = False) -> None:
         super().__init__(sides, past=past)
         self.crosses = False
 
@@ -497,7 +464,7 @@ class Together(_Exploration):
 class _Queued(_Exploration):
     """With up to `bound` messages under way to each side."""
 
-    def __init__(self, sides: tuple[Side, Side], bound: int, *, past: bool = False) -> None:
+    def __init__(self, sides: tuple[_Side, _Side], bound: int, *, past: bool = False) -> None:
         super().__init__(sides, past=past)
         self._bound = bound
         self._blocked: list[tuple[int, Config]] = []
@@ -605,10 +572,12 @@ class _Queued(_Exploration):
         if found or len(self.after) < len(self.order):
             return
         for number in (LEFT, RIGHT):
-            reading = self._reaching(functools.partial(_reads, number=number))
+            # Who fails reads nothing more, and the other side hears of that.
+            def over(at: Config, number: int = number) -> bool:
+                return self.is_done(at) or self.sides[number].final[at[0][number]] is Final.FAILED
+
+            reading = self._reaching(functools.partial(_reads, number=number), over)
             for config in self.order:
-                if self.sides[number].final[config[0][number]] is Final.FAILED:
-                    continue
                 if config[1][number] and config not in reading:
                     first = self.sides[1 - number].sent[config[1][number][0]]
                     yield self.misfit("P207", number, config, first)
@@ -647,10 +616,6 @@ def _gives_up(edge: Edge | None) -> bool:
     return edge is not None and any(step.told == TIME_OVER for step in edge.steps)
 
 
-def _short(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
 _Place = TypeVar("_Place")
 
 
@@ -663,6 +628,72 @@ def _way(found: Mapping[_Place, tuple[_Place, Move] | None], place: _Place) -> t
     return tuple(reversed(way))
 
 
-def taken_at_once(left: Automaton, right: Automaton) -> Together:
+def taken_at_once(left: Automaton, right: Automaton) -> _Together:
     """All that the two can do together where every message is taken at once, not yet explored."""
-    return Together((Side(left), Side(right)))
+    return _Together((_Side(left), _Side(right)))
+
+
+# --- against a protocol -------------------------------------------------------------------------
+
+OUT_OF_TURN = "turn"
+"""The code of a misfit where the left side sends although it is the other's turn."""
+
+
+def in_turns(left: Automaton, right: Automaton) -> Verdict:
+    """Whether the left side fits all that keep to a protocol as `right` does, which is any of them:
+    it sends whatever may be sent, and takes whatever may come. All places where it goes wrong."""
+    return _InTurns((_Side(left), _Side(right))).all()
+
+
+class _InTurns(_Together):
+    """Nobody sends but in turn, so that what was found for one that keeps to the protocol holds for
+    every other."""
+
+    def leaves(self, config: Config) -> bool:
+        return False
+
+    def all(self) -> Verdict:
+        """Goes on beside what is wrong, as far as there is a way around it."""
+        found: dict[tuple[str, int, str, tuple[int, int]], Misfit] = {}
+        for config in self.order:
+            self.after[config] = []
+            if self.is_done(config):
+                continue
+            for wrong in self._wrongs(config):
+                sent = wrong.edge.message if wrong.edge is not None else ""
+                found.setdefault((wrong.code, wrong.side, sent, wrong.at), wrong)
+            self.after[config] = list(self.moves(config))
+            for target, move in self.after[config]:
+                if target not in self.seen:
+                    self.seen[target] = (config, move)
+                    self.order.append(target)
+            if len(self.order) > MOST_CONFIGURATIONS:
+                break
+        misfits = list(found.values()) or list(self._stuck())
+        miscounts = self._miscounts(len(self.after) < len(self.order))
+        return Verdict(tuple(misfits), 0, frozenset(self.used), len(self.seen), miscounts)
+
+    def _wrongs(self, config: Config) -> Iterator[Misfit]:
+        """All that is wrong at a place, one for each message."""
+        left, right = config[0]
+        mine = self.sides[LEFT].sends[left]
+        if mine and self.sides[RIGHT].sends[right]:
+            yield self.misfit(OUT_OF_TURN, RIGHT, config, mine[0])
+            return
+        is_refused = False
+        for number in (LEFT, RIGHT):
+            other, its = self.sides[1 - number], config[0][1 - number]
+            node = other.nodes[its]
+            for edge in self.sides[number].sends[config[0][number]]:
+                if node.owes:
+                    continue
+                if node.final is Final.ENDED:
+                    yield self.misfit("P204", 1 - number, config, edge)
+                elif node.is_receiving and other.takes(its, edge) is None:
+                    yield self.refused(1 - number, config, edge)
+                else:
+                    continue
+                is_refused = True
+        found = None if is_refused else self.wrong(config)
+        if found is not None:
+            yield found

@@ -14,8 +14,7 @@ from flowlang.machine import Place
 from flowlang.protocol.automaton import NOTHING, Automaton, Edge, Final, Kind, Node, Spot, Step
 from flowlang.protocol.following import TooMany, automaton
 from flowlang.protocol.frames import Program
-from flowlang.protocol.pairs import Verdict
-from flowlang.protocol.turns import in_turns
+from flowlang.protocol.pairs import Verdict, in_turns
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,7 @@ from typing import TypeAlias
 
 from flowlang import machine
 from flowlang.protocol.automaton import NOTHING, Automaton, Edge, Final, Kind, Node, Spot, Step
-from flowlang.protocol.pairs import ENDINGS, Misfit
-from flowlang.protocol.turns import OUT_OF_TURN, in_turns
+from flowlang.protocol.pairs import ENDINGS, OUT_OF_TURN, Misfit, in_turns
 from flowlang.types import ListType, MapType, Named, OptionalType, Type, shown
 
 MOST_NODES = 20_000

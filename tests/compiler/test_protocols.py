@@ -16,8 +16,7 @@ from flowlang.formatter import formatted
 from flowlang.protocol import inferring, roles, versions
 from flowlang.protocol.automaton import Automaton
 from flowlang.protocol.check import conversations, program_of, sessions_of
-from flowlang.protocol.pairs import check
-from flowlang.protocol.turns import in_turns
+from flowlang.protocol.pairs import check, in_turns
 from flowlang.source import Source
 from tests.examples.loaded import EXAMPLES
 from tests.programs.generator import LIBRARY, seeded
