@@ -22,9 +22,10 @@ from flowrt.core.values import decode
 from flowrt.finance import cash
 from flowrt.finance.desk import CashDesk, Treasury, coins_of
 from flowrt.handle import StillRunning
+from flowrt.ledger.identity.keystore import KeyStore
 from flowrt.ledger.local import LocalNetwork
 from flowrt.ledger.node import Ledger
-from flowrt.ledger.notary.judging import Accepted, hash_of, name_of
+from flowrt.ledger.notary.judging import hash_of, name_of
 from flowrt.ledger.transactions import SignedTransaction
 from flowrt.sim import Host, Started, Violation, World
 from flowrt.sim.history import Called
@@ -73,6 +74,16 @@ def _network(parties: tuple[str, ...], validating: bool) -> LocalNetwork:
     return LocalNetwork(
         parties, [cash, market.RULES], validating=validating, seed="world", clock=lambda: 0
     )
+
+
+@functools.cache
+def _owners(parties: tuple[str, ...]) -> dict[bytes, str]:
+    """Whose pseudonyms are whose, as nobody but their key stores knows."""
+    found = {}
+    for name in parties:
+        keys = KeyStore.derive(f"world {name}".encode())
+        found.update({keys.fresh(number).public.encoded: name for number in range(1, 60)})
+    return found
 
 
 @functools.cache
@@ -296,6 +307,10 @@ class Town:
             desk = market.ForgedCash(ledger, self.heard, self.local.rules)
         else:
             keys.__class__, notaries.__class__ = market.HonestKeys, market.HonestNotaries
+            vault: Any = ledger.vault
+            vault.__class__, vault.heard = market.HonestVault, self.heard
+            backchain: Any = ledger.backchain
+            backchain.__class__, backchain.given = market.HonestBackchain, self.given
         keys.heard = notaries.heard = self.heard
         if name == NOTARY:
             self._listen(notaries._notary.desk)
@@ -303,7 +318,9 @@ class Town:
             **{name: one for name, one in ledger._named().items() if name in _used(modules)},
             "finance.cash.Cash": desk,
             "finance.cash.Treasury": Treasury({CURRENCY: 10_000}),
-            "market.Market": market.Market(ledger, self.local.rules, self.flows),
+            "market.Market": market.Market(
+                ledger, self.local.rules, self.flows, self.heard.agreed
+            ),
             **(
                 {"market.Mischief": market.Mischief(self.heard),
                  "finance.cash.Mischief": market.Mischief(self.heard)}
@@ -379,8 +396,10 @@ class Town:
             except StillRunning:
                 if not world.hosts[who].disk.patients:
                     raise Violation("L9", f"{started} has not ended") from None
-            except FlowError:
-                pass
+            except FlowError as error:
+                # Its own coins were taken by another flow of its own.
+                lost = type(error).__name__ in ("NotaryConflict", "StatesUnavailable")
+                require(not lost or self.is_hostile, "L11", f"{started} of {who}: {error}")
 
     def sums(self) -> None:
         """L3: what was issued and did not leave is what there is."""
@@ -419,8 +438,24 @@ class Town:
         for table in ("ledger_kept", "ledger_asked", "ledger_offered"):
             for (flow,) in rows(host, f"SELECT DISTINCT flow FROM {table}"):
                 require(flow in host.disk.flows, "L6", f"{table} of {name} has rows of {flow}")
+        for (signed,) in rows(
+            host, "SELECT signed FROM ledger_transaction WHERE status = 0"
+        ):
+            self._waits(world, host, SignedTransaction.from_flow(signed))
+        for party, key in rows(host, "SELECT party, key FROM ledger_keys WHERE number IS NULL"):
+            owner = _owners(self.local.parties).get(bytes(key))
+            require(owner in (None, party), "L10", f"{name} believes {party} has a key of {owner}")
         for ref, id in self.signed.items():
             self._shared(world, host, ref, id)
+
+    def _waits(self, world: World, host: Host, signed: SignedTransaction) -> None:
+        """L8: what an honest party has had notarised waits for nothing any more."""
+        refs = signed.inputs
+        if any(self.signed.get(ref) != signed.id for ref in refs):
+            return
+        if any(signed.id in self.truth.has.get(one, ()) for one in self._payers(world, signed)):
+            text = f"{signed.id.hex()[:8]} is notarised, and still in flight at {host.name}"
+            raise Violation("L8", text)
 
     def _shared(self, world: World, host: Host, ref: Any, id: bytes) -> None:
         """L8: what an honest party has had notarised, all honest ones have who take part."""
@@ -449,17 +484,31 @@ class Town:
 
     def signatures(self, world: World) -> None:
         """L9: no honest flow signs for another what it has not checked."""
-        checked: set[tuple[str, int, str, bytes]] = set()
         for event in world.history:
             if type(event) is not Called or event.party == MALLORY:
                 continue
             operation = event.operation.rpartition(".")[2]
-            if operation in ("check", "agrees"):
-                checked.add((event.party, event.flow_id, operation, event.arguments[0].id))
             if operation == "sign" and "Keys" in event.operation:
-                for what in ("check", "agrees"):
-                    known = (event.party, event.flow_id, what, event.arguments[0].id) in checked
-                    require(known, "L9", f"{event.party} signs, and has not asked {what}")
+                which = event.party, event.flow_id, event.arguments[0].id
+                require(which in self.heard.checked, "L9", f"{event.party} signs, unchecked")
+                require(which in self.heard.agreed, "L9", f"{event.party} signs what is unfair")
+
+    def given(self, offered: Any, ids: Any) -> None:
+        """L12: only what was offered is served, and what that rests on."""
+        if set(ids) - self._under(offered):
+            self.trouble.append(Violation("L12", "something is given that was not offered"))
+
+    def _under(self, offered: Any) -> set[bytes]:
+        """What was offered, and all that it rests on."""
+        found: set[bytes] = set()
+        queue = list(offered)
+        while queue:
+            id = queue.pop()
+            if id not in found:
+                found.add(id)
+                if id in self.truth.known:
+                    queue += self.truth.known[id].transaction.dependencies
+        return found
 
 
 def quiet() -> None:

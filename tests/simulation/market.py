@@ -23,6 +23,7 @@ from flowrt.ledger.notary.requests import RequestProof
 from flowrt.ledger.notary.service import Notaries
 from flowrt.ledger.signatures import sign
 from flowrt.ledger.states import CommandData, Rulebook, State, command, contract, require, state
+from flowrt.ledger.vault.service import Vault
 from flowrt.ledger.transactions import LedgerTransaction, SignedTransaction, StateAndRef
 from flowrt.stdlib.ledger.core_flow import InsufficientBalance
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
@@ -70,10 +71,13 @@ RULES = sys.modules[__name__]
 class Market:
     """The service of `market.flow`, of one node. `errors` are the program's."""
 
-    def __init__(self, ledger: Ledger, rules: Rulebook, errors: Any) -> None:
+    def __init__(
+        self, ledger: Ledger, rules: Rulebook, errors: Any, agreed: set[tuple[str, int, bytes]]
+    ) -> None:
         self._ledger = ledger
         self._rules = rules
         self._errors = errors
+        self._agreed = agreed
 
     def make(self, tx: Tx, name: str, notary: Party) -> SignedTransaction:
         me = self._ledger.keys.me(tx).key
@@ -117,7 +121,10 @@ class Market:
             if ref != thing and any(keys.is_ours(tx, key) for key in used.participants()):
                 return False
         paid = [coin.amount for coin in coins_of(transaction) if coin.owner == to]
-        return thing in transaction.inputs and paid == [price]
+        fair = thing in transaction.inputs and paid == [price]
+        if fair:
+            self._agreed.add((tx.me.name, tx.flow_id, transaction.id))
+        return fair
 
     def _read(self, found: StateAndRef) -> Thing:
         thing = self._rules.read_state(*_written(found))
@@ -191,6 +198,9 @@ class Overheard:
         self.keys: list[PublicKey] = []
         self.transactions: dict[bytes, SignedTransaction] = {}
         self.mischief = 0
+        self.checked: set[tuple[str, int, bytes]] = set()
+        self.agreed: set[tuple[str, int, bytes]] = set()
+        """What honest flows have found valid, and what they wanted: (party, flow, id)."""
 
     def does(self, what: str, of: int = 4) -> bool:
         """Whether harm is done here."""
@@ -232,6 +242,26 @@ class HonestNotaries(Notaries):
         made = super().prove(tx, transaction)
         self.heard.proofs.append(made)
         return made
+
+
+class HonestVault(Vault):
+    heard: Overheard
+
+    def check(self, tx: Tx, transaction: SignedTransaction) -> SignedTransaction:
+        found = super().check(tx, transaction)
+        self.heard.checked.add((tx.me.name, tx.flow_id, found.id))
+        return found
+
+
+class HonestBackchain(Backchain):
+    given: Callable[[Sequence[bytes], Sequence[bytes]], None]
+
+    def supply(
+        self, tx: Tx, to: Party, times: int, offered: Sequence[bytes], wanted: Wanted
+    ) -> Supplied:
+        found = super().supply(tx, to, times, offered, wanted)
+        self.given(offered, [one.id for one in found.transactions])
+        return found
 
 
 class ForgedKeys(Keys):
