@@ -30,6 +30,7 @@ from flowrt.ledger.transactions import SignedTransaction
 from flowrt.sim import Host, Started, Violation, World
 from flowrt.sim.history import Called
 from flowrt.stdlib.finance import cash_flow, money_flow
+from flowrt.stdlib.ledger.finality_flow import RecoverTransaction_v1
 from flowrt.stdlib.ledger.parts_flow import Amount
 from flowrt.store import Batch
 from flowrt.store.uniqueness import UniquenessMemory
@@ -227,6 +228,7 @@ class Town:
         world.witnesses.append(self.look)
         world.people.append(self.operate)
         self.operated = 0
+        self.recovered: set[tuple[str, bytes, Party]] = set()
         self.starts: list[tuple[Started, str]] = []
         self.names = names
         self._begin(world, draw)
@@ -376,7 +378,21 @@ class Town:
                     host.node.submit_retry(patient.flow_id, by="ann", reason="go on")
                     self.operated += 1
                     done = True
-        return done
+        return done or (not world.is_faulty and self.recover(world))
+
+    def recover(self, world: World) -> bool:
+        """Once all is well again, people look what still waits for a notary, and ask."""
+        asked = False
+        for name in self.honest:
+            waiting = rows(world.hosts[name], "SELECT id FROM ledger_transaction WHERE status = 0")
+            for (id,) in waiting if not world.hosts[name].disk.flows else ():
+                peers = [one for one in self.honest if id in self.truth.has.get(one, ())]
+                peer = Party(peers[0] if peers else NOTARY)
+                if (name, id, peer) not in self.recovered:
+                    self.recovered.add((name, id, peer))
+                    self.start(world, name, RecoverTransaction_v1, transaction=id, peer=peer)
+                    asked = True
+        return asked
 
     # --- at the end ---
 
