@@ -244,12 +244,22 @@ class Town:
         self.start(world, BANK, cash_flow.CashIssue_v1, sums=sums, reference=b"\1", notary=notary)
         if draw("things", 4):
             self.start(world, "alice", self.flows.Make_v1, name="a horse", notary=notary)
+        if self.is_hostile:
+            self.feed(world)
         count = 3 + draw("count", STEPS - 2)
         for _ in range(count):
-            when_us = 20_000 * draw("when", 200)
+            when_us = 300_000 + 20_000 * draw("when", 200)
             what, who, to = draw("what", 10), draw("who pays", 12), draw("to whom", 12)
             sum_ = (50, 120, 300)[draw("units", 3)]
             world.promise(when_us, functools.partial(self.want, world, what, who, to, sum_))
+
+    def feed(self, world: World, tries: int = 0) -> None:
+        """Who means harm needs coins for that."""
+        if tries < 40 and self.starts[0][0].outcome is None:
+            world.promise(100_000, functools.partial(self.feed, world, tries + 1))
+            return
+        amount, flow = Amount(300, CURRENCY), cash_flow.CashPayment_v1
+        self.start(world, BANK, flow, payee=Party(MALLORY), amount=amount, pseudonymous=True)
 
     def want(self, world: World, what: int, who: int, to: int, units: int, tries: int = 0) -> None:
         """Somebody who has cash wants something, once there is any."""

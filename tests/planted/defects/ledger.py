@@ -7,7 +7,6 @@ from tests.planted.planting import defect
 _ROOM = "ledger"
 _JUDGE = "flowrt.ledger.notary.judging:_judge"
 _VAULT = "flowrt.ledger.vault.service:Vault"
-_CHECKER = "flowrt.ledger.vault.checking:Checker"
 
 DEFECTS = (
     defect(
@@ -67,13 +66,6 @@ DEFECTS = (
         "what a transaction makes is not compared with what it uses up",
         "L3",
         ("flowrt.ledger.verifying:verify", "rules.judge(name, found)", "pass"),
-    ),
-    defect(
-        "signatures are not looked at",
-        _ROOM,
-        "it is enough that there is a signature by each key, good or not",
-        "L2",
-        (f"{_CHECKER}.check_signatures", "self.check_signature(transaction.id, signature)", "pass"),
     ),
     defect(
         "any claim is believed",
