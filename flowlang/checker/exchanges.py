@@ -96,7 +96,8 @@ class Exchanges:
         while isinstance(root, syntax.Index):
             root = root.value
         binding = self._blocks.living.get(root.name) if isinstance(root, syntax.Name) else None
-        if binding is not None and binding.role == "parameter":
+        is_one = binding is not None and binding.variable.type in (SESSION, _SESSIONS)
+        if binding is not None and binding.role == "parameter" and is_one:
             self._findings.report(
                 "F618",
                 node.session.span,

@@ -43,7 +43,7 @@ class OutsideWindow(NamedTuple):
 
 
 class NotAccepted(NamedTuple):
-    """It was asked whether this was accepted before; it was not, and is not now. It may be yet: if it
+    """It was asked whether this was accepted before; it was not, and is not now. It may yet: if it
     never can be, it is Conflicting or OutsideWindow."""
 
 
