@@ -1,4 +1,4 @@
-"""What a counterparty may try while a transaction is signed and made final, and what comes of it."""
+"""What a counterparty may try while a transaction is made final, and what comes of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions, answers, signatures and claims that somebody makes up, in the middle of honest flows."""
+"""Questions, answers, signatures and claims that somebody makes up within honest flows."""
 
 from __future__ import annotations
 

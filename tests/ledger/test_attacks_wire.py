@@ -148,7 +148,7 @@ def play(scene: Scene, name: str, picked: Callable[[int], Iterator[int]]) -> Non
 
 def some(count: int) -> Iterator[int]:
     """A few of them, spread over the message."""
-    return iter(range(3, count, 1 + count // 4))
+    return iter(range(3, count, 1 + count // 3))
 
 
 @pytest.mark.parametrize(("scene", "name"), MESSAGES, ids=IDS)

@@ -111,7 +111,7 @@ class Backchain:
         if any(len(id) != HASH_BYTES for id in (*ids, *attachments)):
             raise WrongTransaction(b"", b"")
         if not self._is_discreet and all(self._vault.has(tx, id) for id in ids):
-            if all([self._vault.shares(tx, id) for id in attachments]):
+            if all(self._vault.shares(tx, id) for id in attachments):
                 return Wanted((), 0, None)
         self._forget(tx, tx.flow_id)
         self._vault.forget_kept(tx)

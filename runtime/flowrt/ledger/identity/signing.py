@@ -116,7 +116,7 @@ class Keys:
                 continue
             keys.update(state.participants())
         leaves = {leaf for key in keys for leaf in key.leaves}
-        return tuple(key for key in sorted(leaves) if self._is_pseudonym(tx, key))
+        return tuple(key for key in sorted(leaves) if self.is_pseudonym(tx, key))
 
     def rotate(self, tx: Tx) -> PublicKey:
         """The next well-known key. It counts when the network map names it; until then, and for
@@ -139,6 +139,11 @@ class Keys:
 
     # --- for other services ---
 
+    def is_pseudonym(self, tx: Tx, key: PublicKey) -> bool:
+        """Whether a key is a pseudonym of ours."""
+        found = register.holder(tx, key)
+        return found is not None and found.kind == register.PSEUDONYM and found.number is not None
+
     def identity_key(self, tx: Tx) -> SigningKey:
         """The private key that belongs to our entry in the network map. Raises UnknownParty if
         there is none, LedgerError if it names a key that is not derived from our seed."""
@@ -159,10 +164,6 @@ class Keys:
     def _number(self, tx: Tx, key: PublicKey) -> int | None:
         found = register.holder(tx, key)
         return found.number if found is not None else None
-
-    def _is_pseudonym(self, tx: Tx, key: PublicKey) -> bool:
-        found = register.holder(tx, key)
-        return found is not None and found.kind == register.PSEUDONYM and found.number is not None
 
     def _signing_key(self, tx: Tx, key: PublicKey) -> SigningKey | None:
         found = register.holder(tx, key)

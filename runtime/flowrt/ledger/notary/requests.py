@@ -130,11 +130,17 @@ def is_signed(transaction: SignedTransaction, signatures: Sequence[TransactionSi
     """Whether these are good signatures of the transaction, by the key of its notary, and by nobody
     else."""
     notary = transaction.notary
-    if notary is None or len(signatures) > len(notary.key.leaves):
+    return notary is not None and is_sealed(transaction.id, notary, signatures)
+
+
+def is_sealed(id: bytes, notary: Identity, signatures: Sequence[TransactionSignature]) -> bool:
+    """The same of the transaction of that id and notary: a flow that waits for the answer need not
+    keep all of it."""
+    if len(signatures) > len(notary.key.leaves):
         return False
     try:
         for signature in signatures:
-            signature.check(transaction.id)
+            signature.check(id)
     except LedgerError:
         return False
     signers = {signature.by for signature in signatures}
