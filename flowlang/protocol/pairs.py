@@ -15,8 +15,9 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from flowlang.protocol.automaton import NOTHING, Arm, Automaton, Edge, Final, Kind, Node, Values
+from flowlang.protocol.automaton import Arm, Automaton, Edge, Final, Kind, Values
 from flowlang.protocol.frames import TIME_OVER
+from flowlang.protocol.sides import Side as _Side
 
 LONGEST = 64
 """Messages under way in one direction, at most."""
@@ -75,42 +76,6 @@ class Verdict:
     used: frozenset[Arm]
     configurations: int
     miscounts: frozenset[int] = frozenset()
-
-
-class _Side:
-    """An automaton, by node: what is silent, sent, received, told of an end."""
-
-    def __init__(self, automaton: Automaton) -> None:
-        self.automaton = automaton
-        self.nodes: Sequence[Node] = automaton.nodes
-        self.silent: list[list[Edge]] = []
-        self.sends: list[list[Edge]] = []
-        self.ends: list[list[Edge]] = []
-        self.receives: list[dict[str, dict[Values, list[Edge]]]] = []
-        self.final: list[Final] = []
-        self.waits: list[bool] = []
-        self.numbers: list[range] = []
-        self.sent: list[Edge] = []
-        for node in self.nodes:
-            self.silent.append(list(node.of(Kind.SILENT)))
-            sends = list(node.of(Kind.SEND))
-            self.numbers.append(range(len(self.sent), len(self.sent) + len(sends)))
-            self.sent += sends
-            self.sends.append(sends)
-            self.ends.append(list(node.of(Kind.ENDED)))
-            taken: dict[str, dict[Values, list[Edge]]] = {}
-            for edge in node.of(Kind.RECEIVE):
-                taken.setdefault(edge.message, {}).setdefault(edge.values, []).append(edge)
-            self.receives.append(taken)
-            self.final.append(node.final)
-            self.waits.append(node.is_receiving)
-
-    def takes(self, at: int, sent: Edge) -> list[Edge] | None:
-        """What receiving a message leads to; None if it is not accepted here."""
-        by_values = self.receives[at].get(sent.message)
-        if by_values is None:
-            return None
-        return by_values.get(sent.values) or by_values[NOTHING]
 
 
 Config: TypeAlias = tuple[tuple[int, int], tuple[tuple[int, ...], tuple[int, ...]]]
