@@ -267,18 +267,36 @@ def _wanted(operation: Operation) -> str:
 
 def _misfits(key: ServiceKey[Any], operation: Operation, found: object) -> list[str]:
     method = getattr(found, operation.name, None)
+    function = getattr(method, "__func__", None)
+    if isinstance(method, types.MethodType) and isinstance(function, types.FunctionType):
+        problem = _method_misfit(function, type(found).__name__, operation)
+    else:
+        problem = _misfit(method, type(found).__name__, operation, 0)
+    return [] if problem is None else [f"service {key.name}: {problem}"]
+
+
+@functools.lru_cache(maxsize=4096)
+def _method_misfit(function: types.FunctionType, kind: str, operation: Operation) -> str | None:
+    """Looked up once for a class's method, however many nodes a process opens."""
+    return _misfit(function, kind, operation, 1)
+
+
+def _misfit(method: Any, kind: str, operation: Operation, own: int) -> str | None:
+    """Why an operation cannot be called, if it cannot; `own` values come before the first one."""
     wanted = _wanted(operation)
-    kind = type(found).__name__
     if not callable(method):
-        return [f"service {key.name}: {kind} has no operation {wanted}"]
+        return f"{kind} has no operation {wanted}"
     if inspect.iscoroutinefunction(method) and operation.kind not in OUTSIDE:
-        return [f"service {key.name}: {kind}.{operation.name} is async; an operation is not"]
+        return f"{kind}.{operation.name} is async; an operation is not"
+    called = method
     if operation.kind in OUTSIDE and _wants_progress(method):
-        method = functools.partial(method, progress=None)
-    if not _can_take(method, 1 + len(operation.parameters)):
-        signature = inspect.signature(method)
-        return [f"service {key.name}: {kind}.{operation.name}{signature} should be {wanted}"]
-    return []
+        called = functools.partial(method, progress=None)
+    if _takes.__wrapped__(called, own + 1 + len(operation.parameters)):
+        return None
+    signature = inspect.signature(method)
+    if own:
+        signature = signature.replace(parameters=[*signature.parameters.values()][own:])
+    return f"{kind}.{operation.name}{signature} should be {wanted}"
 
 
 def _wants_progress(method: Callable[..., Any]) -> bool:

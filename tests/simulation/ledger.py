@@ -22,13 +22,15 @@ from flowrt.core.values import decode
 from flowrt.finance import cash
 from flowrt.finance.desk import CashDesk, Treasury, coins_of
 from flowrt.handle import StillRunning
+from flowrt.ledger.identity.keystore import KeyStore
 from flowrt.ledger.local import LocalNetwork
 from flowrt.ledger.node import Ledger
-from flowrt.ledger.notary.judging import Accepted, hash_of, name_of
+from flowrt.ledger.notary.judging import hash_of, name_of
 from flowrt.ledger.transactions import SignedTransaction
 from flowrt.sim import Host, Started, Violation, World
 from flowrt.sim.history import Called
 from flowrt.stdlib.finance import cash_flow, money_flow
+from flowrt.stdlib.ledger.finality_flow import RecoverTransaction_v1
 from flowrt.stdlib.ledger.parts_flow import Amount
 from flowrt.store import Batch
 from flowrt.store.uniqueness import UniquenessMemory
@@ -48,7 +50,9 @@ HERE = Path(__file__).parent
 def _hostile(text: str, finality: str) -> str:
     """A program in which whoever pays may cheat."""
     assert finality in text
-    text = text.replace(finality, f"subflow Cheat({finality.partition('(')[2].replace('[', '').replace(']', '')}")
+    text = text.replace(
+        finality, f"subflow Cheat({finality.partition('(')[2].replace('[', '').replace(']', '')}"
+    )
     text = text.replace('and recorded" tracks Finality', 'and recorded"', 1)
     begin = text.index("\nuse ") + 1
     return text[:begin] + market.CHEAT_USES + text[begin:] + market.CHEAT
@@ -73,6 +77,16 @@ def _network(parties: tuple[str, ...], validating: bool) -> LocalNetwork:
     return LocalNetwork(
         parties, [cash, market.RULES], validating=validating, seed="world", clock=lambda: 0
     )
+
+
+@functools.cache
+def _owners(parties: tuple[str, ...]) -> dict[bytes, str]:
+    """Whose pseudonyms are whose, as nobody but their key stores knows."""
+    found = {}
+    for name in parties:
+        keys = KeyStore.derive(f"world {name}".encode())
+        found.update({keys.fresh(number).public.encoded: name for number in range(1, 60)})
+    return found
 
 
 @functools.cache
@@ -216,23 +230,36 @@ class Town:
         world.witnesses.append(self.look)
         world.people.append(self.operate)
         self.operated = 0
+        self.recovered: set[tuple[str, bytes, Party]] = set()
         self.starts: list[tuple[Started, str]] = []
         self.names = names
         self._begin(world, draw)
 
     def _begin(self, world: World, draw: Any) -> None:
         """Who has what, and what people want: each thing at some time, whatever others do."""
-        sums = tuple(Amount(units, CURRENCY) for units in ((1_500, 300, 200), (2_000,))[draw("sums", 2)])
+        sums = tuple(
+            Amount(units, CURRENCY) for units in ((1_500, 300, 200), (2_000,))[draw("sums", 2)]
+        )
         notary = Party(NOTARY)
         self.start(world, BANK, cash_flow.CashIssue_v1, sums=sums, reference=b"\1", notary=notary)
         if draw("things", 4):
             self.start(world, "alice", self.flows.Make_v1, name="a horse", notary=notary)
+        if self.is_hostile:
+            self.feed(world)
         count = 3 + draw("count", STEPS - 2)
         for _ in range(count):
-            when_us = 20_000 * draw("when", 200)
+            when_us = 300_000 + 20_000 * draw("when", 200)
             what, who, to = draw("what", 10), draw("who pays", 12), draw("to whom", 12)
-            units = (50, 120, 300)[draw("units", 3)]
-            world.promise(when_us, functools.partial(self.want, world, what, who, to, units))
+            sum_ = (50, 120, 300)[draw("units", 3)]
+            world.promise(when_us, functools.partial(self.want, world, what, who, to, sum_))
+
+    def feed(self, world: World, tries: int = 0) -> None:
+        """Who means harm needs coins for that."""
+        if tries < 40 and self.starts[0][0].outcome is None:
+            world.promise(100_000, functools.partial(self.feed, world, tries + 1))
+            return
+        amount, flow = Amount(300, CURRENCY), cash_flow.CashPayment_v1
+        self.start(world, BANK, flow, payee=Party(MALLORY), amount=amount, pseudonymous=True)
 
     def want(self, world: World, what: int, who: int, to: int, units: int, tries: int = 0) -> None:
         """Somebody who has cash wants something, once there is any."""
@@ -243,7 +270,7 @@ class Town:
             return
         amount = Amount(units, CURRENCY)
         rich = self.holders(world, cash.NAME) or [BANK]
-        payer = rich[who % len(rich)]
+        payer = MALLORY if MALLORY in rich and who % 2 else rich[who % len(rich)]
         others = [name for name in self.names if name != payer]
         payee = others[to % len(others)]
         if what == 0:
@@ -258,9 +285,7 @@ class Town:
         else:
             flow = self.flow_of(payer, "CashPayment")
             hidden = what != 4
-            self.start(
-                world, payer, flow, payee=Party(payee), amount=amount, pseudonymous=hidden
-            )
+            self.start(world, payer, flow, payee=Party(payee), amount=amount, pseudonymous=hidden)
 
     def holders(self, world: World, schema: str) -> list[str]:
         """Who has states of a kind, by their own vaults."""
@@ -296,6 +321,10 @@ class Town:
             desk = market.ForgedCash(ledger, self.heard, self.local.rules)
         else:
             keys.__class__, notaries.__class__ = market.HonestKeys, market.HonestNotaries
+            vault: Any = ledger.vault
+            vault.__class__, vault.heard = market.HonestVault, self.heard
+            backchain: Any = ledger.backchain
+            backchain.__class__, backchain.given = market.HonestBackchain, self.given
         keys.heard = notaries.heard = self.heard
         if name == NOTARY:
             self._listen(notaries._notary.desk)
@@ -303,10 +332,12 @@ class Town:
             **{name: one for name, one in ledger._named().items() if name in _used(modules)},
             "finance.cash.Cash": desk,
             "finance.cash.Treasury": Treasury({CURRENCY: 10_000}),
-            "market.Market": market.Market(ledger, self.local.rules, self.flows),
+            "market.Market": market.Market(ledger, self.local.rules, self.flows, self.heard.agreed),
             **(
-                {"market.Mischief": market.Mischief(self.heard),
-                 "finance.cash.Mischief": market.Mischief(self.heard)}
+                {
+                    "market.Mischief": market.Mischief(self.heard),
+                    "finance.cash.Mischief": market.Mischief(self.heard),
+                }
                 if name == MALLORY
                 else {}
             ),
@@ -345,9 +376,7 @@ class Town:
             return
         self.truth.see(host)
         self.heard.transactions = self.truth.known
-        for (lock,) in rows(
-            host, "SELECT DISTINCT lock FROM ledger_state WHERE lock IS NOT NULL"
-        ):
+        for (lock,) in rows(host, "SELECT DISTINCT lock FROM ledger_state WHERE lock IS NOT NULL"):
             require(abs(lock) in host.disk.flows, "L6", f"{host.name}: flow {lock} is no more")
 
     def operate(self, world: World) -> bool:
@@ -359,7 +388,21 @@ class Town:
                     host.node.submit_retry(patient.flow_id, by="ann", reason="go on")
                     self.operated += 1
                     done = True
-        return done
+        return done or (not world.is_faulty and self.recover(world))
+
+    def recover(self, world: World) -> bool:
+        """Once all is well again, people look what still waits for a notary, and ask."""
+        asked = False
+        for name in self.honest:
+            waiting = rows(world.hosts[name], "SELECT id FROM ledger_transaction WHERE status = 0")
+            for (id,) in waiting if not world.hosts[name].disk.flows else ():
+                peers = [one for one in self.honest if id in self.truth.has.get(one, ())]
+                peer = Party(peers[0] if peers else NOTARY)
+                if (name, id, peer) not in self.recovered:
+                    self.recovered.add((name, id, peer))
+                    self.start(world, name, RecoverTransaction_v1, transaction=id, peer=peer)
+                    asked = True
+        return asked
 
     # --- at the end ---
 
@@ -373,14 +416,20 @@ class Town:
         for started, who in self.starts:
             if who == MALLORY:
                 continue
-            found: Any
             try:
-                found = world.result(started)
+                self._recorded(who, world.result(started))
             except StillRunning:
                 if not world.hosts[who].disk.patients:
                     raise Violation("L9", f"{started} has not ended") from None
-            except FlowError:
-                pass
+            except FlowError as error:
+                # Its own coins were taken by another flow of its own.
+                lost = type(error).__name__ in ("NotaryConflict", "StatesUnavailable")
+                require(not lost or self.is_hostile, "L11", f"{started} of {who}: {error}")
+
+    def _recorded(self, who: str, result: Any) -> None:
+        """L8: who gives a transaction as final has recorded it."""
+        id = result if isinstance(result, bytes) else result.id
+        require(id in self.truth.has.get(who, ()), "L8", f"{who} has not recorded {id.hex()[:8]}")
 
     def sums(self) -> None:
         """L3: what was issued and did not leave is what there is."""
@@ -419,8 +468,22 @@ class Town:
         for table in ("ledger_kept", "ledger_asked", "ledger_offered"):
             for (flow,) in rows(host, f"SELECT DISTINCT flow FROM {table}"):
                 require(flow in host.disk.flows, "L6", f"{table} of {name} has rows of {flow}")
+        for (signed,) in rows(host, "SELECT signed FROM ledger_transaction WHERE status = 0"):
+            self._waits(world, host, SignedTransaction.from_flow(signed))
+        for party, key in rows(host, "SELECT party, key FROM ledger_keys WHERE number IS NULL"):
+            owner = _owners(self.local.parties).get(bytes(key))
+            require(owner in (None, party), "L10", f"{name} believes {party} has a key of {owner}")
         for ref, id in self.signed.items():
             self._shared(world, host, ref, id)
+
+    def _waits(self, world: World, host: Host, signed: SignedTransaction) -> None:
+        """L8: what an honest party has had notarised waits for nothing any more."""
+        refs = signed.inputs
+        if any(self.signed.get(ref) != signed.id for ref in refs):
+            return
+        if any(signed.id in self.truth.has.get(one, ()) for one in self._payers(world, signed)):
+            text = f"{signed.id.hex()[:8]} is notarised, and still in flight at {host.name}"
+            raise Violation("L8", text)
 
     def _shared(self, world: World, host: Host, ref: Any, id: bytes) -> None:
         """L8: what an honest party has had notarised, all honest ones have who take part."""
@@ -430,9 +493,7 @@ class Town:
         if any(id in self.truth.has.get(name, ()) for name in self._payers(world, signed)):
             ledger = self.local.ledgers[host.name]
             reading = world.node(host.name).reading()
-            ours = any(
-                ledger.keys.is_ours(reading, coin.owner) for coin in coins_of(signed)
-            )
+            ours = any(ledger.keys.is_ours(reading, coin.owner) for coin in coins_of(signed))
             waits = rows(host, "SELECT 1 FROM ledger_transaction WHERE id = ?", (id,))
             require(not ours or waits, "L8", f"{host.name} was paid by {id.hex()[:8]}, unheard")
 
@@ -449,17 +510,31 @@ class Town:
 
     def signatures(self, world: World) -> None:
         """L9: no honest flow signs for another what it has not checked."""
-        checked: set[tuple[str, int, str, bytes]] = set()
         for event in world.history:
             if type(event) is not Called or event.party == MALLORY:
                 continue
             operation = event.operation.rpartition(".")[2]
-            if operation in ("check", "agrees"):
-                checked.add((event.party, event.flow_id, operation, event.arguments[0].id))
             if operation == "sign" and "Keys" in event.operation:
-                for what in ("check", "agrees"):
-                    known = (event.party, event.flow_id, what, event.arguments[0].id) in checked
-                    require(known, "L9", f"{event.party} signs, and has not asked {what}")
+                which = event.party, event.flow_id, event.arguments[0].id
+                require(which in self.heard.checked, "L9", f"{event.party} signs, unchecked")
+                require(which in self.heard.agreed, "L9", f"{event.party} signs what is unfair")
+
+    def given(self, offered: Any, ids: Any) -> None:
+        """L12: only what was offered is served, and what that rests on."""
+        if set(ids) - self._under(offered):
+            self.trouble.append(Violation("L12", "something is given that was not offered"))
+
+    def _under(self, offered: Any) -> set[bytes]:
+        """What was offered, and all that it rests on."""
+        found: set[bytes] = set()
+        queue = list(offered)
+        while queue:
+            id = queue.pop()
+            if id not in found:
+                found.add(id)
+                if id in self.truth.known:
+                    queue += self.truth.known[id].transaction.dependencies
+        return found
 
 
 def quiet() -> None:

@@ -24,6 +24,7 @@ from flowrt.ledger.notary.service import Notaries
 from flowrt.ledger.signatures import sign
 from flowrt.ledger.states import CommandData, Rulebook, State, command, contract, require, state
 from flowrt.ledger.transactions import LedgerTransaction, SignedTransaction, StateAndRef
+from flowrt.ledger.vault.service import Vault
 from flowrt.stdlib.ledger.core_flow import InsufficientBalance
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
 from flowrt.stdlib.ledger.transactions_flow import Supplied, Wanted
@@ -70,10 +71,13 @@ RULES = sys.modules[__name__]
 class Market:
     """The service of `market.flow`, of one node. `errors` are the program's."""
 
-    def __init__(self, ledger: Ledger, rules: Rulebook, errors: Any) -> None:
+    def __init__(
+        self, ledger: Ledger, rules: Rulebook, errors: Any, agreed: set[tuple[str, int, bytes]]
+    ) -> None:
         self._ledger = ledger
         self._rules = rules
         self._errors = errors
+        self._agreed = agreed
 
     def make(self, tx: Tx, name: str, notary: Party) -> SignedTransaction:
         me = self._ledger.keys.me(tx).key
@@ -117,7 +121,10 @@ class Market:
             if ref != thing and any(keys.is_ours(tx, key) for key in used.participants()):
                 return False
         paid = [coin.amount for coin in coins_of(transaction) if coin.owner == to]
-        return thing in transaction.inputs and paid == [price]
+        fair = thing in transaction.inputs and paid == [price]
+        if fair:
+            self._agreed.add((tx.me.name, tx.flow_id, transaction.id))
+        return fair
 
     def _read(self, found: StateAndRef) -> Thing:
         thing = self._rules.read_state(*_written(found))
@@ -191,6 +198,9 @@ class Overheard:
         self.keys: list[PublicKey] = []
         self.transactions: dict[bytes, SignedTransaction] = {}
         self.mischief = 0
+        self.checked: set[tuple[str, int, bytes]] = set()
+        self.agreed: set[tuple[str, int, bytes]] = set()
+        """What honest flows have found valid, and what they wanted: (party, flow, id)."""
 
     def does(self, what: str, of: int = 4) -> bool:
         """Whether harm is done here."""
@@ -234,6 +244,26 @@ class HonestNotaries(Notaries):
         return made
 
 
+class HonestVault(Vault):
+    heard: Overheard
+
+    def check(self, tx: Tx, transaction: SignedTransaction) -> SignedTransaction:
+        found = super().check(tx, transaction)
+        self.heard.checked.add((tx.me.name, tx.flow_id, found.id))
+        return found
+
+
+class HonestBackchain(Backchain):
+    given: Callable[[Sequence[bytes], Sequence[bytes]], None]
+
+    def supply(
+        self, tx: Tx, to: Party, times: int, offered: Sequence[bytes], wanted: Wanted
+    ) -> Supplied:
+        found = super().supply(tx, to, times, offered, wanted)
+        self.given(offered, [one.id for one in found.transactions])
+        return found
+
+
 class ForgedKeys(Keys):
     """Claims keys of others."""
 
@@ -241,7 +271,7 @@ class ForgedKeys(Keys):
 
     def claim(self, tx: Tx, key: PublicKey) -> Pseudonym:
         made = super().claim(tx, key)
-        if self.heard.claims and self.heard.does("claim"):
+        if self.heard.claims and self.heard.does("claim", 3):
             other = self.heard.one("claim", self.heard.claims)
             if self.heard.draw("mischief claim signed", 2):
                 return other
@@ -269,7 +299,7 @@ class ForgedBackchain(Backchain):
 
     def begin(self, tx: Tx, ids: Sequence[bytes], files: Sequence[bytes]) -> Wanted:
         wanted = super().begin(tx, ids, files)
-        if self.heard.transactions and self.heard.does("wanted", 6):
+        if self.heard.transactions and self.heard.does("wanted", 4):
             return Wanted((self.heard.one("wanted", [*self.heard.transactions]),), 1, None)
         return wanted
 
@@ -302,13 +332,16 @@ class ForgedCash(CashDesk):
             return super().pay(tx, to, amount, issuers)
         keys, vault = self._ledger.keys, self._ledger.vault
         query = StateQuery(schemas=(NAME,), consumed=None)
-        coins = [found.state for found in vault.states(tx, query).states]
+        found = vault.states(tx, query).states
+        kind = heard.draw("mischief kind", 6)
+        # Those that are used up, or about to be, for who spends twice.
+        twice = [one for one in found if one.consumed_by is not None or one.locked_by is not None]
+        coins = [one.state for one in (twice if kind in (0, 5) and twice else found)]
         if not coins:
             raise InsufficientBalance(amount)
         first = heard.one("coin", coins)
         old = self._rules.read_state(*_written(first))
         assert isinstance(old, Cash)
-        kind = heard.draw("mischief kind", 6)
         units = old.amount.units + (1_000_000 if kind == 1 else 0)
         owner = to if kind != 2 or not heard.keys else heard.one("payee", heard.keys)
         builder = TransactionBuilder(first.notary).use(first).command(Move(), old.owner)
