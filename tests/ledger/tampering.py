@@ -16,7 +16,7 @@ from tests.ledger.market import DAY_US, Market
 
 HERE = (
     "ledger_kept", "ledger_need", "ledger_keeping", "ledger_asked", "ledger_offered",
-    "ledger_attachment_asked",
+    "ledger_attachment_asked", "ledger_attachment_fetched",
 )  # fmt: skip
 """Tables in which nothing is left when all flows have ended."""
 

@@ -1,4 +1,4 @@
-"""What a counterparty may try while a transaction is signed and made final, and what becomes of it."""
+"""What a counterparty may try while a transaction is made final, and what comes of it."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def left_in_flight(market: Market) -> bytes:
     market.world.node("alice").submit_kill(started.id, by="ops", reason="gone")
     market.world.run(1_000_000)
     mallory.change = None
-    market.world.run(DAY_US)
+    market.world.run(600_000_000)
     [waiting] = market.vault("alice", "in_flight", 9)
     return waiting.id_
 

@@ -67,7 +67,9 @@ class Vault(Protocol):
 
     def attachment(self, tx: Tx, hash: bytes, /) -> bytes | None: ...
 
-    def attach(self, tx: Tx, content: bytes, /) -> bytes: ...
+    def fetch(self, tx: Tx, content: bytes, /) -> bytes: ...
+
+    def shares(self, tx: Tx, hash: bytes, /) -> bool: ...
 
 
 class Backchain:
@@ -109,7 +111,7 @@ class Backchain:
         if any(len(id) != HASH_BYTES for id in (*ids, *attachments)):
             raise WrongTransaction(b"", b"")
         if not self._is_discreet and all(self._vault.has(tx, id) for id in ids):
-            if all(self._vault.attachment(tx, id) is not None for id in attachments):
+            if all(self._vault.shares(tx, id) for id in attachments):
                 return Wanted((), 0, None)
         self._forget(tx, tx.flow_id)
         self._vault.forget_kept(tx)
@@ -185,7 +187,7 @@ class Backchain:
 
     def _ask_attachments(self, tx: Tx, ids: Iterable[bytes]) -> None:
         for id in ids:
-            if self._is_discreet or self._vault.attachment(tx, id) is None:
+            if not self._vault.shares(tx, id) or self._is_discreet:
                 tx.execute(
                     "INSERT INTO ledger_attachment_asked VALUES (?, ?) ON CONFLICT DO NOTHING",
                     (tx.flow_id, id),
@@ -203,7 +205,7 @@ class Backchain:
             return
         if content is None:
             raise UnknownTransaction(id)
-        given = self._vault.attach(tx, content)
+        given = self._vault.fetch(tx, content)
         if given != id:
             raise WrongTransaction(id, given)
         tx.execute(

@@ -71,6 +71,7 @@ class Vault:
         """Make the tables or bring them forward, read states again that have a newer version, and
         release what flows left that are no more."""
         tables.set_up(tx)
+        attachments.set_up(tx)
         self._writer.read_again(tx)
         self.diary.set_up(tx)
         locks.repair(tx, tx.lives)
@@ -82,6 +83,7 @@ class Vault:
         """What a flow has reserved is free, and what it downloaded is gone."""
         locks.release(tx, flow_id)
         kept.forget(tx, flow_id)
+        attachments.forget(tx, flow_id)
 
     # --- transactions ---
 
@@ -148,6 +150,7 @@ class Vault:
                     f"output {ref.index} of {ref.transaction.hex()} was used up by {other.hex()}",
                 )
         number = self._records.put(tx, transaction, VERIFIED, before)
+        attachments.needed(tx, transaction.transaction.attachments)
         if before is not None:
             locks.no_longer_await(tx, before.number)
         for ref, found in inputs:
@@ -187,6 +190,7 @@ class Vault:
         if used_up:
             raise core.StatesUnavailable(used_up)
         number = self._records.put(tx, transaction, IN_FLIGHT)
+        attachments.needed(tx, transaction.transaction.attachments)
         for _, found in inputs:
             locks.await_notary(tx, found.row, number)
 
@@ -279,7 +283,19 @@ class Vault:
         kept.forget(tx, tx.flow_id)
 
     def attach(self, tx: Tx, content: bytes) -> bytes:
-        return attachments.put(tx, content)
+        digest = attachments.put(tx, content)
+        attachments.needed(tx, (digest,))
+        return digest
+
+    def fetch(self, tx: Tx, content: bytes) -> bytes:
+        """Keep a file for the running flow, and for good once a transaction that names it is
+        recorded; its SHA-256. Raises TooLarge."""
+        return attachments.fetch(tx, content)
+
+    def shares(self, tx: Tx, hash: bytes) -> bool:
+        """Whether a file is here. If another flow has fetched it, it stays as long as this one."""
+        attachments.share(tx, hash)
+        return attachments.has(tx, hash)
 
     def attachment(self, tx: Tx, hash: bytes) -> bytes | None:
         return attachments.read(tx, [hash]).get(hash)
