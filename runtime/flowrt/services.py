@@ -267,23 +267,36 @@ def _wanted(operation: Operation) -> str:
 
 def _misfits(key: ServiceKey[Any], operation: Operation, found: object) -> list[str]:
     method = getattr(found, operation.name, None)
-    wanted = _wanted(operation)
-    kind = type(found).__name__
-    if not callable(method):
-        return [f"service {key.name}: {kind} has no operation {wanted}"]
-    if inspect.iscoroutinefunction(method) and operation.kind not in OUTSIDE:
-        return [f"service {key.name}: {kind}.{operation.name} is async; an operation is not"]
-    if operation.kind in OUTSIDE and _wants_progress(method):
-        method = functools.partial(method, progress=None)
     function = getattr(method, "__func__", None)
     if isinstance(method, types.MethodType) and isinstance(function, types.FunctionType):
-        fits = _takes(function, 2 + len(operation.parameters))
+        problem = _method_misfit(function, type(found).__name__, operation)
     else:
-        fits = _takes.__wrapped__(method, 1 + len(operation.parameters))
-    if not fits:
-        signature = inspect.signature(method)
-        return [f"service {key.name}: {kind}.{operation.name}{signature} should be {wanted}"]
-    return []
+        problem = _misfit(method, type(found).__name__, operation, 0)
+    return [] if problem is None else [f"service {key.name}: {problem}"]
+
+
+@functools.lru_cache(maxsize=4096)
+def _method_misfit(function: types.FunctionType, kind: str, operation: Operation) -> str | None:
+    """Looked up once for a class's method, however many nodes a process opens."""
+    return _misfit(function, kind, operation, 1)
+
+
+def _misfit(method: Any, kind: str, operation: Operation, own: int) -> str | None:
+    """Why an operation cannot be called, if it cannot; `own` values come before the first one."""
+    wanted = _wanted(operation)
+    if not callable(method):
+        return f"{kind} has no operation {wanted}"
+    if inspect.iscoroutinefunction(method) and operation.kind not in OUTSIDE:
+        return f"{kind}.{operation.name} is async; an operation is not"
+    called = method
+    if operation.kind in OUTSIDE and _wants_progress(method):
+        called = functools.partial(method, progress=None)
+    if _takes.__wrapped__(called, own + 1 + len(operation.parameters)):
+        return None
+    signature = inspect.signature(method)
+    if own:
+        signature = signature.replace(parameters=[*signature.parameters.values()][own:])
+    return f"{kind}.{operation.name}{signature} should be {wanted}"
 
 
 def _wants_progress(method: Callable[..., Any]) -> bool:
@@ -294,6 +307,14 @@ def _wants_progress(method: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):
         return False
     return found is not None and found.kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def _can_take(method: Callable[..., Any], count: int) -> bool:
+    """Whether something can be called with so many values; looked up once for a class's method."""
+    function = getattr(method, "__func__", None)
+    if isinstance(method, types.MethodType) and isinstance(function, types.FunctionType):
+        return _takes(function, 1 + count)
+    return _takes.__wrapped__(method, count)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -323,7 +344,7 @@ def wants_ends(
         method = getattr(service, "flow_ended", None)
         if method is None:
             continue
-        if not callable(method) or not _takes.__wrapped__(method, 2):
+        if not callable(method) or not _can_take(method, 2):
             kind = type(service).__name__
             raise ServiceMissing(
                 f"service {key.name}: {kind}.flow_ended should be flow_ended(tx, flow_id)"

@@ -50,6 +50,7 @@ class Registry:
         self._versions: dict[str, dict[int, AnyFlow]] = {}
         self._by_role: dict[str, dict[str, AnyFlow]] = {}
         self._modules: set[str] = set()
+        self._services: tuple[ServiceKey[Any], ...] | None = None
         for module in modules:
             self.add_module(module)
         self._check_others()
@@ -99,6 +100,7 @@ class Registry:
                 f"two classes are named {name}: in {known.__module__} and in {flow.__module__}; "
                 "give the newer one another `version`"
             )
+        self._services = None
         self.classes[name] = flow
         self.names[flow] = name
         self.step_names[name] = tuple([step.name for step in flow.steps])
@@ -195,6 +197,8 @@ class Registry:
         Raises:
             NotRegistrable: two versions call one operation with different parameters or results.
         """
+        if self._services is not None:
+            return list(self._services)
         found: dict[str, dict[str, Operation]] = {}
         for flow in self.classes.values():
             for key in flow.services:
@@ -206,7 +210,8 @@ class Registry:
                             "another flow of this node; an operation that a living version uses "
                             "keeps its parameters and its result: give the new one another name"
                         )
-        return [ServiceKey(name, *found[name].values()) for name in sorted(found)]
+        self._services = tuple([ServiceKey(name, *found[name].values()) for name in sorted(found)])
+        return list(self._services)
 
 
 def _is_error(value: object) -> bool:
