@@ -51,15 +51,17 @@ async def _play(folder: Path, count: int, *, pseudonymous: bool) -> float:
         await local.open(cash_flow, trade_flow, play(), own=_own)
         alice, bob, key = local.nodes["alice"], local.nodes["bob"], local.key("alice")
         now = datetime.datetime.now(datetime.UTC)
-        builder = TransactionBuilder(local.identity("notary")).command(paper.Issue(), key)
+        papers = []
         for number in range(count):
             terms = (Amount(1_200, "EUR"), Issuer(key, b""), now + datetime.timedelta(days=9))
+            builder = TransactionBuilder(local.identity("notary")).command(paper.Issue(), key)
             builder.make(CommercialPaper(Issuer(key, number.to_bytes(4, "big")), key, *terms))
-        signed = builder.around(now, datetime.timedelta(hours=1)).sign(
-            [local.keys["alice"].identity()]
-        )
-        started = await alice.start(play().Share_v1, signed=signed, parties=())
-        issued = (await started.result()).id
+            builder.around(now, datetime.timedelta(hours=1))
+            signed = builder.sign([local.keys["alice"].identity()])
+            papers.append(StateRef(signed.id, 0))
+            await alice.start(play().Share_v1, signed=signed, parties=())
+        while alice.flows():
+            await asyncio.sleep(0.01)
         for _ in range(0, count, 100):
             coins = {"sums": (PRICE,) * 100, "reference": b"", "notary": local.notary}
             await (await bob.start(cash_flow.CashIssue_v1, **coins)).result()
@@ -68,7 +70,7 @@ async def _play(folder: Path, count: int, *, pseudonymous: bool) -> float:
             for number in range(first, count, AT_ONCE):
                 offered = {
                     "buyer": Party("bob"),
-                    "asset": StateRef(issued, number),
+                    "asset": papers[number],
                     "price": PRICE,
                     "pseudonymous": pseudonymous,
                 }
