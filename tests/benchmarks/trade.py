@@ -62,9 +62,12 @@ async def _play(folder: Path, count: int, *, pseudonymous: bool) -> float:
             await alice.start(play().Share_v1, signed=signed, parties=())
         while alice.flows():
             await asyncio.sleep(0.01)
-        for _ in range(0, count, 100):
-            coins = {"sums": (PRICE,) * 100, "reference": b"", "notary": local.notary}
-            await (await bob.start(cash_flow.CashIssue_v1, **coins)).result()
+        # Each coin is of a transaction of its own: with each trade comes a history.
+        for _ in range(count):
+            coins = {"sums": (PRICE,), "reference": b"", "notary": local.notary}
+            await bob.start(cash_flow.CashIssue_v1, **coins)
+        while bob.flows():
+            await asyncio.sleep(0.01)
 
         async def some(first: int) -> None:
             for number in range(first, count, AT_ONCE):
