@@ -69,7 +69,9 @@ def compile_modules(
 
 def remarks(compilation: Compilation) -> list[Diagnostic]:
     """Warnings and notes about the files in which, and in what they use, there is no mistake."""
-    found = [unused.remarks(compilation.checked[name]) for name in compilation.modules]
+    from flowlang.codegen import words  # Loaded late, since it brings the templates along.
+
+    found = [unused.remarks(compilation.checked[name], words.name) for name in compilation.modules]
     return in_order(itertools.chain.from_iterable(found))
 
 

@@ -35,10 +35,10 @@ def compiled(text: str, name: str = "shop.flow") -> Compilation:
     return compile_modules(["shop"], sources.get, lambda: sources)
 
 
-REMARKS = {"F220", "F221", "F415", "F416", "F417", "F418", "F435"}
+REMARKS = {"F220", "F221", "F415", "F416", "F417", "F418", "F419", "F435"}
 """Codes of warnings and notes."""
 
-MAY_WARN = {"F418", "P208", "P209", "P211", "P213", "P214"}
+MAY_WARN = {"F418", "F419", "P208", "P209", "P211", "P213", "P214"}
 """Codes about conversations that are warnings, or may be."""
 
 
@@ -48,7 +48,7 @@ def said(made: Compilation, code: str) -> list[Diagnostic]:
     if code.startswith("P"):
         found += misfits(made)
     if code in REMARKS:
-        shown = ("warning", "note") if code == "F418" else ("warning",)
+        shown = ("warning", "note") if code in ("F418", "F419") else ("warning",)
         found += [one for one in remarks(made) if one.severity in shown]
     return found
 

@@ -88,3 +88,9 @@ def test_the_listed_conversations_are_those_of_the_page() -> None:
 def test_every_code_of_the_page_is_one() -> None:
     codes = set(re.findall(r"codes/(P\d+)\.md", PAGE.read_text()))
     assert codes >= {f"P{number}" for number in (*range(201, 212), 213)}
+
+
+def test_what_counts_a_group_fits() -> None:
+    (text,) = re.findall(r"^```flow\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+    made = compile_modules(["buy"], {"buy": Source("buy.flow", "buy", text)}.get)
+    assert [*made.diagnostics, *misfits(made)] == []

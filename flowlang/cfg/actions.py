@@ -154,6 +154,10 @@ class Actions:
                 return self._open(statement, depth, at)
             case syntax.Send():
                 return self._send(statement, at)
+            case syntax.Close(session=session, each=True):
+                one = self._variables.hidden("session", types.SESSION)
+                closing = machine.Close(machine.Var(one), at)
+                return [machine.For(one, expression(session), False, (closing,), at)]
             case syntax.Close(session=session):
                 return [machine.Close(expression(session), at)]
             case syntax.Throw(error=error):

@@ -90,8 +90,8 @@ class Exchanges:
         self._session(node.session, several=node.each)
 
     def close(self, node: syntax.Close) -> None:
-        """The end of a session, said by the flow that it belongs to."""
-        self._session(node.session, group="close one after the other: `for one in {}:`")
+        """The end of a session, or of each of several, said by the flow that they belong to."""
+        self._session(node.session, several=node.each, group="write `close each {}`")
         root = node.session
         while isinstance(root, syntax.Index):
             root = root.value

@@ -1,4 +1,5 @@
-"""What a file has without a use: names, variables, parameters, results; and waits without an end.
+"""What a file has without a use: names, variables, parameters, results; waits without an end; and
+operations that have another name in Python.
 
 Looks at a file in which there is no mistake, and says what is probably not meant. Nothing here
 stops a file from being compiled.
@@ -6,7 +7,7 @@ stops a file from being compiled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from flowlang import syntax
@@ -19,16 +20,18 @@ IGNORED = "ignored"
 """A variable that is called so, or begins with it and `_`, is not expected to be used."""
 
 
-def remarks(checked: Checked) -> Sequence[Diagnostic]:
-    """Warnings and notes about a file without mistakes, in order."""
-    return _Remarks(checked).all()
+def remarks(checked: Checked, in_python: Callable[[str], str]) -> Sequence[Diagnostic]:
+    """Warnings and notes about a file without mistakes, in order. `in_python` says how an operation
+    or a parameter is called there."""
+    return _Remarks(checked, in_python).all()
 
 
 class _Remarks:
     """One file."""
 
-    def __init__(self, checked: Checked) -> None:
+    def __init__(self, checked: Checked, in_python: Callable[[str], str]) -> None:
         self._checked = checked
+        self._in_python = in_python
         self._found: list[Diagnostic] = []
         everything = (*checked.file.declarations, *checked.file.tests)
         self._mentioned: dict[object, frozenset[str]] = {
@@ -51,6 +54,10 @@ class _Remarks:
                 self._parameters(declaration)
                 self._steps(declaration)
                 self._statements(declaration.body, limited=False)
+                if declaration.startable:
+                    self._called_otherwise(declaration)
+            elif isinstance(declaration, syntax.Service):
+                self._operations_called_otherwise(declaration)
         return in_order(self._found)
 
     def _report(
@@ -89,6 +96,24 @@ class _Remarks:
                 message = f"`{one.name}` is private, and nothing in this file uses it"
                 hint = "remove it, or remove `private` if other files are to use it"
                 self._report("F221", one.name_span, message, hint)
+
+    def _operations_called_otherwise(self, service: syntax.Service) -> None:
+        for one in service.operations:
+            name = self._in_python(one.name)
+            if name != one.name:
+                message = f"the method for `{service.name}.{one.name}` is called `{name}` in Python"
+                hint = f"write `def {name}(…)`, since Python has a use of its own for `{one.name}`"
+                self._report("F419", one.span, message, hint, "note")
+
+    def _called_otherwise(self, flow: syntax.Flow) -> None:
+        for one in flow.parameters:
+            name = self._in_python(one.name)
+            if name != one.name:
+                message = (
+                    f"the parameter `{one.name}` of `{flow.name}` is called `{name}` in Python"
+                )
+                hint = f"start the flow with `{name}=…`"
+                self._report("F419", one.span, message, hint, "note")
 
     # --- variables --------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from flowlang.cli.compiling import compile_or_exit
-from flowlang.cli.printing import JSON, PATHS, print_diagnostics, print_json
+from flowlang.cli.printing import JSON, PATHS, drawable, print_diagnostics, print_json
 from flowlang.diagnostics import as_data, closest, in_order
 from flowlang.project import Project, shown, sources_below
 
@@ -154,13 +154,13 @@ def _data(one: Comparison, release: Release) -> dict[str, Any]:
 
 def _print_comparison(one: Comparison, release: Release) -> None:
     if one.unknown is not None:
-        click.echo(f"{one.subject}: cannot be compared")
-        click.echo(f"    {one.unknown}")
+        click.echo(drawable(f"{one.subject}: cannot be compared"))
+        click.echo(drawable(f"    {one.unknown}"))
         return
-    click.echo(f"{one.subject}: {'breaks' if one.breaks else 'nobody breaks'}")
+    click.echo(drawable(f"{one.subject}: {'breaks' if one.breaks else 'nobody breaks'}"))
     for found in one.breaks:
         place = f"   ({_place(found.spot, release)})" if found.spot is not None else ""
-        click.echo(f"    {found.peers}{place}")
+        click.echo(drawable(f"    {found.peers}{place}"))
 
 
 # --- matrix ---------------------------------------------------------------------------------------

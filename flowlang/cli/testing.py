@@ -15,7 +15,9 @@ from flowlang.cli.exhaust import exhaust_flow, exhaustive_options
 from flowlang.cli.printing import (
     JSON,
     PATH,
+    can_draw,
     colored,
+    drawable,
     print_diagnostics,
     print_json,
     summary,
@@ -218,10 +220,9 @@ def _nothing(files: Sequence[Path], name: str | None, as_json: bool) -> None:
 
 
 def _report(played: Sequence[Played], seconds: float) -> None:
-    plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf").lower()
     for one in played:
         if one.failure is not None:
-            click.echo(f"\n{one.text(ascii_only=plain)}", nl=False)
+            click.echo(drawable(f"\n{one.text(ascii_only=not can_draw())}"), nl=False)
     failed = sum(one.failure is not None for one in played)
     count = f"{len(played)} test{'s' if len(played) != 1 else ''}"
     said = f"{failed} of {count} failed" if failed else f"{count} passed"

@@ -75,7 +75,10 @@ class Waits(Statements):
         return sent
 
     def close(self, parts: Parts) -> syntax.Close:
-        return syntax.Close(parts[1], between(parts[0].span, parts[1].span))
+        return syntax.Close(parts[1], False, between(parts[0].span, parts[1].span))
+
+    def close_each(self, parts: Parts) -> syntax.Close:
+        return syntax.Close(parts[2], True, between(parts[0].span, parts[2].span))
 
     # --- receiving ----------------------------------------------------------------------------
 

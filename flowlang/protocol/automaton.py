@@ -49,6 +49,7 @@ class Final(enum.IntEnum):
     CLOSED = 2  # `close`: whatever still comes is not wanted.
     FAILED = 3  # An error, which the other side receives: always allowed.
     NEVER = 4  # The session was never opened on this way.
+    MISCOUNTED = 5  # A member of a group was counted twice, which was taken not to happen.
 
 
 class Step(NamedTuple):
@@ -71,11 +72,22 @@ class Edge(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """A case of a choice: of which flow, at which instruction, the how many-th."""
+    """A case of a choice: of which flow, at which instruction, the how many-th. A negative number
+    is something else that may come there: `ITS_END`, `ITS_MESSAGE`, `REFUSED`."""
 
     flow: str
     at: int
     number: int
+
+
+ITS_END = -1
+"""The session's end, which is caught."""
+
+ITS_MESSAGE = -2
+"""The only message that is waited for."""
+
+REFUSED = -3
+"""A message that is not taken, which is caught."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -92,6 +104,8 @@ class Node:
 
     is_receiving: bool = False
     is_sending: bool = False
+    refused: Arm | None = None
+    """What it is where a message that is not taken is caught: the flow goes on then."""
 
     def of(self, kind: Kind) -> Iterator[Edge]:
         return (edge for edge in self.edges if edge.kind is kind)
@@ -113,6 +127,16 @@ class Automaton:
     @functools.cached_property
     def arms(self) -> frozenset[Arm]:
         """The cases that are about this session."""
+        return frozenset(arm for arm in self._all if arm.number >= 0)
+
+    @functools.cached_property
+    def events(self) -> frozenset[Arm]:
+        """What else may come of this session."""
+        refused = {node.refused for node in self.nodes if node.refused is not None}
+        return frozenset(arm for arm in self._all if arm.number < 0) | refused
+
+    @functools.cached_property
+    def _all(self) -> frozenset[Arm]:
         return frozenset(
             edge.arm for node in self.nodes for edge in node.edges if edge.arm is not None
         )
@@ -124,8 +148,13 @@ class Automaton:
             edge.arm
             for node in self.nodes
             for edge in node.of(Kind.RECEIVE)
-            if edge.arm is not None
+            if edge.arm is not None and edge.arm.number >= 0
         )
+
+    @functools.cached_property
+    def may_miscount(self) -> bool:
+        """Whether a member of a group is counted twice somewhere."""
+        return any(node.final is Final.MISCOUNTED for node in self.nodes)
 
     @functools.cached_property
     def flows(self) -> frozenset[str]:

@@ -1,4 +1,9 @@
-"""A flow under way, and where errors go that are thrown in it. Knows no waits."""
+"""A flow under way, and where errors go that are thrown in it. Knows no waits.
+
+Of other sessions it may hear at any time that they failed, since everybody may be killed; then they
+are over. An end is heard only where it may come, and a declared error only if a peer throws it. A
+step is taken as a whole: who was sent to in it without an error is not heard of in it any more.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,30 @@ from collections.abc import Callable, Iterator, Mapping
 
 from flowlang import machine, walk
 from flowlang.protocol import facts as knowledge
-from flowlang.protocol.automaton import NOTHING, Arm, Final, Kind, Spot, Step, Values
+from flowlang.protocol.automaton import (
+    ITS_END,
+    NOTHING,
+    REFUSED,
+    Arm,
+    Final,
+    Kind,
+    Spot,
+    Step,
+    Values,
+)
 from flowlang.protocol.code import Catch, Instruction, Rest
 from flowlang.protocol.facts import NO_FACTS, Interest
-from flowlang.protocol.frames import TIME_OVER, Frame, Over, Program, State, Way, Ways, place_of
+from flowlang.protocol.frames import (
+    END_CAUGHT,
+    TIME_OVER,
+    Frame,
+    Over,
+    Program,
+    State,
+    Way,
+    Ways,
+    place_of,
+)
 
 OURS, AMONG, OTHER = 2, 1, 0
 FAILS = -1
@@ -41,7 +66,10 @@ class Catching:
         self._variants = variants
         self._dead = dead
         self._followed = followed
+        self.counting = False
+        # A place in this flow itself: what it calls may stand in another file.
         self._last: machine.Place = self._codes[flow].flow.place
+        self._thrown_by_peers = program.throwing.by_peers(flow)
         self._interests: dict[str, Interest] = {}
 
     # --- places -----------------------------------------------------------------------------
@@ -49,12 +77,15 @@ class Catching:
     def _spot(self, state: State, place: machine.Place | None = None) -> Spot:
         top = state.frames[-1]
         code = self._codes[top.code]
-        at = place or place_of(code.instructions[top.at]) or self._last
-        self._last = at
-        first = at
+        at = place or place_of(code.instructions[top.at])
+        first = at or self._last
         if len(state.frames) > 1:
             root = state.frames[0]
-            first = place_of(self._codes[root.code].instructions[root.at]) or at
+            first = place_of(self._codes[root.code].instructions[root.at]) or first
+        self._last = first
+        if at is None:
+            top = state.frames[0]
+            return Spot(self._codes[top.code].module.module, top.code, first, first)
         return Spot(code.module.module, top.code, at, first)
 
     def _to(self, state: State, frame: Frame, at: int) -> State:
@@ -143,6 +174,48 @@ class Catching:
                 if "FlowError" in catch.errors or may_be in (is_timeout, is_end):
                     return
 
+    def _ended(self, state: State, at: int, thrown_at: int) -> Iterator[Way]:
+        """Where the end of the session is caught."""
+        its = Arm(state.frames[-1].code, at, ITS_END)
+        for way in self._caught(state, thrown_at, is_end, END_CAUGHT):
+            yield (Kind.ENDED, *way[1:5], its)
+
+    def _others_fail(
+        self, state: State, at: int, thrown_at: int, told: str, waited: str | None = None
+    ) -> Iterator[Way]:
+        """Where an error of other sessions may be caught that is heard of at instruction `at` of
+        the innermost flow and thrown at `thrown_at`. Anybody may be killed, or refuse; but an end
+        that never comes there, or an error that no peer throws, is not heard. `waited` is the
+        variable with the only session that is waited for there: once it has failed it is over."""
+        frame = state.frames[-1]
+        ends = state.troubled or Arm(frame.code, at, ITS_END) not in self._dead
+        declared = self._thrown_by_peers
+
+        def may_be(error: str) -> bool:
+            if error == "SessionEnded":
+                return ends
+            if "." in error:
+                return declared is None or error in declared
+            return error != "Timeout"
+
+        is_taken = Arm(frame.code, at, REFUSED) in self._dead
+        for depth, catch in self._catches(state, thrown_at):
+            errors = {error for error in catch.errors if may_be(error)}
+            if not errors:
+                continue
+            after = self._catch(state, depth, catch)
+            if errors != {"SessionEnded"}:
+                after = after._replace(troubled=True)
+            top = after.frames[-1]
+            lives = errors & {"UnexpectedMessage", "Malformed"} or (
+                "FlowError" in errors and not is_taken
+            )
+            if waited is not None and depth == len(state.frames) - 1 and not lives:
+                after = self._top(after, top._replace(gone=top.gone | {waited}))
+            yield self._silent(after, Step(told, self._spot(state)))
+            if "FlowError" in errors:
+                return
+
     def _catches(self, state: State, at: int) -> Iterator[tuple[int, Catch]]:
         """All that catch something, innermost first, with the flow that they are in."""
         for depth in range(len(state.frames) - 1, -1, -1):
@@ -206,6 +279,10 @@ def is_end(error: str) -> bool:
 
 def is_others(error: str) -> bool:
     return error != "Timeout"
+
+
+def is_refused(error: str) -> bool:
+    return error in ("UnexpectedMessage", "FlowError")
 
 
 def possible(wait: machine.Wait) -> Callable[[str], bool]:

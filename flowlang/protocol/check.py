@@ -2,13 +2,18 @@
 
 A session lives between the flow that opened it and one that responds, and is handed to nobody else;
 so it is enough to look at each alone. What one session shows can never happen is left out of the
-other sessions of the same flow, and these are looked at again, until nothing changes.
+other sessions of the same flow, and these are looked at again, until nothing changes: a case, the
+only message that is waited for, an end that is caught. That leaves out nothing that does happen:
+until the first such thing happened all that did was looked at, and so it was, in its own session.
+Where something is wrong with that session it is looked past: who fails there for certain does not
+go on in others. A finding that only comes after another one is told once that one is repaired.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from flowlang import machine
 from flowlang.protocol.automaton import Arm, Automaton, Kind, Values
@@ -16,7 +21,8 @@ from flowlang.protocol.code import Code, flatten
 from flowlang.protocol.facts import Declared
 from flowlang.protocol.following import TooMany, automaton
 from flowlang.protocol.frames import Program
-from flowlang.protocol.pairs import Verdict, check
+from flowlang.protocol.pairs import Verdict, check, happening
+from flowlang.protocol.throwing import is_lent
 
 ROUNDS = 12
 """How often at most what cannot happen is left out and all is looked at again."""
@@ -52,6 +58,14 @@ class Conversations:
     """Who never sends the message of a dead case; without those that wait for no message."""
 
 
+_Side: TypeAlias = tuple[str, int | None]
+"""A flow that is followed, and where it opens the session; None for who responds."""
+
+
+def _sides(session: Session) -> tuple[_Side, _Side]:
+    return (session.flow, session.opened), (session.responder, None)
+
+
 def program_of(modules: Iterable[machine.Module]) -> Program:
     """The flows of some modules, ready to be followed."""
     found = list(modules)
@@ -85,23 +99,46 @@ def _responders(program: Program, does: machine.Open, by_role: bool) -> list[str
 
 def conversations(program: Program, sessions: Iterable[Session]) -> Conversations:
     """Look at all these sessions."""
-    return _Look(program, list(sessions)).look()
+    found = list(sessions)
+    uncounted: frozenset[str] = frozenset()
+    while True:
+        look = _Look(program, found, uncounted)
+        made = look.look()
+        wrong = look.miscounting()
+        if not wrong:
+            return made
+        # What was found of these took for granted that they count nobody twice.
+        uncounted |= wrong
 
 
 class _Look:
-    def __init__(self, program: Program, sessions: list[Session]) -> None:
+    """`uncounted` are flows of which no number is taken to count the members of a group."""
+
+    def __init__(
+        self, program: Program, sessions: list[Session], uncounted: frozenset[str]
+    ) -> None:
         self._program = program
+        self._uncounted = uncounted
         self._sessions = sessions
-        self._sides = {
-            side: None
-            for session in sessions
-            for side in ((session.flow, session.opened), (session.responder, None))
-        }
-        self._made: dict[tuple[str, int | None], Automaton | None] = {}
+        self._sides = {side: None for session in sessions for side in _sides(session)}
+        self._made: dict[_Side, Automaton | None] = {}
         self._variants: dict[str, frozenset[Values]] = {}
         self._dead: frozenset[Arm] = frozenset()
         self._verdicts: dict[Session, Verdict | None] = {}
         self._senders: dict[Arm, str] = {}
+        self._wrong: set[_Side] = set()
+        self._past: dict[int, frozenset[Arm] | None] = {}
+        self._several = {flow for flow, _ in self._sides if self._has_several(flow)}
+
+    def _has_several(self, flow: str) -> bool:
+        """Whether a flow has several sessions at a time, all of which are looked at."""
+        code = self._program.codes[flow]
+        sides: list[_Side] = [*self._program.throwing.opens(flow)]
+        if code.flow.responds_to is not None:
+            sides.append((flow, None))
+        if is_lent(code) or not all(side in self._sides for side in sides):
+            return False
+        return len(sides) > 1 or bool(self._program.names(flow).lists)
 
     def look(self) -> Conversations:
         self._follow(self._sides)
@@ -119,7 +156,7 @@ class _Look:
             self._follow(again)
             changed = {side for side in again if self._made[side] != before[side]}
             for session in self._sessions:
-                if changed & {(session.flow, session.opened), (session.responder, None)}:
+                if changed & set(_sides(session)):
                     self._verdicts[session] = self._verdict(session)
         checked = [
             Checked(
@@ -132,19 +169,36 @@ class _Look:
         ]
         return Conversations(tuple(checked), self._dead, self._senders)
 
+    def miscounting(self) -> frozenset[str]:
+        """The flows that may count a member of a group twice."""
+        found = set()
+        for session in self._sessions:
+            verdict = self._verdicts[session]
+            for number, side in enumerate(_sides(session)):
+                made = self._made[side]
+                if verdict is None:
+                    may_miscount = made is not None and made.may_miscount
+                else:
+                    may_miscount = number in verdict.miscounts
+                if may_miscount:
+                    found.add(side[0])
+        return frozenset(found)
+
     def _note_senders(self, dead: frozenset[Arm]) -> None:
         for session in self._sessions:
-            sides = ((session.flow, session.opened), (session.responder, None))
+            sides = _sides(session)
             for side, other in (sides, sides[::-1]):
                 made = self._made[side]
-                for arm in dead & (made.receives if made is not None else frozenset()):
+                if made is None or side in self._wrong:
+                    continue
+                for arm in dead & made.receives:
                     self._senders.setdefault(arm, other[0].rpartition(".")[2])
 
-    def _concerns(self, side: tuple[str, int | None], flows: set[str]) -> bool:
+    def _concerns(self, side: _Side, flows: set[str]) -> bool:
         made = self._made[side]
         return made is not None and bool(made.flows & flows)
 
-    def _follow(self, sides: Iterable[tuple[str, int | None]]) -> None:
+    def _follow(self, sides: Iterable[_Side]) -> None:
         """Follow each side; again where the other sends values that it can tell apart."""
         todo = list(sides)
         for _ in range(ROUNDS):
@@ -159,7 +213,9 @@ class _Look:
 
     def _automaton(self, flow: str, opened: int | None) -> Automaton | None:
         try:
-            return automaton(self._program, flow, opened, self._variants, self._dead)
+            dead = self._dead - self._own((flow, opened))
+            counting = flow not in self._uncounted
+            return automaton(self._program, flow, opened, self._variants, dead, counting=counting)
         except TooMany:
             return None
 
@@ -168,22 +224,51 @@ class _Look:
         right = self._made[session.responder, None]
         return None if left is None or right is None else check(left, right)
 
+    def _own(self, side: _Side) -> frozenset[Arm]:
+        """The cases of a side that something is wrong with: it is told with all of them."""
+        made = self._made.get(side)
+        if made is None or side not in self._wrong:
+            return frozenset()
+        return made.arms
+
     def _never(self) -> frozenset[Arm]:
         """The cases about sessions that can never happen, as far as all was looked at."""
         arms: set[Arm] = set()
         used: set[Arm] = set()
         for session in self._sessions:
             verdict = self._verdicts[session]
-            for side in ((session.flow, session.opened), (session.responder, None)):
+            happening = self._happening(session, verdict)
+            for side in _sides(session):
                 made = self._made[side]
                 if made is None:
                     continue
                 arms |= made.arms
-                if verdict is None or verdict.misfits or verdict.longest:
-                    used |= made.arms
-            if verdict is not None:
-                used |= verdict.used
+                if side[0] in self._several:
+                    arms |= made.events
+                if happening is None:
+                    used |= made.arms | made.events
+            if happening is not None:
+                used |= happening
+            if verdict is None or verdict.misfits:
+                self._wrong |= set(_sides(session))
         return frozenset(arms - used)
+
+    def _happening(self, session: Session, verdict: Verdict | None) -> frozenset[Arm] | None:
+        """The cases of a session that can happen, None where that is not known."""
+        if verdict is None or (verdict.longest and not verdict.misfits):
+            return None
+        if not verdict.misfits:
+            return verdict.used
+        # Other sessions go on only as far as this one does.
+        if not {session.flow, session.responder} & self._several:
+            return None
+        left, right = (self._made[side] for side in _sides(session))
+        if left is None or right is None:
+            return None
+        key = id(verdict)
+        if key not in self._past:
+            self._past[key] = happening(left, right)
+        return self._past[key]
 
 
 def values_sent(made: Iterable[Automaton | None]) -> dict[str, frozenset[Values]]:

@@ -146,7 +146,7 @@ class _Flattener:
         return Code(self._flow, self._module, self._made, keeps)
 
     def _add(self, does: Operation, catches: tuple[Catch, ...], following: int = -1) -> int:
-        calls = not isinstance(does, Go | Stop | Pick | Each) and _asks(_expressions(does))
+        calls = not isinstance(does, Go | Stop | Pick | Each) and _asks(expressions_of(does))
         self._made.append(Instruction(does, following, catches, calls, self._state))
         return len(self._made) - 1
 
@@ -241,7 +241,8 @@ class _Flattener:
                 assert_never(action)
 
 
-def _expressions(does: Operation) -> tuple[machine.Expr, ...]:
+def expressions_of(does: Operation) -> tuple[machine.Expr, ...]:
+    """What an operation computes."""
     match does:
         case Test(condition=condition):
             return (condition,)

@@ -24,8 +24,9 @@ from flowlang.protocol.automaton import (
     Step,
     Values,
 )
-from flowlang.protocol.catching import FAILS, OTHER, OURS, is_declared, is_end, is_others
+from flowlang.protocol.catching import FAILS, OTHER, OURS, is_declared, is_end
 from flowlang.protocol.code import Each, Go, Instruction, Operation, Pick, Rest, Stop, Test
+from flowlang.protocol.counting import begins, counts, resolved
 from flowlang.protocol.facts import NO_FACTS, Facts
 from flowlang.protocol.frames import (
     END_CAUGHT,
@@ -57,13 +58,18 @@ def automaton(
     dead: frozenset[Arm],
     most: int = 200_000,
     given: str | None = None,
+    *,
+    counting: bool = False,
 ) -> Automaton:
     """The automaton of a flow on the session that it opens at an instruction; of a responder, where
     that is None, or on the session that is `given` in a parameter. `variants` are the values that
-    messages may come with, `dead` the cases that never happen. Raises TooMany."""
+    messages may come with, `dead` the cases that never happen. Where `counting` is true no member
+    of a group is taken to be counted twice, and a node is `MISCOUNTED` where one would. Raises
+    TooMany."""
     for followed, limit in ((knowledge.MOST, most // 10), (2, most // 5), (0, most)):
         try:
             follower = _Follower(program, flow, opened, variants, dead, followed, limit)
+            follower.counting = counting
             made = follower.automaton(given)
         except TooMany:
             if not followed:
@@ -111,7 +117,7 @@ class _Follower(Waiting):
             node = self._nodes[number]
             for kind, message, values, state, steps, arm in ways.found:
                 # Where a way ends without a statement of its own, it ends where it began.
-                self._last = ways.spot.place
+                self._last = ways.spot.top
                 if kind is Kind.ENDED:
                     state = state._replace(heard=True)
                 after, what, told = self._settled(state)
@@ -120,6 +126,7 @@ class _Follower(Waiting):
                 node.edges.append(Edge(kind, message, values, target, spot, (*steps, *told), arm))
             kinds = {edge.kind for edge in node.edges}
             node.is_receiving = ways.is_wait
+            node.refused = ways.refused
             node.is_sending = Kind.SEND in kinds
         spot = Spot(code.module.module, self._flow, place, place)
         return Automaton(self._flow, session, spot, self._nodes)
@@ -143,7 +150,7 @@ class _Follower(Waiting):
         self._todo.append((number, what))
         if state.owes:
             fewer = state._replace(owes=state.owes - 1)
-            self._last = what.spot.place
+            self._last = what.spot.top
             node.minus = self._node(*self._settled(fewer))
         return number
 
@@ -185,7 +192,7 @@ class _Follower(Waiting):
                 return Ways([on, *caught], self._spot(state))
         does = instruction.does
         place = getattr(does, "place", None)
-        if place is not None and not _is_unwritten(does):
+        if place is not None and len(state.frames) == 1 and not _is_unwritten(does):
             self._last = place
         match does:
             case Go():
@@ -232,9 +239,14 @@ class _Follower(Waiting):
 
     def _assign(
         self, state: State, frame: Frame, instruction: Instruction, does: machine.Assign
-    ) -> State | Ways:
+    ) -> State | Ways | Over:
         name, value = does.name, does.value
         names = self._program.names(frame.code)
+        if self.counting and name in names.counters:
+            counted = self._counted(frame, name, value)
+            if counted is None:
+                return Over(Final.MISCOUNTED, self._spot(state))
+            frame = counted
         if name in names.sessions:
             return self._name_session(state, frame, instruction, name, value)
         lists = frame.lists
@@ -252,15 +264,41 @@ class _Follower(Waiting):
         known = knowledge.forget(known, name)
         if made:
             known = known | made
-        after = frame._replace(lists=lists, loops=loops, facts=known)
+        sure = frame.sure - {name}
+        after = frame._replace(lists=lists, loops=loops, facts=known, sure=sure)
         return self._to(state, after, instruction.next)
+
+    def _counted(self, frame: Frame, name: str, value: machine.Expr) -> Frame | None:
+        """A number gets a value that counts the members of a group; None if one is counted again.
+        Where it is not clear what it counts, it is like every other number from then on."""
+        counter = self._program.names(frame.code).counters[name]
+        others = frozenset(one for one in frame.counts if one[0] != name)
+        if begins(counter, value) and counter.group not in frame.mixed:
+            if counter.down and counter.group not in frame.lists:
+                return frame._replace(counts=others)
+            return frame._replace(counts=others | {(name, False)})
+        was = dict(frame.counts).get(name)
+        credit = frame.credit
+        if (
+            was is None
+            or not counts(name, counter, value)
+            or credit is None
+            or credit.group != counter.group
+            or name in credit.counted
+        ):
+            return frame._replace(counts=others)
+        if was and credit.is_ours:
+            return None
+        spent = credit._replace(counted=credit.counted | {name})
+        return frame._replace(counts=others | {(name, was or credit.is_ours)}, credit=spent)
 
     def _name_session(
         self, state: State, frame: Frame, instruction: Instruction, name: str, value: machine.Expr
     ) -> State | Ways:
         def called(frame: Frame, is_ours: bool) -> State:
             ours = frame.ours | {name} if is_ours else frame.ours - {name}
-            return self._to(state, frame._replace(ours=ours), instruction.next)
+            frame = frame._replace(ours=ours, gone=frame.gone - {name}, sure=frame.sure - {name})
+            return self._to(state, frame, instruction.next)
 
         if isinstance(value, machine.Sender):
             return called(frame, frame.chosen is not None and frame.chosen.is_ours)
@@ -298,6 +336,14 @@ class _Follower(Waiting):
             out = self._to(state, frame._replace(loops=loops), does.otherwise)
             on = self._to(state, frame, instruction.next)
             return Ways([self._silent(out), self._silent(on)], self._spot(state))
+        if frame.counts:
+            counting = self._program.names(frame.code).counters
+            uncounted = {
+                name
+                for name, is_counted in frame.counts
+                if not is_counted and counting[name].group in frame.lists
+            }
+            condition = resolved(condition, counting, uncounted)
         found = knowledge.decide(condition, frame.facts)
         states = {
             outcome: self._to(state, frame._replace(facts=known), ways[outcome])
@@ -341,11 +387,19 @@ class _Follower(Waiting):
         loop = f"@{frame.at}"
         if self._holds(frame, does.values):
             names = self._program.names(frame.code)
+            # What was sent to all of them without an error: in this step nothing more is heard.
+            group = does.values.name if isinstance(does.values, machine.Var) else ""
+            sure = frame.sure - {does.name}
+            all_sent = sure | {group} if group and self._sends_to(frame, does.name) else sure
+            if group in sure:
+                sure |= {does.name}
+            frame = frame._replace(gone=frame.gone - {does.name}, sure=sure)
             another = frame._replace(ours=frame.ours - {does.name})
             theirs = self._to(state, another, instruction.next)
             if (loop, True) in frame.loops:
                 loops = frame.loops - {(loop, True)}
-                after = self._to(state, another._replace(loops=loops), does.otherwise)
+                last = another._replace(loops=loops, sure=all_sent)
+                after = self._to(state, last, does.otherwise)
             else:
                 ours = frame.ours | {does.name} if does.name in names.sessions else frame.ours
                 loops = frame.loops | {(loop, True)}
@@ -354,7 +408,10 @@ class _Follower(Waiting):
                 return after
             return Ways([self._silent(after), self._silent(theirs)], self._spot(state))
         known = knowledge.forget(frame.facts, does.name)
-        on = self._to(state, frame._replace(facts=known), instruction.next)
+        turn = frame._replace(
+            facts=known, gone=frame.gone - {does.name}, sure=frame.sure - {does.name}
+        )
+        on = self._to(state, turn, instruction.next)
         out = self._to(state, frame, does.otherwise)
         spot = self._spot(state)
         if not does.place.text.startswith("for "):
@@ -373,12 +430,28 @@ class _Follower(Waiting):
             inside = code[inside.next]
         return False
 
+    def _sends_to(self, frame: Frame, session: str) -> bool:
+        """Whether a loop does nothing but send to each session."""
+        code = self._codes[frame.code].instructions
+        inside = code[code[frame.at].next]
+        is_sent = False
+        while isinstance(inside.does, machine.Send):
+            is_sent = is_sent or inside.does.session == machine.Var(session)
+            if inside.next == frame.at:
+                return is_sent
+            inside = code[inside.next]
+        return False
+
     # --- sessions ---------------------------------------------------------------------------
 
     def _open(
         self, state: State, frame: Frame, instruction: Instruction, does: machine.Open
     ) -> State | Ways:
-        other = frame._replace(ours=frame.ours - {does.name})
+        other = frame._replace(
+            ours=frame.ours - {does.name},
+            gone=frame.gone - {does.name},
+            sure=frame.sure - {does.name},
+        )
         past = self._to(state, other, instruction.next)
         if frame.at != self._root or len(state.frames) > 1 or state.opened:
             return past
@@ -413,8 +486,9 @@ class _Follower(Waiting):
         spot = self._spot(state)
         # What the other side has said last is thrown at a send, if it is there.
         others: list[Way] = []
-        if which != OURS:
-            others += self._caught(state, frame.at, is_others, OTHER_ENDED)
+        name = does.session.name if isinstance(does.session, machine.Var) else ""
+        if which != OURS and name not in frame.sure:
+            others += self._others_fail(state, frame.at, frame.at, OTHER_ENDED)
         if which == OTHER:
             return Ways([self._silent(on), *others], spot) if others else on
         if which == OURS and state.heard:
@@ -442,8 +516,7 @@ class _Follower(Waiting):
                 )
         values = self._values(does, frame.facts)
         sent: Way = (Kind.SEND, does.type, values, on, (), None)
-        for way in self._caught(state, frame.at, is_end, END_CAUGHT):
-            others.append((Kind.ENDED, *way[1:]))
+        others += self._ended(state, frame.at, frame.at)
         return Ways([sent, *others] if which == OURS else [sent, self._silent(on), *others], spot)
 
     def _kind(self, flow: str, path: knowledge.Path) -> Type | None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
-from flowlang import machine
+from flowlang import machine, walk
 from flowlang.protocol import facts as knowledge
 from flowlang.protocol.automaton import Arm, Final, Kind, Spot, Step, Values
-from flowlang.protocol.code import Code, Instruction, Test
+from flowlang.protocol.code import Code, Instruction, Test, expressions_of
+from flowlang.protocol.counting import Credit, counters
 from flowlang.protocol.facts import Declared, Facts, Interest
+from flowlang.protocol.throwing import Throwing
 from flowlang.types import Builtin, ListType
 
 
@@ -27,7 +29,9 @@ class Chosen(NamedTuple):
 class Frame(NamedTuple):
     """A flow under way: at which instruction, and which of its variables are the session, or are
     lists in which it is. `loops` has the loops over such a list that are under way: whether they
-    have come to the session. `asked` is true once the instruction's Python has answered."""
+    have come to the session. `asked` is true once the instruction's Python has answered. `gone` are
+    variables with other sessions that are over, `sure` lists and variables with such as nothing can
+    be heard from before the flow rests again."""
 
     code: str
     at: int
@@ -37,16 +41,26 @@ class Frame(NamedTuple):
     facts: Facts
     chosen: Chosen | None = None
     asked: bool = False
+    gone: frozenset[str] = frozenset()
+    sure: frozenset[str] = frozenset()
+    counts: frozenset[tuple[str, bool]] = frozenset()
+    """Numbers that count a group, and whether they have counted the session."""
+
+    credit: Credit | None = None
+    mixed: frozenset[str] = frozenset()
+    """Lists that are not one group: several that were opened apart."""
 
 
 class State(NamedTuple):
     """A flow and those that it runs, the innermost last. `heard` is true once it was told that the
-    other side has ended: whatever it sends then throws."""
+    other side has ended: whatever it sends then throws. `troubled` is true once an error of another
+    session was heard, which is over then: whatever is sent or waited for there throws its end."""
 
     frames: tuple[Frame, ...]
     opened: bool
     owes: int
     heard: bool = False
+    troubled: bool = False
 
 
 Way: TypeAlias = tuple[Kind, str, Values, State, tuple[Step, ...], Arm | None]
@@ -59,6 +73,7 @@ class Ways(NamedTuple):
     found: list[Way]
     spot: Spot
     is_wait: bool = False
+    refused: Arm | None = None
 
 
 class Over(NamedTuple):
@@ -76,6 +91,7 @@ class Program:
         self.codes = codes
         self.declared = declared
         self.asked = knowledge.asked_fields(codes)
+        self.throwing = Throwing(codes)
         self._interests: dict[tuple[str, int], Interest] = {}
         self._names: dict[str, Names] = {}
 
@@ -107,8 +123,21 @@ class Names:
             and isinstance(test.right, machine.Size)
             and isinstance(test.right.value, machine.Var)
             and test.right.value.name in self.lists
-        }
+        } & _indexes(code)
         self.kinds = {one.name: one.type for one in variables}
+        counted = counters(code, self.lists)
+        self.counters = {one: counted[one] for one in counted if one not in self.indexes}
+
+
+def _indexes(code: Code) -> set[str]:
+    """The variables by which something of a list is taken."""
+    return {
+        part.index.name
+        for instruction in code.instructions
+        for value in expressions_of(instruction.does)
+        for part in walk.within(value)
+        if isinstance(part, machine.Item) and isinstance(part.index, machine.Var)
+    }
 
 
 SESSION = Builtin("Session")

@@ -12,15 +12,20 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from flowlang.protocol.automaton import NOTHING, Arm, Automaton, Edge, Final, Kind, Node, Values
+from flowlang.protocol.automaton import Arm, Automaton, Edge, Final, Kind, Values
+from flowlang.protocol.frames import TIME_OVER
+from flowlang.protocol.sides import Side as _Side
 
 LONGEST = 64
 """Messages under way in one direction, at most."""
 
 MOST_CONFIGURATIONS = 150_000
+
+MOST_PAST = 8
+"""Messages under way at most where it is looked past what goes wrong."""
 
 LEFT, RIGHT = 0, 1
 
@@ -48,52 +53,29 @@ class Misfit:
     edge: Edge | None = None
     other: tuple[Move, ...] | None = None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the side that stands badly had given up waiting."""
+        return any(move.side == self.side and _gives_up(move.edge) for move in self.way)
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether nobody is worse off: what came too late is dropped, or much piles up."""
+        return self.code == "P208" or (self.code == "P204" and self.is_late)
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """`longest` is how many messages under way were looked at, 0 where any number is covered.
-    `used` are the cases that can happen, `configurations` how many were looked at."""
+    """`misfits` are at most one error, which is first, and what is only to be warned of. `longest`
+    is how many messages under way were looked at, 0 where any number is covered. `used` are the
+    cases that can happen, `configurations` how many were looked at, `miscounts` the sides that may
+    count one of a group twice."""
 
     misfits: tuple[Misfit, ...]
     longest: int
     used: frozenset[Arm]
     configurations: int
-
-
-class _Side:
-    """An automaton, by node: what is silent, sent, received, told of an end."""
-
-    def __init__(self, automaton: Automaton) -> None:
-        self.automaton = automaton
-        self.nodes: Sequence[Node] = automaton.nodes
-        self.silent: list[list[Edge]] = []
-        self.sends: list[list[Edge]] = []
-        self.ends: list[list[Edge]] = []
-        self.receives: list[dict[str, dict[Values, list[Edge]]]] = []
-        self.final: list[Final] = []
-        self.waits: list[bool] = []
-        self.numbers: list[range] = []
-        self.sent: list[Edge] = []
-        for node in self.nodes:
-            self.silent.append(list(node.of(Kind.SILENT)))
-            sends = list(node.of(Kind.SEND))
-            self.numbers.append(range(len(self.sent), len(self.sent) + len(sends)))
-            self.sent += sends
-            self.sends.append(sends)
-            self.ends.append(list(node.of(Kind.ENDED)))
-            taken: dict[str, dict[Values, list[Edge]]] = {}
-            for edge in node.of(Kind.RECEIVE):
-                taken.setdefault(edge.message, {}).setdefault(edge.values, []).append(edge)
-            self.receives.append(taken)
-            self.final.append(node.final)
-            self.waits.append(node.is_receiving)
-
-    def takes(self, at: int, sent: Edge) -> list[Edge] | None:
-        """What receiving a message leads to; None if it is not accepted here."""
-        by_values = self.receives[at].get(sent.message)
-        if by_values is None:
-            return None
-        return by_values.get(sent.values) or by_values[NOTHING]
+    miscounts: frozenset[int] = frozenset()
 
 
 Config: TypeAlias = tuple[tuple[int, int], tuple[tuple[int, ...], tuple[int, ...]]]
@@ -124,6 +106,25 @@ def check(left: Automaton, right: Automaton) -> Verdict:
             return queued.verdict(None, bound, queued.misfit("P208", LEFT, blocked))
 
 
+def happening(left: Automaton, right: Automaton) -> frozenset[Arm] | None:
+    """The cases that can happen, past what goes wrong too; None where that is not known. Who hears
+    a message that it does not take, or an end that it does not expect, fails; unless it catches
+    that, which is not followed."""
+    sides = (_Side(left), _Side(right))
+    together = _Together(sides, past=True)
+    together.explore()
+    if not together.crosses:
+        return together.happened()
+    for bound in range(1, MOST_PAST + 1):
+        queued = _Queued(sides, bound, past=True)
+        queued.explore()
+        if queued.happened() is None:
+            return None
+        if queued.first_blocked() is None:
+            return queued.happened()
+    return None
+
+
 def explored(
     left: Automaton, right: Automaton
 ) -> tuple[dict[Config, list[tuple[Config, Move]]], Config]:
@@ -142,12 +143,17 @@ def explored(
 class _Exploration(abc.ABC):
     """All that can happen, breadth first, so that the first way to a place is a shortest one."""
 
-    def __init__(self, sides: tuple[_Side, _Side]) -> None:
+    def __init__(self, sides: tuple[_Side, _Side], *, past: bool = False) -> None:
         self.sides = sides
+        self.past = past
+        self._is_caught = False
         self.seen: dict[Config, tuple[Config, Move] | None] = {START: None}
         self.after: dict[Config, list[tuple[Config, Move]]] = {}
         self.order: list[Config] = [START]
         self.used: set[Arm] = set()
+        self.late: dict[Config, Misfit] = {}
+        """Where a message comes to a side that gave up waiting for it and has ended: a warning,
+        which hides nothing that is behind it."""
 
     def explore(self) -> Misfit | None:
         """The first thing that is wrong."""
@@ -157,7 +163,10 @@ class _Exploration(abc.ABC):
                 self.after[config] = []
                 continue
             wrong = self.wrong(config)
-            if wrong is not None:
+            if wrong is not None and not self.past:
+                return wrong
+            if wrong is not None and self.catches(config):
+                self._is_caught = True
                 return wrong
             if self.leaves(config) or len(order) > 4 * MOST_CONFIGURATIONS:
                 return None
@@ -168,14 +177,68 @@ class _Exploration(abc.ABC):
                     order.append(target)
         return None
 
+    def happened(self) -> frozenset[Arm] | None:
+        """The cases that happened, if all that can was looked at."""
+        is_all = not self._is_caught and len(self.after) == len(self.order)
+        return frozenset(self.used) if is_all else None
+
     def verdict(
         self, found: Misfit | None, longest: int, unbounded: Misfit | None = None
     ) -> Verdict:
         if unbounded is not None:
             # With queues that long some wait only for room.
             found = unbounded
-        misfits = [found] if found is not None else list(self._stuck())
-        return Verdict(tuple(misfits), longest, frozenset(self.used), len(self.seen))
+        misfits = [found] if found is not None else list(self._stuck()) or self._unread_anyway()
+        misfits += list(self._too_late(misfits))
+        miscounts = self._miscounts(not misfits and bool(longest))
+        return Verdict(tuple(misfits), longest, frozenset(self.used), len(self.seen), miscounts)
+
+    def _miscounts(self, is_part: bool) -> frozenset[int]:
+        """The sides that may count somebody twice; where only a part was looked at, as far as is
+        known."""
+        found = set()
+        for number, side in enumerate(self.sides):
+            if Final.MISCOUNTED in side.final and (
+                is_part or any(side.final[at[0][number]] is Final.MISCOUNTED for at in self.seen)
+            ):
+                found.add(number)
+        return frozenset(found)
+
+    def _unread(self, side: int, config: Config, sent: Edge) -> Misfit | None:
+        """A message for a side that has ended; None where it only comes too late."""
+        found = self.misfit("P204", side, config, sent)
+        if not found.is_late:
+            return found
+        self.late.setdefault(config, found)
+        return None
+
+    def _unread_anyway(self) -> list[Misfit]:
+        """A message that came too late on the shortest way, but nobody reads it on another one, on
+        which its receiver did not give up."""
+        for side in (LEFT, RIGHT):
+            places = [config for config, found in self.late.items() if found.side == side]
+            if not places:
+                continue
+            ways: dict[Config, tuple[Config, Move] | None] = {START: None}
+            order = [START]
+            for config in order:
+                for target, move in self.after.get(config, ()):
+                    patient = move.side != side or not _gives_up(move.edge)
+                    if target not in ways and patient:
+                        ways[target] = (config, move)
+                        order.append(target)
+            for config in places:
+                if config in ways:
+                    return [dataclasses.replace(self.late[config], way=_way(ways, config))]
+        return []
+
+    def _too_late(self, errors: Sequence[Misfit]) -> Iterator[Misfit]:
+        """The first warning that is not of the same message as an error."""
+        told = {error.edge.spot for error in errors if error.edge is not None}
+        for found in self.late.values():
+            if found.edge is not None and found.edge.spot not in told:
+                yield found
+                return
 
     @abc.abstractmethod
     def leaves(self, config: Config) -> bool:
@@ -189,11 +252,25 @@ class _Exploration(abc.ABC):
     def wrong(self, config: Config) -> Misfit | None:
         """What is wrong just here."""
 
+    @abc.abstractmethod
+    def arriving(self, number: int, config: Config) -> Iterable[Edge]:
+        """The messages that a side may have to read next."""
+
+    def catches(self, config: Config) -> bool:
+        """Whether a side catches that it does not take a message, and goes on."""
+        for number in (LEFT, RIGHT):
+            me, mine = self.sides[number], config[0][number]
+            node = me.nodes[mine]
+            if node.refused is not None and not node.owes:
+                if any(me.takes(mine, edge) is None for edge in self.arriving(number, config)):
+                    return True
+        return False
+
     def is_done(self, config: Config) -> bool:
         """Whether a side has failed, which the other learns, or there never was a session."""
         left, right = config[0]
         finals = self.sides[LEFT].final[left], self.sides[RIGHT].final[right]
-        return Final.FAILED in finals or Final.NEVER in finals
+        return any(final > Final.CLOSED for final in finals)
 
     def misfit(self, code: str, side: int, config: Config, edge: Edge | None = None) -> Misfit:
         return Misfit(code, side, self.way(config), config[0], edge)
@@ -243,6 +320,8 @@ class _Exploration(abc.ABC):
     def refused(self, receiver: int, config: Config, sent: Edge) -> Misfit:
         """A message that is not accepted. Perhaps after the very same messages it would be, had the
         receiver decided otherwise: then the sender cannot know."""
+        if self.past:
+            return self.misfit("P201", receiver, config, sent)
         here = self.sides[receiver].receives[config[0][receiver]]
         if any(_short(name) == _short(sent.message) for name in here):
             return self.misfit("P202", receiver, config, sent)
@@ -323,8 +402,8 @@ ENDINGS = (Final.ENDED, Final.CLOSED)
 class _Together(_Exploration):
     """As if every message were taken at once."""
 
-    def __init__(self, sides: tuple[_Side, _Side]) -> None:
-        super().__init__(sides)
+    def __init__(self, sides: tuple[_Side, _Side], *, past: bool = False) -> None:
+        super().__init__(sides, past=past)
         self.crosses = False
 
     def leaves(self, config: Config) -> bool:
@@ -346,7 +425,9 @@ class _Together(_Exploration):
         its = config[0][1 - number]
         node = other.nodes[its]
         sent = _moved(config, number, edge.target)
-        if node.final is Final.CLOSED:
+        if node.final is Final.CLOSED or (
+            node.final is Final.ENDED and (self.past or config in self.late)
+        ):
             yield sent, Move(number, edge, None, True)
         elif node.owes:
             yield _moved(sent, 1 - number, node.minus), Move(number, edge, None, True)
@@ -355,6 +436,9 @@ class _Together(_Exploration):
                 if taken.arm is not None:
                     self.used.add(taken.arm)
                 yield _moved(sent, 1 - number, taken.target), Move(number, edge, taken)
+
+    def arriving(self, number: int, config: Config) -> Iterable[Edge]:
+        return self.sides[1 - number].sends[config[0][1 - number]]
 
     def wrong(self, config: Config) -> Misfit | None:
         for number in (LEFT, RIGHT):
@@ -365,7 +449,9 @@ class _Together(_Exploration):
                 if node.owes:
                     continue
                 if node.final is Final.ENDED:
-                    return self.misfit("P204", 1 - number, config, edge)
+                    unread = self._unread(1 - number, config, edge)
+                    if unread is not None:
+                        return unread
                 if node.is_receiving and other.takes(its, edge) is None:
                     return self.refused(1 - number, config, edge)
             if self._is_alone(number, config):
@@ -376,8 +462,8 @@ class _Together(_Exploration):
 class _Queued(_Exploration):
     """With up to `bound` messages under way to each side."""
 
-    def __init__(self, sides: tuple[_Side, _Side], bound: int) -> None:
-        super().__init__(sides)
+    def __init__(self, sides: tuple[_Side, _Side], bound: int, *, past: bool = False) -> None:
+        super().__init__(sides, past=past)
         self._bound = bound
         self._blocked: list[tuple[int, Config]] = []
 
@@ -414,7 +500,7 @@ class _Queued(_Exploration):
         me, mine = self.sides[number], config[0][number]
         node = me.nodes[mine]
         rest = _queued(config, number, queue[1:])
-        if node.final is Final.CLOSED:
+        if node.final is Final.CLOSED or (node.final is Final.ENDED and config in self.late):
             yield rest, Move(number, None, None, True)
         elif node.owes:
             yield _moved(rest, number, node.minus), Move(number, None, None, True)
@@ -424,6 +510,18 @@ class _Queued(_Exploration):
                     self.used.add(taken.arm)
                 yield _moved(rest, number, taken.target), Move(number, taken)
 
+    def arriving(self, number: int, config: Config) -> Iterable[Edge]:
+        return [self.sides[1 - number].sent[one] for one in config[1][number][:1]]
+
+    def is_done(self, config: Config) -> bool:
+        # What was under way when a side failed is read before that is heard of.
+        (left, right), (to_left, to_right) = config
+        if to_right and self.sides[LEFT].final[left] is Final.FAILED:
+            return False
+        if to_left and self.sides[RIGHT].final[right] is Final.FAILED:
+            return False
+        return super().is_done(config)
+
     def wrong(self, config: Config) -> Misfit | None:
         for number in (LEFT, RIGHT):
             me, queue = self.sides[number], config[1][number]
@@ -431,7 +529,9 @@ class _Queued(_Exploration):
             if queue and not node.owes:
                 first = self.sides[1 - number].sent[queue[0]]
                 if node.final is Final.ENDED:
-                    return self.misfit("P204", number, config, first)
+                    unread = self._unread(number, config, first)
+                    if unread is not None:
+                        return unread
                 if node.is_receiving and me.takes(config[0][number], first) is None:
                     return self.refused(number, config, first)
             if self._is_alone(number, config):
@@ -472,6 +572,8 @@ class _Queued(_Exploration):
         for number in (LEFT, RIGHT):
             reading = self._reaching(functools.partial(_reads, number=number))
             for config in self.order:
+                if self.sides[number].final[config[0][number]] is Final.FAILED:
+                    continue
                 if config[1][number] and config not in reading:
                     first = self.sides[1 - number].sent[config[1][number][0]]
                     yield self.misfit("P207", number, config, first)
@@ -504,6 +606,10 @@ def _reads(move: Move, number: int) -> bool:
     return move.side == number and (
         move.is_dropped or (move.edge is not None and move.edge.kind is Kind.RECEIVE)
     )
+
+
+def _gives_up(edge: Edge | None) -> bool:
+    return edge is not None and any(step.told == TIME_OVER for step in edge.steps)
 
 
 def _short(name: str) -> str:
@@ -564,7 +670,8 @@ class _InTurns(_Together):
             if len(self.order) > MOST_CONFIGURATIONS:
                 break
         misfits = list(found.values()) or list(self._stuck())
-        return Verdict(tuple(misfits), 0, frozenset(self.used), len(self.seen))
+        miscounts = self._miscounts(len(self.after) < len(self.order))
+        return Verdict(tuple(misfits), 0, frozenset(self.used), len(self.seen), miscounts)
 
     def _wrongs(self, config: Config) -> Iterator[Misfit]:
         """All that is wrong at a place, one for each message."""

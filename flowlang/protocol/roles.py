@@ -58,12 +58,18 @@ def held(program: Program, protocols: Iterable[machine.Protocol], played: Played
     """A flow compared with its role; None if it is too large to be followed."""
     name, _, role = played.role.rpartition(".")
     protocol = next(one for one in protocols if one.name == name)
-    try:
-        made = automaton(program, played.flow, played.opened, {}, frozenset(), given=played.given)
-    except TooMany:
-        return None
     other = keeping(protocol, other_of(protocol, role))
-    return Held(played, made, other, in_turns(made, other))
+    where = program, played.flow, played.opened
+    # What a group is counted by is understood as long as nobody in it is counted twice.
+    for counting in (True, False):
+        try:
+            made = automaton(*where, {}, frozenset(), given=played.given, counting=counting)
+        except TooMany:
+            return None
+        verdict = in_turns(made, other)
+        if not verdict.miscounts:
+            break
+    return Held(played, made, other, verdict)
 
 
 def other_of(protocol: machine.Protocol, role: str) -> str:

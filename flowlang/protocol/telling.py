@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 from flowlang import machine
 from flowlang.conversation import Conversation, Stand
@@ -13,7 +12,7 @@ from flowlang.diagnostics import Diagnostic, Note
 from flowlang.protocol.automaton import Arm, Edge, Final, Kind, Node, Spot
 from flowlang.protocol.check import Checked, Session
 from flowlang.protocol.code import Rest
-from flowlang.protocol.frames import TIME_OVER, Program
+from flowlang.protocol.frames import Program
 from flowlang.protocol.pairs import Misfit, Move
 from flowlang.protocol.retelling import Retelling
 from flowlang.protocol.spent import Spent
@@ -125,7 +124,7 @@ class _Story:
         code = self._code()
         message, first, notes, hint = _TELL[code](self)
         run = self._run()
-        hint = _asked_twice(run) or hint
+        hint = _asked_twice(run) or self._uncounted() or hint
         source, span = self._teller.place(first, self._module)
         return Diagnostic(
             code,
@@ -134,28 +133,40 @@ class _Story:
             span,
             hint,
             tuple(self._note(text, spot) for text, spot in notes),
-            self._severity(code),
+            "warning" if self._found.is_warning else "error",
             run,
         )
 
     def _code(self) -> str:
         """A message that is not taken because its receiver has stopped waiting is a late one."""
         code = self._found.code
-        if code in ("P201", "P204") and self._gave_up():
-            return "P211"
-        return code
+        return "P211" if code in ("P201", "P204") and self._found.is_late else code
 
-    def _gave_up(self) -> bool:
-        return any(
-            step.told == TIME_OVER
-            for move in self._found.way
-            if move.side == self._side and move.edge is not None
-            for step in move.edge.steps
-        )
-
-    def _severity(self, code: str) -> Literal["error", "warning"]:
-        dropped = code == "P211" and self._found.code == "P204"
-        return "warning" if dropped or code == "P208" else "error"
+    def _uncounted(self) -> str | None:
+        """What to do where a loop over what a group says is left before all have said it."""
+        if self._found.code not in ("P201", "P204", "P210"):
+            return None
+        for side, names in enumerate(self._names):
+            if not self._is_group(side):
+                continue
+            spots = (
+                step.spot
+                for move in self._found.way
+                if move.edge is not None and move.side == side
+                for step in move.edge.steps
+                if step.spot.place.text.startswith("while ")
+                and step.told.endswith(" does not hold")
+            )
+            spot = next(spots, None)
+            if spot is not None:
+                group = self._session(side)
+                return (
+                    f"nothing says that the loop in line {spot.place.line} goes on until all of"
+                    f" `{group}` were heard: begin with `var left = {group}.size`, take one off in"
+                    " each case that takes the last message of one or its end, once on every way,"
+                    f" and go on `while left > 0`; or let `{names}` `close each {group}` behind it"
+                )
+        return None
 
     def _note(self, text: str, spot: Spot) -> Note:
         source, span = self._teller.place(spot)
@@ -194,8 +205,18 @@ class _Story:
         _, found, name = made.opened.place.text.partition(" as ")
         return name.split()[0].rstrip(":") if found else made.session
 
+    def _closing(self, side: int) -> str:
+        """How a side closes the session: each of a group, or of a list that was passed on."""
+        name = self._session(side)
+        return f"`close each {name}`" if self._is_group(side) else f"`close {name}`"
+
+    def _is_group(self, side: int) -> bool:
+        return " with each " in self._sides[side].opened.place.text
+
     def _receiving(self) -> str:
         """How a receive with cases begins, where one is."""
+        if self._is_group(self._side):
+            return "`receive:`"
         return f"`receive from {self._session(self._side)}:`"
 
     def _awaited(self, side: int) -> list[str]:
@@ -305,7 +326,10 @@ class _Story:
 
     def _before_the_end(self, awaited: str) -> str:
         """What to do where one waits and the other has ended."""
-        taking = f"let `{self._me}` take the end, too: {self._receiving()} with `case ended:`"
+        ended = "case ended"
+        if self._is_group(self._side):
+            ended = f"case ended from any {self._session(self._side)}"
+        taking = f"let `{self._me}` take the end, too: {self._receiving()} with `{ended}:`"
         at = self._found.at[self._side]
         if self._later(self._side, lambda edge: edge.target == at) is not None:
             return (
@@ -321,7 +345,7 @@ class _Story:
             [(f"`{self._me}` may have ended here by then", self._here)],
             f"let `{self._me}` receive `{self._sent}` {_around(self._here)}, or leave the send out;"
             f" if `{self._me}` does not mind what still comes, it can say so:"
-            f" `close {self._session(self._side)}`",
+            f" {self._closing(self._side)}",
         )
 
     def both_wait(self) -> Told:
@@ -408,7 +432,6 @@ class _Story:
         )
 
     def late(self) -> Told:
-        session = self._session(self._side)
         if self._found.code == "P204":
             end = f"`{self._me}` may have given up waiting, and ended here"
         else:
@@ -418,7 +441,8 @@ class _Story:
             self._sending,
             [(end, self._here)],
             f"say what becomes of it: `within … then discard` where `{self._me}` waits for it,"
-            f" `close {session}` once the time is over, or go on in a receive that still takes it",
+            f" {self._closing(self._side)} once the time is over, or go on in a receive that still"
+            " takes it",
         )
 
 

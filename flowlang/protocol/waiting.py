@@ -7,21 +7,29 @@ from collections.abc import Iterable
 
 from flowlang import machine, walk
 from flowlang.protocol import facts as knowledge
-from flowlang.protocol.automaton import NOTHING, Arm, Final, Kind, Step, Values
+from flowlang.protocol.automaton import (
+    ITS_MESSAGE,
+    NOTHING,
+    REFUSED,
+    Arm,
+    Final,
+    Kind,
+    Step,
+    Values,
+)
 from flowlang.protocol.catching import (
     AMONG,
     MOST_OWED,
     OTHER,
     OURS,
     Catching,
-    is_end,
-    is_others,
+    is_refused,
     possible,
 )
 from flowlang.protocol.code import Code, Go, Instruction, Pick, Rest, Stop
+from flowlang.protocol.counting import Credit
 from flowlang.protocol.facts import NO_FACTS, Facts
 from flowlang.protocol.frames import (
-    END_CAUGHT,
     ERROR_CAUGHT,
     GROUP_FAILS,
     SESSION,
@@ -68,13 +76,38 @@ class Waiting(Catching):
                     return self._call(state, frame, instruction, wait)
             case _:
                 pass
+        return self._elsewhere(state, frame, instruction, wait)
+
+    def _elsewhere(
+        self, state: State, frame: Frame, instruction: Instruction, wait: machine.Wait
+    ) -> State | Ways:
+        """A wait that has nothing to do with the session."""
         after = self._rested(state, frame, instruction, walk.delivered(wait))
         until = getattr(wait, "until", None)
         found = list(self._time_over(state, frame, until is not None, False))
-        found += self._caught(state, instruction.next, possible(wait), ERROR_CAUGHT)
+        if _is_for_sessions(wait):
+            found += self._others_fail(
+                state, frame.at, instruction.next, ERROR_CAUGHT, _only_session(wait)
+            )
+        else:
+            found += self._caught(state, instruction.next, possible(wait), ERROR_CAUGHT)
+        if self._never_comes(frame, wait):
+            # It waits for ever, or fails: that is told of the other session.
+            return Ways(found, self._spot(state)) if found else self._failing(state)
         if not found:
             return after
         return Ways([self._silent(after), *found], self._spot(state))
+
+    def _never_comes(self, frame: Frame, wait: machine.Wait) -> bool:
+        """Whether the message of another session that is waited for is never said."""
+        match wait:
+            case machine.AwaitMessage(session=session):
+                never = isinstance(session, machine.Var) and session.name in frame.gone
+            case machine.AwaitEach(optional=False):
+                never = False
+            case _:
+                return False
+        return never or Arm(frame.code, frame.at, ITS_MESSAGE) in self._dead
 
     def _rested(
         self,
@@ -98,6 +131,10 @@ class Waiting(Catching):
             loops=frozenset(one for one in frame.loops if one[0] in keeps),
             facts=made,
             chosen=chosen,
+            counts=frozenset(one for one in frame.counts if one[0] in keeps),
+            mixed=frame.mixed & keeps,
+            gone=frame.gone & keeps,
+            sure=frozenset(),
         )
         return self._to(state, after, instruction.next)
 
@@ -116,16 +153,20 @@ class Waiting(Catching):
             if isinstance(wait, machine.AwaitMessage):
                 made = of_message(wait.name, values)
             after = self._rested(state, frame, instruction, wait.name, made)
-            found.append((Kind.RECEIVE, wait.type, values, after, (), None))
+            its = Arm(frame.code, frame.at, ITS_MESSAGE)
+            found.append((Kind.RECEIVE, wait.type, values, after, (), its))
         optional = isinstance(wait, machine.AwaitEach) and wait.optional
         after = self._rested(state, frame, instruction, wait.name)
         if which == AMONG:
             found.append(self._silent(after))
         if optional:
+            # That another has failed is no error here, but later on.
+            found = [(*way[:3], way[3]._replace(troubled=True), *way[4:]) for way in found]
+            after = after._replace(troubled=True)
+        if optional:
             found.append((Kind.ENDED, "", NOTHING, after, (), None))
         else:
-            for way in self._caught(state, instruction.next, is_end, END_CAUGHT):
-                found.append((Kind.ENDED, *way[1:]))
+            found += self._ended(state, frame.at, instruction.next)
         if wait.until is not None and optional and wait.discard:
             owing = after._replace(owes=after.owes + 1)
             if state.owes == MOST_OWED:
@@ -135,8 +176,14 @@ class Waiting(Catching):
         else:
             found += self._time_over(state, frame, wait.until is not None, wait.discard)
         if isinstance(wait, machine.AwaitEach) and not optional:
-            found += self._caught(state, instruction.next, is_others, GROUP_FAILS)
-        return Ways(found, spot, True)
+            found += self._others_fail(state, frame.at, instruction.next, GROUP_FAILS)
+        return Ways(found, spot, True, self._refused(state, frame.at, instruction.next))
+
+    def _refused(self, state: State, at: int, thrown_at: int) -> Arm | None:
+        """Whether somebody catches that a message is not taken."""
+        if any(self._caught(state, thrown_at, is_refused, ERROR_CAUGHT)):
+            return Arm(state.frames[-1].code, at, REFUSED)
+        return None
 
     def _values_of(self, message: str) -> Iterable[Values]:
         """The values that a message may come with, nothing known among them."""
@@ -161,6 +208,16 @@ class Waiting(Catching):
             if named in self._dead:
                 continue
             which = self._about(frame, arm)
+            if state.heard and which == AMONG and isinstance(arm, machine.Came | machine.Ended):
+                # It is over, and was told once: from now on the others are waited for.
+                told = other(arm)
+                after = self._rested(
+                    state, frame, instruction, None, chosen=Chosen(number, False, NOTHING)
+                )
+                found.append(self._silent(after, Step(told, spot)))
+                continue
+            if which == OTHER and _is_gone(frame, arm):
+                continue
 
             def chosen(is_ours: bool, values: Values = NOTHING, number: int = number) -> State:
                 what = Chosen(number, is_ours, values)
@@ -177,14 +234,20 @@ class Waiting(Catching):
                 told = TIME_OVER if isinstance(arm, machine.Late) else other(arm)
                 found.append(self._silent(chosen(False), Step(told, spot)))
         if not is_ended:
-            for way in self._caught(state, instruction.next, is_end, END_CAUGHT):
-                found.append((Kind.ENDED, *way[1:]))
+            found += self._ended(state, frame.at, instruction.next)
+        talking = [arm for arm in wait.arms if isinstance(arm, machine.Came | machine.Ended)]
+        if any(self._about(frame, arm) != OURS for arm in talking):
+            found += self._others_fail(state, frame.at, instruction.next, ERROR_CAUGHT)
         found += self._time_over(state, frame, is_timed, False)
-        return Ways(found, spot, True)
+        is_over = state.heard and all(self._about(frame, arm) != OURS for arm in wait.arms)
+        refused = self._refused(state, frame.at, instruction.next)
+        return Ways(found, spot, not is_over, refused)
 
     def _pick(self, state: State, frame: Frame, does: Pick) -> State | Ways:
         if frame.chosen is not None:
-            return self._to(state, frame, does.ways[frame.chosen.number])
+            number = frame.chosen.number
+            credit = self._credit(frame, does.arms[number], frame.chosen.is_ours)
+            return self._to(state, frame._replace(credit=credit), does.ways[number])
         # Where the choice began, cases were counted at the wait before this.
         waits = self._waits_before(frame)
         spot = self._spot(state)
@@ -192,9 +255,20 @@ class Waiting(Catching):
         for number, (arm, way) in enumerate(zip(does.arms, does.ways, strict=True)):
             if any(Arm(frame.code, at, number) in self._dead for at in waits):
                 continue
+            if _is_gone(frame, arm):
+                continue
             told = TIME_OVER if isinstance(arm, machine.Late) else other(arm)
             found.append(self._silent(self._to(state, frame, way), Step(told, spot)))
-        return Ways(found, spot)
+        return Ways(found, spot) if found else self._failing(state)
+
+    @staticmethod
+    def _credit(frame: Frame, arm: machine.Arm, is_ours: bool) -> Credit | None:
+        """What came from one of a group may be counted once."""
+        if frame.counts and isinstance(arm, machine.Came | machine.Ended):
+            group = arm.session
+            if isinstance(group, machine.Var) and group.name in frame.lists:
+                return Credit(group.name, is_ours)
+        return None
 
     @functools.cached_property
     def _rests(self) -> dict[tuple[str, str], list[int]]:
@@ -230,13 +304,36 @@ class Waiting(Catching):
                     (parameter.name,), argument, frame.facts, self._program.declared
                 )
         known = self._interest(wait.flow).kept(known, 0)
-        inner = Frame(wait.flow, 0, frozenset(ours), frozenset(lists), frozenset(), known)
+        called = zip(code.flow.parameters, wait.arguments, strict=False)
+        mixed, gone = set(), set()
+        for parameter, argument in called:
+            if parameter.name in lists and not self._is_group(frame, argument):
+                mixed.add(parameter.name)
+            if isinstance(argument, machine.Var) and argument.name in frame.gone:
+                gone.add(parameter.name)
+        inner = Frame(
+            wait.flow,
+            0,
+            frozenset(ours),
+            frozenset(lists),
+            frozenset(),
+            known,
+            gone=frozenset(gone),
+            mixed=frozenset(mixed),
+        )
         if len(state.frames) > 1 and self._is_last(self._codes[frame.code], instruction, wait):
             return state._replace(frames=(*state.frames[:-1], inner))
         # While the other flow runs, only what lives over the call is left of this one.
         rested = self._rested(state, frame, instruction, wait.name).frames[-1]
         below = rested._replace(at=frame.at)
         return state._replace(frames=(*state.frames[:-1], below, inner))
+
+    @staticmethod
+    def _is_group(frame: Frame, value: machine.Expr) -> bool:
+        """Whether all of a list were opened together."""
+        if isinstance(value, machine.Items):
+            return len(value.items) == 1
+        return isinstance(value, machine.Var) and value.name not in frame.mixed
 
     @staticmethod
     def _is_last(code: Code, instruction: Instruction, wait: machine.AwaitSubflow) -> bool:
@@ -277,3 +374,35 @@ class Waiting(Catching):
 def of_message(name: str, values: Values) -> Facts:
     """What is known of a variable that takes a message with these values."""
     return frozenset((((name, field), about), value) for (field, about), value in values)
+
+
+def _is_for_sessions(wait: machine.Wait) -> bool:
+    match wait:
+        case machine.AwaitMessage() | machine.AwaitEach():
+            return True
+        case machine.AwaitChoice(arms=arms):
+            return all(isinstance(arm, machine.Came | machine.Ended | machine.Late) for arm in arms)
+        case _:
+            return False
+
+
+def _only_session(wait: machine.Wait) -> str | None:
+    """The variable with the only session that is waited for."""
+    match wait:
+        case machine.AwaitMessage(session=session):
+            found = [session]
+        case machine.AwaitChoice(arms=arms):
+            found = [arm.session for arm in arms if isinstance(arm, machine.Came | machine.Ended)]
+        case _:
+            return None
+    names = {one.name if isinstance(one, machine.Var) else "" for one in found}
+    return next(iter(names)) or None if len(names) == 1 else None
+
+
+def _is_gone(frame: Frame, arm: machine.Arm) -> bool:
+    """Whether no message of that session can come any more."""
+    match arm:
+        case machine.Came(session=machine.Var(name=name)):
+            return name in frame.gone
+        case _:
+            return False

@@ -278,9 +278,10 @@ class Choice:
 
 @node
 class Close:
-    """`close s`."""
+    """`close s`, or `close each ss`."""
 
     session: Expr
+    each: bool
     span: Span
 
 

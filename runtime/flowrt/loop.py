@@ -19,9 +19,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from flowrt.agenda import Agenda
 from flowrt.core import engine
 from flowrt.core.engine import AGAIN, BEGIN, RESUME, Arrival, CallEnded, End, Lost
-from flowrt.core.flow import Schedule
 from flowrt.core.hospital import AGAIN as TRIED
 from flowrt.core.hospital import Patient, one_line
 from flowrt.core.registry import Registry
@@ -51,15 +51,13 @@ from flowrt.operations import Operations
 from flowrt.outbox import packed_ack, unpack_marked
 from flowrt.policies import Policy
 from flowrt.reception import Reception, Responders, Versions
-from flowrt.recognition import Recognition
 from flowrt.reports import Reports
 from flowrt.retention import AT_ONCE, Keeping, Retention
-from flowrt.schedules import Schedules
 from flowrt.services import External, set_up
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
 from flowrt.timers import NEAREST, Timers
 from flowrt.transport import Network
-from flowrt.turn import Draining, Firing, Job, Packet, Severing, Turn, log_errors
+from flowrt.turn import Appointed, Draining, Firing, Job, Packet, Severing, Turn, log_errors
 
 BATCH = 512
 """How many events one transaction takes at most."""
@@ -97,12 +95,12 @@ class Asked:
         self.told = told
 
 
-Item: TypeAlias = "Job | Firing | Draining | Severing | Packet"
+Item: TypeAlias = "Job | Firing | Appointed | Draining | Severing | Packet"
 """What a turn takes: an event for a flow, a schedule that is due, what a store has lost, what a
 peer sent."""
 
 
-class Loop(Recognition):
+class Loop(Agenda):
     """One party's flows, stepped batch by batch. `turn` does whatever is ready."""
 
     def __init__(
@@ -130,13 +128,12 @@ class Loop(Recognition):
         self._reload = reload
         if reload:
             self._large = -1
-        self._ready: collections.deque[Job | Firing | Draining] = collections.deque()
+        self._ready: collections.deque[Job | Firing | Appointed | Draining] = collections.deque()
         self._inbound = Inbound(limits)
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
         self._world.has_room = self._outbox.has_room
         self._timers = Timers(store.due, window)
         self._keeping = Keeping(retention)
-        self._schedules = Schedules(self.registry.schedules)
         self._reports = Reports(self._has_news)
         self._operations = Operations(
             self._world.services,
@@ -252,7 +249,7 @@ class Loop(Recognition):
             self._timers.next_due(),
             self._ward.visits.next_due(),
             self._outbox.next_due(),
-            None if self._draining else self._schedules.next_due(),
+            None if self._draining else self._next_start(),
             self._operations.next_due(),
             self._reports.next_due(),
             self._keeping.next_due(),
@@ -267,7 +264,7 @@ class Loop(Recognition):
         for flow_id in self._ward.visits.take_due(now_us):
             self._visit(flow_id, now_us)
         if not self._draining:
-            self._ready.extend(map(Firing, self._schedules.take_due(now_us)))
+            self._ready.extend(self._starts_due(now_us, room))
         self._operations.try_again(now_us)
         if self._suspect is None and not self._again:
             self._forget_old(now_us)
@@ -304,6 +301,8 @@ class Loop(Recognition):
             self._step(item, turn)
         elif type(item) is Firing:
             self._fire(item.schedule, turn)
+        elif type(item) is Appointed:
+            self._keep(item, turn)
         elif type(item) is Draining:
             self._drain(item, turn)
         elif type(item) is Severing:
@@ -325,22 +324,6 @@ class Loop(Recognition):
         turn.audit.append((0, 0, DRAINED, [("warn", f"{what}: {engine.writable(item.by)}")]))
         if item.waiter is not None:
             turn.waiters.append(item.waiter)
-
-    def _fire(self, schedule: Schedule, turn: Turn) -> None:
-        """Start a schedule's flow, and remember when the next one is due."""
-        if schedule.name in turn.batch.schedules:
-            return  # The node went back to its store in between, and found it due there too.
-        if not self._schedules.is_due(schedule, self._world.now_us):
-            self._schedules.wait_again(schedule)
-            return
-        due_us, row = self._schedules.following(schedule, self._world.now_us)
-        turn.batch.schedules[schedule.name] = row
-        turn.fired.append((schedule.name, due_us))
-        name = self.registry.names[schedule.flow]
-        start = schedule.start
-        make = functools.partial(engine.begin, name, schedule.flow, start)
-        asker = schedule.name.encode()
-        self._step(Job(self._new_flow(), BEGIN, make, asker=asker), turn)
 
     def _read(self, peer: str, data: bytes, turn: Turn) -> None:
         """One packet from the network."""
@@ -439,6 +422,7 @@ class Loop(Recognition):
             or batch.peers
             or batch.patients
             or batch.schedules
+            or turn.diaries
         ):
             # What is written may rest on what these have said.
             for name in (*batch.peers, *self._heard):
@@ -550,6 +534,7 @@ class Loop(Recognition):
         self._outbox.load(self._store.outbox())
         self._timers.clear()
         self._operations.incarnation = opened.incarnation
+        self._appointed.clear()
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:
             now_us = self._clock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
+import dataclasses
 import functools
 import hashlib
 import logging
@@ -71,6 +72,14 @@ class Firing:
         self.schedule = schedule
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Appointed:
+    """An entry of a service's diary that is due: to start its flow. `diary` is its number."""
+
+    diary: int
+    entry: int
+
+
 class Draining:
     """That the node shall take nothing new from now on, or shall again."""
 
@@ -111,6 +120,7 @@ class Turn:
         "asked",
         "audit",
         "batch",
+        "diaries",
         "discharged",
         "ended",
         "endings",
@@ -135,7 +145,7 @@ class Turn:
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.taken: list[Job | Firing | Draining | Severing | Packet] = []
+        self.taken: list[Job | Firing | Appointed | Draining | Severing | Packet] = []
         self.acks: dict[str, list[int]] = {}
         self.resumed: dict[int, None] = {}
         self.timers: list[tuple[int, int, bool]] = []
@@ -159,6 +169,8 @@ class Turn:
         self.discharged: list[int] = []
         self.answers: set[int] = set()
         self.had_endings = False
+        self.diaries = False
+        """Whether a service's diary was written."""
         self.heard: list[tuple[int, str, Failure | Reject]] = []
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:

@@ -4,6 +4,7 @@ for both, and a version that takes no less and sends no more breaks nobody."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -235,6 +236,8 @@ def test_random_programs_follow_protocols(seed: int) -> None:
 
 # --- flows and their roles ------------------------------------------------------------------------
 
+FITS = Path(__file__).parent.parent / "language" / "fits"
+
 TRADE = """
 message Offer:
     price: Int
@@ -313,3 +316,147 @@ def test_roles_that_are_not_kept(old: str, new: str, expected: set[str]) -> None
     found = {one.code for one in misfits(made) if one.severity == "error"}
     assert found <= expected
     assert bool(found) == bool(expected)
+
+
+# --- what is told first, and where ----------------------------------------------------------------
+
+HIDDEN = """
+message Order:
+    sku: Text
+
+message Receipt:
+    units: Int
+
+message Bill:
+    units: Int
+
+flow Buy(shop: Party):
+    open Sell with shop as talk
+    send Order("bolt") to talk
+    try:
+        receive receipt: Receipt from talk within 1d unchecked
+        log info "{receipt.units}"
+    catch Timeout:
+        return
+    receive bill: Bill from talk unchecked
+    log info "{bill.units}"
+
+flow Sell():
+    responds to Buy as talk
+    receive order: Order from talk unchecked
+    send Receipt(1) to talk
+    if order.sku.size > 3:
+        send Order("nut") to talk
+    else:
+        send Bill(1) to talk
+"""
+
+
+def found_in(**texts: str) -> list[tuple[str, str, str, int]]:
+    """What is found in modules, of which the last is asked: code, severity, file, line."""
+    sources = {name: Source(f"{name}.flow", name, text) for name, text in texts.items()}
+    made = compile_modules(list(sources), sources.get)
+    assert not made.diagnostics, made.diagnostics[0]
+    return [(one.code, one.severity, one.source, one.span.line) for one in misfits(made)]
+
+
+def test_an_error_is_not_hidden_by_what_comes_too_late() -> None:
+    found = {(code, severity) for code, severity, _, _ in found_in(trade=HIDDEN)}
+    assert found == {("P201", "error"), ("P211", "warning")}
+    fine = HIDDEN.replace('send Order("nut")', "send Bill(2)")
+    assert [one[:2] for one in found_in(trade=fine)] == [("P211", "warning")]
+
+
+def test_late_on_the_shortest_way_and_unread_on_another_is_an_error() -> None:
+    text = HIDDEN.replace(
+        "    catch Timeout:\n        return\n",
+        '    catch Timeout:\n        log info "late"\n',
+    ).replace('    receive bill: Bill from talk unchecked\n    log info "{bill.units}"\n', "")
+    text = text.replace(
+        '    if order.sku.size > 3:\n        send Order("nut")',
+        "    if order.sku.size > 3:\n        send Bill(2)",
+    )
+    codes = [one[:2] for one in found_in(trade=text)]
+    assert ("P204", "error") in codes
+
+
+SHARED = """
+message Order:
+    sku: Text
+
+message Receipt:
+    units: Int
+
+# A file of its own, in which the lines
+# have other numbers.
+
+
+
+
+
+
+
+
+
+flow Take(talk: Session):
+    receive order: Order from talk unchecked
+    log info "{order.sku}"
+"""
+
+USING = """
+use shared: Order, Receipt, Take
+
+flow Buy(shop: Party):
+    open Sell with shop as talk
+    send Order("bolt") to talk
+    receive receipt: Receipt from talk unchecked
+    log info "{receipt.units}"
+
+flow Sell():
+    responds to Buy as talk
+    subflow Take(talk)
+"""
+
+
+def test_an_end_behind_a_subflow_is_told_in_the_flows_own_file() -> None:
+    sources = {
+        "shared": Source("shared.flow", "shared", SHARED),
+        "using": Source("using.flow", "using", USING),
+    }
+    made = compile_modules(["using"], sources.get)
+    (found,) = misfits(made)
+    assert found.code == "P203"
+    lines = USING.splitlines()
+    assert [(note.source, lines[note.span.line - 1].strip()) for note in found.notes] == [
+        ("using.flow", "subflow Take(talk)")
+    ]
+    assert found.run is not None
+    for stand in found.run.now:
+        assert stand.file == "using.flow"
+        assert stand.line <= len(lines)
+
+
+# --- groups that are counted ----------------------------------------------------------------------
+
+COUNTED = (FITS / "counted_answers.flow").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("left = left - 1", "left = left - 2"),
+        ("left = left - 1", "left = left - 1\n                left = left - 1"),
+        ("                left = left - 1", "                pass\n        left = left - 1"),
+        ("var left = talks.size", "var left = talks.size - 1"),
+        ("while left > 0", "while left > 1"),
+        (
+            "    send Receipt(1) to talk\n",
+            "    send Receipt(1) to talk\n    send Receipt(2) to talk\n",
+        ),
+    ],
+)
+def test_a_group_that_is_counted_otherwise_does_not_fit(old: str, new: str) -> None:
+    assert COUNTED.count(old) == 1
+    found = found_in(trade=COUNTED.replace(old, new))
+    is_right_anyway = new.startswith("                pass")
+    assert any(one[1] == "error" for one in found) is not is_right_anyway

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+from flowlang import standard
 from flowlang.codegen import generate
 from flowlang.compiler import compile_modules
 from flowlang.diagnostics import as_text
@@ -23,9 +24,13 @@ def loaded(example: str, module: str, folder: Path) -> Iterator[SimpleNamespace]
     `folder`, so that nothing is written beside the sources."""
     texts = {path.stem: path.read_text("utf-8") for path in (EXAMPLES / example).glob("*.flow")}
     sources = {name: Source(f"{name}.flow", name, text) for name, text in texts.items()}
-    made = compile_modules([module], sources.get, lambda: sources)
+    made = compile_modules(
+        [module], lambda name: sources.get(name) or _library(name), lambda: sources
+    )
     assert not made.diagnostics, "".join(as_text(one, made.sources) for one in made.diagnostics)
     for name, compiled in made.modules.items():
+        if name not in texts:
+            continue
         (folder / f"{name}_flow.py").write_text(generate(compiled), "utf-8")
     own = [path for path in (EXAMPLES / example).glob("*.py") if not path.stem.endswith("_flow")]
     for path in own:
@@ -39,3 +44,8 @@ def loaded(example: str, module: str, folder: Path) -> Iterator[SimpleNamespace]
         sys.path.remove(str(folder))
         for name in names:
             sys.modules.pop(name, None)
+
+
+def _library(name: str) -> Source | None:
+    path = standard.text_of(name)
+    return Source(str(path), name, path.read_text("utf-8")) if path and path.is_file() else None

@@ -89,8 +89,6 @@ class Model:
     def judge(self, one: Claim, now: datetime.datetime) -> Any:
         if one.transaction in self.accepted:
             return "accepted"
-        if one.again:
-            return "not accepted"
         others = {
             (found, hashlib.sha256(self.used[found]).digest(), found in one.inputs)
             for found in (*one.inputs, *one.references)
@@ -100,6 +98,8 @@ class Model:
             return others
         since = one.window.since if one.window else None
         until = one.window.until if one.window else None
+        if one.again:
+            return "outside" if until and now >= until else "not accepted"
         if (since and now < since) or (until and now >= until):
             return "outside"
         self.used.update(dict.fromkeys(one.inputs, one.transaction))

@@ -23,7 +23,8 @@ from flowrt.stdlib.finance.trade_flow import (
     Settling_BySeller,
     Settling_Together,
 )
-from flowrt.stdlib.ledger.core_flow import StatesUnavailable, TimeWindowInvalid
+from flowrt.stdlib.ledger.core_flow import LedgerRefusal, StatesUnavailable, TimeWindowInvalid
+from flowrt.stdlib.ledger.finality_flow import RecoverTransaction_v1
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
 from tests.ledger.trades import ALICE, BOB, TradeTown, play
 from tests.runtime.crashes import Power, Start
@@ -267,7 +268,7 @@ def test_who_is_not_told_finds_out(town: TradeTown, settling: Any) -> None:
     town.coins(110_000)
     asset = town.paper()
     selling = town.offer(asset, settling=settling)
-    gone, left = ("bob", "alice") if settling == WAYS[1] else ("alice", "bob")
+    gone, left = ("alice", "bob") if settling == WAYS[2] else ("bob", "alice")
     town.until("notary", "Notarising_v1")
     while town.world.node("notary").flows():
         town.world.node("notary").turn()
@@ -292,6 +293,20 @@ def test_what_nobody_has_notarised_is_over_with_its_window(town: TradeTown) -> N
         town.result(selling)
     assert town.ask("alice", "in_flight", 10) == ()
     assert town.owned("alice") == 1
+
+
+def test_a_buyer_who_says_no_and_has_it_notarised_all_the_same(town: TradeTown) -> None:
+    """Nobody is deprived of a trade by a lie: the seller has the transaction, and asks."""
+    town.coins(110_000)
+    asset = town.paper()
+    price = Amount(100_000, "EUR")
+    selling = town.world.start("alice", play().SellTo_v1, buyer=BOB, asset=asset, price=price)
+    town.world.run()
+    with pytest.raises(LedgerRefusal):
+        town.result(selling)
+    [waiting] = town.ask("alice", "in_flight", 10)
+    town.do("alice", RecoverTransaction_v1, transaction=waiting.id_, peer=BOB)
+    assert (town.owned("alice"), town.balance("alice")) == (0, 100_000)
 
 
 # --- the end of a process ---------------------------------------------------------------------

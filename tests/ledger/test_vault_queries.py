@@ -304,7 +304,7 @@ def test_a_vault_that_was_kept_is_read(tmp_path: Path) -> None:
 def test_a_vault_of_a_newer_version_is_not_touched() -> None:
     rig = Rig(MemoryStore())
     with rig.step(0) as tx:
-        tx.execute("UPDATE ledger_vault SET version = 2")
+        tx.execute("UPDATE ledger_vault SET version = ?", (tables.VERSION + 1,))
     rig.commit()
     with pytest.raises(tables.VaultNewer, match="install a newer one"):
         rig.crash()
@@ -312,10 +312,11 @@ def test_a_vault_of_a_newer_version_is_not_touched() -> None:
 
 def test_an_old_layout_is_brought_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(MemoryStore())
-    monkeypatch.setattr(tables, "VERSION", 2)
-    monkeypatch.setitem(tables.UPGRADES, 1, "CREATE TABLE ledger_new (x INTEGER); ")
+    newer = tables.VERSION + 1
+    monkeypatch.setattr(tables, "VERSION", newer)
+    monkeypatch.setitem(tables.UPGRADES, newer - 1, "CREATE TABLE ledger_new (x INTEGER); ")
     rig.crash()
-    assert rig.do_sql("SELECT version FROM ledger_vault") == [(2,)]
+    assert rig.do_sql("SELECT version FROM ledger_vault") == [(newer,)]
     assert rig.do_sql("SELECT count(*) FROM ledger_new") == [(0,)]
 
 

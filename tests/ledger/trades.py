@@ -30,8 +30,11 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
 PROGRAM = """
 use ledger.core: SignedTransaction
-use ledger.parts: StateRef
-use ledger.finality: Finality, ReceiveFinality
+use ledger.parts: Amount, StateRef
+use ledger.notary: NotariseTransaction
+use finance.trade: AgreeOnSale, ReceiveOffer, Sell
+use ledger.finality: Finality, Kept, ReceiveFinality, Unsealed
+use ledger.transactions: NotSealed
 use ledger.vault: Vault
 
 flow Share(signed: SignedTransaction, parties: List[Party]) -> SignedTransaction:
@@ -47,6 +50,20 @@ flow Lock(refs: List[StateRef]):
     startable by rpc
     Vault.reserve(refs)
     hold "keeps them"
+
+flow SellTo(buyer: Party, asset: StateRef, price: Amount) -> SignedTransaction:
+    startable by rpc
+    open Cheat with buyer as talk
+    return subflow Sell(talk, asset, price)
+
+flow Cheat():
+    responds to SellTo as talk
+    let sale = subflow ReceiveOffer(talk)
+    let signed = subflow AgreeOnSale(talk, sale)
+    send Unsealed(signed) to talk
+    receive kept: Kept from talk unchecked
+    send NotSealed("we do not want it", []) to talk
+    subflow NotariseTransaction(signed)
 
 flow Enter(signed: SignedTransaction):
     startable by rpc

@@ -3,7 +3,9 @@ the other sessions do and when, who is killed. Knows how to look for it; a node 
 
 The runtime is played from the start again and again. Where it could go on in several ways, the way
 that the finding tells is tried first, then everything that differs from it once, then twice. A play
-that says or reads something else on the session than the finding tells is given up at once.
+that says or reads something else on the session than the finding tells is given up at once. Where
+all nodes do at once what they can there may be none: then one of them takes its time, so that what
+others send arrives between two of its events.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from tests.protocol.following import ANOTHER, LATE, THROWS, NotPlayable
 from tests.protocol.playing import LEFT, RIGHT, SIDES, Stage, TooLong, Wrong, replay
 from tests.protocol.tree import Let, Pair, bodies
 
+FIRST_PLAYS = 300
 MOST_PLAYS = 4_000
 MOST_CHOICES = 80
 DECISION = re.compile(r"`(not )?(?:match )?([\w.()]+)`.* (holds|does not hold)$")
@@ -46,23 +49,45 @@ def complete(
 ) -> tuple[str, int]:
     """What the run ended in, and after how many plays. Raises Wrong if no play is that run."""
     told = _Told(pair, misfit)
+    plays = 0
+    is_all = False
+    for most, slow in itertools.product((FIRST_PLAYS, MOST_PLAYS), ("", LEFT, RIGHT)):
+        ended, count, is_all = _complete(pair, modules, session, misfit, told, slow, most)
+        plays += count
+        if ended is not None:
+            return ended, plays
+    responder = session.responder.rpartition(".")[2]
+    how = "all that there are" if is_all else "given up"
+    raise Wrong(f"{misfit.code} of {responder}: no play is that run, of {plays}, {how}")
+
+
+def _complete(
+    pair: Pair,
+    modules: Sequence[ModuleType],
+    session: Session,
+    misfit: Misfit,
+    told: _Told,
+    slow: str,
+    most: int = MOST_PLAYS,
+) -> tuple[str | None, int, bool]:
+    """The same where all nodes do at once whatever they can but one, which takes its time: what it
+    ended in, after how many plays, and whether these were all."""
     order = itertools.count()
     todo: list[tuple[int, int, tuple[int, ...]]] = [(0, next(order), ())]
     responder = session.responder.rpartition(".")[2]
     plays = 0
-    while todo and plays < MOST_PLAYS:
+    while todo and plays < most:
         cost, _, script = heapq.heappop(todo)
         plays += 1
-        play = _Play(pair, modules, responder, misfit, told, script)
+        play = _Play(pair, modules, responder, misfit, told, script, slow)
         ended = play.run()
         if ended is not None:
-            return ended, plays
+            return ended, plays, False
         for at in range(len(script), len(play.made)):
             taken = tuple(one for one, _ in play.made[:at])
             for other in range(1, play.made[at][1]):
                 heapq.heappush(todo, (cost + 1, next(order), (*taken, other)))
-    how = "all that there are" if not todo else "given up"
-    raise Wrong(f"{misfit.code} of {responder}: no play is that run, of {plays}, {how}")
+    return None, plays, not todo
 
 
 class _Told:
@@ -130,6 +155,7 @@ class _Play:
         misfit: Misfit,
         told: _Told,
         script: tuple[int, ...],
+        slow: str,
     ) -> None:
         self.made: list[tuple[int, int]] = []
         self._script = script
@@ -140,6 +166,7 @@ class _Play:
         # Of a group the other members are the same flow, at another party.
         self._stage = Stage(pair, modules, self._answer, 2 if pair.group else 1)
         self._stage.wakes = False
+        self._stage.slow = slow
         self._responder = responder
         self._is_group = pair.group
         self._others_first = False
@@ -151,7 +178,8 @@ class _Play:
             with stage.watched():
                 self._others_first = bool(self._choose(2))
                 first = self._choose(2) if self._is_group else 0
-                stage.start(backwards=bool(first))
+                refused = self._choose(2) if self._is_group and stage.slow else 0
+                stage.start(backwards=bool(first), refused=bool(refused))
                 while True:
                     self._compare()
                     ended = self._claimed()
@@ -247,7 +275,10 @@ class _Play:
         wanted = self._acts[0] if self._acts else None
         keys = stage.net.waiting()
         mine = [key for key in keys if key[1] == secret]
+        others = [("deliver", key) for key in keys if key[1] != secret]
         acts: list[tuple[str, Any]] = []
+        if stage.slow and stage.is_ready(stage.slow):
+            acts += [*others, ("take", stage.slow), ("step", stage.slow)]
         if wanted is not None and wanted[1] == "late" and stage.is_limited(SIDES[wanted[0]]):
             acts.append(("late", SIDES[wanted[0]]))
         acts += [("wake", party) for party in stage.sleeping()]
@@ -255,7 +286,6 @@ class _Play:
             ("deliver", key)
             for key in sorted(mine, key=lambda key: wanted is None or key[0] != SIDES[wanted[0]])
         ]
-        others = [("deliver", key) for key in keys if key[1] != secret]
         acts += [*others, *ours] if self._others_first else [*ours, *others]
         acts += [("late", party) for party in stage.nodes if stage.is_limited(party)]
         acts += [("slip", key) for key in keys]

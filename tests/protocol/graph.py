@@ -1,13 +1,15 @@
 """One flow of a pair as a graph, read from the generator's tree: what SPIN is told of it.
 
 Written for these tests, from the language's rules, and apart from `flowlang.protocol`. With a
-`view` only that session is seen: all others may do as they like.
+`view` only that session is seen: all others may do as they like, but what `never` happens there,
+which is known from looking at them in the same way.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from tests.protocol.tree import (
     DECIDING,
@@ -27,9 +29,15 @@ from tests.protocol.tree import (
     While,
     Within,
     Word,
+    bodies,
 )
 
 ENDED, CLOSED, FAILED = "ended", "closed", "failed"
+
+Fact: TypeAlias = tuple[int, str]
+"""Something that happens at a statement, by its line: a message is taken, or one of these."""
+
+END, CASE_ENDED, REFUSED = "end", "case ended", "refused"
 
 
 @dataclasses.dataclass
@@ -64,17 +72,22 @@ class Say:
     value: str
     next: int
     thrown: int | None
+    line: int
 
 
 @dataclasses.dataclass
 class Hear:
     """`takes`: by session and message, the variable that gets what it says and what is next.
     `ended`: by session, what is next if the other side has ended. `ways` are open all the while,
-    with whether a message is dropped then when it comes."""
+    with whether a message is dropped then when it comes. `facts`: what is seen where a message is
+    taken, by session and message, or an end is heard, by session. `refused` is what is seen where a
+    message is not taken, which is caught."""
 
     takes: dict[int, dict[str, tuple[str, int]]]
     ended: dict[int, int]
     ways: list[tuple[int, bool]]
+    facts: dict[tuple[int, str], Fact]
+    refused: Fact | None
 
 
 @dataclasses.dataclass
@@ -97,7 +110,8 @@ Node = Go | Set | Test | Say | Hear | Shut | Over
 class Around:
     """What stands around a statement. `catches` are innermost first; `session` is the one that a
     subflow or a responder has, None in the flow that opens them; `is_ours` is false in a loop
-    over a group, when it is another's turn."""
+    over a group, when it is another's turn. `outer` is how many catches are of flows that run this
+    one."""
 
     end: int
     leave: int | None
@@ -107,14 +121,20 @@ class Around:
     is_ours: bool
     group: bool
     begin: dict[str, int]
+    outer: int = 0
 
 
 class Graph:
-    """A flow of a pair. `view` is the only session that is seen; None for all."""
+    """A flow of a pair. `view` is the only session that is seen; None for all. `never` is what does
+    not happen in the others."""
 
-    def __init__(self, pair: Pair, flow: int, view: int | None) -> None:
+    def __init__(
+        self, pair: Pair, flow: int, view: int | None, never: frozenset[Fact] = frozenset()
+    ) -> None:
         self.nodes: list[Node] = []
         self.names: set[str] = set()
+        self._never = never
+        self._throws = any(_may_throw(pair, body) for body in pair.flows[1:])
         self._pair = pair
         self._view = view
         self.is_alone = view is not None
@@ -153,7 +173,64 @@ class Graph:
             place, node = todo.pop()
             self.nodes[place] = moved(node, number)
 
+    def facts(self) -> Iterator[Fact]:
+        """What can be seen here."""
+        for node in self.nodes:
+            if isinstance(node, Hear):
+                yield from node.facts.values()
+                if node.refused is not None:
+                    yield node.refused
+            if isinstance(node, Say) and node.thrown is not None:
+                yield node.line, END
+
     # --- errors -----------------------------------------------------------------------------
+
+    def _set(self, name: str, value: str, then: int) -> int:
+        self.names.add(name)
+        return self._add(Set(name, value, then))
+
+    def _others(
+        self, around: Around, line: int, make: Callable[[list[int]], int], only: int | None = None
+    ) -> int:
+        """A node with ways on which an error of another session is caught. It may be killed at any
+        time, and what is asked of it then throws its end; but else that is heard only where it may
+        come, and Oops only if somebody throws it. `only` is the one session that is waited for."""
+        ways = []
+        errors = ["Oops", "another"] if self._throws else ["another"]
+        for error in errors:
+            target = self._caught(around, line, error, only)
+            if target is not None:
+                ways.append(self._set("trouble", "1", target))
+        ended = self._caught(around, line, "SessionEnded", only)
+        if ended is None:
+            return make(ways)
+        if (line, END) not in self._never:
+            return make([*ways, ended])
+        self.names.add("trouble")
+        return self._add(Test("trouble", make([*ways, ended]), make(ways)))
+
+    def _caught(self, around: Around, line: int, error: str, only: int | None) -> int | None:
+        target = self._catch(around, error)
+        if target is None or only is None:
+            return target
+        errors = next(errors for errors, where in around.catches if where == target)
+        place = [where for _, where in around.catches].index(target)
+        is_here = place < len(around.catches) - around.outer
+        if is_here and ("FlowError" not in errors or (line, REFUSED) in self._never):
+            return self._set(f"gone{only}", "1", target)
+        return target
+
+    def _unless_gone(self, session: int, on: int, over: int) -> int:
+        """One or the other, by whether a session may still say something."""
+        self.names.add(f"gone{session}")
+        return self._add(Test(f"gone{session}", over, on))
+
+    def _refused(self, around: Around, line: int) -> Fact | None:
+        return (line, REFUSED) if self._catch(around, "another") is not None else None
+
+    def _rests(self, around: Around, then: int) -> int:
+        """What others have said is heard of after that."""
+        return self._set("sure", "0", then) if self._pair.group and around.session is None else then
 
     @staticmethod
     def _catch(around: Around, error: str) -> int | None:
@@ -239,6 +316,7 @@ class Graph:
                 return self._add(Over(FAILED)) if target is None else target
             case _:
                 # It sleeps; the deadline over it may be over first.
+                then = self._rests(around, then)
                 if not around.limited:
                     return then
                 return self._add(Go([then, self._late(around)]))
@@ -265,9 +343,12 @@ class Graph:
         number = self._number(stmt.session, around)
         fresh = stmt.message == "Flag" and stmt.value == FRESH
         if not self._is_seen(number, around):
-            thrown = self._any_error(around, "SessionEnded", "Oops")
-            made = self._add(Go([then, *thrown]))
+            made = self._others(around, stmt.line, lambda ways: self._add(Go([then, *ways])))
+            made = self._if_unsure(around, then, made)
             return self._asking(around, made) if fresh else made
+        if around.group and around.session is None:
+            # In the same step nothing more is heard of those that were sent to.
+            then = self._set("sure", "1", then)
         thrown_to = self._catch(around, "SessionEnded")
         values = ["0"]
         if stmt.message in DECIDING:
@@ -275,12 +356,23 @@ class Graph:
             values = words.get(stmt.value, [stmt.value])
         if stmt.value and stmt.value not in ("true", "false", FRESH):
             self.names.add(stmt.value)
-        found = [self._add(Say(number, stmt.message, value, then, thrown_to)) for value in values]
+        found = [
+            self._add(Say(number, stmt.message, value, then, thrown_to, stmt.line))
+            for value in values
+        ]
         made = found[0] if len(found) == 1 else self._add(Go(found))
         if around.group and around.is_ours and around.session is None:
             # Another of the group may have ended, which is thrown before this one is sent to.
-            made = self._add(Go([made, *self._any_error(around, "SessionEnded", "Oops")]))
+            sent = made
+            either = self._others(around, stmt.line, lambda ways: self._add(Go([sent, *ways])))
+            made = self._if_unsure(around, sent, either)
         return self._asking(around, made) if fresh else made
+
+    def _if_unsure(self, around: Around, sure: int, unsure: int) -> int:
+        if not self._pair.group or around.session is not None:
+            return unsure
+        self.names.add("sure")
+        return self._add(Test("sure", sure, unsure))
 
     def _receive(self, stmt: Receive, then: int, around: Around) -> int:
         number = self._number(stmt.session, around)
@@ -290,25 +382,82 @@ class Graph:
         if not self._is_seen(number, around):
             if stmt.message in DECIDING:
                 then = self._any_value(stmt.name, then)
-            others = self._any_error(around, "SessionEnded", "Oops")
-            return self._add(Go([then, *others, *(way for way, _ in ways)]))
-        if around.group and around.session is None:
-            others = self._any_error(around, "SessionEnded", "Oops")
-            ways += [(way, False) for way in others]
+            late = [way for way, _ in ways]
+            never = (stmt.line, stmt.message) in self._never
+
+            def made(comes: bool) -> int:
+                on = [then] if comes and not never else []
+                return self._others(
+                    around,
+                    stmt.line,
+                    lambda ways: self._add(Go([*on, *ways, *late] or [self._fails()])),
+                    number,
+                )
+
+            return self._rests(around, self._unless_gone(number, made(True), made(False)))
         name = stmt.name if stmt.message in DECIDING else ""
         if name:
             self.names.add(name)
         target = self._catch(around, "SessionEnded")
         ended = {} if target is None else {number: target}
-        return self._add(Hear({number: {stmt.message: (name, then)}}, ended, ways))
+        facts = {(number, stmt.message): (stmt.line, stmt.message), (number, END): (stmt.line, END)}
+        takes = {number: {stmt.message: (name, then)}}
+        refused = self._refused(around, stmt.line)
+
+        def hear(others: list[int]) -> int:
+            all_ways = [*ways, *((way, False) for way in others)]
+            return self._add(Hear(takes, ended, all_ways, facts, refused))
+
+        if around.group and around.session is None:
+            return self._rests(around, self._others(around, stmt.line, hear))
+        return self._rests(around, hear([]))
+
+    def _fails(self) -> int:
+        return self._add(Over(FAILED))
 
     def _choose(self, stmt: Choose, then: int, around: Around) -> int:
+        targets = {id(case): self._body(case.body, then, around) for case in stmt.cases}
+        ended = None if stmt.ended is None else self._body(stmt.ended, then, around)
+        late = None if stmt.late is None else self._body(stmt.late, then, around)
+        about = self._number(stmt.session, around)
+        numbers = {self._number(case.session, around) for case in stmt.cases}
+        if stmt.ended is not None or not numbers:
+            numbers.add(about)
+        unseen = sorted(number for number in numbers if not self._is_seen(number, around))
+        only = unseen[0] if len(numbers) == 1 and unseen else None
+
+        def made(gone: frozenset[int]) -> int:
+            def hear(others: list[int]) -> int:
+                return self._hearing(stmt, around, targets, (ended, late), others, gone)
+
+            return self._others(around, stmt.line, hear, only) if unseen else hear([])
+
+        found = made(frozenset())
+        if unseen:
+            over = made(frozenset(unseen[:1]))
+            found = self._unless_gone(unseen[0], found, over)
+        return self._rests(around, found)
+
+    def _hearing(
+        self,
+        stmt: Choose,
+        around: Around,
+        targets: dict[int, int],
+        others_first: tuple[int | None, int | None],
+        others: list[int],
+        gone: frozenset[int],
+    ) -> int:
         takes: dict[int, dict[str, tuple[str, int]]] = {}
         ways: list[tuple[int, bool]] = []
+        facts: dict[tuple[int, str], Fact] = {}
         for case in stmt.cases:
             number = self._number(case.session, around)
-            target = self._body(case.body, then, around)
+            target = targets[id(case)]
             if not self._is_seen(number, around):
+                # Of a group with something wrong all cases are told: none is left out.
+                never = (case.line, case.message) in self._never and not self._pair.group
+                if number in gone or never:
+                    continue
                 if case.message in DECIDING:
                     target = self._any_value(case.name, target)
                 ways.append((target, False))
@@ -317,29 +466,31 @@ class Graph:
             if name:
                 self.names.add(name)
             takes.setdefault(number, {}).setdefault(case.message, (name, target))
+            facts[number, case.message] = (case.line, case.message)
         ended: dict[int, int] = {}
         about = self._number(stmt.session, around)
-        if stmt.ended is not None:
-            target = self._body(stmt.ended, then, around)
+        at_end, late = others_first
+        if at_end is not None:
             if self._is_seen(about, around):
-                ended[about] = target
+                ended[about] = at_end
                 takes.setdefault(about, {})
-            else:
-                ways.append((target, False))
+                facts[about, END] = (stmt.line, CASE_ENDED)
+            elif (stmt.line, CASE_ENDED) not in self._never or self._pair.group:
+                ways.append((at_end, False))
         caught = self._catch(around, "SessionEnded")
         if caught is not None:
             for number in takes:
-                ended.setdefault(number, caught)
-        if stmt.late is not None:
-            ways.append((self._body(stmt.late, then, around), False))
+                if number not in ended:
+                    ended[number] = caught
+                    facts[number, END] = (stmt.line, END)
+        if late is not None:
+            ways.append((late, False))
         if around.limited:
             ways.append((self._late(around), False))
-        numbers = {self._number(case.session, around) for case in stmt.cases} | {about}
-        if any(not self._is_seen(number, around) for number in numbers):
-            ways += [(way, False) for way in self._any_error(around, "SessionEnded", "Oops")]
+        ways += [(way, False) for way in others]
         if not takes:
-            return self._add(Go([way for way, _ in ways]))
-        return self._add(Hear(takes, ended, ways))
+            return self._add(Go([way for way, _ in ways] or [self._fails()]))
+        return self._add(Hear(takes, ended, ways, facts, self._refused(around, stmt.line)))
 
     def _call(self, stmt: Call, then: int, around: Around) -> int:
         """A subflow: its statements here. One that runs itself last begins anew."""
@@ -354,6 +505,7 @@ class Graph:
             leave=None,
             session=self._number(stmt.session, around),
             begin={**around.begin, stmt.flow: head},
+            outer=len(around.catches),
         )
         self.nodes[head] = Go([self._body(self._pair.subflows[stmt.flow], back, inner)])
         return head
@@ -364,14 +516,17 @@ class Graph:
         first = self._add(Go([]))
         single = dataclasses.replace(around, group=False)
         others = dataclasses.replace(single, is_ours=False)
-        self.nodes[last] = Go(
-            [then, self._body(body, last, dataclasses.replace(others, leave=then))]
-        )
+
+        def theirs(back: int) -> int:
+            turn = self._body(body, back, dataclasses.replace(others, leave=then))
+            return self._set("gone0", "0", turn)
+
+        done = then
+        if all(isinstance(stmt, Send) for stmt in body):
+            done = self._set("sure", "1", then)
+        self.nodes[last] = Go([done, theirs(last)])
         self.nodes[first] = Go(
-            [
-                self._body(body, last, dataclasses.replace(single, leave=then)),
-                self._body(body, first, dataclasses.replace(others, leave=then)),
-            ]
+            [self._body(body, last, dataclasses.replace(single, leave=then)), theirs(first)]
         )
         return first
 
@@ -385,22 +540,40 @@ def moved(node: Node, number: Callable[[int], int]) -> Node:
             return Set(name, value, number(then))
         case Test(name=name, yes=yes, no=no):
             return Test(name, number(yes), number(no))
-        case Say(session=session, message=message, value=value, next=then, thrown=thrown):
-            return Say(
-                session, message, value, number(then), None if thrown is None else number(thrown)
+        case Say(next=then, thrown=thrown):
+            return dataclasses.replace(
+                node, next=number(then), thrown=None if thrown is None else number(thrown)
             )
         case Shut(session=session, next=then):
             return Shut(session, number(then))
         case Hear(takes=takes, ended=ended, ways=ways):
-            return Hear(
-                {
+            return dataclasses.replace(
+                node,
+                takes={
                     session: {
                         message: (name, number(then)) for message, (name, then) in some.items()
                     }
                     for session, some in takes.items()
                 },
-                {session: number(then) for session, then in ended.items()},
-                [(number(way), discard) for way, discard in ways],
+                ended={session: number(then) for session, then in ended.items()},
+                ways=[(number(way), discard) for way, discard in ways],
             )
         case _:
             return node
+
+
+def _may_throw(pair: Pair, body: Body) -> bool:
+    """Whether a flow of statements, or one that it runs, throws Oops or asks its service, which may
+    throw it."""
+    todo, seen = [body], set()
+    while todo:
+        for stmt in todo.pop():
+            if isinstance(stmt, Word) and stmt.text == "throw Oops()":
+                return True
+            if getattr(stmt, "site", 0):
+                return True
+            if isinstance(stmt, Call) and stmt.flow not in seen:
+                seen.add(stmt.flow)
+                todo.append(pair.subflows[stmt.flow])
+            todo += bodies(stmt)
+    return False

@@ -46,6 +46,7 @@ START = 1_000_000_000_000_000
 SECOND = 1_000_000
 MICROSECOND = datetime.timedelta(microseconds=1)
 MOST_TURNS = 3_000
+BUSY = 12
 
 
 class Wrong(AssertionError):
@@ -166,6 +167,8 @@ class Stage:
         self.now = dict.fromkeys((LEFT, RIGHT, "carol")[: 1 + members], START)
         self.disks = {party: MemoryDisk() for party in self.now}
         self.wakes = True
+        # Whose node takes its turns only when it is told to.
+        self.slow = ""
         self.thrown: list[tuple[str, str]] = []
         self.threw: list[tuple[str, str, set[bytes]]] = []
         self.read: dict[tuple[str, bytes], int] = {}
@@ -237,11 +240,22 @@ class Stage:
 
         return noted
 
-    def start(self, *, backwards: bool = False) -> None:
+    def start(self, *, backwards: bool = False, refused: bool = False) -> None:
+        """The first flow begins; with its peers `backwards`, the last of whom has no time for it
+        where it is `refused`."""
         if self._pair.group:
             peers = tuple(RuntimeParty(party) for party in self.now if party != LEFT)
-            peers = peers[::-1] if backwards else peers
+            if refused:
+                self.nodes[peers[-1].name].submit_draining(True, by="an operator")
+                self.settle()
+            if backwards:
+                peers = peers[::-1]
+                self.nodes = dict(reversed(self.nodes.items()))
             self.nodes[LEFT].submit(self._main, peers=peers)
+            if self.slow == LEFT:
+                # It has others to serve, which have no peers.
+                for _ in range(BUSY):
+                    self.nodes[LEFT].submit(self._main, peers=())
         else:
             self.nodes[LEFT].submit(self._main, peer=RuntimeParty(RIGHT))
         self.settle()
@@ -251,6 +265,8 @@ class Stage:
         for _ in range(MOST_TURNS):
             moved = self.net.pump()
             for party, node in self.nodes.items():
+                if party == self.slow:
+                    continue
                 due = node.next_due()
                 if due is not None and due <= self.now[party]:
                     moved = node.turn() or moved
@@ -281,6 +297,21 @@ class Stage:
     def slip(self, key: tuple[str, bytes]) -> None:
         """A letter arrives, and something else before the node looks at it."""
         self.net.deliver(key)
+
+    def is_ready(self, party: str) -> bool:
+        """Whether a node has something to do."""
+        due = self.nodes[party].next_due()
+        return due is not None and due <= self.now[party]
+
+    def step(self, party: str) -> None:
+        """A slow node takes one event: a flow's, if one can go on."""
+        self.nodes[party].turn(1)
+        self.settle()
+
+    def take(self, party: str) -> None:
+        """A slow node takes what has arrived first, and lets one flow go on."""
+        self.nodes[party].turn(2)
+        self.settle()
 
     def wake(self, party: str) -> None:
         """Who sleeps there has slept enough."""

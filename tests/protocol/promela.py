@@ -11,21 +11,40 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
-from tests.protocol.graph import CLOSED, FAILED, Go, Graph, Hear, Node, Over, Say, Set, Shut, Test
+from tests.protocol.graph import (
+    CLOSED,
+    END,
+    FAILED,
+    REFUSED,
+    Fact,
+    Go,
+    Graph,
+    Hear,
+    Node,
+    Over,
+    Say,
+    Set,
+    Shut,
+    Test,
+)
 from tests.protocol.tree import MESSAGES, Pair
 
 ROOM = 6
 """Messages under way in one direction."""
 
 HEAD = """\
-c_decl { unsigned char told[4096]; }
+c_decl { unsigned char told[4096]; unsigned char seen[65536]; }
 short pair;
 bool over;
 mtype = { %s };
 bool done[4];
 bool shut[4];
 """
+
+SEEN = r'c_code {{ if (!seen[{0}]) {{ seen[{0}] = 1; printf("SEEN {0}\n"); }} }}; '
+"""Something happens, under this number."""
 
 TOLD = r"""
 wrong: c_code {
@@ -39,20 +58,24 @@ class Unknown(Exception):
     """SPIN did not come to an end."""
 
 
-def model(pairs: Sequence[tuple[Pair, int | None]], room: int = ROOM) -> str:
-    """All these pairs; of each the session that is looked at, None for all together."""
+def model(
+    pairs: Sequence[Job], room: int = ROOM, facts: list[tuple[int, Fact]] | None = None
+) -> str:
+    """All these pairs; of each the session that is looked at, None for all together, and what does
+    not happen in others. Notes in `facts` what is seen under which number, with the pair's."""
+    known: list[tuple[int, Fact]] = [] if facts is None else facts
     lines = [HEAD % ", ".join(MESSAGES)]
-    sessions = max(len(pair.sessions) for pair, _ in pairs)
+    sessions = max(len(pair.sessions) for pair, _, _ in pairs)
     for number in range(sessions):
         # Side 0 of a session is the flow that opened it.
         lines += [f"chan to{number}_{side} = [{room}] of {{ mtype, bit }};" for side in (0, 1)]
     starts = []
-    for number, (pair, view) in enumerate(pairs):
+    for number, (pair, view, never) in enumerate(pairs):
         seen = list(pair.sessions) if view is None else [view]
         flows = [0, *(one + 1 for one in seen)]
-        graphs = {flow: Graph(pair, flow, view) for flow in flows}
+        graphs = {flow: Graph(pair, flow, view, never) for flow in flows}
         for flow in flows:
-            lines += _Process(f"p{number}_{flow}", graphs, flow).lines()
+            lines += _Process(f"p{number}_{flow}", graphs, flow, _Notes(number, known)).lines()
         runs = "; ".join(f"run p{number}_{flow}()" for flow in flows)
         finals = " && ".join(f"done[{2 * one + side}]" for one in seen for side in (0, 1))
         full = " || ".join(f"len(to{one}_{side}) == {room}" for one in seen for side in (0, 1))
@@ -65,6 +88,28 @@ def model(pairs: Sequence[tuple[Pair, int | None]], room: int = ROOM) -> str:
         starts.append(f":: atomic {{ pair = {number}; {runs}; run w{number}() }}")
     lines += ["init { if", *starts, "fi }"]
     return "\n".join(lines) + "\n"
+
+
+Job: TypeAlias = tuple[Pair, int | None, frozenset[Fact]]
+"""A pair, the session that is looked at, what never happens in others."""
+
+
+class _Notes:
+    """Has a number for all that may be seen in a pair."""
+
+    def __init__(self, pair: int, known: list[tuple[int, Fact]]) -> None:
+        self._pair = pair
+        self._known = known
+
+    def note(self, fact: Fact | None) -> str:
+        if fact is None:
+            return ""
+        if (self._pair, fact) not in self._known:
+            self._known.append((self._pair, fact))
+        return SEEN.format(self._known.index((self._pair, fact)))
+
+    def refused(self, fact: Fact | None) -> str:
+        return self.note(fact) if fact is not None and fact[1] == REFUSED else ""
 
 
 class _End:
@@ -82,8 +127,10 @@ class _End:
 class _Process:
     """A flow. What it can never do, such as to drop messages, is left out: it compiles sooner."""
 
-    def __init__(self, name: str, graphs: Mapping[int, Graph], flow: int) -> None:
+    def __init__(self, name: str, graphs: Mapping[int, Graph], flow: int, notes: _Notes) -> None:
         self._name = name
+        # What is of use to other sessions: those are the first flow's.
+        self._note = notes.note if flow == 0 else notes.refused
         self._flow = flow
         self._graph = graph = graphs[flow]
         self._sessions = [flow - 1] if flow else [other - 1 for other in graphs if other]
@@ -152,7 +199,8 @@ class _Process:
                 f"!{end.heard} && {way}" if "->" in way else f"!{end.heard} -> {way}"
                 for way in ways
             ]
-            ways.append(f"{end.has_ended} -> {end.heard} = 1; goto n{node.thrown}")
+            seen = self._note((node.line, END))
+            ways.append(f"{end.has_ended} -> {seen}{end.heard} = 1; goto n{node.thrown}")
         return send + ";" if len(ways) == 1 else f"if :: {' :: '.join(ways)} fi;"
 
     def _hear(self, number: int, node: Hear) -> str:
@@ -167,14 +215,16 @@ class _Process:
                 )
                 there += f" && {owes} == 0"
             found = [
-                f":: m == {message} -> {f'{name} = v; ' if name else ''}goto n{then}"
+                f":: m == {message} -> {self._note(node.facts[session, message])}"
+                f"{f'{name} = v; ' if name else ''}goto n{then}"
                 for message, (name, then) in cases.items()
             ]
-            found.append(":: else -> goto wrong")
+            found.append(f":: else -> {self._note(node.refused)}goto wrong")
             parts.append(f":: atomic {{ {there} -> {back}?m,v; if {' '.join(found)} fi }}")
             then = node.ended.get(session)
             what = "wrong" if then is None else f"n{then}"
-            parts.append(f":: {end.has_ended} -> {end.heard} = 1; goto {what}")
+            seen = "" if then is None else self._note(node.facts[session, END])
+            parts.append(f":: {end.has_ended} -> {seen}{end.heard} = 1; goto {what}")
             if session in self._shuts and not self._graph.is_alone:
                 # To wait where this side has closed throws at once.
                 what = "over = 1; goto stuck" if then is None else f"goto {what}"
@@ -227,11 +277,12 @@ def is_there() -> bool:
 
 
 def unsafe(
-    pairs: Sequence[tuple[Pair, int | None]], folder: Path, room: int = ROOM, limit_s: int = 300
-) -> set[int]:
+    pairs: Sequence[Job], folder: Path, room: int = ROOM, limit_s: int = 300
+) -> tuple[set[int], dict[int, set[Fact]]]:
     """The numbers of those pairs in which a message is not taken, is read by nobody, a side waits
-    for one that has ended, or both wait. Raises Unknown."""
-    (folder / "pairs.pml").write_text(model(pairs, room))
+    for one that has ended, or both wait; and what was seen in each. Raises Unknown."""
+    facts: list[tuple[int, Fact]] = []
+    (folder / "pairs.pml").write_text(model(pairs, room, facts))
     _run(folder, limit_s, "spin", "-o3", "-a", "pairs.pml")
     # The first compiles forty times as fast.
     compiler = "tcc" if shutil.which("tcc") else "gcc"
@@ -241,7 +292,13 @@ def unsafe(
     unwanted = ("error:", "max search depth too small", "out of memory")
     if "pan: elapsed" not in said or any(words in said for words in unwanted):
         raise Unknown(said)
-    return {int(line.split()[1]) for line in said.splitlines() if line.startswith("UNSAFE ")}
+    lines = [line.split() for line in said.splitlines()]
+    seen: dict[int, set[Fact]] = {number: set() for number in range(len(pairs))}
+    for line in lines:
+        if line[:1] == ["SEEN"]:
+            number, fact = facts[int(line[1])]
+            seen[number].add(fact)
+    return {int(line[1]) for line in lines if line[:1] == ["UNSAFE"]}, seen
 
 
 def _run(folder: Path, limit_s: int, *command: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.protocol import promela
+from tests.protocol.graph import REFUSED, Fact, Graph
 from tests.protocol.pairs import Drawn, drawn, is_safe
 
 PATH = Path(__file__).parent / "verdicts.txt"
@@ -41,18 +42,44 @@ def write(records: Iterable[Record]) -> None:
 
 def judged(pairs: Sequence[Drawn], folder: Path) -> list[Record]:
     """SPIN's verdicts. Raises promela.Unknown."""
-    jobs = [(one.pair, session) for one in pairs for session in one.pair.sessions]
-    unsafe = promela.unsafe(jobs, folder)
-    words = iter("u" if number in unsafe else "s" for number in range(len(jobs)))
-    return [
-        Record(one.seed, one.digest, "".join(next(words) for _ in one.pair.sessions))
-        for one in pairs
-    ]
+    verdicts: dict[int, str] = {}
+    never: dict[int, frozenset[Fact]] = {one.seed: frozenset() for one in pairs}
+    todo = list(pairs)
+    while todo:
+        jobs = [(one.pair, view, never[one.seed]) for one in todo for view in one.pair.sessions]
+        unsafe, seen = promela.unsafe(jobs, folder)
+        numbers = iter(range(len(jobs)))
+        again = []
+        for one in todo:
+            mine = [next(numbers) for _ in one.pair.sessions]
+            verdicts[one.seed] = "".join("u" if number in unsafe else "s" for number in mine)
+            if "u" not in verdicts[one.seed] or not (one.pair.group or len(mine) > 1):
+                continue
+            # What happens in no session is left out of what others may do, and all is asked again.
+            found = _never(one, never[one.seed], set().union(*(seen[number] for number in mine)))
+            if not found <= never[one.seed]:
+                never[one.seed] |= found
+                again.append(one)
+        todo = again
+    return [Record(one.seed, one.digest, verdicts[one.seed]) for one in pairs]
+
+
+def _never(one: Drawn, never: frozenset[Fact], seen: set[Fact]) -> frozenset[Fact]:
+    graphs = {view: Graph(one.pair, 0, view, never) for view in one.pair.sessions}
+    found: set[Fact] = set()
+    for graph in graphs.values():
+        found |= set(graph.facts())
+    for view, graph in graphs.items():
+        # Who catches that a message is not taken goes on, which no model follows.
+        both = {*graph.facts(), *Graph(one.pair, view + 1, view).facts()}
+        if any(what == REFUSED for _, what in both & seen):
+            found -= set(graph.facts())
+    return frozenset(found - seen)
 
 
 def whole(pairs: Sequence[Drawn], folder: Path) -> list[bool]:
     """Whether all flows of each pair together are safe, by SPIN."""
-    unsafe = promela.unsafe([(one.pair, None) for one in pairs], folder)
+    unsafe, _ = promela.unsafe([(one.pair, None, frozenset()) for one in pairs], folder)
     return [number not in unsafe for number in range(len(pairs))]
 
 

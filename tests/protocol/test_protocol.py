@@ -247,6 +247,127 @@ def test_what_is_said_to_who_has_closed_may_throw() -> None:
     assert said(left, "    close s") == ["P203"]
 
 
+# --- what playing found: what others never do -----------------------------------------------------
+
+
+def test_an_error_that_no_member_throws_is_not_caught() -> None:
+    left = """\
+    receive a: A from each ss within 30s unchecked
+    try:
+        receive b: A from each ss unchecked
+    catch Oops:
+        pass"""
+    right = """\
+    send A(1) to s
+    send A(1) to s"""
+    assert said(left, right, group=True) == []
+    throws = right.replace(
+        "    send A", "    if Desk.says(1):\n        throw Oops()\n    send A", 1
+    )
+    assert said(left, throws, group=True) == ["P204"]
+
+
+def test_a_member_that_cannot_have_ended_yet_is_not_heard_to_end() -> None:
+    left = """\
+    send A(1) to each ss
+    sleep 1s
+    try:
+        send B(1) to each ss
+    catch SessionEnded:
+        pass"""
+    right = """\
+    receive a: A from s unchecked
+    receive b: B from s unchecked"""
+    assert said(left, right, group=True) == []
+    # One that is killed has not ended, but failed.
+    assert said(left.replace("SessionEnded", "FlowError"), right, group=True) == ["P203"]
+    ends = right.replace(
+        "    receive b", "    if Desk.says(1):\n        close s\n        return\n    receive b"
+    )
+    assert said(left, ends, group=True) == ["P203"]
+
+
+def test_who_was_sent_to_in_a_step_does_not_fail_in_it() -> None:
+    left = """\
+    send A(1) to each ss
+    try:
+        send B(1) to each ss
+    catch FlowError:
+        pass"""
+    right = """\
+    receive a: A from s unchecked
+    receive b: B from s unchecked"""
+    assert said(left, right, group=True) == []
+    assert said(left.replace("    try", "    sleep 1s\n    try"), right, group=True) == ["P203"]
+
+
+TWO = """\
+use words: A, B, C, Desk, Oops, Stop
+
+flow Left(peer: Party):
+    startable by rpc
+    open First with peer as s
+    open Second with peer as t
+%s
+
+flow First():
+    responds to Left as s
+%s
+
+flow Second():
+    responds to Left as t
+%s
+"""
+
+
+def two(left: str, first: str, second: str) -> list[set[str]]:
+    return [codes(one) for one in checked(compiled(TWO % (left, first, second)))]
+
+
+def test_what_comes_after_another_session_has_failed_for_certain_is_not_told() -> None:
+    left = """\
+    receive b: B from t unchecked
+    receive a: A from s unchecked"""
+    first = "    pass"
+    assert two(left, first, "    pass") == [set(), {"P203"}]
+    assert two(left, first, "    receive c: C from t unchecked") == [set(), {"P205"}]
+    # The other finding shows once that one is repaired.
+    assert two(left, first, "    send B(1) to t") == [{"P203"}, set()]
+    # Who catches the error goes on.
+    caught = left.replace("    receive b", "    try:\n        receive b", 1).replace(
+        "\n    receive a", "\n    catch FlowError:\n        pass\n    receive a"
+    )
+    assert two(caught, first, "    send C(1) to t") == [{"P203"}, {"P201"}]
+
+
+def test_a_session_that_has_failed_says_nothing_more() -> None:
+    left = """\
+    while true:
+        try:
+            receive from t:
+                case A as a unchecked:
+                    pass
+                case Stop as stop unchecked:
+                    break
+        catch FlowError:
+            try:
+                receive stop: Stop from t unchecked
+            catch FlowError:
+                sleep 1s
+                continue
+            send B(1) to s"""
+    first = """\
+    pass"""
+    second = """\
+    while Desk.says(1):
+        send A(1) to t
+    send Stop(1) to t"""
+    assert two(left, first, second) == [set(), set()]
+    # A message that is not taken is caught as well, and the session goes on.
+    refused = second.replace("    send Stop", "    send C(1) to t\n    send Stop")
+    assert two(left, first, refused) == [{"P204"}, {"P201"}]
+
+
 # --- the tests can fail ---------------------------------------------------------------------------
 
 

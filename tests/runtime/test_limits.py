@@ -615,6 +615,7 @@ def _external() -> Any:
 
     made = External.__new__(External)
     made.once = False
+    made.gathers = False
     made.method = lambda: None
     made.arguments = lambda detail: ()  # type: ignore[method-assign]
     made.result = lambda value: b"\x01"  # type: ignore[method-assign]

@@ -139,6 +139,11 @@ class Registry:
             if known.setdefault(schedule.name, schedule) is not schedule:
                 raise NotRegistrable(f"two schedules are named {schedule.name}; rename one")
 
+    def newest(self, name: str) -> AnyFlow | None:
+        """The flow of that name without a version, in its newest one."""
+        versions = self._versions.get(name)
+        return versions[max(versions)] if versions else None
+
     def states_of(self, name: str) -> Any:
         """The union of states of the flow with that versioned name. KeyError if unknown."""
         return self.classes[name].States

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,3 +111,9 @@ def short(text: str) -> str:
 def few(conflicts: Sequence[Any]) -> tuple[Any, ...]:
     """So many conflicts as one tells others."""
     return tuple(conflicts[:100])
+
+
+def is_over(transaction: SignedTransaction, time: datetime.datetime) -> bool:
+    """Whether at that time the transaction's window is over, so that it is never notarised."""
+    window = transaction.transaction.window
+    return window is not None and window.until is not None and window.until <= time

@@ -6,6 +6,7 @@ from tests.planted.planting import defect
 
 _ROOM = "node"
 _LOOP = "flowrt.loop:Loop"
+_AGENDA = "flowrt.agenda:Agenda"
 _STEPPING = "flowrt.stepping:Stepping"
 _ADMISSION = "flowrt.admission:Admission"
 _OUTBOX = "flowrt.outbox:Outbox"
@@ -471,7 +472,7 @@ DEFECTS = (
         _ROOM,
         "that a schedule has fired is not written with the flow that it started",
         "I13",
-        (f"{_LOOP}._fire", "turn.batch.schedules[schedule.name] = row", "pass"),
+        (f"{_AGENDA}._fire", "turn.batch.schedules[schedule.name] = row", "pass"),
     ),
     defect(
         "schedule fires once",
@@ -485,7 +486,7 @@ DEFECTS = (
         _ROOM,
         "a schedule that became due twice, because a batch was refused, fires twice",
         "I13",
-        (f"{_LOOP}._fire", "not self._schedules.is_due(schedule, self._world.now_us)", "False"),
+        (f"{_AGENDA}._fire", "not self._schedules.is_due(schedule, self._world.now_us)", "False"),
     ),
     defect(
         "commit skipped",

@@ -43,7 +43,8 @@ class OutsideWindow(NamedTuple):
 
 
 class NotAccepted(NamedTuple):
-    """It was asked whether this was accepted before; it was not, and is not now."""
+    """It was asked whether this was accepted before; it was not, and is not now. It may be yet: if it
+    never can be, it is Conflicting or OutsideWindow."""
 
 
 Verdict: TypeAlias = Accepted | Conflicting | OutsideWindow | NotAccepted
@@ -66,6 +67,11 @@ def is_within(window: TimeWindow | None, now: datetime.datetime) -> bool:
     return (window.since is None or window.since <= now) and (
         window.until is None or now < window.until
     )
+
+
+def is_over(window: TimeWindow, now: datetime.datetime) -> bool:
+    """Whether it is too late for ever."""
+    return window.until is not None and window.until <= now
 
 
 def decide(
@@ -100,8 +106,6 @@ def _judge(entries: Entries, claim: Claim, now: datetime.datetime) -> Verdict:
     was_accepted = users[0] == us if users else entries.is_accepted(us)
     if was_accepted:
         return Accepted()
-    if claim.again:
-        return NotAccepted()
     conflicts = [
         Used(ref, user, is_input=True)
         for ref, user in zip(claim.inputs, users, strict=True)
@@ -113,6 +117,11 @@ def _judge(entries: Entries, claim: Claim, now: datetime.datetime) -> Verdict:
             conflicts.append(Used(ref, user, is_input=False))
     if conflicts:
         return Conflicting(tuple(conflicts))
+    if claim.again:
+        # Who only asks hears what is final, and nothing else counts.
+        if claim.window is not None and is_over(claim.window, now):
+            return OutsideWindow(now, claim.window)
+        return NotAccepted()
     if claim.window is not None and not is_within(claim.window, now):
         return OutsideWindow(now, claim.window)
     if names:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from flowrt.core.flow import Tx
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.keys import PublicKey
-from flowrt.ledger.states import FungibleState, Rulebook, State
+from flowrt.ledger.states import CommandData, FungibleState, Rulebook, State
 from flowrt.ledger.transactions import StateAndRef
 from flowrt.ledger.vault import locks
 from flowrt.ledger.vault.records import Records
@@ -249,9 +249,11 @@ class Spender:
         change: Callable[[], PublicKey],
         issuers: Collection[Issuer] | None = None,
         schema: str | None = None,
+        moving: CommandData | None = None,
     ) -> tuple[PublicKey, ...]:
         """Add coins of ours to a transaction, one output for each payment and issuer, and what is
-        left of an issuer's coins under a key that `change` makes; the keys that must sign.
+        left of an issuer's coins under a key that `change` makes; the keys that must sign. `moving`
+        is the command for it, if it is not the one that coins have for every payment.
 
         What is paid to None leaves the ledger: no output is made of it, and the caller adds the
         command that says so. The notary is the builder's; if it has none, it gets that of the
@@ -280,7 +282,7 @@ class Spender:
             newest[name] = max(version, newest.get(name, 0))
         for currency, taken in chosen.items():
             due = [(key, amount.units) for key, amount in payments if amount.currency == currency]
-            keys |= _pay(builder, taken, due, change, newest)
+            keys |= _pay(builder, taken, due, change, newest, moving)
             locks.pick(tx, [coin.row for coin in taken])
         return tuple(sorted(keys))
 
@@ -302,6 +304,7 @@ def _pay(
     due: Sequence[tuple[PublicKey | None, int]],
     change: Callable[[], PublicKey],
     newest: Mapping[str, int],
+    moving: CommandData | None,
 ) -> set[PublicKey]:
     """Pay one currency with these coins, an issuer after the other; the owners of the coins.
     `newest` are the versions of the contracts that judge what is made."""
@@ -330,7 +333,7 @@ def _pay(
         builder.use(coin.found)
         state = _fungible(coin.state)
         command, _ = state.with_owner(state.owner)
-        builder.command(command, state.owner)
+        builder.command(moving or command, state.owner)
         owners.add(state.owner)
     return owners
 

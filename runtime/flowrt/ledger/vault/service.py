@@ -14,7 +14,7 @@ from flowrt.core.flow import Tx
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.keys import PublicKey
 from flowrt.ledger.signatures import GoodSignatures
-from flowrt.ledger.states import Rulebook
+from flowrt.ledger.states import CommandData, Rulebook
 from flowrt.ledger.transactions import (
     SignedTransaction,
     StateAndRef,
@@ -25,6 +25,7 @@ from flowrt.ledger.vault import attachments, kept, locks, queries, states, table
 from flowrt.ledger.vault.checking import Checker, KnowsNotary
 from flowrt.ledger.vault.columns import Ours
 from flowrt.ledger.vault.records import Records, time_of
+from flowrt.ledger.vault.scheduled import Scheduled
 from flowrt.ledger.vault.selection import Spender, balance
 from flowrt.ledger.vault.states import Named, Writer, named, output_of
 from flowrt.ledger.vault.tables import IN_FLIGHT, VERIFIED, ref_parts, row_of
@@ -61,7 +62,8 @@ class Vault:
         self.rules = rules
         self._records = Records()
         self._checker = Checker(rules, self._records, knows_notary, memory)
-        self._writer = Writer(rules, _asking(is_ours))
+        self.diary = Scheduled(rules, self._records)
+        self._writer = Writer(rules, _asking(is_ours), self.diary)
         self._spender = Spender(rules, self._records)
         self._readers: weakref.WeakSet[Updates] = weakref.WeakSet()
 
@@ -72,6 +74,7 @@ class Vault:
         release what flows left that are no more."""
         tables.set_up(tx)
         self._writer.read_again(tx)
+        self.diary.set_up(tx)
         locks.repair(tx, tx.lives)
         for flow_id in kept.flows(tx):
             if not tx.lives(flow_id):
@@ -152,6 +155,7 @@ class Vault:
         for ref, found in inputs:
             if found.output is not None:
                 states.consume(tx, found.row, number)
+                self.diary.remove(tx, found.row)
                 tx.happened(_CONSUMED, ref)
         if which != BARE:
             self._writer.add(tx, transaction.transaction, number, which == OURS)
@@ -319,10 +323,11 @@ class Vault:
         change: Callable[[], PublicKey],
         issuers: Collection[Issuer] | None = None,
         schema: str | None = None,
+        moving: CommandData | None = None,
     ) -> tuple[PublicKey, ...]:
         """Put coins of ours into a transaction; see `selection.Spender.spend`. For a service whose
         own operation, which must be a `write` one, pays."""
-        return self._spender.spend(tx, builder, payments, change, issuers, schema)
+        return self._spender.spend(tx, builder, payments, change, issuers, schema, moving)
 
     def updates(self, tx: Tx, position: int = 0) -> Updates:
         """What is recorded, from behind that update on; 0 for all there ever was. `tx` is

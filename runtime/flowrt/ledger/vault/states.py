@@ -12,6 +12,7 @@ from flowrt.ledger.states import Rulebook, State
 from flowrt.ledger.transactions import MAX_COMPONENTS, Output, Transaction
 from flowrt.ledger.vault.columns import Columns, Ours, columns_of
 from flowrt.ledger.vault.records import time_us
+from flowrt.ledger.vault.scheduled import Scheduled
 from flowrt.ledger.vault.tables import VERIFIED, row_of
 from flowrt.stdlib.ledger.parts_flow import Identity, Issuer, StateRef
 
@@ -63,8 +64,9 @@ def consume(tx: Tx, row: int, by: int) -> None:
 class Writer:
     """Makes rows of states. One for each vault."""
 
-    def __init__(self, rules: Rulebook, ours: Callable[[Tx], Ours]) -> None:
+    def __init__(self, rules: Rulebook, ours: Callable[[Tx], Ours], scheduled: Scheduled) -> None:
         self._rules = rules
+        self._scheduled = scheduled
         self._ours = ours
 
     def add(self, tx: Tx, transaction: Transaction, number: int, only_ours: bool) -> list[int]:
@@ -97,6 +99,8 @@ class Writer:
                     tx.flow_id or None if columns.spendable else None,
                 ),
             )
+            if columns.relevant:
+                self._scheduled.add(tx, row, state, StateRef(transaction.id, index))
             made.append(row)
         return made
 

@@ -12,7 +12,7 @@ from flowrt.core.flow import Tx
 from flowrt.ledger.problems import LedgerError
 from flowrt.ledger.transactions import MAX_COMPONENTS
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 SHIFT: Final = 14
 """Bits of a state's row that are the number of the output."""
@@ -22,6 +22,11 @@ VERIFIED, IN_FLIGHT = 1, 0
 
 FREE: Final = "spendable = 1 AND consumed IS NULL AND lock IS NULL AND pending IS NULL"
 """The condition of the index of coins; a query that says the same uses it."""
+
+_SCHEDULED = """
+CREATE TABLE ledger_scheduled (ref INTEGER PRIMARY KEY, due_us INTEGER NOT NULL, refused TEXT);
+CREATE INDEX ledger_scheduled_due ON ledger_scheduled (due_us) WHERE refused IS NULL;
+"""
 
 # `lock` is the flow that has reserved a state, negative once it has put it into a transaction;
 # `pending` is the number of a transaction in flight that uses it up; `consumed` that of a recorded
@@ -60,9 +65,9 @@ CREATE INDEX ledger_need_open ON ledger_need (flow, need) WHERE here = 0;
 CREATE TABLE ledger_keeping (
     flow INTEGER PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL);
 CREATE TABLE ledger_attachment (hash BLOB PRIMARY KEY, content BLOB NOT NULL);
-"""
+{_SCHEDULED}"""
 
-UPGRADES: dict[int, str] = {}
+UPGRADES: dict[int, str] = {1: _SCHEDULED}
 """By version: statements that make the tables of this version those of the next."""
 
 
