@@ -245,19 +245,13 @@ def typed(what: str, kind: Any, value: T) -> T:
     Raises:
         TypeError: the author's Python returned something else than the `.flow` file declares.
     """
-    if type(value) is kind and kind in _PLAIN:
-        return value
     try:
-        if has_decimal(kind):
-            all_finite(kind, value)
+        all_finite(kind, value)
         again: T = _reader(kind).decode(_WRITER.encode(value))
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise TypeError(f"{what} did not return what the .flow file declares: {error}") from None
     return again
 
-
-_PLAIN = (bool, bytes)
-"""Of these each value is as it will be after a reload."""
 
 _WRITER = msgspec.msgpack.Encoder(enc_hook=opaque.to_plain)
 
