@@ -53,7 +53,7 @@ fuzz: $(READY)  ## everything that reads what others wrote, FUZZ times a few sec
 	$(BIN)/python -m tests.fuzz.targets $(FUZZ)
 	$(BIN)/pytest -n 2 -q -m campaign tests/test_fuzz.py tests/test_planted.py
 
-sim: $(READY)  ## worlds in which everything goes wrong, SIM_WORLDS=20000 of them from the seed SIM_FIRST=0 on
+sim: $(READY)  ## worlds in which everything goes wrong, SIM_WORLDS=20000 of them from the seed SIM_FIRST=0 on; SIM_LEDGER=20000 of the ledger's alone
 	$(BIN)/python -m tests.simulation
 
 protocol: $(READY)  ## the protocol check against SPIN and the runtime, with PAIRS=2300 random pairs of flows; needs spin and gcc

@@ -323,7 +323,7 @@ class _Exploration(abc.ABC):
         if self.past:
             return self.misfit("P201", receiver, config, sent)
         here = self.sides[receiver].receives[config[0][receiver]]
-        if any(_short(name) == _short(sent.message) for name in here):
+        if any(name.rpartition(".")[2] == sent.message.rpartition(".")[2] for name in here):
             return self.misfit("P202", receiver, config, sent)
         other = self._other_way(receiver, config, sent)
         found = self.misfit("P201" if other is None else "P210", receiver, config, sent)
@@ -378,10 +378,12 @@ class _Exploration(abc.ABC):
                     yield self.misfit("P207", 1 - number, config, side.sends[config[0][number]][0])
                     return
 
-    def _reaching(self, wanted: Callable[[Move], bool]) -> set[Config]:
-        """From where such a move can still come, or where all is over."""
+    def _reaching(
+        self, wanted: Callable[[Move], bool], over: Callable[[Config], bool] | None = None
+    ) -> set[Config]:
+        """From where such a move can still come, or where all is `over`."""
         before: dict[Config, list[Config]] = {}
-        found = {config for config in self.order if self.is_done(config)}
+        found = {config for config in self.order if (over or self.is_done)(config)}
         for config, after in self.after.items():
             for target, move in after:
                 if wanted(move):
@@ -570,10 +572,12 @@ class _Queued(_Exploration):
         if found or len(self.after) < len(self.order):
             return
         for number in (LEFT, RIGHT):
-            reading = self._reaching(functools.partial(_reads, number=number))
+            # Who fails reads nothing more, and the other side hears of that.
+            def over(at: Config, number: int = number) -> bool:
+                return self.is_done(at) or self.sides[number].final[at[0][number]] is Final.FAILED
+
+            reading = self._reaching(functools.partial(_reads, number=number), over)
             for config in self.order:
-                if self.sides[number].final[config[0][number]] is Final.FAILED:
-                    continue
                 if config[1][number] and config not in reading:
                     first = self.sides[1 - number].sent[config[1][number][0]]
                     yield self.misfit("P207", number, config, first)
@@ -610,10 +614,6 @@ def _reads(move: Move, number: int) -> bool:
 
 def _gives_up(edge: Edge | None) -> bool:
     return edge is not None and any(step.told == TIME_OVER for step in edge.steps)
-
-
-def _short(name: str) -> str:
-    return name.rpartition(".")[2]
 
 
 _Place = TypeVar("_Place")

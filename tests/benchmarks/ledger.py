@@ -12,7 +12,7 @@ from flowrt.ledger.keys import ED25519, SigningKey
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import GoodSignatures, SignedTransaction, sign, sign_all
 from flowrt.ledger.verifying import verify
-from tests.benchmarks import cash, notary, trade, vault
+from tests.benchmarks import cash, notary, trade, trades, vault
 from tests.ledger import notes
 
 
@@ -73,6 +73,7 @@ def measure(figures: dict[str, float]) -> None:
     transactions(figures)
     vault.measure(figures)
     cash.measure(figures)
+    trades.measure(figures)
     trade.measure(figures)
     with tempfile.TemporaryDirectory() as folder:
         figures.update(notary.figures(Path(folder)))

@@ -18,11 +18,16 @@ from tests.planted.events import Events
 from tests.planted.planting import Defect
 from tests.planted.restored import Restored
 from tests.planted.stories import STORIES, Story, forget, played, small_inboxes
+from tests.simulation.ledger import Town
 
 MOST = 4000
 """So many worlds are played before a defect counts as not seen."""
 
-APART_FROM_OTHERS: dict[str, Sequence[type[Any]]] = {"lineage": (Restored,), "events": (Events,)}
+APART_FROM_OTHERS: dict[str, Sequence[type[Any]]] = {
+    "lineage": (Restored,),
+    "events": (Events,),
+    "ledger": (Town,),
+}
 """Rooms whose defects show in stories of their own."""
 
 APART = 1_000_000
@@ -86,7 +91,9 @@ def hunt(defect: Defect, first: int, most: int = MOST, tries: int = TRIES) -> Ki
 
 
 def _killed(number: int, one: Played, tries: int) -> Kill:
-    story = next(story for story in (*STORIES, Restored, Events) if story.name == one.scenario)
+    story = next(
+        story for story in (*STORIES, Restored, Events, Town) if story.name == one.scenario
+    )
     assert one.violation is not None
     _again(story, one, one.choices)
     choices = shrunk(story, one, tries) if tries else one.choices

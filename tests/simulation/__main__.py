@@ -1,7 +1,8 @@
 """`make sim`: a long campaign of worlds, its figures, and exit code 1 if anything did not hold.
 
 SIM_WORLDS=200000 is how many, SIM_FIRST=0 the first seed, SIM_PROCESSES as many as processors;
-figures are also written to build/sim.json.
+SIM_LEDGER=20000 plays so many of the ledger's worlds alone. Figures are also written to
+build/sim.json.
 """
 
 from __future__ import annotations
@@ -13,21 +14,26 @@ import time
 from pathlib import Path
 
 from flowrt.sim import campaign
-from tests.simulation import programs, stories
+from tests.simulation import ledger, programs, stories
 
-PROGRAMS = 116
-"""How many random programs there are; with the examples, a round number of stories."""
+PROGRAMS = 104
+"""How many random programs there are; with the others, a round number of stories."""
+
+LEDGER = 12
+"""How many of all stories, which take turns, are the ledger's: one in ten."""
 
 LONG = 50_000
 """A campaign of so many worlds must have seen every cell."""
 
 
 def main() -> int:
-    worlds = int(os.environ.get("SIM_WORLDS", "20000"))
+    alone = int(os.environ.get("SIM_LEDGER", "0"))
+    worlds = alone or int(os.environ.get("SIM_WORLDS", "20000"))
     first = int(os.environ.get("SIM_FIRST", "0"))
     processes = int(os.environ.get("SIM_PROCESSES", "0")) or None
     programs.quiet()
-    made = list(itertools.islice(programs.stories(), PROGRAMS))
+    made = [] if alone else list(itertools.islice(programs.stories(), PROGRAMS))
+    others = [] if alone else stories.examples()
     compared = sum(story.made.expected is not None for story in made)
     print(
         f"{len(made)} programs, {compared} of them compared with the reference; {worlds:,} worlds"
@@ -42,9 +48,13 @@ def main() -> int:
             write(figures)
 
     figures = campaign.run(
-        [*stories.examples(), *made], worlds, first=first, processes=processes, told=told
+        [*others, *made, *[ledger.Town()] * LEDGER],
+        worlds,
+        first=first,
+        processes=processes,
+        told=told,
     )
-    wanted = campaign.sometimes() if worlds >= LONG else []
+    wanted = campaign.sometimes() if worlds >= LONG and not alone else []
     print(figures.as_text(wanted))
     print(f"in {time.monotonic() - begun:,.0f} s")
     write(figures)

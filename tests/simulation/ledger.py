@@ -50,7 +50,9 @@ HERE = Path(__file__).parent
 def _hostile(text: str, finality: str) -> str:
     """A program in which whoever pays may cheat."""
     assert finality in text
-    text = text.replace(finality, f"subflow Cheat({finality.partition('(')[2].replace('[', '').replace(']', '')}")
+    text = text.replace(
+        finality, f"subflow Cheat({finality.partition('(')[2].replace('[', '').replace(']', '')}"
+    )
     text = text.replace('and recorded" tracks Finality', 'and recorded"', 1)
     begin = text.index("\nuse ") + 1
     return text[:begin] + market.CHEAT_USES + text[begin:] + market.CHEAT
@@ -235,17 +237,29 @@ class Town:
 
     def _begin(self, world: World, draw: Any) -> None:
         """Who has what, and what people want: each thing at some time, whatever others do."""
-        sums = tuple(Amount(units, CURRENCY) for units in ((1_500, 300, 200), (2_000,))[draw("sums", 2)])
+        sums = tuple(
+            Amount(units, CURRENCY) for units in ((1_500, 300, 200), (2_000,))[draw("sums", 2)]
+        )
         notary = Party(NOTARY)
         self.start(world, BANK, cash_flow.CashIssue_v1, sums=sums, reference=b"\1", notary=notary)
         if draw("things", 4):
             self.start(world, "alice", self.flows.Make_v1, name="a horse", notary=notary)
+        if self.is_hostile:
+            self.feed(world)
         count = 3 + draw("count", STEPS - 2)
         for _ in range(count):
-            when_us = 20_000 * draw("when", 200)
+            when_us = 300_000 + 20_000 * draw("when", 200)
             what, who, to = draw("what", 10), draw("who pays", 12), draw("to whom", 12)
-            units = (50, 120, 300)[draw("units", 3)]
-            world.promise(when_us, functools.partial(self.want, world, what, who, to, units))
+            sum_ = (50, 120, 300)[draw("units", 3)]
+            world.promise(when_us, functools.partial(self.want, world, what, who, to, sum_))
+
+    def feed(self, world: World, tries: int = 0) -> None:
+        """Who means harm needs coins for that."""
+        if tries < 40 and self.starts[0][0].outcome is None:
+            world.promise(100_000, functools.partial(self.feed, world, tries + 1))
+            return
+        amount, flow = Amount(300, CURRENCY), cash_flow.CashPayment_v1
+        self.start(world, BANK, flow, payee=Party(MALLORY), amount=amount, pseudonymous=True)
 
     def want(self, world: World, what: int, who: int, to: int, units: int, tries: int = 0) -> None:
         """Somebody who has cash wants something, once there is any."""
@@ -256,7 +270,7 @@ class Town:
             return
         amount = Amount(units, CURRENCY)
         rich = self.holders(world, cash.NAME) or [BANK]
-        payer = rich[who % len(rich)]
+        payer = MALLORY if MALLORY in rich and who % 2 else rich[who % len(rich)]
         others = [name for name in self.names if name != payer]
         payee = others[to % len(others)]
         if what == 0:
@@ -271,9 +285,7 @@ class Town:
         else:
             flow = self.flow_of(payer, "CashPayment")
             hidden = what != 4
-            self.start(
-                world, payer, flow, payee=Party(payee), amount=amount, pseudonymous=hidden
-            )
+            self.start(world, payer, flow, payee=Party(payee), amount=amount, pseudonymous=hidden)
 
     def holders(self, world: World, schema: str) -> list[str]:
         """Who has states of a kind, by their own vaults."""
@@ -320,12 +332,12 @@ class Town:
             **{name: one for name, one in ledger._named().items() if name in _used(modules)},
             "finance.cash.Cash": desk,
             "finance.cash.Treasury": Treasury({CURRENCY: 10_000}),
-            "market.Market": market.Market(
-                ledger, self.local.rules, self.flows, self.heard.agreed
-            ),
+            "market.Market": market.Market(ledger, self.local.rules, self.flows, self.heard.agreed),
             **(
-                {"market.Mischief": market.Mischief(self.heard),
-                 "finance.cash.Mischief": market.Mischief(self.heard)}
+                {
+                    "market.Mischief": market.Mischief(self.heard),
+                    "finance.cash.Mischief": market.Mischief(self.heard),
+                }
                 if name == MALLORY
                 else {}
             ),
@@ -364,9 +376,7 @@ class Town:
             return
         self.truth.see(host)
         self.heard.transactions = self.truth.known
-        for (lock,) in rows(
-            host, "SELECT DISTINCT lock FROM ledger_state WHERE lock IS NOT NULL"
-        ):
+        for (lock,) in rows(host, "SELECT DISTINCT lock FROM ledger_state WHERE lock IS NOT NULL"):
             require(abs(lock) in host.disk.flows, "L6", f"{host.name}: flow {lock} is no more")
 
     def operate(self, world: World) -> bool:
@@ -406,9 +416,8 @@ class Town:
         for started, who in self.starts:
             if who == MALLORY:
                 continue
-            found: Any
             try:
-                found = world.result(started)
+                self._recorded(who, world.result(started))
             except StillRunning:
                 if not world.hosts[who].disk.patients:
                     raise Violation("L9", f"{started} has not ended") from None
@@ -416,6 +425,11 @@ class Town:
                 # Its own coins were taken by another flow of its own.
                 lost = type(error).__name__ in ("NotaryConflict", "StatesUnavailable")
                 require(not lost or self.is_hostile, "L11", f"{started} of {who}: {error}")
+
+    def _recorded(self, who: str, result: Any) -> None:
+        """L8: who gives a transaction as final has recorded it."""
+        id = result if isinstance(result, bytes) else result.id
+        require(id in self.truth.has.get(who, ()), "L8", f"{who} has not recorded {id.hex()[:8]}")
 
     def sums(self) -> None:
         """L3: what was issued and did not leave is what there is."""
@@ -454,9 +468,7 @@ class Town:
         for table in ("ledger_kept", "ledger_asked", "ledger_offered"):
             for (flow,) in rows(host, f"SELECT DISTINCT flow FROM {table}"):
                 require(flow in host.disk.flows, "L6", f"{table} of {name} has rows of {flow}")
-        for (signed,) in rows(
-            host, "SELECT signed FROM ledger_transaction WHERE status = 0"
-        ):
+        for (signed,) in rows(host, "SELECT signed FROM ledger_transaction WHERE status = 0"):
             self._waits(world, host, SignedTransaction.from_flow(signed))
         for party, key in rows(host, "SELECT party, key FROM ledger_keys WHERE number IS NULL"):
             owner = _owners(self.local.parties).get(bytes(key))
@@ -481,9 +493,7 @@ class Town:
         if any(id in self.truth.has.get(name, ()) for name in self._payers(world, signed)):
             ledger = self.local.ledgers[host.name]
             reading = world.node(host.name).reading()
-            ours = any(
-                ledger.keys.is_ours(reading, coin.owner) for coin in coins_of(signed)
-            )
+            ours = any(ledger.keys.is_ours(reading, coin.owner) for coin in coins_of(signed))
             waits = rows(host, "SELECT 1 FROM ledger_transaction WHERE id = ?", (id,))
             require(not ours or waits, "L8", f"{host.name} was paid by {id.hex()[:8]}, unheard")
 

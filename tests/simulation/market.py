@@ -23,8 +23,8 @@ from flowrt.ledger.notary.requests import RequestProof
 from flowrt.ledger.notary.service import Notaries
 from flowrt.ledger.signatures import sign
 from flowrt.ledger.states import CommandData, Rulebook, State, command, contract, require, state
-from flowrt.ledger.vault.service import Vault
 from flowrt.ledger.transactions import LedgerTransaction, SignedTransaction, StateAndRef
+from flowrt.ledger.vault.service import Vault
 from flowrt.stdlib.ledger.core_flow import InsufficientBalance
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
 from flowrt.stdlib.ledger.transactions_flow import Supplied, Wanted
@@ -271,7 +271,7 @@ class ForgedKeys(Keys):
 
     def claim(self, tx: Tx, key: PublicKey) -> Pseudonym:
         made = super().claim(tx, key)
-        if self.heard.claims and self.heard.does("claim"):
+        if self.heard.claims and self.heard.does("claim", 3):
             other = self.heard.one("claim", self.heard.claims)
             if self.heard.draw("mischief claim signed", 2):
                 return other
@@ -299,7 +299,7 @@ class ForgedBackchain(Backchain):
 
     def begin(self, tx: Tx, ids: Sequence[bytes], files: Sequence[bytes]) -> Wanted:
         wanted = super().begin(tx, ids, files)
-        if self.heard.transactions and self.heard.does("wanted", 6):
+        if self.heard.transactions and self.heard.does("wanted", 4):
             return Wanted((self.heard.one("wanted", [*self.heard.transactions]),), 1, None)
         return wanted
 
@@ -332,13 +332,16 @@ class ForgedCash(CashDesk):
             return super().pay(tx, to, amount, issuers)
         keys, vault = self._ledger.keys, self._ledger.vault
         query = StateQuery(schemas=(NAME,), consumed=None)
-        coins = [found.state for found in vault.states(tx, query).states]
+        found = vault.states(tx, query).states
+        kind = heard.draw("mischief kind", 6)
+        # Those that are used up, or about to be, for who spends twice.
+        twice = [one for one in found if one.consumed_by is not None or one.locked_by is not None]
+        coins = [one.state for one in (twice if kind in (0, 5) and twice else found)]
         if not coins:
             raise InsufficientBalance(amount)
         first = heard.one("coin", coins)
         old = self._rules.read_state(*_written(first))
         assert isinstance(old, Cash)
-        kind = heard.draw("mischief kind", 6)
         units = old.amount.units + (1_000_000 if kind == 1 else 0)
         owner = to if kind != 2 or not heard.keys else heard.one("payee", heard.keys)
         builder = TransactionBuilder(first.notary).use(first).command(Move(), old.owner)

@@ -7,10 +7,13 @@ import itertools
 import pytest
 
 from flowrt.sim import Violation, campaign, play
-from tests.simulation import programs, stories
+from tests.simulation import ledger, programs, stories
 
 EACH = 100
 """Worlds of each example."""
+
+LEDGER = 10
+"""Worlds of the ledger."""
 
 PROGRAMS, WORLDS = 100, 16
 CHUNKS = 10
@@ -33,6 +36,13 @@ def test_programs_do_what_the_reference_says(chunk: int) -> None:
     assert 2 * sum(story.made.expected is not None for story in found) >= len(found)
     assert figures.most_in_flight >= 4
     assert len(figures.troubles) > 25
+
+
+def test_the_ledger_is_right_in_every_world() -> None:
+    figures = campaign.run([ledger.Town()], LEDGER, processes=1)
+    hold(figures)
+    assert figures.outcomes["finance.cash.CashPayment_v1", ""] > LEDGER // 2
+    assert figures.outcomes["market.Buy_v1", ""] > 0
 
 
 # --- the judges can be unhappy --------------------------------------------------------------------

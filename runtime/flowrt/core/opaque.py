@@ -1,6 +1,8 @@
 """Values of classes that authors wrote: their own bytes, and back. Knows no class by name.
 
 A class says `to_flow(self) -> bytes` and `from_flow(cls, data)`, and has one form for each value.
+One that says `flow_never_changes = True` promises that nothing changes a value once it is made, and
+that all of it is in its bytes: such a value is handed on as it is, and others as a copy.
 """
 
 from __future__ import annotations
@@ -17,6 +19,11 @@ def to_plain(value: object) -> object:
     if not isinstance(data, bytes):
         raise TypeError(f"{type(value).__name__}.to_flow gave no bytes")
     return data
+
+
+def never_changes(kind: object) -> bool:
+    """Whether values of exactly this class may be handed on without a copy."""
+    return isinstance(kind, type) and vars(kind).get("flow_never_changes") is True
 
 
 def from_plain(kind: type, plain: Any) -> object:

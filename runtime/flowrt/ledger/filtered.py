@@ -6,7 +6,7 @@ What a notary sees that is not to know the rest, and who is asked to sign for on
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -63,6 +63,7 @@ class FilteredTransaction:
     """Parts of the transaction `id`. One that exists is proved: its parts lead to that id."""
 
     __slots__ = ("_wire", "groups")
+    flow_never_changes: Final = True
 
     def __init__(self, wire: _Wire) -> None:
         """Raises BadProof, Unreadable."""
@@ -119,6 +120,9 @@ class FilteredTransaction:
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"FilteredTransaction({self.id.hex()[:16]})"
 
 
 def filtered(transaction: Transaction, wanted: Callable[[int, Any], bool]) -> FilteredTransaction:

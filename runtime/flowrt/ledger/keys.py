@@ -74,6 +74,7 @@ class PublicKey:
     """A public key, as its one encoding. Compared, ordered and hashed by that."""
 
     __slots__ = ("encoded",)
+    flow_never_changes: Final = True
 
     def __init__(self, encoded: bytes) -> None:
         """Raises BadKey unless `encoded` is a key in its one encoding."""

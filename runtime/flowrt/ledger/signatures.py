@@ -6,7 +6,7 @@ Knows ids and keys; what a transaction says, and who had to sign it, it never kn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, ClassVar, Final, TypeAlias
 
 import msgspec
 
@@ -40,6 +40,8 @@ class BatchProof(Value, frozen=True, array_like=True, gc=False):
 
 class TransactionSignature(Value, frozen=True, array_like=True, gc=False):
     """`by` signed a transaction's id, alone or as one of a batch, under the rules `platform`."""
+
+    flow_never_changes: ClassVar = True
 
     by: PublicKey
     data: Annotated[bytes, msgspec.Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]

@@ -16,7 +16,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -117,6 +117,8 @@ class Command(Value, frozen=True, array_like=True, gc=False):
 
 class StateAndRef(Value, frozen=True, array_like=True, gc=False):
     """An output together with its name."""
+
+    flow_never_changes: ClassVar = True
 
     ref: StateRef
     output: Output
@@ -390,6 +392,7 @@ class SignedTransaction:
     a signature makes another one."""
 
     __slots__ = ("_encoded", "signatures", "transaction")
+    flow_never_changes: Final = True
 
     def __init__(
         self, transaction: Transaction, signatures: Iterable[TransactionSignature] = ()

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tests.planted.defects import compiler, engine, events, lineage, node, roles, session, store
+from tests.planted.defects import (
+    compiler,
+    engine,
+    events,
+    ledger,
+    lineage,
+    node,
+    roles,
+    session,
+    store,
+)
 from tests.planted.planting import Defect
 
 DEFECTS: tuple[Defect, ...] = (
@@ -12,6 +22,7 @@ DEFECTS: tuple[Defect, ...] = (
     *store.DEFECTS,
     *events.DEFECTS,
     *lineage.DEFECTS,
+    *ledger.DEFECTS,
     *compiler.DEFECTS,
     *roles.DEFECTS,
 )

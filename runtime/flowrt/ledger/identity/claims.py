@@ -25,6 +25,7 @@ class Pseudonym:
     """A claim that `key` belongs to `party`, by its well-known key `identity`."""
 
     __slots__ = ("by_identity", "by_key", "identity", "key", "network", "party")
+    flow_never_changes: Final = True
 
     def __init__(
         self,

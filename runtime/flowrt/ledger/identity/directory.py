@@ -36,6 +36,9 @@ class Network:
         Its root is the one thing that is trusted without proof."""
         self._known = map_
         self._first = map_
+        # Nobody but this process replaces the map in the database, so it is read once; after it was
+        # replaced, in a step that may still be undone, it is asked for each time.
+        self._is_replaced = self._is_read = False
         self._most_pseudonyms = most_pseudonyms
         self._good: collections.OrderedDict[bytes, None] = collections.OrderedDict()
 
@@ -61,6 +64,8 @@ class Network:
 
     def current(self, tx: Tx) -> NetworkMap:
         """The newest map, as of this step."""
+        if self._is_read:
+            return self._known
         row = register.newest_map(tx)
         if row is None:
             raise LedgerError("there is no network map: the service was not set up")
@@ -69,6 +74,7 @@ class Network:
                 self._known = self._first
             else:
                 self._known = NetworkMap(register.map_bytes(tx), self._first.root)
+        self._is_read = not self._is_replaced
         return self._known
 
     # --- parties ---
@@ -201,12 +207,14 @@ class Network:
             found = NetworkMap(data, self._first.root)
             found.operator.check_time(tx.now)
             found.check_succeeds(self.current(tx))
+            self._is_replaced = True
             self._take(tx, found)
         except (MapRefused, CertificateRefused) as error:
             raise MapNotAccepted(str(error)) from None
         return found.serial
 
     def _take(self, tx: Tx, found: NetworkMap) -> None:
+        self._is_read = False
         newcomers = []
         for name in found.entries:
             certified = found.certified(name)

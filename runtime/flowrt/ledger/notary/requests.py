@@ -7,7 +7,7 @@ that the transaction names and its id, for one notary: it proves later who asked
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from flowrt.core.declared import Value
 from flowrt.core.values import encode
@@ -34,6 +34,8 @@ _SIGNED = b"flowlang notary request\x00"
 class RequestProof(Value, frozen=True, array_like=True, gc=False):
     """The requester's signature over a request, and the key that made it."""
 
+    flow_never_changes: ClassVar = True
+
     by: PublicKey
     data: bytes
 
@@ -46,6 +48,8 @@ class Claim(Value, frozen=True, array_like=True, gc=False):
         requester: the name of the party that asks.
         again: it is only asked for what was accepted before.
     """
+
+    flow_never_changes: ClassVar = True
 
     transaction: bytes
     inputs: tuple[StateRef, ...]
