@@ -67,9 +67,19 @@ class FilteredTransaction:
 
     def __init__(self, wire: _Wire) -> None:
         """Raises BadProof, Unreadable."""
+        _prove(wire)
+        self._read(wire)
+
+    @classmethod
+    def _taken(cls, wire: _Wire) -> FilteredTransaction:
+        """What was just taken out of a whole transaction needs no proof."""
+        found = cls.__new__(cls)
+        found._read(wire)
+        return found
+
+    def _read(self, wire: _Wire) -> None:
         self._wire = wire
         self.groups: dict[int, dict[int, Any]] = {}
-        _prove(wire)
         for group in wire.groups:
             self.groups[group.group] = {
                 one.index: component(group.group, one.data) for one in group.shown
@@ -134,7 +144,7 @@ def filtered(transaction: Transaction, wanted: Callable[[int, Any], bool]) -> Fi
         groups.append(ShownGroup(group, len(components), shown, hidden))
     upper = [transaction.group_leaf(group) for group in range(GROUPS)]
     hidden = merkle.hidden(upper, {group.group for group in groups})
-    return FilteredTransaction(_Wire(transaction.id, tuple(groups), hidden))
+    return FilteredTransaction._taken(_Wire(transaction.id, tuple(groups), hidden))
 
 
 def for_notary(transaction: Transaction) -> FilteredTransaction:

@@ -16,6 +16,7 @@ from flowrt.ledger.identity.keystore import KeyStore
 from flowrt.ledger.identity.networkmap import NetworkMap
 from flowrt.ledger.identity.signing import Keys
 from flowrt.ledger.notary.service import Notaries, Notary
+from flowrt.ledger.signatures import GoodSignatures
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.vault.service import Vault
 from flowrt.stdlib.ledger import (
@@ -46,6 +47,10 @@ MODULES: tuple[ModuleType, ...] = (
     vault_flow,
 )
 """The library's modules: what others start at a node by them, it answers."""
+
+
+GOOD_SIGNATURES = 65_536
+"""How many signatures a node remembers as good."""
 
 
 class Ledger:
@@ -79,10 +84,12 @@ class Ledger:
         the questions what this node has."""
         self.rules = rules
         self.network = Network(map_)
-        self.keys = Keys(keys, self.network, rules)
+        # What one of the services found good, or has signed itself, the others need not verify.
+        good = GoodSignatures(GOOD_SIGNATURES)
+        self.keys = Keys(keys, self.network, rules, good)
         self._notaries: set[Identity] = set()
-        self.vault = Vault(rules, self.keys.is_ours, self._knows_notary)
-        self.notaries = Notaries(self.keys, notary, rules)
+        self.vault = Vault(rules, self.keys.is_ours, self._knows_notary, good)
+        self.notaries = Notaries(self.keys, notary, rules, good)
         self.backchain = Backchain(
             self.vault, transactions=history, size=history_bytes, discreet=discreet
         )

@@ -53,6 +53,12 @@ MAX_SIGNATURES = 128
 MAX_SIGNED_BYTES = MAX_BYTES + 128 * 1024
 """The largest transaction with its signatures."""
 
+KNOWN = 1024
+KNOWN_BYTES = 4096
+"""So many transactions, of so many bytes at most, are read once and known by their bytes then: one
+passes through several steps, each of which reads it. What is known so is what the bytes say; that
+it is signed or accepted never is."""
+
 SALT_BYTES = 32
 
 NOTARY_CHANGE: Final = "ledger.NotaryChange"
@@ -249,6 +255,10 @@ class Transaction:
         """The transaction again. Raises Unreadable for any other bytes, also inside components."""
         if len(data) > MAX_BYTES:
             raise Unreadable(f"a transaction of {len(data)} bytes; {MAX_BYTES} at most")
+        return _read(data) if len(data) <= KNOWN_BYTES else cls._parsed(data)
+
+    @classmethod
+    def _parsed(cls, data: bytes) -> Transaction:
         try:
             form, salt, groups = _WIRE.decode(data)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -360,6 +370,11 @@ class Transaction:
         return hash(self.encoded)
 
 
+@functools.lru_cache(maxsize=KNOWN)
+def _read(data: bytes) -> Transaction:
+    return Transaction._parsed(data)
+
+
 _ENCODER = msgspec.msgpack.Encoder()
 _WIRE = msgspec.msgpack.Decoder(tuple[int, bytes, tuple[tuple[int, tuple[bytes, ...]], ...]])
 
@@ -459,6 +474,10 @@ class SignedTransaction:
             raise Unreadable(
                 f"a signed transaction of {len(data)} bytes; {MAX_SIGNED_BYTES} at most"
             )
+        return _read_signed(data) if len(data) <= KNOWN_BYTES else cls._parsed(data)
+
+    @classmethod
+    def _parsed(cls, data: bytes) -> SignedTransaction:
         try:
             encoded, signatures = decode(_Signed, data)
         except BadBytes as error:
@@ -478,6 +497,11 @@ class SignedTransaction:
 
     def __repr__(self) -> str:
         return f"SignedTransaction({self.id.hex()[:16]}, {len(self.signatures)} signatures)"
+
+
+@functools.lru_cache(maxsize=KNOWN)
+def _read_signed(data: bytes) -> SignedTransaction:
+    return SignedTransaction._parsed(data)
 
 
 # --- as contracts see it ----------------------------------------------------------------------

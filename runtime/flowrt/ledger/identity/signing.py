@@ -15,6 +15,7 @@ from flowrt.ledger.identity.directory import Network
 from flowrt.ledger.identity.keystore import KeyStore
 from flowrt.ledger.keys import PublicKey, SigningKey
 from flowrt.ledger.problems import LedgerError
+from flowrt.ledger.signatures import GoodSignatures
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import SignedTransaction, sign
 from flowrt.stdlib.ledger.keys_flow import SigningRefused
@@ -25,12 +26,18 @@ class Keys:
     """The keys of one node."""
 
     def __init__(
-        self, keystore: KeyStore, network: Network, rulebook: Rulebook | None = None
+        self,
+        keystore: KeyStore,
+        network: Network,
+        rulebook: Rulebook | None = None,
+        memory: GoodSignatures | None = None,
     ) -> None:
-        """The rulebook reads states, to find those who take part in them."""
+        """The rulebook reads states, to find those who take part in them. `memory` learns which
+        signatures are ours, so that this node need not verify them."""
         self._keystore = keystore
         self._network = network
         self._rulebook = rulebook or Rulebook()
+        self._memory = GoodSignatures() if memory is None else memory
 
     def setup(self, tx: Tx) -> None:
         """Make the tables and the first well-known key, if they are not there. Raises LedgerError
@@ -76,7 +83,7 @@ class Keys:
         wanted = {leaf for key in transaction.transaction.required_keys for leaf in key.leaves}
         wanted -= transaction.signers | _notary_leaves(transaction)
         found = (self._signing_key(tx, key) for key in sorted(wanted))
-        return _signed(transaction, (key for key in found if key is not None))
+        return self._signed(transaction, (key for key in found if key is not None))
 
     def sign_with(
         self, tx: Tx, transaction: SignedTransaction, keys: Sequence[PublicKey]
@@ -93,7 +100,7 @@ class Keys:
                 raise SigningRefused(key, "only the notary's own flows sign as notary")
             if key not in transaction.signers:
                 found.append(signing)
-        return _signed(transaction, found)
+        return self._signed(transaction, found)
 
     def claim(self, tx: Tx, key: PublicKey) -> Pseudonym:
         """That one of our pseudonyms is ours. Raises SigningRefused for another key."""
@@ -165,6 +172,14 @@ class Keys:
         found = register.holder(tx, key)
         return found.number if found is not None else None
 
+    def _signed(
+        self, transaction: SignedTransaction, keys: Iterable[SigningKey]
+    ) -> SignedTransaction:
+        made = [sign(transaction.id, key) for key in keys]
+        for signature in made:
+            self._memory.made(signature, transaction.id)
+        return transaction.plus(*made)
+
     def _signing_key(self, tx: Tx, key: PublicKey) -> SigningKey | None:
         found = register.holder(tx, key)
         if found is None or found.number is None:
@@ -178,7 +193,3 @@ def _notary_leaves(transaction: SignedTransaction) -> frozenset[PublicKey]:
     """The keys by which a transaction would be notarised."""
     notary = transaction.notary
     return notary.key.leaves if notary is not None else frozenset()
-
-
-def _signed(transaction: SignedTransaction, keys: Iterable[SigningKey]) -> SignedTransaction:
-    return transaction.plus(*(sign(transaction.id, key) for key in keys))

@@ -43,8 +43,8 @@ class OutsideWindow(NamedTuple):
 
 
 class NotAccepted(NamedTuple):
-    """It was asked whether this was accepted before; it was not, and is not now. It may be yet:
-    what never can be is Conflicting or OutsideWindow."""
+    """It was asked whether this was accepted before; it was not, and is not now. It may be yet: if
+    it never can be, it is Conflicting or OutsideWindow."""
 
 
 Verdict: TypeAlias = Accepted | Conflicting | OutsideWindow | NotAccepted

@@ -14,7 +14,7 @@ from flowrt.core.values import encode
 from flowrt.ledger.filtered import FilteredTransaction, for_notary
 from flowrt.ledger.keys import PublicKey
 from flowrt.ledger.problems import BadSignature, BadStructure, LedgerError
-from flowrt.ledger.signatures import TransactionSignature
+from flowrt.ledger.signatures import GoodSignatures, TransactionSignature
 from flowrt.ledger.transactions import (
     INPUTS,
     NOTARY,
@@ -137,14 +137,19 @@ def is_signed(transaction: SignedTransaction, signatures: Sequence[TransactionSi
     return notary is not None and is_sealed(transaction.id, notary, signatures)
 
 
-def is_sealed(id: bytes, notary: Identity, signatures: Sequence[TransactionSignature]) -> bool:
+def is_sealed(
+    id: bytes,
+    notary: Identity,
+    signatures: Sequence[TransactionSignature],
+    memory: GoodSignatures | None = None,
+) -> bool:
     """The same of the transaction of that id and notary: a flow that waits for the answer need not
-    keep all of it."""
+    keep all of it. `memory` is that of the node which asks."""
     if len(signatures) > len(notary.key.leaves):
         return False
     try:
         for signature in signatures:
-            signature.check(id)
+            signature.check(id, memory)
     except LedgerError:
         return False
     signers = {signature.by for signature in signatures}

@@ -20,9 +20,10 @@ from flowrt.ledger.notary.requests import (
     claim_of,
     claim_of_parts,
     content_of,
+    is_sealed,
 )
 from flowrt.ledger.problems import BadStructure, LedgerError
-from flowrt.ledger.signatures import TransactionSignature
+from flowrt.ledger.signatures import GoodSignatures, TransactionSignature
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import SignedTransaction, StateAndRef
 from flowrt.services import gathers
@@ -86,12 +87,18 @@ class Notaries:
     """The service of one node; `notary` is absent where the node is none."""
 
     def __init__(
-        self, keys: IdentityKeys, notary: Notary | None = None, rules: Rulebook | None = None
+        self,
+        keys: IdentityKeys,
+        notary: Notary | None = None,
+        rules: Rulebook | None = None,
+        memory: GoodSignatures | None = None,
     ) -> None:
-        """`rules` reads states, to find those who take part in them."""
+        """`rules` reads states, to find those who take part in them. `memory` has the signatures
+        that this node has found good."""
         self._keys = keys
         self._notary = notary
         self._rules = rules or Rulebook()
+        self._memory = GoodSignatures() if memory is None else memory
         self._newest: dict[bytes, tuple[TransactionSignature, ...]] = {}
 
     # --- as a client ---
@@ -112,6 +119,13 @@ class Notaries:
                 for one in states
             ]
         return tuple(sorted({key for state in found for key in state.participants()}))
+
+    def is_sealed(
+        self, tx: Tx, id: bytes, by: Identity, signatures: Sequence[TransactionSignature]
+    ) -> bool:
+        """Whether these are good signatures of the transaction of that id, by its notary's key and
+        by nobody else."""
+        return is_sealed(id, by, signatures, self._memory)
 
     # --- as a notary ---
 

@@ -1,7 +1,8 @@
 """Whether transactions may be believed, each judged once. Writes nothing.
 
 What was found good is remembered by the id, which says all that was judged: the parts, and by their
-ids the transactions that the inputs come from. Signatures are remembered one by one.
+ids the transactions that the inputs come from. Signatures are remembered one by one, in
+a memory that the node's other services may share.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from flowrt.ledger.problems import (
     LedgerError,
     SignaturesMissing,
 )
+from flowrt.ledger.signatures import GoodSignatures
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import (
     Output,
@@ -33,8 +35,7 @@ from flowrt.stdlib.ledger import core_flow as core
 from flowrt.stdlib.ledger.parts_flow import Identity, StateRef
 
 MOST_JUDGED = 65_536
-"""How many good signatures are remembered, and how many ids of good transactions and keys that take
-part in them."""
+"""How many ids of good transactions are remembered, and keys that take part in them."""
 
 KnowsNotary = Callable[[Tx, Identity], bool]
 """Whether the network has, or had, such a notary."""
@@ -44,13 +45,17 @@ class Checker:
     """Judges for one node."""
 
     def __init__(
-        self, rules: Rulebook, records: Records, knows_notary: KnowsNotary | None = None
+        self,
+        rules: Rulebook,
+        records: Records,
+        knows_notary: KnowsNotary | None = None,
+        memory: GoodSignatures | None = None,
     ) -> None:
         self._rules = rules
         self._records = records
         self._knows_notary = knows_notary
         self._good: Remembered[bytes, tuple[PublicKey, ...]] = Remembered(MOST_JUDGED)
-        self._signed: Remembered[tuple[bytes, TransactionSignature], bool] = Remembered(MOST_JUDGED)
+        self._memory = GoodSignatures() if memory is None else memory
 
     def check(self, tx: Tx, transaction: Transaction) -> tuple[PublicKey, ...]:
         """Structure and contracts; gives the keys that take part in what it uses up or makes, each
@@ -120,10 +125,7 @@ class Checker:
 
     def check_signature(self, id: bytes, signature: TransactionSignature) -> None:
         """That a signature is one of the transaction of this id. Raises BadSignature."""
-        if self._signed.get((id, signature)):
-            return
         try:
-            signature.check(id)
+            signature.check(id, self._memory)
         except (BadSignature, BadProof) as error:
             raise core.BadSignature(signature.by.text) from error
-        self._signed.put((id, signature), True)

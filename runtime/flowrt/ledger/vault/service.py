@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from flowrt.core.flow import Tx
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.signatures import GoodSignatures
 from flowrt.ledger.states import CommandData, Rulebook
 from flowrt.ledger.transactions import (
     SignedTransaction,
@@ -48,7 +49,7 @@ class Vault:
 
     `is_ours` says whether a key is ours (not a composite one: of that the leaves are asked);
     `knows_notary`, if it is given, whether the network has or had a notary: transactions of others
-    are not valid then.
+    are not valid then. `memory` has the signatures that this node has found good.
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class Vault:
         rules: Rulebook,
         is_ours: Callable[[Tx, PublicKey], bool],
         knows_notary: KnowsNotary | None = None,
+        memory: GoodSignatures | None = None,
     ) -> None:
         self.rules = rules
         self._records = Records()
-        self._checker = Checker(rules, self._records, knows_notary)
+        self._checker = Checker(rules, self._records, knows_notary, memory)
         self.diary = Scheduled(rules, self._records)
         self._writer = Writer(rules, _asking(is_ours), self.diary)
         self._spender = Spender(rules, self._records)
