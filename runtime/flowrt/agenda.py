@@ -22,8 +22,8 @@ from flowrt.core.registry import Registry
 from flowrt.core.values import Checkpoint
 from flowrt.handle import NotStartable
 from flowrt.limits import Limits
+from flowrt.peers.recognition import Recognition
 from flowrt.policies import Policy
-from flowrt.recognition import Recognition
 from flowrt.schedules import Schedules
 from flowrt.services import Reading
 from flowrt.store import Store, StoreError

@@ -16,10 +16,10 @@ from flowrt.core.flow import FlowError
 from flowrt.core.hospital import PAUSED, Patient
 from flowrt.core.values import BadBytes, decode
 from flowrt.core.waiting import open_events
+from flowrt.hospital.treatment import PatientView, change, throw, view
 from flowrt.starting import Starting
 from flowrt.store import Purged
 from flowrt.store.chain import Verified, verify
-from flowrt.treatment import PatientView, change, throw, view
 from flowrt.turn import Draining, Job, Waiter
 
 PURGED_AT_ONCE = 1000

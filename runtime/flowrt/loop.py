@@ -45,12 +45,12 @@ from flowrt.core.values import (
     is_invitation,
 )
 from flowrt.handle import Handle, NodeStopped
-from flowrt.inbound import Inbound
 from flowrt.limits import Limits
 from flowrt.operations import Operations
-from flowrt.outbox import packed_ack, unpack_marked
+from flowrt.peers.inbound import Inbound
+from flowrt.peers.outbox import packed_ack, unpack_marked
+from flowrt.peers.reception import Reception, Responders, Versions
 from flowrt.policies import Policy
-from flowrt.reception import Reception, Responders, Versions
 from flowrt.reports import Reports
 from flowrt.retention import AT_ONCE, Keeping, Retention
 from flowrt.services import External, set_up

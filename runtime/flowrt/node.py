@@ -55,17 +55,17 @@ from flowrt.handle import (
     NotStartable,
     StillRunning,
 )
+from flowrt.hospital.treatment import as_declared
 from flowrt.limits import Limits
 from flowrt.loop import BATCH
+from flowrt.peers.reception import Responders, Versions
 from flowrt.policies import Policy
-from flowrt.reception import Responders, Versions
 from flowrt.retention import Retention
 from flowrt.services import External, Reading
 from flowrt.store import Store
 from flowrt.streams import PAGE
 from flowrt.timers import NEAREST
 from flowrt.transport import Network
-from flowrt.treatment import as_declared
 from flowrt.turn import Job, Waiter
 from flowrt.views import FlowView, TaskView, VersionView, Wanted, dump, time_of, versions, view
 

@@ -15,7 +15,7 @@ from flowrt.core.engine import writable
 from flowrt.core.flow import FlowError
 from flowrt.core.hospital import one_line, text_of
 from flowrt.core.values import BadBytes, CallState, Ending, decode, encode
-from flowrt.fair import FairQueue
+from flowrt.peers.fair import FairQueue
 from flowrt.reports import Reports
 from flowrt.services import External
 

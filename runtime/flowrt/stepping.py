@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from flowrt.admission import DEADLY, Admission, EndsItsProcess
 from flowrt.core import engine
 from flowrt.core.commit import More, Started
 from flowrt.core.engine import (
@@ -75,14 +74,15 @@ from flowrt.events import (
     WAITS_FOR_ITS_TURN,
 )
 from flowrt.handle import NotAccepted, NotStartable
+from flowrt.hospital.admission import DEADLY, Admission, EndsItsProcess
+from flowrt.hospital.ward import Ward
 from flowrt.limits import Limits
 from flowrt.operations import wanted_of
+from flowrt.peers.quotas import Quotas, moved
 from flowrt.policies import Policy
-from flowrt.quotas import Quotas, moved
 from flowrt.services import Events, StepTx, bind, find_functions
 from flowrt.store import Batch, Store, StoreError, Unwritable
 from flowrt.turn import ERRORS, Job, Turn
-from flowrt.ward import Ward
 
 LARGE = 16_384
 """A flow of more bytes is not kept decoded between its steps."""

@@ -41,7 +41,7 @@ from flowrt.core.values import (
 )
 from flowrt.handle import NodeStopped, StillRunning
 from flowrt.node import Node
-from flowrt.outbox import unpack
+from flowrt.peers.outbox import unpack
 from flowrt.sim import Faults, Tape, faults
 from flowrt.sim import World as Simulated
 from flowrt.sim.faults import REFUSED

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from flowrt.core.flow import Malformed
 from flowrt.core.values import BadBytes, Data, Invite, Letter, decode_frame, decode_message, encode
-from flowrt.outbox import frame_of, packed, unpack, unpack_marked
+from flowrt.peers.outbox import frame_of, packed, unpack, unpack_marked
 from tests.fuzz import fair
 from tests.fuzz.findings import Findings, described
 from tests.fuzz.packed import spoiled

@@ -24,7 +24,7 @@ from flowrt.core.values import Data, Invite, decode_frame, decode_message
 from flowrt.handle import StillRunning
 from flowrt.ledger.local import LocalNetwork
 from flowrt.ledger.node import Ledger
-from flowrt.outbox import unpack
+from flowrt.peers.outbox import unpack
 from tests.ledger import deals
 from tests.runtime.crashes import Power, Start, World
 

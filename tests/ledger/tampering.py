@@ -11,7 +11,7 @@ import msgspec
 from flowrt.core.declared import FlowError
 from flowrt.core.values import Data, End, Invite, Letter, decode_frame, encode
 from flowrt.ledger.transactions import SignedTransaction
-from flowrt.outbox import unpack
+from flowrt.peers.outbox import unpack
 from tests.ledger.market import DAY_US, Market
 
 HERE = (

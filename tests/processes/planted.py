@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowrt.node import Handle, Node
-from flowrt.outbox import packed, packed_ack
+from flowrt.peers.outbox import packed, packed_ack
 from flowrt.store import Batch
 from flowrt.turn import Turn
 from tests.processes.points import StagedStore

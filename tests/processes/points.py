@@ -15,7 +15,7 @@ from typing import Any
 
 from flowrt.core.flow import Tx
 from flowrt.core.values import Ack, decode_frame
-from flowrt.outbox import frame_of
+from flowrt.peers.outbox import frame_of
 from flowrt.store import Batch, Opened
 from flowrt.store.sqlite import SqliteStore
 from flowrt.transport import Receiver

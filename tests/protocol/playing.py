@@ -33,7 +33,7 @@ from flowrt.core.values import (
     decode_frame,
 )
 from flowrt.node import Node
-from flowrt.outbox import unpack
+from flowrt.peers.outbox import unpack
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.transport import Receiver
 from tests.programs.machine import load

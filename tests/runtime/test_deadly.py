@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from flowrt.admission import DEADLY
 from flowrt.core.flow import Party
+from flowrt.hospital.admission import DEADLY
 from flowrt.node import Node
 from flowrt.store.marks import SIZE, Marks
 from flowrt.store.memory import MemoryStore

@@ -6,7 +6,7 @@ import pytest
 
 from flowrt.core import flow as rt
 from flowrt.core.values import Failure, Letter, decode_frame
-from flowrt.outbox import frame_of
+from flowrt.peers.outbox import frame_of
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import services, written
 from tests.runtime.crashes import Start, World

@@ -11,7 +11,7 @@ import pytest
 from flowrt.core import flow as rt
 from flowrt.core.hospital import Patient
 from flowrt.core.values import Data, Letter, decode, decode_checkpoint, encode
-from flowrt.outbox import packed
+from flowrt.peers.outbox import packed
 from flowrt.store import Batch
 from tests.runtime import hand_flow as hand
 from tests.runtime import plays

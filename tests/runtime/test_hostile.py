@@ -30,7 +30,7 @@ from flowrt.core.values import (
     decode_frame,
     encode,
 )
-from flowrt.outbox import frame_of, unpack
+from flowrt.peers.outbox import frame_of, unpack
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import services, written
 from tests.runtime.crashes import World

@@ -30,12 +30,12 @@ from flowrt.core.values import (
     decode_frame,
     encode,
 )
-from flowrt.fair import FairQueue
-from flowrt.inbound import Inbound
 from flowrt.limits import Limits
 from flowrt.operations import Operations, Wanted
-from flowrt.outbox import HEAD_BYTES, Outbox, packed, packed_ack, unpack_marked
-from flowrt.quotas import Quotas
+from flowrt.peers.fair import FairQueue
+from flowrt.peers.inbound import Inbound
+from flowrt.peers.outbox import HEAD_BYTES, Outbox, packed, packed_ack, unpack_marked
+from flowrt.peers.quotas import Quotas
 from flowrt.reports import Reports
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import services

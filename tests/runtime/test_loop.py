@@ -22,7 +22,7 @@ from flowrt.core.values import (
 )
 from flowrt.handle import NodeStopped
 from flowrt.loop import ATTEMPTS
-from flowrt.outbox import unpack
+from flowrt.peers.outbox import unpack
 from flowrt.store import Unwritable
 from flowrt.store.sqlite import SqliteStore
 from flowrt.transport.memory import MemoryNetwork

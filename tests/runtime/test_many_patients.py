@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from flowrt import ward
 from flowrt.core.flow import Party
+from flowrt.hospital import ward
 from flowrt.node import Node
 from flowrt.store.memory import MemoryStore
 from flowrt.transport.memory import MemoryNetwork

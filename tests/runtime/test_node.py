@@ -470,7 +470,7 @@ async def test_a_clock_that_is_set_forward_is_noticed(monkeypatch: pytest.Monkey
 
 @run
 async def test_what_gets_lost_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flowrt.outbox.RESEND_US", (5_000,))
+    monkeypatch.setattr("flowrt.peers.outbox.RESEND_US", (5_000,))
     async with street() as on:
         alice = await on.open("alice")
         await on.open("bob")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from flowrt.core.values import Ack, decode_frame
-from flowrt.outbox import RESEND_US, Outbox, packed_ack, unpack
+from flowrt.peers.outbox import RESEND_US, Outbox, packed_ack, unpack
 
 
 def nothing(numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowrt import ward
 from flowrt.core.flow import FlowKilled, Remedy, UnexpectedFlowEnd
 from flowrt.core.hospital import FAILED, LOST
 from flowrt.core.values import decode
 from flowrt.handle import StillRunning
+from flowrt.hospital import ward
+from flowrt.hospital.source_lines import place_of
 from flowrt.policies import (
     End,
     Failure,
@@ -30,7 +31,6 @@ from flowrt.policies import (
     is_transient,
     own,
 )
-from flowrt.source_lines import place_of
 from tests.runtime.clinic import BOB, START_US, Clinic
 from tests.runtime.written import compiled
 

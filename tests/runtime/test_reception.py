@@ -22,8 +22,8 @@ from flowrt.core.values import (
 )
 from flowrt.limits import Limits
 from flowrt.node import Node
-from flowrt.outbox import frame_of
-from flowrt.reception import Reception
+from flowrt.peers.outbox import frame_of
+from flowrt.peers.reception import Reception
 from flowrt.store.memory import MemoryStore
 from flowrt.transport.memory import MemoryNetwork
 from tests.runtime import hand_flow as hand

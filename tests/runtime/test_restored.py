@@ -319,7 +319,7 @@ def test_a_mark_that_nobody_made_stops_nobody(parties: Parties) -> None:
 
 def said(node: Node, mark: bytes) -> bytes:
     from flowrt.core.values import Recall
-    from flowrt.outbox import packed_word
+    from flowrt.peers.outbox import packed_word
 
     return packed_word(Recall(mark), node._outbox.mark)
 

@@ -10,7 +10,7 @@ from flowrt.core import flow as rt
 from flowrt.core.registry import NotRegistrable, Registry
 from flowrt.core.shapes import shape_of, told, unlike
 from flowrt.node import Node
-from flowrt.reception import Reception
+from flowrt.peers.reception import Reception
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.transport.memory import MemoryNetwork
 from tests.planted.program import GIVING, OTHER_TALKS, ROLES, TALKS

@@ -38,7 +38,7 @@ from flowrt.core.values import (
 )
 from flowrt.limits import Limits
 from flowrt.node import Node
-from flowrt.outbox import frame_of, packed_ack
+from flowrt.peers.outbox import frame_of, packed_ack
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.transport.memory import MemoryNetwork
 from tests.runtime.written import compiled

@@ -28,7 +28,7 @@ from flowrt.core.values import (
     encode,
 )
 from flowrt.limits import Limits
-from flowrt.outbox import packed_ack
+from flowrt.peers.outbox import packed_ack
 from flowrt.sim import Violation, World
 from flowrt.sim.disk import SimStore
 from flowrt.sim.watch import Record, WatchedRun

@@ -9,7 +9,7 @@ from collections import Counter
 
 from flowrt.core.session import NOTHING, Peer, Standing, standing
 from flowrt.core.values import Checkpoint, decode
-from flowrt.quotas import moved
+from flowrt.peers.quotas import moved
 from flowrt.sim.host import Host
 from flowrt.sim.violation import Violation
 

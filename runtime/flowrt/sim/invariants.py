@@ -41,7 +41,7 @@ from flowrt.core.values import (
     decode_frame,
 )
 from flowrt.core.waiting import can_go_on, find, is_outside, is_over, is_undecided
-from flowrt.outbox import unpack
+from flowrt.peers.outbox import unpack
 from flowrt.sim.expecting import belong, is_expected
 from flowrt.sim.granted import Granted
 from flowrt.sim.host import Host, Started

@@ -29,7 +29,7 @@ from flowrt.core.values import (
     decode_frame,
     encode,
 )
-from flowrt.outbox import frame_of, packed_ack, packed_word, unpack
+from flowrt.peers.outbox import frame_of, packed_ack, packed_word, unpack
 from flowrt.sim.network import LATENCY_US
 
 if typing.TYPE_CHECKING:

@@ -21,7 +21,7 @@ from flowrt.core.registry import Registry
 from flowrt.core.values import Ack, BadBytes, Invite, Letter, decode_frame
 from flowrt.limits import Limits
 from flowrt.node import Node
-from flowrt.outbox import unpack
+from flowrt.peers.outbox import unpack
 from flowrt.sim import faults as kinds
 from flowrt.sim import strangers
 from flowrt.sim.faults import Faults

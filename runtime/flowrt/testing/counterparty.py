@@ -24,7 +24,7 @@ from flowrt.core.values import (
     decode_frame,
     encode,
 )
-from flowrt.outbox import packed_ack, unpack
+from flowrt.peers.outbox import packed_ack, unpack
 from flowrt.transport import Network
 
 _HEADER = struct.Struct(">Q")

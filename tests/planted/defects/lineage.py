@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.planted.planting import defect
 
 _ROOM = "lineage"
-_RECOGNITION = "flowrt.recognition:Recognition"
+_RECOGNITION = "flowrt.peers.recognition:Recognition"
 _LINEAGE = "flowrt.core.lineage:Lineage"
 _STORE = "flowrt.store.memory:MemoryStore"
 

@@ -8,9 +8,9 @@ _ROOM = "node"
 _LOOP = "flowrt.loop:Loop"
 _AGENDA = "flowrt.agenda:Agenda"
 _STEPPING = "flowrt.stepping:Stepping"
-_ADMISSION = "flowrt.admission:Admission"
-_OUTBOX = "flowrt.outbox:Outbox"
-_QUOTAS = "flowrt.quotas:Quotas"
+_ADMISSION = "flowrt.hospital.admission:Admission"
+_OUTBOX = "flowrt.peers.outbox:Outbox"
+_QUOTAS = "flowrt.peers.quotas:Quotas"
 _OPERATIONS = "flowrt.operations:Operations"
 _TIMERS = "flowrt.timers:Timers"
 _SCHEDULES = "flowrt.schedules:Schedules"
@@ -278,14 +278,14 @@ DEFECTS = (
         _ROOM,
         "a new process counts a patient's tries from the beginning",
         "I23",
-        ("flowrt.ward:Ward.admit", "patient.kind, patient.tries,", "patient.kind, 0,"),
+        ("flowrt.hospital.ward:Ward.admit", "patient.kind, patient.tries,", "patient.kind, 0,"),
     ),
     defect(
         "nobody looks at patients",
         _ROOM,
         "after a restart no patient is tried again by itself",
         "L",
-        ("flowrt.ward:Ward.load", "if patient.next:", "if False:"),
+        ("flowrt.hospital.ward:Ward.load", "if patient.next:", "if False:"),
     ),
     defect(
         "discharged unhealed",

@@ -21,7 +21,7 @@ from flowrt.core.session import INVITED
 from flowrt.core.values import Ack, Invite, Recall, Recalled, decode_frame, encode
 from flowrt.core.waiting import find
 from flowrt.limits import Limits
-from flowrt.outbox import Outbox, packed_word
+from flowrt.peers.outbox import Outbox, packed_word
 from flowrt.policies import Policy
 from flowrt.stepping import Stepping
 from flowrt.store import Opened, Store, gone_back

@@ -40,12 +40,12 @@ from flowrt.core.progress import PAUSED as IS_PAUSED
 from flowrt.core.registry import unversioned
 from flowrt.core.values import MAX_TEXT, Checkpoint, encode
 from flowrt.core.waiting import runs_outside
+from flowrt.hospital.source_lines import place_of
+from flowrt.hospital.ward import Ward
 from flowrt.policies import SOONEST_US, Failure, Policy, Verdict, Wait, decided
 from flowrt.policies import End as Ends
 from flowrt.policies import Retry as TryAgain
-from flowrt.source_lines import place_of
 from flowrt.turn import Turn
-from flowrt.ward import Ward
 
 TOLD = 10
 """So many retries in a row the tracker tells one by one; then those whose number is a power of two,

@@ -9,7 +9,7 @@ import collections
 
 from flowrt.core.values import MAX_FRAME_BYTES
 from flowrt.limits import Limits
-from flowrt.outbox import HEAD_BYTES, is_word
+from flowrt.peers.outbox import HEAD_BYTES, is_word
 
 LARGEST = MAX_FRAME_BYTES + HEAD_BYTES
 """A packet is a frame and what stands before it."""
