@@ -354,9 +354,9 @@ class Entry:
 @pytest.mark.parametrize(
     ("name", "value", "files"),
     [
-        ("F716_no_package", "acme_ledger", {}),
-        ("F717_no_python", "ledger", {}),
-        ("F717_old_python", "ledger", {"core_flow.py": "# flowc: contract 1, module ledger.core"}),
+        ("F716_no_package", "acme_books", {}),
+        ("F717_no_python", "books", {}),
+        ("F717_old_python", "books", {"core_flow.py": "# flowc: contract 1, module books.core"}),
     ],
 )
 def test_a_package_that_is_not_as_it_should_be(
@@ -367,11 +367,11 @@ def test_a_package_that_is_not_as_it_should_be(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(project, "_packages", packages.installed)
-    monkeypatch.setattr(packages, "entries", lambda: [Entry("ledger", value)])
+    monkeypatch.setattr(packages, "entries", lambda: [Entry("books", value)])
     monkeypatch.syspath_prepend("site")
     core = {"__init__.py": "", "core.flow": "record Account:\n    units: Int\n"}
-    _write({f"site/ledger/{file}": text for file, text in {**core, **files}.items()})
-    _write({"shop.flow": "use ledger.core: Account\n\nflow Ship(a: Account):\n    pass\n"})
+    _write({f"site/books/{file}": text for file, text in {**core, **files}.items()})
+    _write({"shop.flow": "use books.core: Account\n\nflow Ship(a: Account):\n    pass\n"})
     code, printed = flowc(COMPILE)
     expect(name, printed)
     assert code == 1

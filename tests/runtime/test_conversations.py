@@ -197,10 +197,13 @@ def module() -> Iterator[ModuleType]:
     made = compile_modules(["talks"], {"talks": Source("talks.flow", "talks", PROGRAM)}.get)
     assert not made.diagnostics, "\n".join(as_text(d, made.sources) for d in made.diagnostics)
     found = ModuleType("talks_flow")
+    before = sys.modules.get("talks_flow")  # Another test's program of that name.
     sys.modules["talks_flow"] = found
     exec(compile(generate(made.modules["talks"]), "talks_flow.py", "exec"), found.__dict__)
     yield found
     del sys.modules["talks_flow"]
+    if before is not None:
+        sys.modules["talks_flow"] = before
 
 
 Play = Callable[..., Any]
