@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from flowrt.core.flow import Party, Tx
+from flowrt.ledger.memory import Holders, holders
 from flowrt.ledger.merkle import HASH_BYTES, sha256
 from flowrt.ledger.transactions import SignedTransaction
 from flowrt.stdlib.ledger.core_flow import (
@@ -168,6 +169,7 @@ class Backchain:
         return left
 
     def _ask(self, tx: Tx, ids: Iterable[bytes]) -> None:
+        _asking(tx).add(tx.flow_id)
         for id in ids:
             if self._is_discreet or not self._vault.has(tx, id):
                 tx.execute(
@@ -187,6 +189,7 @@ class Backchain:
 
     def _ask_attachments(self, tx: Tx, ids: Iterable[bytes]) -> None:
         for id in ids:
+            _asking(tx).add(tx.flow_id)
             if not self._vault.shares(tx, id) or self._is_discreet:
                 tx.execute(
                     "INSERT INTO ledger_attachment_asked VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -292,6 +295,7 @@ class Backchain:
 
     @staticmethod
     def _offer(tx: Tx, offer: bytes, ids: Iterable[bytes], times: int) -> None:
+        _offering(tx).add(tx.flow_id)
         for id in ids:
             tx.execute(
                 "INSERT INTO ledger_offered VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -329,9 +333,27 @@ class Backchain:
     def flow_ended(self, tx: Tx, flow_id: int) -> None:
         """Nothing of a flow's is kept when it has ended."""
         self._forget(tx, flow_id)
-        tx.execute("DELETE FROM ledger_offered WHERE flow = ?", (flow_id,))
+        if flow_id in _offering(tx):
+            _offering(tx).discard(flow_id)
+            tx.execute("DELETE FROM ledger_offered WHERE flow = ?", (flow_id,))
 
     @staticmethod
     def _forget(tx: Tx, flow_id: int) -> None:
-        tx.execute("DELETE FROM ledger_asked WHERE flow = ?", (flow_id,))
-        tx.execute("DELETE FROM ledger_attachment_asked WHERE flow = ?", (flow_id,))
+        if flow_id in _asking(tx):
+            _asking(tx).discard(flow_id)
+            tx.execute("DELETE FROM ledger_asked WHERE flow = ?", (flow_id,))
+            tx.execute("DELETE FROM ledger_attachment_asked WHERE flow = ?", (flow_id,))
+
+
+def _asking(tx: Tx) -> Holders:
+    """The flows that may have asked for something."""
+    last = (
+        "SELECT max(flow) FROM (SELECT max(flow) AS flow FROM ledger_asked UNION ALL "
+        "SELECT max(flow) FROM ledger_attachment_asked)"
+    )
+    return holders(tx, "ledger_asked", last)
+
+
+def _offering(tx: Tx) -> Holders:
+    """The flows that may have offered something."""
+    return holders(tx, "ledger_offered", "SELECT max(flow) FROM ledger_offered")
