@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from flowrt.core import engine
-from flowrt.core.commit import More, Started
+from flowrt.core.commit import READS_ON, More, Started
 from flowrt.core.engine import (
     RESUME,
     Again,
@@ -63,7 +63,7 @@ from flowrt.core.values import (
     decode_checkpoint,
     encode,
 )
-from flowrt.core.waiting import call_of, is_outside, runs_outside, wait_key
+from flowrt.core.waiting import call_of, is_outside, runs_outside, wait_key, waits_for_messages
 from flowrt.endings import Endings
 from flowrt.events import (
     BY_A_PERSON,
@@ -188,8 +188,7 @@ class Stepping:
             self._admission.is_due(flow_id, turn)
         ):
             return
-        # One step a commit: what a flow did in this batch is not committed yet.
-        run = flow_id not in turn.batch.flows and type(event) is not Followed
+        run = self._may_run(flow_id, event, checkpoint, turn)
         if not run and event is RESUME:
             turn.resumed[flow_id] = None
             return
@@ -232,27 +231,40 @@ class Stepping:
         if run and self._is_deadly(job):
             self._fail(job, EndsItsProcess(self._ended.pop(job.mark)), turn)
             return
-        commit = None
-        try:
-            self._store.mark(job.mark)
-            commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
-            if commit is not None:
-                frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
-                rest = commit.rest
-                started = self._started(flow_id, rest.starts) if rest is not None else ()
-                is_cured = self._admission.is_cured(flow_id, checkpoint, commit)
-                self._admission.tells(event, checkpoint, commit, is_cured)
-                data = b"" if commit.gone else encode(checkpoint)
-        except NotTaken:
-            return
-        except Unwritable:
-            raise  # The store's trouble, not this flow's.
-        except Exception as error:
-            tx.finish(keep=False)
-            if commit is not None:
-                self._uninvite(commit)
-            self._fail(job, error, turn)
-            return
+        world = self._world
+        world.reads_on = READS_ON
+        while True:
+            commit = None
+            may_read_on = world.reads_on
+            try:
+                self._store.mark(job.mark)
+                commit = engine.advance(checkpoint, flow_id, event, world, run=run)
+                if commit is not None:
+                    frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
+                    rest = commit.rest
+                    started = self._started(flow_id, rest.starts) if rest is not None else ()
+                    is_cured = self._admission.is_cured(flow_id, checkpoint, commit)
+                    self._admission.tells(event, checkpoint, commit, is_cured)
+                    data = b"" if commit.gone else encode(checkpoint)
+                break
+            except NotTaken:
+                return
+            except Unwritable:
+                raise  # The store's trouble, not this flow's.
+            except Exception as error:
+                tx.finish(keep=False)
+                if commit is not None:
+                    self._uninvite(commit)
+                if world.reads_on < may_read_on:
+                    # Of a step that has read on, only what failed shall fail.
+                    world.reads_on = 0
+                    self._live.pop(flow_id, None)
+                    anew = self._checkpoint(job, turn)
+                    if anew is not None:
+                        checkpoint = anew
+                        continue
+                self._fail(job, error, turn)
+                return
         tx.finish(keep=True)
         if self._ended and self._ended.pop(job.mark, 0):
             self._store.forgive(job.mark)
@@ -291,6 +303,18 @@ class Stepping:
         self._write(flow_id, checkpoint, commit, data, event, turn)
         if tx.notices:
             self._notify_all(turn)
+
+    @staticmethod
+    def _may_run(flow_id: int, event: engine.Event, checkpoint: Checkpoint, turn: Turn) -> bool:
+        """Whether the flow may go on in this batch: one step a commit, for what a flow did in this
+        batch is not committed yet; but where it only waits for a message, and that comes now, a
+        commit before it would change nothing but the flow's own row."""
+        if type(event) is not Arrival:
+            return flow_id not in turn.batch.flows and type(event) is not Followed
+        ran = turn.ran.get(flow_id, 0)
+        if not ran:
+            return True
+        return ran < READS_ON and waits_for_messages(checkpoint)
 
     def _notify_all(self, turn: Turn) -> None:
         """What has happened in a step is told to who waits for it."""
@@ -575,6 +599,8 @@ class Stepping:
     ) -> None:
         """Put a step's commit into the batch; what leaves with it is there already."""
         batch = turn.batch
+        if commit.ran or checkpoint.admitted:
+            turn.ran[flow_id] = turn.ran.get(flow_id, 0) + 1
         after = NOTHING if commit.gone else standing(checkpoint)
         if after is not self._before:
             self._count(self._before, after, turn)
