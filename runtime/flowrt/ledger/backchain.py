@@ -34,6 +34,12 @@ MOST_ASKED: Final = 500
 ANSWER_BYTES: Final = 512 * 1024
 """How large an answer grows, unless its first transaction is larger: half of what a message may."""
 
+MOST_ALONG: Final = 16
+"""The most transactions that are given before they are asked for."""
+
+ALONG_BYTES: Final = 32 * 1024
+"""How many bytes those have at most, all together."""
+
 _SCHEMA = (
     # What a flow has asked for, in that order, and whether it is there.
     """CREATE TABLE IF NOT EXISTS ledger_asked (flow INTEGER NOT NULL, id BLOB NOT NULL,
@@ -59,6 +65,8 @@ class Vault(Protocol):
     def has(self, tx: Tx, id: bytes, /) -> bool: ...
 
     def transaction(self, tx: Tx, id: bytes, /) -> SignedTransaction: ...
+
+    def record(self, tx: Tx, transaction: SignedTransaction, /) -> None: ...
 
     def keep(self, tx: Tx, transaction: SignedTransaction, /) -> None: ...
 
@@ -119,6 +127,48 @@ class Backchain:
         self._ask(tx, ids)
         self._ask_attachments(tx, attachments)
         return self._question(tx)
+
+    def along(self, tx: Tx, offered: Sequence[bytes]) -> tuple[SignedTransaction, ...]:
+        """What is offered, to be given before anybody asks: all of it, or nothing where that is
+        more than a few transactions or not small."""
+        if len(offered) > MOST_ALONG or not all(self._vault.has(tx, id) for id in offered):
+            return ()
+        found = tuple(self._vault.transaction(tx, id) for id in offered)
+        return found if sum(len(one.to_flow()) for one in found) <= ALONG_BYTES else ()
+
+    def accept(
+        self,
+        tx: Tx,
+        ids: Sequence[bytes],
+        attachments: Sequence[bytes],
+        along: Sequence[SignedTransaction],
+    ) -> bool:
+        """Whether these transactions and attachments are in the vault, now that those of them that
+        were given along are verified and recorded. False if something else is missing: then nothing
+        is recorded, and all of it is to be asked for. Who is discreet asks for all of it always.
+
+        Raises what the vault objects to in the first transaction that is not valid.
+        """
+        if self._is_discreet or any(len(id) != HASH_BYTES for id in (*ids, *attachments)):
+            return False
+        missing = [id for id in dict.fromkeys(ids) if not self._vault.has(tx, id)]
+        if len(along) > MOST_ALONG or len(missing) > min(len(along), self._most):
+            return False
+        given = {one.id: one for one in along}
+        found = [given[id] for id in missing if id in given]
+        if len(found) < len(missing) or sum(len(one.to_flow()) for one in found) > min(
+            ALONG_BYTES, self._most_bytes
+        ):
+            return False
+        under = (id for one in found for id in one.transaction.dependencies)
+        if not all(self._vault.has(tx, id) for id in under):
+            return False
+        files = (id for one in found for id in one.transaction.attachments)
+        if not all([self._vault.shares(tx, id) for id in (*attachments, *files)]):
+            return False
+        for one in found:
+            self._vault.record(tx, one)
+        return True
 
     def take(self, tx: Tx, supplied: Supplied) -> Wanted:
         """Keep what the other side gave, and the next question; an empty one if nothing is missing.
