@@ -63,7 +63,7 @@ from flowrt.core.values import (
     decode_checkpoint,
     encode,
 )
-from flowrt.core.waiting import call_of, is_outside, runs_outside, wait_key, waits_for_messages
+from flowrt.core.waiting import call_of, is_outside, runs_outside, wait_key
 from flowrt.endings import Endings
 from flowrt.events import (
     BY_A_PERSON,
@@ -188,7 +188,7 @@ class Stepping:
             self._admission.is_due(flow_id, turn)
         ):
             return
-        run = self._may_run(flow_id, event, checkpoint, turn)
+        run = self._may_run(flow_id, event, turn)
         if not run and event is RESUME:
             turn.resumed[flow_id] = None
             return
@@ -305,16 +305,12 @@ class Stepping:
             self._notify_all(turn)
 
     @staticmethod
-    def _may_run(flow_id: int, event: engine.Event, checkpoint: Checkpoint, turn: Turn) -> bool:
+    def _may_run(flow_id: int, event: engine.Event, turn: Turn) -> bool:
         """Whether the flow may go on in this batch: one step a commit, for what a flow did in this
-        batch is not committed yet; but where it only waits for a message, and that comes now, a
-        commit before it would change nothing but the flow's own row."""
-        if type(event) is not Arrival:
-            return flow_id not in turn.batch.flows and type(event) is not Followed
-        ran = turn.ran.get(flow_id, 0)
-        if not ran:
-            return True
-        return ran < READS_ON and waits_for_messages(checkpoint)
+        batch is not committed yet. What only was put into its inbox is no step."""
+        if type(event) is Arrival:
+            return flow_id not in turn.ran
+        return flow_id not in turn.batch.flows and type(event) is not Followed
 
     def _notify_all(self, turn: Turn) -> None:
         """What has happened in a step is told to who waits for it."""
@@ -600,7 +596,7 @@ class Stepping:
         """Put a step's commit into the batch; what leaves with it is there already."""
         batch = turn.batch
         if commit.ran or checkpoint.admitted:
-            turn.ran[flow_id] = turn.ran.get(flow_id, 0) + 1
+            turn.ran.add(flow_id)
         after = NOTHING if commit.gone else standing(checkpoint)
         if after is not self._before:
             self._count(self._before, after, turn)

@@ -64,15 +64,6 @@ def can_go_on(checkpoint: Checkpoint, now_us: int) -> bool:
     return False
 
 
-def waits_for_messages(checkpoint: Checkpoint) -> bool:
-    """Whether the flow rests for messages, and maybe a time or calls; not for a commit, a person or
-    the answer to an invitation."""
-    waiting = checkpoint.waiting
-    if type(waiting) is OnAny:
-        return bool(waiting.sessions)
-    return type(waiting) is OnMessage
-
-
 def is_ready(session: SessionState | None) -> bool:
     """Whether the flow can read something of it, be it that it has ended."""
     return is_over(session) or (session is not None and sessions.head(session) is not None)
