@@ -63,7 +63,7 @@ class World:
         self.services = services
         self.tx = tx
         self.now_us = 0
-        self.reads_on = READS_ON
+        self.reads_on = 0
         self.new_flow: Callable[[], int] = _no_flow
         self.lookup: Callable[[int], Outcome | None] = _no_outcome
         self.holder: Callable[[str, str], int | None] = _no_holder
