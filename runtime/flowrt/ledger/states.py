@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from flowrt.core.declared import Party, Value
 from flowrt.core.values import BadBytes, decode, encode
 from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.memory import Remembered
 from flowrt.ledger.problems import ContractRejected, LedgerError, UnknownSchema, Unreadable
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
 
@@ -206,6 +207,11 @@ def _named(name: str) -> str:
 command("ledger.NotaryChange")(NotaryChange)
 
 
+READ_BYTES = 1024 * 1024
+"""How many bytes of states are read once, and known by their bytes then: those of a transaction are
+read in each step that looks into it."""
+
+
 class Rulebook:
     """The schemas and contracts that are installed on a node."""
 
@@ -216,6 +222,7 @@ class Rulebook:
         self._commands: dict[tuple[str, int], type[CommandData]] = {}
         self._contracts: dict[str, Contract] = {}
         self._upgrades: dict[type[State], Callable[[Any], State]] = {}
+        self._known: Remembered[tuple[str, int, bytes], State] = Remembered(READ_BYTES)
         self._take(NotaryChange)
         for module in modules:
             for found in vars(module).values():
@@ -270,6 +277,9 @@ class Rulebook:
             Unreadable: the bytes are not those of such a state, an upgrade failed, or the state
                 cannot say who takes part in it.
         """
+        known = self._known.get((name, version, data))
+        if known is not None:
+            return known
         kind = self._states.get((name, version))
         if kind is None:
             raise UnknownSchema(f"no state {name} of version {version} is installed")
@@ -277,6 +287,7 @@ class Rulebook:
         while (step := self._upgrades.get(type(found))) is not None:
             found = _upgraded(step, found)
         _check_participants(found)
+        self._known.put((name, version, data), found, 200 + len(data))
         return found
 
     def read_command(self, name: str, version: int, data: bytes) -> CommandData:
