@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import inspect
 import re
 import types
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from flowrt.core.declared import Party, Value
 from flowrt.core.values import BadBytes, decode, encode
 from flowrt.ledger.keys import PublicKey
-from flowrt.ledger.memory import Remembered
 from flowrt.ledger.problems import ContractRejected, LedgerError, UnknownSchema, Unreadable
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
 
@@ -207,9 +207,10 @@ def _named(name: str) -> str:
 command("ledger.NotaryChange")(NotaryChange)
 
 
-READ_BYTES = 1024 * 1024
-"""How many bytes of states are read once, and known by their bytes then: those of a transaction are
-read in each step that looks into it."""
+KNOWN = 1024
+KNOWN_BYTES = 4096
+"""So many states, of so many bytes at most, are read once and known by their bytes then: those of a
+transaction are read in each step that looks into it."""
 
 
 class Rulebook:
@@ -222,7 +223,7 @@ class Rulebook:
         self._commands: dict[tuple[str, int], type[CommandData]] = {}
         self._contracts: dict[str, Contract] = {}
         self._upgrades: dict[type[State], Callable[[Any], State]] = {}
-        self._known: Remembered[tuple[str, int, bytes], State] = Remembered(READ_BYTES)
+        self._known = functools.lru_cache(maxsize=KNOWN)(self._state)
         self._take(NotaryChange)
         for module in modules:
             for found in vars(module).values():
@@ -277,9 +278,9 @@ class Rulebook:
             Unreadable: the bytes are not those of such a state, an upgrade failed, or the state
                 cannot say who takes part in it.
         """
-        known = self._known.get((name, version, data))
-        if known is not None:
-            return known
+        return (self._known if len(data) <= KNOWN_BYTES else self._state)(name, version, data)
+
+    def _state(self, name: str, version: int, data: bytes) -> State:
         kind = self._states.get((name, version))
         if kind is None:
             raise UnknownSchema(f"no state {name} of version {version} is installed")
@@ -287,7 +288,6 @@ class Rulebook:
         while (step := self._upgrades.get(type(found))) is not None:
             found = _upgraded(step, found)
         _check_participants(found)
-        self._known.put((name, version, data), found, 200 + len(data))
         return found
 
     def read_command(self, name: str, version: int, data: bytes) -> CommandData:
