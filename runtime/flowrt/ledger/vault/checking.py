@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 
 from flowrt.core.flow import Tx
 from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.memory import Remembered
 from flowrt.ledger.problems import (
     BadProof,
     BadSignature,
@@ -27,7 +28,6 @@ from flowrt.ledger.transactions import (
     TransactionSignature,
 )
 from flowrt.ledger.vault import attachments
-from flowrt.ledger.vault.memory import Remembered
 from flowrt.ledger.vault.records import Records
 from flowrt.ledger.vault.states import named, output_of
 from flowrt.ledger.verifying import verify
