@@ -142,6 +142,7 @@ class Loop(Agenda):
             self._perform,
             clock,
             self._reports,
+            store,
             limits.operations,
         )
         # What refused batches took, each part to be taken again by itself; what was refused alone,
@@ -534,6 +535,7 @@ class Loop(Agenda):
         self._outbox.load(self._store.outbox())
         self._timers.clear()
         self._operations.incarnation = opened.incarnation
+        self._operations.deaths = dict(opened.calls)
         self._appointed.clear()
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:
@@ -657,6 +659,7 @@ class Loop(Agenda):
         self._stopped = reason
         self._transport.close()
         self._store.mark(0)
+        self._operations.stop()
         self._store.close()
         taken = self._taking.taken if self._taking is not None else ()
         for job in (*self._ready, *itertools.chain(*self._again), *taken):

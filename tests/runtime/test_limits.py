@@ -591,6 +591,7 @@ class Work:
             self._perform,
             lambda: 0,
             Reports(lambda *news: None),
+            MemoryStore(),
             at_once,
         )
 
