@@ -380,6 +380,7 @@ class Loop(Agenda):
         elif quotas.is_crowded(known) and not isinstance(found, Reject):
             text = f"{known.sessions} sessions of {peer} are open at {me}: refused by quota"
             found = Reject(text, "", QUOTA)
+            quotas.rejected(peer)
         if isinstance(found, Reject):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
             content = msgspec.structs.replace(found, error_id=error_id)

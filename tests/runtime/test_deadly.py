@@ -294,38 +294,40 @@ def test_a_deadly_operation_is_forgotten_with_its_flow(clinic: Any) -> None:
 def test_who_ran_beside_a_deadly_operation_is_not_blamed_for_it(tmp_path: Path) -> None:
     """Many run at once, and all are under way when the process ends. After the second time those
     under suspicion run one at a time."""
-    store, lost, running = SqliteStore(tmp_path / "alice.db"), [], {}
-    wanted = [Wanted(n, 1, "a.S.run", encode([])) for n in range(1, 21)]
-    left = set(wanted)
+    lost: list[int] = []
+    running: dict[int, Callable[[Any, Exception | None], None]] = {}
+    left = {n: Wanted(n, 1, "a.S.run", encode([])) for n in range(1, 21)}
 
-    def done_of(arguments: tuple[Any, ...], done: Any) -> None:
+    def perform(work: Any, arguments: tuple[Any, ...], done: Any) -> None:
         running[int(arguments[0].split("-")[1])] = done
 
-    lives_ = 0
-    while left:
-        lives_ += 1
-        opened = store.open("alice")
+    def ended(flow_id: int, number: int, ending: Any) -> None:
+        del left[flow_id]
+
+    deaths = 0
+    while True:
+        store = SqliteStore(tmp_path / "alice.db")
         running.clear()
         operations = Operations(
             {"a.S": types.SimpleNamespace(run=External("a.S.run", EMPTY, lambda key: 1))},
-            lambda flow_id, number, ending: left.discard(wanted[flow_id - 1]),
+            ended,
             lambda flow_id, number, cause: lost.append(flow_id),
-            lambda work, arguments, done: done_of(arguments, done),
+            perform,
             lambda: 0,
             Reports(lambda *news: None),
             store,
         )
-        operations.deaths = dict(opened.calls)
-        for one in wanted:
-            if one in left:
-                operations.see_to(one)
-        left -= {wanted[flow_id - 1] for flow_id in lost}
+        operations.deaths = dict(store.open("alice").calls)
+        for one in list(left.values()):
+            operations.see_to(one)
         while running and 13 not in running:
             running.pop(next(iter(running)))(1, None)
-        store = SqliteStore(tmp_path / "alice.db")  # The thirteenth has ended the process.
-        assert lives_ < 10
+        if 13 not in running:
+            break
+        deaths += 1  # The thirteenth ends the process.
     assert lost == [13]
-    assert lives_ == DEADLY + 1
+    assert list(left) == [13], "all others have ended"
+    assert deaths == DEADLY
 
 
 def test_who_closes_a_node_in_good_order_blames_no_operation(tmp_path: Path) -> None:
@@ -349,7 +351,8 @@ def test_who_closes_a_node_in_good_order_blames_no_operation(tmp_path: Path) -> 
         )
         if not node.flows():
             await node.start(PROGRAM.Works_v1, what="slow")
-        await begun.wait()
+        while not begun.is_set() and not node.patients():
+            await asyncio.sleep(0)
         await node.close()
 
     for _ in range(DEADLY + 1):
@@ -400,7 +403,7 @@ def test_calls_leave_marks_while_there_is_room() -> None:
     assert set(found.values()) == {1}
     assert marks.calls(is_new=True) == found, "nothing was under way"
     marks.begin_call((7, 0))
-    assert marks.calls(is_new=False) == {one: 1 for one in found}, "the same process looks again"
+    assert marks.calls(is_new=False) == dict.fromkeys(found, 1), "the same process looks again"
     assert marks.calls(is_new=True)[7, 0] == 2
     # One that is new takes the place of the least deadly, and never that of what is under way.
     marks.begin_call((8, 1))
