@@ -32,6 +32,7 @@ from flowrt.core.flow import (
 )
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import Registry
+from flowrt.core.session import Peer
 from flowrt.core.tracker import Tree, TreeView, trouble_of
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
@@ -67,7 +68,17 @@ from flowrt.streams import PAGE
 from flowrt.timers import NEAREST
 from flowrt.transport import Network
 from flowrt.turn import Job, Waiter
-from flowrt.views import FlowView, TaskView, VersionView, Wanted, dump, time_of, versions, view
+from flowrt.views import (
+    FlowView,
+    PeerView,
+    TaskView,
+    VersionView,
+    Wanted,
+    dump,
+    time_of,
+    versions,
+    view,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -244,6 +255,27 @@ class Node(Control):
         """What still needs which version of which flow."""
         self.refuse_if_stopped()
         return versions(self._store.flows(), self.registry)
+
+    def peers(self) -> list[PeerView]:
+        """What each peer that the node knows of uses of what it may, by name."""
+        self.refuse_if_stopped()
+        now_us, nothing = self._clock(), (0, 0)
+        refused, inbound = self._quotas.refused(), self._inbound.held()
+        outbox = self._outbox.waiting()
+        return [
+            PeerView(
+                name,
+                known.sessions,
+                self._quotas.invitations(name, now_us),
+                known.unread,
+                known.unread_bytes,
+                *inbound.get(name, nothing),
+                *outbox.get(name, nothing),
+                refused.get(name, {}),
+            )
+            for name in sorted({*self._peers, *inbound, *outbox, *refused})
+            for known in (self._peers.get(name) or Peer(0, []),)
+        ]
 
     def dump(self, flow_id: int) -> Mapping[str, Any]:
         """All that a living flow is at rest, as plain data for JSON. KeyError if it is none."""
@@ -539,6 +571,7 @@ __all__ = [
     "NodeStopped",
     "NotAccepted",
     "NotStartable",
+    "PeerView",
     "StillRunning",
     "TaskView",
     "VersionView",
