@@ -534,6 +534,7 @@ class Loop(Agenda):
         self._outbox.load(self._store.outbox())
         self._timers.clear()
         self._operations.incarnation = opened.incarnation
+        self._tx.incarnation = self._outside_steps.incarnation = opened.incarnation
         self._appointed.clear()
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:

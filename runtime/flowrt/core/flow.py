@@ -122,6 +122,12 @@ class Tx(typing.Protocol):
     @property
     def flow_id(self) -> int: ...
 
+    @property
+    def incarnation(self) -> bytes:
+        """Names the store. It is another one when the store was made anew, or was accepted though
+        it had gone back to an older state: what others were told since is not known here then."""
+        ...
+
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement; returns its rows (empty for a write)."""
         ...
