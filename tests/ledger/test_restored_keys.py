@@ -1,5 +1,5 @@
-"""A database that is put back to an older state, on files: keys that others have seen since are ours,
-and no key is made a second time."""
+"""A database that is put back to an older state, on files: keys that others have seen since are
+ours, and no key is made a second time."""
 
 from __future__ import annotations
 
