@@ -538,6 +538,7 @@ class Loop(Agenda):
         self._timers.clear()
         self._operations.incarnation = opened.incarnation
         self._operations.deaths = dict(opened.calls)
+        self._tx.incarnation = self._outside_steps.incarnation = opened.incarnation
         self._appointed.clear()
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:

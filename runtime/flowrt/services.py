@@ -63,6 +63,7 @@ class StepTx:
     def __init__(self, me: Party, store: Store) -> None:
         self.me = me
         self.flow_id = 0
+        self.incarnation = b""
         self.now_us = 0
         self._now = (0, _EPOCH)
         self._store = store
@@ -167,8 +168,11 @@ class Reading:
 
     flow_id = 0
 
-    def __init__(self, me: Party, store: Store, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, me: Party, store: Store, clock: Callable[[], int], incarnation: bytes = b""
+    ) -> None:
         self.me = me
+        self.incarnation = incarnation
         self._store = store
         self._clock = clock
 

@@ -43,6 +43,7 @@ _TABLES = (
     """CREATE UNIQUE INDEX IF NOT EXISTS ledger_keys_numbers ON ledger_keys (kind, number)
         WHERE number IS NOT NULL""",
     "CREATE TABLE IF NOT EXISTS ledger_salts (used INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS ledger_keys_store (incarnation BLOB NOT NULL)",
     """CREATE TABLE IF NOT EXISTS ledger_learned (
         party TEXT PRIMARY KEY, pseudonyms INTEGER NOT NULL
     ) WITHOUT ROWID""",
@@ -65,6 +66,17 @@ def set_up(tx: Tx) -> None:
         tx.execute(sql)
     if not tx.execute("SELECT 1 FROM ledger_salts"):
         tx.execute("INSERT INTO ledger_salts VALUES (0)")
+
+
+def went_back(tx: Tx) -> bool:
+    """Whether the database was put back to an older state since this was last asked, and that was
+    accepted: keys may be in use that it does not know. Writes down that it was asked."""
+    rows = tx.execute("SELECT incarnation FROM ledger_keys_store")
+    if rows and rows[0][0] == tx.incarnation:
+        return False
+    tx.execute("DELETE FROM ledger_keys_store")
+    tx.execute("INSERT INTO ledger_keys_store VALUES (?)", (tx.incarnation,))
+    return bool(rows)
 
 
 # --- keys -------------------------------------------------------------------------------------
