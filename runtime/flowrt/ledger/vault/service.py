@@ -34,7 +34,7 @@ from flowrt.ledger.vault.tables import IN_FLIGHT, VERIFIED, ref_parts, row_of
 from flowrt.ledger.vault.updates import Update, Updates
 from flowrt.stdlib.ledger import core_flow as core
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
-from flowrt.stdlib.ledger.vault_flow import InFlight, StatePage, StateQuery, Total
+from flowrt.stdlib.ledger.vault_flow import InFlight, Overdue, StatePage, StateQuery, Total
 
 MOST_AT_ONCE = 10_000
 """How many things one operation answers with, at most."""
@@ -263,6 +263,13 @@ class Vault:
     def in_flight(self, tx: Tx, most: int) -> tuple[InFlight, ...]:
         rows = self._records.in_flight(tx, _bounded(most))
         return tuple(InFlight(id, time_of(at_us)) for _, id, at_us, _ in rows)
+
+    def overdue(self, tx: Tx, most: int) -> tuple[Overdue, ...]:
+        return self.diary.overdue(tx, _bounded(most))
+
+    def schedule_again(self, tx: Tx, ref: StateRef) -> bool:
+        found = named(tx, ref)
+        return found is not None and self.diary.again(tx, found.row, ref)
 
     # --- what was downloaded ---
 
