@@ -106,10 +106,10 @@ def test_a_folder_that_holds_something_is_not_used(
 FORGE = """
 import sqlite3, sys
 from pathlib import Path
-from market import BUYER, MORNING, NOTARY, Market, SELLER
+from market import BUYER, NOTARY, SELLER, network
 from flowrt.ledger.transactions import OUTPUTS, SignedTransaction, Transaction, sign
 folder, seed, sold = Path(sys.argv[1]), sys.argv[2], bytes.fromhex(sys.argv[3])
-local = Market(seed).local
+local = network(seed)
 keys = {}
 for party in (SELLER, BUYER):
     db = sqlite3.connect(folder / f"{party.name}.db")

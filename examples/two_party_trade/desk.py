@@ -65,7 +65,7 @@ class Desk:
             for found in page.states:
                 if serial_of(_state(self._rules, found.state)) == serial:
                     return found.state.ref
-            after = page.next
+            after = page.next_
             if after is None:
                 raise NotHeld(serial)
 

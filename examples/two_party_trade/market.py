@@ -61,8 +61,14 @@ def euros(units: int) -> Amount:
     return Amount(units, "EUR")
 
 
+def network(seed: str, folder: Path | None = None) -> LocalNetwork:
+    """The network of the parties; the notary's book is in the folder, or in memory."""
+    names = (SELLER.name, BUYER.name, BANK, ISSUER)
+    return LocalNetwork(names, RULES, notary=NOTARY.name, seed=seed, folder=folder)
+
+
 class Market:
-    """The network of the parties, and what they own on the first morning.
+    """What the parties of a network own on the first morning.
 
     Attributes:
         local: the network; no node of it is open.
@@ -70,15 +76,8 @@ class Market:
         opening: for each party, the transactions that issued what it owns.
     """
 
-    def __init__(self, seed: str, folder: Path | None = None) -> None:
-        self._seed = seed
-        self.local = LocalNetwork(
-            (SELLER.name, BUYER.name, BANK, ISSUER),
-            RULES,
-            notary=NOTARY.name,
-            seed=seed,
-            folder=folder,
-        )
+    def __init__(self, local: LocalNetwork) -> None:
+        self.local = local
         self.bank = Issuer(self.local.key(BANK), ACCOUNT)
         self.opening: dict[Party, list[SignedTransaction]] = {party: [] for party in PARTIES}
 
@@ -107,7 +106,7 @@ class Market:
     def services(self, ledger: Ledger, party: Party) -> dict[str, object]:
         """What a party's node has of its own."""
         return {
-            "Desk": Desk(ledger, [self.bank], self.opening[party]),
+            "Desk": Desk(ledger, [self.bank], self.opening.get(party, ())),
             "finance.trade.Trading": Appetite(ledger),
             "finance.trade.Trades": TradeDesk(ledger.keys, ledger.vault, ledger.rules),
             "finance.cash.Cash": CashDesk(ledger.keys, ledger.network, ledger.vault),
@@ -118,7 +117,8 @@ class Market:
         """Make a state out of nothing, in a transaction that whoever owes it signs. It has a time
         window, as papers need one, so the notary has sealed it."""
         number = len(self.opening[owner])
-        salt = hashlib.sha256(f"{self._seed} {owner.name} {number}".encode()).digest()
+        # A seed is no secret either, so it need not be in the salt.
+        salt = hashlib.sha256(f"{owner.name} {number}".encode()).digest()
         builder = TransactionBuilder(self.local.identity(NOTARY.name))
         builder.make(made).command(command, self.local.key(by))
         signed = builder.around(MORNING, datetime.timedelta(minutes=1)).sign(
@@ -132,7 +132,7 @@ class Market:
 def small_world(party: str) -> dict[str, object]:
     """The services of a party where the seller has one paper, CP-1, of 100,000.00 euros and the
     buyer 200,000.00 euros in three coins: for `flowc run`."""
-    market = Market("small world")
+    market = Market(network("small world"))
     market.paper("CP-1", 10_000_000)
     for units in (8_000_000, 7_000_000, 5_000_000):
         market.coin(units)
@@ -177,7 +177,7 @@ def plan(seed: str, trades: int, at_once: int, folder: Path | None = None) -> Da
     kinds = ["bond"] * -(-trades // 8) + ["dear"] * -(-trades // 4) + ["large"] * -(-trades // 8)
     kinds += ["vast"] * -(-trades // 16) + ["fair"] * trades
     kinds = chance.sample(kinds[:trades], trades)
-    market = Market(seed, folder)
+    market = Market(network(seed, folder))
     orders, due, largest = [], 0, 0
     for number, kind in enumerate(kinds, start=1):
         times = {"large": 2, "vast": 4}.get(kind, 1)
