@@ -336,8 +336,8 @@ def _error(world: Street, number: int) -> Exception | None:
 def test_what_nobody_asked_for_is_not_taken(app: SimpleNamespace) -> None:
     with Street(app, []) as world:
         world.run(HOUR_US)
-        page = world.vault("reader", "states", StateQuery(consumed=None))
-        own = next(one for one in page.states if not world.is_shared(one))
+        world.give("reader", 7)
+        *_, own = world.vault("reader", "states", StateQuery()).states
         telling = world.start(
             "reader", app.flow.Tell_v1, id_=own.state.ref.transaction, other=Party("newspaper")
         )
