@@ -221,6 +221,7 @@ class Trees:
     """The progress trees of the flows under way, drawn by rich in a terminal."""
 
     ROWS = 8
+    """So many flows of a party are drawn, each in three lines at most."""
 
     def __init__(self, update: Any) -> None:
         self._update = update
@@ -263,7 +264,9 @@ class Trees:
         for party in PARTIES:
             trees = []
             for labels in list(self._flows[party].values())[: self.ROWS]:
-                shown = [label for label in labels if label] or ["…"]
+                # The library's flows lie deep: what it is about, and what happens just now.
+                named = [label for label in labels if label] or ["…"]
+                shown = [*named[:1], *named[1:][-2:]]
                 tree = branch = Tree(Text(shown[0]), guide_style="dim")
                 for label in shown[1:]:
                     branch = branch.add(Text(label, style="cyan"))

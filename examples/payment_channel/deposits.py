@@ -19,7 +19,7 @@ from flowrt.ledger.merkle import HASH_BYTES
 from flowrt.ledger.node import Ledger
 from flowrt.ledger.problems import LedgerError
 from flowrt.ledger.transactions import SignedTransaction, TransactionSignature
-from flowrt.stdlib.ledger.core_flow import UnknownTransaction
+from flowrt.stdlib.ledger.core_flow import LedgerRefusal
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
 
 
@@ -30,7 +30,6 @@ class Deposits:
         self._keys = ledger.keys
         self._network = ledger.network
         self._vault = ledger.vault
-        self._rules = ledger.rules
         self._issuers = frozenset(issuers)
 
     def takes(self, tx: Tx, money: Issuer) -> bool:
@@ -50,7 +49,7 @@ class Deposits:
         self._vault.spend(
             tx, builder, [(both, amount)], lambda: self._keys.fresh(tx), [money], schema=CASH
         )
-        signed = self._keys.sign(tx, SignedTransaction(builder.build(self._keys.salt(tx))))
+        signed = self._keys.build(tx, builder)
         index = [coin.owner for coin in coins_of(signed)].index(both)
         assert builder.notary is not None
         deposit = Deposit(
@@ -80,13 +79,12 @@ class Deposits:
 
     def is_funded(self, tx: Tx, deposit: Deposit) -> bool:
         try:
-            output = self._vault.state(tx, deposit.coin).output
-        except UnknownTransaction:
+            found = self._vault.read(tx, deposit.coin)
+        except LedgerRefusal:
             return False
-        found = self._rules.read_state(output.schema, output.version, output.data)
         return (
             found == coin_of(deposit)
-            and output.notary == deposit.notary
+            and self._vault.state(tx, deposit.coin).notary == deposit.notary
             and self._vault.consumer(tx, deposit.coin) is None
         )
 
@@ -116,10 +114,9 @@ class Deposits:
     def _is_shared(self, tx: Tx, ref: StateRef) -> bool:
         """Whether a state is a coin that we have only a part in."""
         try:
-            output = self._vault.state(tx, ref).output
-        except UnknownTransaction:
+            found = self._vault.read(tx, ref)
+        except LedgerRefusal:
             return False
-        found = self._rules.read_state(output.schema, output.version, output.data)
         owner: PublicKey | None = getattr(found, "owner", None)
         return (
             owner is not None

@@ -69,12 +69,15 @@ class Street:
     async def give(self, units: int) -> None:
         """The reader gets money."""
         amount = Amount(units, "EUR")
-        mint = self.local.nodes[MINT]
-        issuing = await mint.start(
-            cash_flow.CashIssue_v1, sums=(amount,), reference=ACCOUNT, notary=self.local.notary
+        await self.local.run(
+            MINT,
+            cash_flow.CashIssue_v1,
+            sums=(amount,),
+            reference=ACCOUNT,
+            notary=self.local.notary,
         )
-        await issuing.result()
-        paying = await mint.start(
+        await self.local.run(
+            MINT,
             cash_flow.CashPayment_v1,
             payee=Party(PAYER),
             amount=amount,
@@ -82,7 +85,6 @@ class Street:
             pseudonymous=True,
             issuers=(),
         )
-        await paying.result()
 
     async def channel(self) -> Handle[Amount]:
         """A channel for a day."""

@@ -12,7 +12,7 @@ from trade_flow import NotHeld, OrderExists
 from flowrt.core.flow import Party, Tx
 from flowrt.finance import paper
 from flowrt.ledger.node import Ledger
-from flowrt.ledger.states import Rulebook, State
+from flowrt.ledger.states import State
 from flowrt.ledger.transactions import SignedTransaction, StateAndRef
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
 from flowrt.stdlib.ledger.vault_flow import StateQuery
@@ -40,7 +40,6 @@ class Desk:
         self, ledger: Ledger, banks: Sequence[Issuer], opening: Sequence[SignedTransaction] = ()
     ) -> None:
         self._vault = ledger.vault
-        self._rules = ledger.rules
         self._banks = tuple(banks)
         self._opening = opening
 
@@ -63,7 +62,7 @@ class Desk:
         while True:
             page = self._vault.states(tx, StateQuery(size=1_000, after=after))
             for found in page.states:
-                if serial_of(_state(self._rules, found.state)) == serial:
+                if serial_of(self._vault.read(tx, found.state.ref)) == serial:
                     return found.state.ref
             after = page.next_
             if after is None:
@@ -77,7 +76,7 @@ class Appetite:
     """The library's service `Trading`: what is bought, at up to `percent` of its face value."""
 
     def __init__(self, ledger: Ledger, wanted: str = paper.NAME, percent: int = PERCENT) -> None:
-        self._rules = ledger.rules
+        self._vault = ledger.vault
         self._wanted = wanted
         self._percent = percent
 
@@ -85,7 +84,7 @@ class Appetite:
         return self._wanted
 
     def limit(self, tx: Tx, asset: StateAndRef) -> Amount:
-        return limit_of(_state(self._rules, asset), self._percent)
+        return limit_of(self._vault.read(tx, asset.ref), self._percent)
 
     def sells(self, tx: Tx, asset: StateRef, price: Amount, buyer: Party) -> bool:
         """Nothing is sold to who asks for it: orders are what is sold."""
@@ -102,8 +101,3 @@ def serial_of(asset: State) -> str | None:
     """The number under which an asset was issued; None for what has none, such as money."""
     issuance = getattr(asset, "issuance", None)
     return None if issuance is None else issuance.reference.decode()
-
-
-def _state(rules: Rulebook, found: StateAndRef) -> State:
-    output = found.output
-    return rules.read_state(output.schema, output.version, output.data)

@@ -115,10 +115,7 @@ class Street(LedgerWorld):
         return len(shared) + len(used)
 
     def is_shared(self, found: Any) -> bool:
-        rules = self.local.ledgers["reader"].rules
-        output = found.state.output
-        state = rules.read_state(output.schema, output.version, output.data)
-        return len(state.owner.leaves) == 2
+        return len(self.vault("reader", "read", found.state.ref).owner.leaves) == 2
 
     def story(self) -> Any:
         """What may not depend on any crash."""

@@ -76,9 +76,8 @@ class Street(LedgerWorld):
     def papers(self, party: str) -> list[str]:
         """The numbers of the papers and bonds that a party has."""
         desk = self.app.desk
-        rules = self.local.ledgers[party].rules
         page = self.vault(party, "states", desk.StateQuery(size=100))
-        found = (desk.serial_of(desk._state(rules, one.state)) for one in page.states)
+        found = (desk.serial_of(self.vault(party, "read", one.state.ref)) for one in page.states)
         return sorted(serial for serial in found if serial)
 
     def story(self) -> Any:
