@@ -116,7 +116,7 @@ class Scheduled:
     # --- what people ask ---
 
     def overdue(self, tx: Tx, most: int) -> tuple[Overdue, ...]:
-        """States whose time has come, that are still there and that the clock starts no flow for."""
+        """States that are due, are still there, and for which the clock starts no flow."""
         found: list[Overdue] = []
         rows = tx.execute(
             "SELECT s.ref, s.output, d.refused FROM ledger_state s "
