@@ -435,6 +435,7 @@ class Loop(Agenda):
             self._set_mark()
         else:
             self._store.abandon()  # Services were asked, and an open transaction locks others out.
+            self._tx.known.clear()
 
     def _tell(self, turn: Turn) -> None:
         now_us = turn.batch.now_us
@@ -537,6 +538,7 @@ class Loop(Agenda):
         self._timers.clear()
         self._operations.incarnation = opened.incarnation
         self._operations.deaths = dict(opened.calls)
+        self._tx.incarnation = self._outside_steps.incarnation = opened.incarnation
         self._appointed.clear()
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:

@@ -249,7 +249,7 @@ class Node(Control):
         """What services have committed, for the `read` operations of a service's own object, called
         from outside of steps: `vault.states(node.reading(), StateQuery())`."""
         self.refuse_if_stopped()
-        return Reading(self.party, self._store, self._clock)
+        return Reading(self.party, self._store, self._clock, self._incarnation)
 
     def versions(self) -> list[VersionView]:
         """What still needs which version of which flow."""
