@@ -169,8 +169,7 @@ class Vault:
                 )
         number = self._records.put(tx, transaction, VERIFIED, before)
         attachments.needed(tx, transaction.transaction.attachments)
-        if before is not None:
-            locks.no_longer_await(tx, before.number)
+        # What waited for it, while it was in flight, are its inputs.
         for ref, found in inputs:
             if found.output is not None:
                 states.consume(tx, found.row, number)
