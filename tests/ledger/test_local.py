@@ -13,7 +13,8 @@ from flowrt.handle import StillRunning
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.local import LocalNetwork, Stuck
 from flowrt.ledger.node import Ledger
-from flowrt.ledger.states import Rulebook, State, UnknownSchema
+from flowrt.ledger.problems import UnknownSchema
+from flowrt.ledger.states import Rulebook
 from flowrt.sim import World
 from flowrt.stdlib.ledger import core_flow as core
 from flowrt.stdlib.ledger.parts_flow import StateRef
@@ -121,10 +122,10 @@ def test_a_transaction_with_all_that_it_names(monkeypatch: pytest.MonkeyPatch) -
         with Market("carol") as other, pytest.raises(core.UnknownTransaction):
             other.vault("carol", "resolved", stranger)
 
-        def is_gone(self: Rulebook, name: str, version: int, data: bytes) -> State:
-            raise UnknownSchema(f"no state {name} of version {version} is installed")
+        def unread(*_: object) -> None:
+            raise UnknownSchema("no state deals.Deal is installed")
 
-        monkeypatch.setattr(Rulebook, "read_state", is_gone)
+        monkeypatch.setattr(Rulebook, "read_state", unread)
         with pytest.raises(core.TransactionInvalid, match=r"no state deals\.Deal"):
             market.vault("bob", "read", ref)
         with pytest.raises(core.TransactionInvalid, match=r"no state deals\.Deal"):

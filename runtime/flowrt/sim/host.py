@@ -452,6 +452,17 @@ class Host:
         self.world.accepted()
         self.open()
 
+    def greet(self) -> None:
+        """The process tells all others what it knows of them, and may end while it does."""
+        node, store = self.node, self._store
+        if node is None or store is None:
+            return
+        try:
+            node.greet()
+        except Crash:
+            self._gone(node, store)
+            self._restart("")
+
     def _doing(self) -> str:
         """What the flows of this party wait for, in a word each."""
         node = self.node
