@@ -32,6 +32,7 @@ from flowrt.core.flow import (
 )
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import Registry
+from flowrt.core.session import Peer
 from flowrt.core.tracker import Tree, TreeView, trouble_of
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
@@ -61,13 +62,25 @@ from flowrt.loop import BATCH
 from flowrt.peers.reception import Responders, Versions
 from flowrt.policies import Policy
 from flowrt.retention import Retention
+from flowrt.schedules import last_started
 from flowrt.services import External, Reading
 from flowrt.store import Store
 from flowrt.streams import PAGE
 from flowrt.timers import NEAREST
 from flowrt.transport import Network
 from flowrt.turn import Job, Waiter
-from flowrt.views import FlowView, TaskView, VersionView, Wanted, dump, time_of, versions, view
+from flowrt.views import (
+    FlowView,
+    PeerView,
+    ScheduleView,
+    TaskView,
+    VersionView,
+    Wanted,
+    dump,
+    time_of,
+    versions,
+    view,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -238,12 +251,55 @@ class Node(Control):
         """What services have committed, for the `read` operations of a service's own object, called
         from outside of steps: `vault.states(node.reading(), StateQuery())`."""
         self.refuse_if_stopped()
-        return Reading(self.party, self._store, self._clock)
+        return Reading(self.party, self._store, self._clock, self._incarnation)
 
     def versions(self) -> list[VersionView]:
         """What still needs which version of which flow."""
         self.refuse_if_stopped()
         return versions(self._store.flows(), self.registry)
+
+    def schedules(self) -> list[ScheduleView]:
+        """The node's schedules, by name, with what became of the flow that each started last."""
+        self.refuse_if_stopped()
+        rows, found = self._store.schedules(), []
+        for name, schedule in sorted(self._schedules.known.items()):
+            last = last_started(rows.get(name))
+            outcome = self._store.outcome(last) if last else None
+            lives = bool(last) and self._store.load(last) is not None
+            ended = "" if outcome is None else outcome[1] or "well"
+            found.append(
+                ScheduleView(
+                    name,
+                    self.registry.names[schedule.flow],
+                    schedule.cron,
+                    schedule.zone,
+                    time_of(self._schedules.due_us(name)),
+                    last if lives or outcome is not None else None,
+                    ended,
+                )
+            )
+        return found
+
+    def peers(self) -> list[PeerView]:
+        """What each peer that the node knows of uses of what it may, by name."""
+        self.refuse_if_stopped()
+        now_us, nothing = self._clock(), (0, 0)
+        refused, inbound = self._quotas.refused(), self._inbound.held()
+        outbox = self._outbox.waiting()
+        return [
+            PeerView(
+                name,
+                known.sessions,
+                self._quotas.invitations(name, now_us),
+                known.unread,
+                known.unread_bytes,
+                *inbound.get(name, nothing),
+                *outbox.get(name, nothing),
+                refused.get(name, {}),
+            )
+            for name in sorted({*self._peers, *inbound, *outbox, *refused})
+            for known in (self._peers.get(name) or Peer(0, []),)
+        ]
 
     def dump(self, flow_id: int) -> Mapping[str, Any]:
         """All that a living flow is at rest, as plain data for JSON. KeyError if it is none."""
@@ -539,6 +595,7 @@ __all__ = [
     "NodeStopped",
     "NotAccepted",
     "NotStartable",
+    "PeerView",
     "StillRunning",
     "TaskView",
     "VersionView",

@@ -74,7 +74,7 @@ from flowrt.events import (
     WAITS_FOR_ITS_TURN,
 )
 from flowrt.handle import NotAccepted, NotStartable
-from flowrt.hospital.admission import DEADLY, Admission, EndsItsProcess
+from flowrt.hospital.admission import Admission, EndsItsProcess
 from flowrt.hospital.ward import Ward
 from flowrt.limits import Limits
 from flowrt.operations import wanted_of
@@ -82,6 +82,7 @@ from flowrt.peers.quotas import Quotas, moved
 from flowrt.policies import Policy
 from flowrt.services import Events, StepTx, bind, find_functions
 from flowrt.store import Batch, Store, StoreError, Unwritable
+from flowrt.store.marks import DEADLY
 from flowrt.turn import ERRORS, Job, Turn
 
 LARGE = 16_384

@@ -187,6 +187,49 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class ScheduleView(msgspec.Struct, frozen=True):
+    """A schedule of a node: what it starts, when next, and what became of the last one.
+
+    `last` is the flow that it started last, None if there is none or it was forgotten; `ended` is
+    "" while that runs or is in the hospital, "well", or the error that ended it. The next one comes
+    whatever became of the last.
+    """
+
+    name: str
+    flow: str
+    cron: str
+    zone: str
+    due: datetime.datetime
+    last: int | None
+    ended: str
+
+
+class PeerView(msgspec.Struct, frozen=True):
+    """What a peer uses of what a node grants it (`flowrt.limits.Limits`, of the same names).
+
+    Attributes:
+        peer: its name.
+        sessions: those that it began and that are open.
+        invitations: how many of `invitations_at_once` it has used up lately; it regains
+            `invitations_per_s`.
+        unread, unread_bytes: its messages that flows keep without having read them.
+        inbound, inbound_bytes: its packets that wait to be taken up.
+        outbox, outbox_bytes: frames that wait until it acknowledges them.
+        refused: what was refused since the process began, how often, by reason.
+    """
+
+    peer: str
+    sessions: int
+    invitations: int
+    unread: int
+    unread_bytes: int
+    inbound: int
+    inbound_bytes: int
+    outbox: int
+    outbox_bytes: int
+    refused: dict[str, int]
+
+
 class VersionView(msgspec.Struct, frozen=True):
     """What still needs one version of a flow on a node.
 
