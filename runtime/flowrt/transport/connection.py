@@ -256,6 +256,7 @@ class Connection(asyncio.Protocol):
             assert kind == BYE
             self._heard_bye = True
             self.leave()
+            self._schedule()
 
     def _hold(self, packet: bytes) -> None:
         """The party cannot take it: read nothing more until it can, so that the peer cannot write
