@@ -105,7 +105,8 @@ class Connection(asyncio.Protocol):
         self.why: tuple[Refusal, str] | None = None
         self._owner = owner
         self._loop = loop
-        self._tunnel = Tunnel(context, dials=expected is not None)
+        self._context = context
+        self._tunnel: Tunnel
         self._frames = Splitter()
         self._transport: asyncio.Transport | None = None
         self._queue: collections.deque[bytes] = collections.deque()
@@ -151,10 +152,15 @@ class Connection(asyncio.Protocol):
         why = self._owner.admit(self)
         if why is not None:
             self.refuse(why)
-        elif self.dialed:
+            return
+        # Not before: it is most of what a connection costs.
+        self._tunnel = Tunnel(self._context, dials=self.dialed)
+        if self.dialed:
             self._advance()
 
     def data_received(self, data: bytes) -> None:
+        if self.is_over:
+            return
         self._heard = self._loop.time()
         self._tunnel.feed(data)
         if self._held is None:
@@ -227,6 +233,8 @@ class Connection(asyncio.Protocol):
             if not data:
                 break
             frames.feed(data)
+        if tunnel.is_over and not self.is_over:
+            self.abort()
         if not (frames.is_partial or tunnel.is_partial):
             self._partial_since = None
         elif self._partial_since is None:
