@@ -161,7 +161,6 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.is_over:
             return
-        self._heard = self._loop.time()
         self._tunnel.feed(data)
         if self._held is None:
             self._advance()
@@ -226,6 +225,8 @@ class Connection(asyncio.Protocol):
         while self._held is None and not self.is_over:
             frame = frames.next()
             if frame is not None:
+                # Bytes that never make a frame are no sign of life.
+                self._heard = self._loop.time()
                 self._partial_since = None
                 self._take(*frame)
                 continue
@@ -235,10 +236,10 @@ class Connection(asyncio.Protocol):
             frames.feed(data)
         if tunnel.is_over and not self.is_over:
             self.abort()
-        if not (frames.is_partial or tunnel.is_partial):
+        if not frames.is_partial:
             self._partial_since = None
         elif self._partial_since is None:
-            self._partial_since = self._heard
+            self._partial_since = self._loop.time()
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == HELLO:

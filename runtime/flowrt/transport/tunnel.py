@@ -89,11 +89,6 @@ class Tunnel:
         """What is to be sent to the peer now; b"" if there is nothing."""
         return self._out.read()
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether there are bytes that are not a whole record yet."""
-        return self._in.pending > 0
-
     def shake(self) -> bool:
         """Go on with the handshake; True if it is done. Raises ssl.SSLError if the peer is not
         let in; then what is `leaving` tells it."""
