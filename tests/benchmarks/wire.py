@@ -219,9 +219,12 @@ async def conversations(folder: Path, figures: dict[str, float]) -> None:
         cpu = time.process_time() + other.ask()["cpu_s"]
         begun = time.perf_counter()
         ask = {"whom": Party("alice"), "rounds": 10}
-        handles = [await mine.start(bench_flow.Asker_v1, **ask) for _ in range(CONVERSATIONS)]
-        for handle in handles:
+
+        async def one() -> None:
+            handle = await mine.start(bench_flow.Asker_v1, **ask)
             assert await handle.result() == 90
+
+        await asyncio.gather(*[one() for _ in range(CONVERSATIONS)])
         await until(lambda: not len(mine._outbox))
         messages = CONVERSATIONS * 20
         figures["tls_messages_per_s"] = messages / (time.perf_counter() - begun)
@@ -261,7 +264,7 @@ async def dribbling(folder: Path, figures: dict[str, float]) -> None:
         attack = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.wire", *arguments], cwd=ROOT
         )
-        await until(lambda: other.ask()["refused"] > DRIBBLING)
+        await until(lambda: other.ask()["refused"] > DRIBBLING, 60)
         beside, after = await trips(), other.ask()
         attack.kill()
         attack.wait()
