@@ -162,7 +162,7 @@ class Node(Control):
         *,
         store: Store,
         network: Network,
-        modules: Iterable[ModuleType],
+        modules: Iterable[ModuleType] | Registry,
         services: Mapping[str, object] | None = None,
         clock: Callable[[], int] | None = None,
         batch: int = BATCH,
