@@ -98,17 +98,16 @@ def loaded(config: Config) -> tuple[list[App], Registry]:
         raise Refused([config.trouble("apps", str(error))]) from None
 
 
-def assemble(config: Config, passphrase: str | None) -> Assembly:
+def assemble(config: Config, passphrase: str, *, looks_only: bool = False) -> Assembly:
     """All of it, with the services made; on a ledger's node its keys are opened with the
-    passphrase. Raises Refused."""
+    passphrase. Who `looks_only` opens no notary's book. Raises Refused."""
     apps, registry = loaded(config)
     made = Assembly(apps, registry)
     if config.settings.ledger is not None:
         from flowrt.serving.ledgers import ledger_of
 
-        assert passphrase is not None
         rules = tuple(dict.fromkeys(module for app in apps for module in app.rules))
-        made.ledger, made.book = ledger_of(config, passphrase, rules)
+        made.ledger, made.book = ledger_of(config, passphrase, rules, looks_only=looks_only)
     try:
         _fill(config, made)
     except BaseException:
@@ -159,19 +158,20 @@ def _services(config: Config, made: Assembly) -> Iterable[Trouble]:
 
         made.services.update(made.ledger.services(made.registry))
         factories.update({name: one for name, one in FACTORIES.items() if name in wanted})
+    library = set(factories)
     for app in made.apps:
-        for name, factory in app.services.items():
-            full = _full(name, wanted)
+        for name, brought in app.services.items():
+            full = _full(name, wanted, library)
             if full is None:
-                cause, remedy = f"{app.name}: no flow uses its service `{name}`", ""
+                cause = f"{app.name}: no flow uses its service `{name}`"
                 yield config.trouble("apps", cause, _near(name, wanted))
             else:
-                factories[full] = factory
+                factories[full] = brought
     fixed = set(made.services)
     tables: dict[str, Service] = {}
     written: dict[str, str] = {}
     for name, service in settings.services.items():
-        full = _full(name, wanted)
+        full = _full(name, wanted, library)
         if full is None:
             cause, remedy = f"no flow uses a service `{name}`", _near(name, wanted - fixed)
             yield _at(config, ("services", name), cause, remedy)
@@ -216,11 +216,14 @@ def _found(config: Config, keys: tuple[str, ...], text: str, troubles: list[Trou
         return None
 
 
-def _full(name: str, wanted: Collection[str]) -> str | None:
-    """The qualified name of a service, which may be given by its last part where that is clear."""
+def _full(name: str, wanted: Collection[str], library: Collection[str]) -> str | None:
+    """The qualified name of a service, which may be given by its last part where that is clear; an
+    app's own come before the library's."""
     if name in wanted:
         return name
     found = [full for full in wanted if full.rpartition(".")[2] == name]
+    if len(found) > 1:
+        found = [full for full in found if full not in library]
     return found[0] if len(found) == 1 else None
 
 

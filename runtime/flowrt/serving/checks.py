@@ -21,7 +21,7 @@ from flowrt.serving.troubles import Refused, Trouble, nearest
 from flowrt.serving.users import BUILT_IN, standing
 from flowrt.store import StoreError
 from flowrt.store.copies import Look, look
-from flowrt.transport.credentials import Badge, BadCredentials, Credentials
+from flowrt.transport.credentials import BadCredentials, Badge, Credentials
 from flowrt.transport.peers import BadAddress, parse_address
 
 SOON: Final = datetime.timedelta(days=30)
@@ -30,8 +30,21 @@ SOON: Final = datetime.timedelta(days=30)
 BACK: Final = datetime.timedelta(days=1)
 """A clock that is further back than this from the last commit is taken for wrong."""
 
+_TIME: Final = "%Y-%m-%d %H:%MZ"
+
 REMOTE: Final = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "afs", "lustre"}
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "ceph",
+        "glusterfs",
+        "fuse.sshfs",
+        "afs",
+    }
 )
 """File systems on which locks and shared memory of other machines do not hold."""
 
@@ -214,7 +227,7 @@ def store(config: Config, *, accept_clock: bool = False) -> tuple[list[Trouble],
     last = datetime.datetime.fromtimestamp(found.last_us / 1e6, datetime.UTC)
     if time.time() * 1e6 < found.last_us - BACK / datetime.timedelta(microseconds=1):
         if not accept_clock:
-            cause = f"the clock says {_now():%Y-%m-%d %H:%M}Z, and the last commit is of {last:%Y-%m-%d %H:%M}Z"
+            cause = f"the clock says {_now():{_TIME}}, and the last commit is of {last:{_TIME}}"
             remedy = "set the clock; if it is right now, `flowctl up --accept-clock`"
             troubles.append(config.trouble("store", cause, remedy))
     return troubles, found
@@ -248,7 +261,7 @@ def file_system(path: Path, mounts: str) -> str:
     return kind
 
 
-def passes_time(config: Config) -> Iterator[Trouble]:
+def map_fits(config: Config) -> Iterator[Trouble]:
     """What the map says of us that does not fit what is configured; warnings alone."""
     settings = config.settings
     if settings.ledger is None:

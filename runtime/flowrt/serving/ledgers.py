@@ -32,7 +32,8 @@ from flowrt.serving.troubles import Refused, refused
 from flowrt.stdlib.finance import cash_flow, money_flow
 from flowrt.stdlib.ledger.parts_flow import Identity
 from flowrt.store import StoreError
-from flowrt.store.uniqueness import UniquenessFile
+from flowrt.store.copies import check_book
+from flowrt.store.uniqueness import Book, UniquenessFile, UniquenessMemory
 
 FINANCE: Final = (cash_flow, money_flow)
 """What of the library's finance a ledger's node has by itself."""
@@ -101,10 +102,11 @@ def map_of(config: Config) -> NetworkMap:
 
 
 def ledger_of(
-    config: Config, passphrase: str, rules: tuple[ModuleType, ...]
-) -> tuple[Ledger, UniquenessFile | None]:
-    """The ledger of a node, and the book if it is a notary's. Raises Refused: keys or map cannot be
-    opened, they are not each other's, the map says otherwise of a notary."""
+    config: Config, passphrase: str, rules: tuple[ModuleType, ...], *, looks_only: bool = False
+) -> tuple[Ledger, Book | None]:
+    """The ledger of a node, and the book if it is a notary's; an empty one in memory for who
+    `looks_only`. Raises Refused: keys or map cannot be opened, they are not each other's, the map
+    says otherwise of a notary."""
     settings = config.settings
     own = settings.ledger
     assert own is not None
@@ -144,8 +146,12 @@ def ledger_of(
         raise Refused([config.trouble("ledger.notary", cause, "write that")])
     if config.file(own.book) == config.file(settings.store):
         raise Refused([config.trouble("ledger.book", "this is the store", "name another file")])
+    path = config.file(own.book)
+    book: Book
     try:
-        book = UniquenessFile(config.file(own.book), settings.name)
+        if looks_only and path.exists():
+            check_book(path, settings.name)
+        book = UniquenessMemory() if looks_only else UniquenessFile(path, settings.name)
     except StoreError as error:
         raise Refused([config.trouble("ledger.book", str(error), "name another file")]) from None
     desk = Desk(book, keys.identity(number))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from flowrt.limits import Limits
+from flowrt.transport.limits import WireLimits
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -188,6 +189,7 @@ class Settings:
     responders: Mapping[str, Target] = dataclasses.field(default_factory=dict)
     accepts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     limits: Limits = dataclasses.field(default_factory=Limits)
+    wire: WireLimits = dataclasses.field(default_factory=WireLimits)
     retention: Retention = Retention()
     hospital: Hospital = Hospital()
     roles: Mapping[str, Role] = dataclasses.field(default_factory=dict)

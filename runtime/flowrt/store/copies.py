@@ -71,14 +71,15 @@ def look(path: Path) -> Look:
         return Look(form, party, commits, flows, last[0] if last is not None else 0)
 
 
-def owner_of_book(path: Path) -> str:
-    """Whose a notary's book is. Raises StoreError: the file is none."""
+def check_book(path: Path, owner: str) -> None:
+    """Raises StoreError unless a file is the notary's book of that owner."""
     with _reading(path) as db:
         [(application,)] = db.execute("PRAGMA application_id")
         if application != APPLICATION:
             raise StoreError(f"{path} is not a notary's book; name another file")
-        [(owner,)] = db.execute("SELECT owner FROM book")
-        return str(owner)
+        [(found,)] = db.execute("SELECT owner FROM book")
+        if found != owner:
+            raise StoreError(f"{path} is the book of {found}, not of {owner}")
 
 
 def copy(

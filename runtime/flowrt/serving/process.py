@@ -1,0 +1,345 @@
+"""A node as a process: everything opened in order, served until it is told to end, closed in order.
+
+The only part of serving that has an event loop. What is printed goes to `say`, one line at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from flowrt.node import Node, NodeStopped
+from flowrt.serving import checks
+from flowrt.serving.assembly import Assembly, assemble
+from flowrt.serving.config import Config
+from flowrt.serving.files import locked
+from flowrt.serving.party import passphrase_of
+from flowrt.serving.troubles import Refused, Trouble, refused
+from flowrt.store import RestoredFromBackup, StoreError
+from flowrt.store.copies import Look, copy
+from flowrt.store.sqlite import SqliteStore
+from flowrt.store.upgrades import FORMAT
+from flowrt.transport.credentials import Credentials
+from flowrt.transport.peers import Directory, FixedDirectory, MapDirectory
+from flowrt.transport.tls import ListenFailed, TlsNetwork
+
+GRACE_S: Final = 5.0
+"""How long what is written to peers and clients may take to leave when the node ends."""
+
+Say = Callable[[str], None]
+
+_LOG = logging.getLogger("flowrt.serving")
+
+
+@dataclasses.dataclass
+class Parts:
+    """What was found good, ready to be opened."""
+
+    config: Config
+    credentials: Credentials
+    assembly: Assembly
+    look: Look | None
+    warnings: tuple[Trouble, ...] = ()
+
+
+def inspected(
+    config: Config, *, accept_clock: bool = False, looks_only: bool = False
+) -> tuple[Parts | None, list[Trouble]]:
+    """All that can be known before anything is opened: the parts, unless something is wrong, and
+    all troubles, warnings too. Who `looks_only` opens no notary's book either."""
+    troubles: list[Trouble] = list(config.warnings)
+    troubles += checks.files(config)
+    unreadable = any(not trouble.warns for trouble in troubles)
+    troubles += checks.doors(config)
+    wrong, found = checks.store(config, accept_clock=accept_clock)
+    troubles += wrong
+    credentials, assembly = None, None
+    if not unreadable:
+        with _kept(troubles):
+            passphrase = passphrase_of(config)
+            with _kept(troubles):
+                badge, credentials = checks.badge(config, passphrase)
+                troubles += checks.times(config, badge)
+            with _kept(troubles):
+                troubles += checks.map_fits(config)
+            with _kept(troubles):
+                assembly = assemble(config, passphrase, looks_only=looks_only)
+    if any(not trouble.warns for trouble in troubles):
+        if assembly is not None:
+            assembly.close()
+        return None, troubles
+    assert credentials is not None
+    assert assembly is not None
+    return Parts(config, credentials, assembly, found, tuple(troubles)), troubles
+
+
+@contextlib.contextmanager
+def _kept(troubles: list[Trouble]) -> Iterator[None]:
+    try:
+        yield
+    except Refused as error:
+        troubles += error.troubles
+
+
+class Door(Protocol):
+    """The interface for people and programs, while it is open."""
+
+    async def close(self, grace_s: float) -> None: ...
+
+
+class Served:
+    """A node that is open.
+
+    Attributes:
+        node, network: its own.
+        address, http: where it is reached; no `http` if it has no such interface.
+    """
+
+    def __init__(self, parts: Parts, network: TlsNetwork, node: Node) -> None:
+        self.parts = parts
+        self.network = network
+        self.node = node
+        self.address = network.address or ""
+        self.http = ""
+        self._door: Door | None = None
+
+    @classmethod
+    async def open(cls, parts: Parts) -> Served:
+        """Open everything: first the door to other parties, so that who finds it taken has
+        disturbed nobody; then the store. Raises Refused."""
+        config, settings = parts.config, parts.config.settings
+        try:
+            network = TlsNetwork(
+                parts.credentials,
+                directory_of(config, parts.assembly),
+                settings.listen.address,
+                settings.wire,
+            )
+            await network.listen()
+        except ListenFailed as error:
+            parts.assembly.close()
+            raise Refused([config.trouble("listen.address", str(error))]) from None
+        try:
+            node = await _opened(parts, network)
+        except BaseException:
+            await network.close(0)
+            parts.assembly.close()
+            raise
+        served = cls(parts, network, node)
+        if settings.http is not None:
+            try:
+                await served._open_door()
+            except BaseException:
+                await served.close()
+                raise
+        return served
+
+    async def _open_door(self) -> None:
+        from flowrt.serving.door import opened
+
+        self._door, self.http = await opened(self.parts.config, self.node, self.network)
+
+    async def close(self, grace_s: float = GRACE_S) -> None:
+        """Close in order: nobody comes in any more, the node rests, what was said leaves."""
+        if self._door is not None:
+            await self._door.close(grace_s)
+        await self.node.close()
+        await self.network.close(grace_s)
+        self.parts.assembly.close()
+
+    @property
+    def line(self) -> str:
+        """That it serves, in one line."""
+        settings = self.parts.config.settings
+        found = [f"{settings.name} serves {self.address}"]
+        if self.http:
+            found.append(self.http)
+        found.append(_count(len(settings.apps), "app"))
+        flows = self.parts.look.flows if self.parts.look is not None else 0
+        found.append(f"{_count(flows, 'flow')} resumed")
+        return ", ".join(found)
+
+    async def take_map(self) -> int | None:
+        """Take the map in the configuration's file, if it is newer than the one that is in force;
+        its number, or None if it is not.
+
+        Raises:
+            Refused: the file is no map of this network, or the node does not take it.
+        """
+        ledger = self.parts.assembly.ledger
+        if ledger is None:
+            return None
+        from flowrt.serving.ledgers import map_of
+        from flowrt.stdlib.ledger.network_flow import AcceptMap_v1, MapNotAccepted
+
+        found = await asyncio.to_thread(map_of, self.parts.config)
+        if found.serial <= ledger.network.newest.serial:
+            return None
+        name = f"flowrt map {found.serial} {found.digest.hex()[:16]}"
+        handle = await self.node.start_once(name, AcceptMap_v1, map_=found.data)
+        try:
+            serial: int = await handle.result()
+        except MapNotAccepted as error:
+            raise refused(self.parts.config.place("ledger", "map"), str(error)) from None
+        # The flow's step has read it; connections ask the service outside of steps.
+        ledger.network.current(self.node.reading())
+        return serial
+
+
+def directory_of(config: Config, assembly: Assembly) -> Directory:
+    """Whom the node knows: with a ledger those in its map, at the addresses that the configuration
+    has for them, or else the map; without one those of the configuration."""
+    fixed = FixedDirectory({n: [peer.address] for n, peer in config.settings.peers.items()})
+    if assembly.ledger is None:
+        return fixed
+    network = assembly.ledger.network
+    return _Both(fixed, MapDirectory(lambda: network.newest))
+
+
+class _Both:
+    """The map says who takes part; the configuration may know better where somebody is reached."""
+
+    def __init__(self, fixed: Directory, by_map: Directory) -> None:
+        self._fixed = fixed
+        self._map = by_map
+
+    def knows(self, name: str) -> bool:
+        return self._map.knows(name)
+
+    def addresses(self, name: str) -> Sequence[str]:
+        return self._fixed.addresses(name) or self._map.addresses(name)
+
+
+async def _opened(parts: Parts, network: TlsNetwork) -> Node:
+    config, settings = parts.config, parts.config.settings
+    try:
+        return await Node.open(
+            settings.name,
+            store=SqliteStore(config.file(settings.store)),
+            network=network,
+            **parts.assembly.options(config),
+        )
+    except RestoredFromBackup as error:
+        remedy = "or accept what is lost: `flowctl restore --accept`"
+        raise Refused([config.trouble("store", str(error), remedy)]) from None
+    except StoreError as error:
+        raise Refused([config.trouble("store", str(error))]) from None
+    except Exception as error:
+        # What is left are services whose tables cannot be made, and flows that do not fit.
+        cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        _LOG.debug("the node cannot be opened", exc_info=True)
+        raise Refused([config.trouble("apps", cause)]) from None
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+# --- until it is told to end ------------------------------------------------------------------
+
+
+def serve(config: Config, say: Say, warn: Say, *, accept_clock: bool = False) -> int:
+    """Serve a party until SIGTERM or SIGINT; the exit code. A second signal ends it at once.
+
+    Raises:
+        Refused: something is wrong; nothing was begun.
+    """
+    os.umask(0o077)
+    with locked(config.folder):
+        parts, troubles = inspected(config, accept_clock=accept_clock)
+        if parts is None:
+            raise Refused([trouble for trouble in troubles if not trouble.warns])
+        for trouble in parts.warnings:
+            warn(f"warning: {trouble.text}")
+        told = keep_aside(config, parts.look)
+        if told:
+            say(told)
+        return asyncio.run(_serve(parts, say, warn))
+
+
+def keep_aside(config: Config, found: Look | None) -> str:
+    """Keep a copy of a store of an older format before it is opened, which changes it; what was
+    done, for people, or nothing. Raises Refused."""
+    if found is None or not found.is_old:
+        return ""
+    path = config.file(config.settings.store)
+    aside = Path(f"{path}.format{found.format}")
+    if not aside.exists():
+        try:
+            copy(path, aside)
+        except StoreError as error:
+            raise Refused([config.trouble("store", str(error))]) from None
+    return (
+        f"{path} is upgraded from format {found.format} to {FORMAT}; "
+        f"as it was it is kept as {aside.name}"
+    )
+
+
+async def _serve(parts: Parts, say: Say, warn: Say) -> int:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    reread = asyncio.Event()
+
+    def end() -> None:
+        if told.is_set():
+            os._exit(128 + signal.SIGTERM)
+        told.set()
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end)
+        loop.add_signal_handler(signal.SIGHUP, reread.set)
+    served = await Served.open(parts)
+    try:
+        say(served.line)
+        tasks: dict[str, asyncio.Task[Any]] = {
+            "told": asyncio.create_task(told.wait()),
+            "stopped": asyncio.create_task(served.node.stopped()),
+            "reread": asyncio.create_task(_reread(served, reread, warn)),
+        }
+        try:
+            await asyncio.wait(
+                (tasks["told"], tasks["stopped"]), return_when=asyncio.FIRST_COMPLETED
+            )
+            if told.is_set():
+                return 0
+            reason: NodeStopped = await tasks["stopped"]
+            warn(f"error: {reason}{_remedy(reason)}")
+            return 1
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+    finally:
+        await served.close()
+
+
+async def _reread(served: Served, reread: asyncio.Event, warn: Say) -> None:
+    """Whenever SIGHUP comes, take what may be taken while the node runs: a newer map."""
+    while True:
+        await reread.wait()
+        reread.clear()
+        try:
+            serial = await served.take_map()
+        except Refused as error:
+            for trouble in error.troubles:
+                warn(f"warning: {trouble.text}")
+        except NodeStopped:
+            return
+        else:
+            if serial is not None:
+                _LOG.info("network map %d is in force", serial)
+
+
+def _remedy(reason: NodeStopped) -> str:
+    if isinstance(reason.__cause__, RestoredFromBackup):
+        return "; bring the newer store back, or accept what is lost: `flowctl restore --accept`"
+    return ""
