@@ -101,25 +101,24 @@ def admit(folder: Path, request: Path, notary: str | None, into: Path | None, ye
     """
     from flowrt.serving import network as networks
     from flowrt.serving import party as parties
+    from flowrt.serving import rotation
     from flowrt.serving.config import read
-    from flowrt.serving.files import PUBLIC, write
 
     operator = networks.Operator(folder, networks.passphrase_in(folder))
     asked = parties.read_request(request)
     for what, key in (("on the ledger", asked.identity), ("for connections", asked.tls)):
         if key is not None:
             click.echo(f"{asked.name}, {what}: {key.text}")
-    if not yes and not click.confirm("Has the party told you these keys on another way?"):
+    if operator.vouches(asked):
+        click.echo(f"{asked.name} has signed this with the key that the map has")
+    elif not yes and not click.confirm("Has the party told you these keys on another way?"):
         sys.exit(1)
-    given = operator.admit(asked, notary=notary)
+    place = networks.lay_out(folder, operator.admit(asked, notary=notary))
     if into is not None:
-        parties.install(read(into), given.files)
+        config = read(into)
+        rotation.install(config, place, parties.passphrase_of(config))
         click.echo(f"{into} has its certificates")
     else:
-        place = folder / "admitted" / parties.folder_name(asked.name)
-        place.mkdir(parents=True, exist_ok=True)
-        for name, data in given.files.items():
-            write(place / name, data, PUBLIC)
         click.echo(f"give {place} to the party, which installs it (`flowctl keys install`)")
     _told(folder, operator.map.serial, operator.map.data)
 

@@ -56,7 +56,8 @@ def init(
 @click.command()
 @PARTY
 @click.option("--accept-clock", is_flag=True, help="The clock is right, though it went back.")
-def up(party: Path, accept_clock: bool) -> None:
+@click.option("--new-store", is_flag=True, help="Begin with an empty database if it is gone.")
+def up(party: Path, accept_clock: bool, new_store: bool) -> None:
     """Serve a PARTY (its folder, or its node.toml) until SIGTERM."""
     import logging
 
@@ -71,7 +72,8 @@ def up(party: Path, accept_clock: bool) -> None:
     def warn(text: str) -> None:
         click.echo(text, err=True)
 
-    sys.exit(serve(read(party), say, warn, accept_clock=accept_clock))
+    config = read(party)
+    sys.exit(serve(config, say, warn, accept_clock=accept_clock, new_store=new_store))
 
 
 @click.group()

@@ -187,8 +187,12 @@ def _users(config: Config) -> Iterator[Trouble]:
         yield config.trouble("users", cause, "`flowctl user add NAME --role admin`", warns=True)
 
 
-def store(config: Config, *, accept_clock: bool = False) -> tuple[list[Trouble], Look | None]:
-    """What is wrong with the store, and what it says of itself if it is there."""
+def store(
+    config: Config, *, accept_clock: bool = False, new_store: bool = False
+) -> tuple[list[Trouble], Look | None]:
+    """What is wrong with the store, and what it says of itself. One that is not there is made with
+    `new_store` alone: a party that has forgotten everything must not come back unseen. With
+    `accept_clock` the machine's clock is right, though it is far behind the last commit."""
     settings = config.settings
     path = config.file(settings.store)
     if not path.parent.is_dir():
@@ -210,6 +214,12 @@ def store(config: Config, *, accept_clock: bool = False) -> tuple[list[Trouble],
         if left:
             cause = f"{path} is gone, and {left[0]} is there"
             remedy = "bring the file back (`flowctl restore`); or remove that one to begin anew"
+            return [config.trouble("store", cause, remedy)], None
+        if not new_store:
+            cause = f"{path} is not there"
+            remedy = (
+                "bring it back (`flowctl restore`); or begin anew with `flowctl up --new-store`"
+            )
             return [config.trouble("store", cause, remedy)], None
         return [], None
     try:

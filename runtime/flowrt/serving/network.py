@@ -132,6 +132,12 @@ class Operator:
         self._publish(known.values(), parameters)
         return Admission(name, {**files, MAP: self.map.data})
 
+    def vouches(self, request: Request) -> bool:
+        """Whether a request is signed by the key that the map has for its party: then it is its
+        own, and nobody needs to compare keys."""
+        known = self.map.certified(request.name)
+        return known is not None and request.voucher == known.key
+
     def remove(self, name: str) -> None:
         """Publish a map without a party. Raises Refused."""
         known = {other: one for other, one in self.map.entries.items() if other != name}
@@ -172,6 +178,15 @@ def passphrase_in(folder: Path) -> str:
 
     found = os.environ.get("FLOWRT_OPERATOR_PASSPHRASE")
     return found or secret_in(folder / OPERATOR / PASSPHRASE_FILE)
+
+
+def lay_out(folder: Path, given: Admission) -> Path:
+    """Put what a party is given into a folder of the network's; where."""
+    place = folder / "admitted" / folder_name(given.name)
+    place.mkdir(parents=True, exist_ok=True)
+    for name, data in given.files.items():
+        write(place / name, data, PUBLIC)
+    return place
 
 
 def distribute(folder: Path, data: bytes) -> list[Path]:

@@ -28,7 +28,7 @@ from flowrt.ledger.identity.names import BadName, canonical
 from flowrt.ledger.keys import ED25519, PublicKey, SigningKey
 from flowrt.ledger.problems import LedgerError
 from flowrt.serving.config import Config
-from flowrt.serving.files import exposed, fill, new_folder, write
+from flowrt.serving.files import exposed, fill, new_folder
 from flowrt.serving.troubles import refused
 from flowrt.store import StoreError
 from flowrt.store.sqlite import SqliteStore
@@ -147,6 +147,8 @@ class Request(NamedTuple):
     identity: PublicKey | None
     tls: PublicKey | None
     addresses: tuple[str, ...]
+    voucher: PublicKey | None = None
+    """The key that has signed it besides, as somebody who is in the network already does."""
 
     def _signed(self) -> bytes:
         return _SIGNED + json.dumps(self._plain(), sort_keys=True).encode()
@@ -159,15 +161,19 @@ class Request(NamedTuple):
             "addresses": list(self.addresses),
         }
 
-    def written(self, *keys: SigningKey) -> bytes:
-        """It as a file, signed by each of its keys."""
+    def written(self, *keys: SigningKey, voucher: SigningKey | None = None) -> bytes:
+        """It as a file, signed by each of its keys, and by the voucher."""
         held = {key.public: key.sign(self._signed()).hex() for key in keys}
         proofs = {
             what: held[key]
             for what, key in (("identity", self.identity), ("tls", self.tls))
             if key is not None
         }
+        if voucher is not None:
+            proofs["voucher"] = voucher.sign(self._signed()).hex()
         found = {"format": _FORM, **self._plain(), "proofs": proofs}
+        if voucher is not None:
+            found["voucher"] = voucher.public.encoded.hex()
         return (json.dumps(found, indent=1) + "\n").encode()
 
 
@@ -180,17 +186,23 @@ def read_request(path: Path) -> Request:
         if found["format"] != _FORM:
             raise ValueError(f"its format is {found['format']}")
         keys = {
-            what: PublicKey(bytes.fromhex(found[what])) if found[what] is not None else None
-            for what in ("identity", "tls")
+            what: PublicKey(bytes.fromhex(found[what])) if found.get(what) is not None else None
+            for what in ("identity", "tls", "voucher")
         }
         request = Request(
-            canonical(found["name"]).text, keys["identity"], keys["tls"], tuple(found["addresses"])
+            canonical(found["name"]).text,
+            keys["identity"],
+            keys["tls"],
+            tuple(found["addresses"]),
+            keys["voucher"],
         )
         for what, key in keys.items():
             if key is not None:
                 key.verify(bytes.fromhex(found["proofs"][what]), request._signed())
-        if not any(keys.values()) or not all(isinstance(a, str) for a in request.addresses):
+        if not (request.identity or request.tls):
             raise ValueError("it asks for nothing")
+        if not all(isinstance(address, str) for address in request.addresses):
+            raise ValueError("its addresses are texts")
     except OSError as error:
         raise refused(path, f"it cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, LedgerError) as error:
@@ -307,14 +319,3 @@ def node_toml(party: Party) -> str:
     if party.http is not None:
         lines += ["", "[http]", f"listen = {quoted(party.http)}"]
     return "\n".join(lines) + "\n"
-
-
-def install(config: Config, files: dict[str, bytes]) -> None:
-    """Put what the network's operator has certified into a party's folder."""
-    settings = config.settings
-    names = {"root.pem": settings.tls.root, "tls.pem": settings.tls.certificate}
-    if settings.ledger is not None:
-        names["network.map"] = settings.ledger.map
-    for name, data in files.items():
-        if name in names:
-            write(config.file(names[name]), data, 0o644)

@@ -51,7 +51,11 @@ class Parts:
 
 
 def inspected(
-    config: Config, *, accept_clock: bool = False, looks_only: bool = False
+    config: Config,
+    *,
+    accept_clock: bool = False,
+    new_store: bool = False,
+    looks_only: bool = False,
 ) -> tuple[Parts | None, list[Trouble]]:
     """All that can be known before anything is opened: the parts, unless something is wrong, and
     all troubles, warnings too. Who `looks_only` opens no notary's book either."""
@@ -59,7 +63,7 @@ def inspected(
     troubles += checks.files(config)
     unreadable = any(not trouble.warns for trouble in troubles)
     troubles += checks.doors(config)
-    wrong, found = checks.store(config, accept_clock=accept_clock)
+    wrong, found = checks.store(config, accept_clock=accept_clock, new_store=new_store)
     troubles += wrong
     credentials, assembly = None, None
     if not unreadable:
@@ -246,15 +250,18 @@ def _count(number: int, what: str) -> str:
 # --- until it is told to end ------------------------------------------------------------------
 
 
-def serve(config: Config, say: Say, warn: Say, *, accept_clock: bool = False) -> int:
-    """Serve a party until SIGTERM or SIGINT; the exit code. A second signal ends it at once.
+def serve(
+    config: Config, say: Say, warn: Say, *, accept_clock: bool = False, new_store: bool = False
+) -> int:
+    """Serve a party until SIGTERM or SIGINT; the exit code. A second signal ends it at once. For
+    `accept_clock` and `new_store` see `checks.store`.
 
     Raises:
         Refused: something is wrong; nothing was begun.
     """
     os.umask(0o077)
     with locked(config.folder):
-        parts, troubles = inspected(config, accept_clock=accept_clock)
+        parts, troubles = inspected(config, accept_clock=accept_clock, new_store=new_store)
         if parts is None:
             raise Refused([trouble for trouble in troubles if not trouble.warns])
         for trouble in parts.warnings:
