@@ -56,10 +56,10 @@ from flowrt.handle import (
     StillRunning,
 )
 from flowrt.hospital.treatment import as_declared
+from flowrt.inquiries import Inquiries
 from flowrt.limits import Limits
 from flowrt.loop import BATCH, Asked
 from flowrt.peers.reception import Responders, Versions
-from flowrt.people import People
 from flowrt.policies import Policy
 from flowrt.retention import Retention
 from flowrt.services import External, Reading
@@ -95,7 +95,7 @@ CLOSING_S = 10.0
 _LOG = logging.getLogger("flowrt.node")
 
 
-class Node(People):
+class Node(Inquiries):
     """One party's flows, durable in its store, talking over a network.
 
     `Node.open` runs it in the event loop; `Node.create` makes one that does only what `turn` is
