@@ -22,11 +22,13 @@ class ScheduleWrong(Exception):
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the store remembers: when it is due next, by which text and zone that was found."""
+    """What the store remembers: when it is due next, by which text and zone that was found; who
+    has paused it, "" if nobody has."""
 
     due_us: int
     cron: str
     zone: str
+    paused: str = ""
 
 
 def next_us(cron: str, zone: str, after_us: int) -> int:
@@ -59,6 +61,8 @@ class Schedules:
         self.known = {schedule.name: schedule for schedule in schedules}
         self._due: list[tuple[int, str]] = []
         self._next: dict[str, int] = {}
+        self.paused: dict[str, str] = {}
+        """Who has paused it, by name."""
         for schedule in self.known.values():
             next_us(schedule.cron, schedule.zone, 0)
 
@@ -67,15 +71,19 @@ class Schedules:
         that nobody knows any more. What came due while nobody was there is due once, now."""
         changed: dict[str, bytes | None] = dict.fromkeys(rows.keys() - self.known.keys())
         self._due.clear()
+        self.paused.clear()
         for name, schedule in self.known.items():
             row = _read(rows.get(name))
             if row is None or (row.cron, row.zone) != (schedule.cron, schedule.zone):
-                row = _Row(
-                    next_us(schedule.cron, schedule.zone, now_us), schedule.cron, schedule.zone
-                )
+                paused = row.paused if row is not None else ""
+                due_us = next_us(schedule.cron, schedule.zone, now_us)
+                row = _Row(due_us, schedule.cron, schedule.zone, paused)
                 changed[name] = encode(row)
-            self._due.append((row.due_us, name))
             self._next[name] = row.due_us
+            if row.paused:
+                self.paused[name] = row.paused
+            else:
+                self._due.append((row.due_us, name))
         heapq.heapify(self._due)
         return changed
 
@@ -92,11 +100,15 @@ class Schedules:
 
     def is_due(self, schedule: Schedule, now_us: int) -> bool:
         """Whether it is due and its flow is not started yet."""
-        return self._next[schedule.name] <= now_us
+        return schedule.name not in self.paused and self._next[schedule.name] <= now_us
+
+    def next_of(self, name: str) -> int:
+        """When one is due next; of one that is paused, when it would have been."""
+        return self._next[name]
 
     def wait_again(self, schedule: Schedule) -> None:
         """It was taken as due and is not: the clock was set back since. It comes when it is."""
-        if all(name != schedule.name for _, name in self._due):
+        if schedule.name not in self.paused and all(n != schedule.name for _, n in self._due):
             heapq.heappush(self._due, (self._next[schedule.name], schedule.name))
 
     def following(self, schedule: Schedule, now_us: int) -> tuple[int, bytes]:
@@ -107,7 +119,23 @@ class Schedules:
     def fired(self, name: str, due_us: int) -> None:
         """Its flow is started, and that is committed."""
         self._next[name] = due_us
-        heapq.heappush(self._due, (due_us, name))
+        if name not in self.paused:
+            heapq.heappush(self._due, (due_us, name))
+
+    def row_of(self, schedule: Schedule, due_us: int, paused: str) -> bytes:
+        """The row that remembers that it is paused, or not any more."""
+        return encode(_Row(due_us, schedule.cron, schedule.zone, paused))
+
+    def pause(self, name: str, by: str) -> None:
+        """It is paused, and that is committed."""
+        self.paused[name] = by
+        self._due = [one for one in self._due if one[1] != name]
+        heapq.heapify(self._due)
+
+    def resume(self, name: str, due_us: int) -> None:
+        """It goes on at that time, and that is committed."""
+        if self.paused.pop(name, None) is not None:
+            self.fired(name, due_us)
 
 
 def _read(data: bytes | None) -> _Row | None:

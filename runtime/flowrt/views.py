@@ -42,7 +42,7 @@ class TaskView(msgspec.Struct, frozen=True):
 
     `role` is who may answer, `flow` the versioned name of the flow that asks, `question` its value.
     `answer` is the Python type of the answer. `since` and `due` are in UTC; `due` is None if there
-    is no deadline.
+    is no deadline. `claimed` is who alone may answer it, None if nobody has claimed it.
     """
 
     flow_id: int
@@ -53,6 +53,20 @@ class TaskView(msgspec.Struct, frozen=True):
     answer: Any
     since: datetime.datetime
     due: datetime.datetime | None
+    claimed: str | None = None
+    claimed_since: datetime.datetime | None = None
+
+
+class ScheduleView(msgspec.Struct, frozen=True):
+    """A schedule: the versioned name of the flow that it starts, when, and when next (UTC); None
+    if it is paused, by whom `paused` says."""
+
+    name: str
+    flow: str
+    cron: str
+    zone: str
+    due: datetime.datetime | None
+    paused: str | None
 
 
 class FlowView(msgspec.Struct, frozen=True):
