@@ -1,4 +1,4 @@
-"""A network's root and its parties' TLS files, and networks that are open for the time of a test."""
+"""A network's root, its parties' TLS files, and networks that are open for the time of a test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from flowrt.ledger.identity.certificates import Authority, Usage
 from flowrt.ledger.keys import ECDSA_P256, ED25519, SigningKey
 from flowrt.transport import Receiver, Transport
 from flowrt.transport.credentials import Credentials
+from flowrt.transport.framing import HELLO, framed
 from flowrt.transport.limits import WireLimits
+from flowrt.transport.peers import parse_address
 from flowrt.transport.tls import TlsNetwork
 
 SINCE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -38,7 +40,7 @@ def pem(chain: Iterable[bytes]) -> str:
 
 
 class Town:
-    """A root, and a folder with what it certifies. It is its own directory: of names to addresses."""
+    """A root, and a folder with what it certifies. It is the directory of all its networks, too."""
 
     def __init__(self, folder: Path, root: str = "O=Town, C=GB") -> None:
         self.folder = folder
@@ -101,6 +103,111 @@ class Town:
         finally:
             for network in networks:
                 await network.close(0.5)
+            # Not a task is left, but for those of the test's own servers, which end with this.
+            await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+
+class Raw:
+    """The other end of a connection, by hand: it says what no network would."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def dial(
+        cls, network: TlsNetwork, context: ssl.SSLContext | None, *, life: bytes = b""
+    ) -> AsyncIterator[Raw]:
+        """A connection to a network, over TLS if there is a context; with a `life`, after both
+        have said hello."""
+        assert network.address is not None
+        reader, writer = await asyncio.open_connection(
+            *parse_address(network.address),
+            ssl=context,
+            server_hostname="" if context is not None else None,
+        )
+        raw = cls(reader, writer)
+        try:
+            if life:
+                writer.write(framed(HELLO, life))
+                assert (await raw.frame())[0] == HELLO
+            yield raw
+        finally:
+            writer.transport.abort()
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await writer.wait_closed()
+
+    async def frame(self) -> tuple[int, bytes]:
+        """The next frame of the other end."""
+        length = int.from_bytes(await self.reader.readexactly(4), "big")
+        body = await self.reader.readexactly(length)
+        return body[0], body[1:]
+
+    async def rest(self) -> bytes:
+        """What the other end sends until it closes the connection."""
+        found = b""
+        with contextlib.suppress(OSError):
+            while data := await self.reader.read(1 << 16):
+                found += data
+        return found
+
+
+class Cable:
+    """Something between a network and those who dial it, that can be cut, or stand still."""
+
+    def __init__(self, network: TlsNetwork) -> None:
+        assert network.address is not None
+        self._target = parse_address(network.address)
+        self._ends: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.left = -1
+        """So many bytes pass towards the network, then the cable is cut; -1: all."""
+        self.is_still = False
+        self.address = ""
+
+    @contextlib.asynccontextmanager
+    async def laid(self) -> AsyncIterator[Cable]:
+        server = await asyncio.start_server(self._joined, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        self.address = f"127.0.0.1:{port}"
+        try:
+            yield self
+        finally:
+            server.close()
+            self.cut()
+            await asyncio.gather(*self._tasks)
+            await server.wait_closed()
+
+    def cut(self) -> None:
+        for end in self._ends:
+            end.transport.abort()
+        self._ends.clear()
+
+    async def _joined(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*self._target)
+        self._ends += [writer, back]
+        for pair in ((reader, back, True), (there, writer, False)):
+            task = asyncio.create_task(self._carry(*pair))
+            self._tasks.add(task)
+
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, towards: bool
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 14):
+                if self.is_still:
+                    continue
+                if towards and self.left >= 0:
+                    writer.write(data[: self.left])
+                    self.left -= len(data[: self.left])
+                    if not self.left:
+                        self.left = -1
+                        self.cut()
+                        return
+                else:
+                    writer.write(data)
+        writer.close()
 
 
 class Doors:
@@ -124,4 +231,6 @@ async def until(condition: Callable[[], object], within_s: float = 20.0) -> None
             await asyncio.sleep(0.001)
 
 
-__all__ = ["ECDSA_P256", "QUICK", "SINCE", "UNTIL", "Doors", "Town", "key", "pem", "until"]
+__all__ = [
+    "ECDSA_P256", "QUICK", "SINCE", "UNTIL", "Cable", "Doors", "Raw", "Town", "key", "pem", "until",
+]  # fmt: skip

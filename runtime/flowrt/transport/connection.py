@@ -105,7 +105,8 @@ class Connection(asyncio.Protocol):
         self.why: tuple[Refusal, str] | None = None
         self._owner = owner
         self._loop = loop
-        self._tunnel = Tunnel(context, dials=expected is not None)
+        self._context = context
+        self._tunnel: Tunnel
         self._frames = Splitter()
         self._transport: asyncio.Transport | None = None
         self._queue: collections.deque[bytes] = collections.deque()
@@ -151,11 +152,15 @@ class Connection(asyncio.Protocol):
         why = self._owner.admit(self)
         if why is not None:
             self.refuse(why)
-        elif self.dialed:
+            return
+        # Not before: it is most of what a connection costs.
+        self._tunnel = Tunnel(self._context, dials=self.dialed)
+        if self.dialed:
             self._advance()
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
+        if self.is_over:
+            return
         self._tunnel.feed(data)
         if self._held is None:
             self._advance()
@@ -220,6 +225,8 @@ class Connection(asyncio.Protocol):
         while self._held is None and not self.is_over:
             frame = frames.next()
             if frame is not None:
+                # Bytes that never make a frame are no sign of life.
+                self._heard = self._loop.time()
                 self._partial_since = None
                 self._take(*frame)
                 continue
@@ -227,10 +234,12 @@ class Connection(asyncio.Protocol):
             if not data:
                 break
             frames.feed(data)
-        if not (frames.is_partial or tunnel.is_partial):
+        if tunnel.is_over and not self.is_over:
+            self.abort()
+        if not frames.is_partial:
             self._partial_since = None
         elif self._partial_since is None:
-            self._partial_since = self._heard
+            self._partial_since = self._loop.time()
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == HELLO:

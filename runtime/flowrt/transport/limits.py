@@ -20,6 +20,8 @@ class WireLimits:
         handshakes, handshakes_per_address: how many connections may be between the first packet
             and hello, from everywhere and from one address. Beyond the first the oldest is cut,
             beyond the second the new one.
+        handshakes_per_s: how many connections one address may begin, in the long run; at once it
+            may begin `handshakes_per_address`.
         connections: how many connections one peer may have.
         waiting, waiting_bytes: how many packets for one peer wait to be written; what comes beyond
             is dropped, as a network may do.
@@ -36,6 +38,7 @@ class WireLimits:
     farewell_s: float = 5.0
     handshakes: int = 256
     handshakes_per_address: int = 64
+    handshakes_per_s: float = 50.0
     connections: int = 4
     waiting: int = 100_000
     waiting_bytes: int = 16 << 20

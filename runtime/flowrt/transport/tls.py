@@ -29,7 +29,12 @@ from flowrt.transport.link import Link
 from flowrt.transport.peers import BadAddress, Directory, parse_address
 from flowrt.transport.tunnel import Refusal
 
-BACKLOG = 1024
+BACKLOG = 128
+"""How many connections wait to be accepted; so many are accepted at most before other work goes on.
+"""
+
+REMEMBERED = 4096
+"""Of so many addresses it is known how many connections they have begun lately."""
 
 _LOG = logging.getLogger("flowrt.transport")
 
@@ -101,6 +106,8 @@ class TlsNetwork:
         # Those that came to us and have not said hello yet, the oldest first.
         self._shaking: dict[Connection, None] = {}
         self._from: collections.Counter[str] = collections.Counter()
+        # How many more each address may begin, as of when; who began one last is the last.
+        self._allowed: dict[str, tuple[float, float]] = {}
         self._figures = Figures()
         self._server: asyncio.Server | None = None
         self._tick: asyncio.TimerHandle | None = None
@@ -191,13 +198,13 @@ class TlsNetwork:
 
     def send(self, peer: str, data: bytes) -> None:
         """Bring `data` to a peer, or drop it."""
+        self._figures.packets_sent += 1
+        self._figures.bytes_sent += len(data)
         if self._is_closing or len(data) > MOST_PACKET or not self._is_known(peer):
             self.count_dropped(1)
             return
-        self._figures.packets_sent += 1
-        self._figures.bytes_sent += len(data)
         if peer == self.party:
-            self.loop.call_soon(self._receive, peer, data)
+            self.loop.call_soon(self._receive_own, data)
             return
         link = self._links.get(peer)
         if link is None:
@@ -206,6 +213,10 @@ class TlsNetwork:
 
     def _is_known(self, name: str) -> bool:
         return name == self.party or self.directory.knows(name)
+
+    def _receive_own(self, data: bytes) -> None:
+        if not self._receive(self.party, data):
+            self.count_dropped(1)
 
     def _receive(self, peer: str, data: bytes) -> bool:
         place = self._place
@@ -261,7 +272,7 @@ class TlsNetwork:
         if connection.dialed:
             return None
         self._figures.accepted += 1
-        if self._from[connection.address] >= self.limits.handshakes_per_address:
+        if not self._may_begin(connection):
             return Refusal.CROWDED
         if len(self._shaking) >= self.limits.handshakes:
             # Honest peers are through in milliseconds: the oldest is the likeliest to be none.
@@ -269,6 +280,19 @@ class TlsNetwork:
         self._shaking[connection] = None
         self._from[connection.address] += 1
         return None
+
+    def _may_begin(self, connection: Connection) -> bool:
+        """Whether this address has not too many connections that are no parties' yet, and has not
+        begun too many lately: each costs us a signature."""
+        address, limits = connection.address, self.limits
+        most = limits.handshakes_per_address
+        left, since = self._allowed.pop(address, (float(most), connection.began))
+        left = min(most, left + (connection.began - since) * limits.handshakes_per_s)
+        may = left >= 1 and self._from[address] < most
+        self._allowed[address] = left - may, connection.began
+        if len(self._allowed) > REMEMBERED:
+            del self._allowed[next(iter(self._allowed))]
+        return may
 
     def _shaken(self, connection: Connection) -> None:
         if connection in self._shaking:

@@ -72,13 +72,14 @@ def refusal_of(error: ssl.SSLError) -> Refusal:
 class Tunnel:
     """One end of a TLS connection."""
 
-    __slots__ = ("_in", "_out", "_tls", "is_established")
+    __slots__ = ("_in", "_out", "_tls", "is_established", "is_over")
 
     def __init__(self, context: ssl.SSLContext, *, dials: bool) -> None:
         self._in = ssl.MemoryBIO()
         self._out = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side=not dials)
         self.is_established = False
+        self.is_over = False  # The peer has said that nothing more comes.
 
     def feed(self, data: bytes) -> None:
         """Take what came from the peer."""
@@ -87,11 +88,6 @@ class Tunnel:
     def leaving(self) -> bytes:
         """What is to be sent to the peer now; b"" if there is nothing."""
         return self._out.read()
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether there are bytes that are not a whole record yet."""
-        return self._in.pending > 0
 
     def shake(self) -> bool:
         """Go on with the handshake; True if it is done. Raises ssl.SSLError if the peer is not
@@ -117,7 +113,10 @@ class Tunnel:
         """Some plain bytes of the peer; b"" if there are none now. Raises ssl.SSLError."""
         try:
             return self._tls.read(RECORD)
-        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+        except ssl.SSLWantReadError:
+            return b""
+        except ssl.SSLZeroReturnError:
+            self.is_over = True
             return b""
 
     def write(self, data: bytes) -> None:
