@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from flowrt.api.access import BUILT_IN, AccessWrong, permission_of
 from flowrt.ledger.problems import LedgerError
 from flowrt.serving.config import Config
 from flowrt.serving.files import exposed
 from flowrt.serving.party import stretched
 from flowrt.serving.settings import is_loopback
 from flowrt.serving.troubles import Refused, Trouble, nearest
-from flowrt.serving.users import BUILT_IN, standing
+from flowrt.serving.users import standing
 from flowrt.store import StoreError
 from flowrt.store.copies import Look, look
 from flowrt.transport.credentials import BadCredentials, Badge, Credentials
@@ -164,13 +165,22 @@ def doors(config: Config) -> Iterator[Trouble]:
 def _users(config: Config) -> Iterator[Trouble]:
     settings = config.settings
     roles = {*BUILT_IN, *settings.roles}
+    for name, role in settings.roles.items():
+        place = config.place("roles", name)
+        if name in BUILT_IN:
+            yield Trouble(place, f"roles.{name}", "every node has this role", "rename it")
+        for text in role.may:
+            try:
+                permission_of(text)
+            except AccessWrong as error:
+                yield Trouble(place, f"roles.{name}.may", str(error))
     tokens: dict[str, str] = {}
     for name, user in settings.users.items():
         place = config.place("users", name)
         key = f"users.{name}"
-        for role in user.roles:
-            if role not in roles:
-                yield Trouble(place, key, f"there is no role `{role}`", nearest(role, roles))
+        for one in user.roles:
+            if one not in roles:
+                yield Trouble(place, key, f"there is no role `{one}`", nearest(one, roles))
         if user.token is None and user.certificate is None:
             cause, remedy = "it has neither token nor certificate", "`flowctl user add` makes one"
             yield Trouble(place, key, cause, remedy)

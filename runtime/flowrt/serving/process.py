@@ -14,12 +14,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from flowrt.node import Node, NodeStopped
 from flowrt.serving import checks
 from flowrt.serving.assembly import Assembly, assemble
-from flowrt.serving.config import Config
+from flowrt.serving.config import Config, read
 from flowrt.serving.files import locked
 from flowrt.serving.party import passphrase_of
 from flowrt.serving.troubles import Refused, Trouble, refused
@@ -30,6 +30,9 @@ from flowrt.store.upgrades import FORMAT
 from flowrt.transport.credentials import Credentials
 from flowrt.transport.peers import Directory, FixedDirectory, MapDirectory
 from flowrt.transport.tls import ListenFailed, TlsNetwork
+
+if TYPE_CHECKING:
+    from flowrt.serving.door import Door
 
 GRACE_S: Final = 5.0
 """How long what is written to peers and clients may take to leave when the node ends."""
@@ -93,12 +96,6 @@ def _kept(troubles: list[Trouble]) -> Iterator[None]:
         troubles += error.troubles
 
 
-class Door(Protocol):
-    """The interface for people and programs, while it is open."""
-
-    async def close(self, grace_s: float) -> None: ...
-
-
 class Served:
     """A node that is open.
 
@@ -113,7 +110,7 @@ class Served:
         self.node = node
         self.address = network.address or ""
         self.http = ""
-        self._door: Door | None = None
+        self.door: Door | None = None
 
     @classmethod
     async def open(cls, parts: Parts) -> Served:
@@ -149,12 +146,14 @@ class Served:
     async def _open_door(self) -> None:
         from flowrt.serving.door import opened
 
-        self._door, self.http = await opened(self.parts.config, self.node, self.network)
+        parts = self.parts
+        self.door = await opened(parts.config, self.node, self.network, parts.assembly.apps)
+        self.http = self.door.url
 
     async def close(self, grace_s: float = GRACE_S) -> None:
         """Close in order: nobody comes in any more, the node rests, what was said leaves."""
-        if self._door is not None:
-            await self._door.close(grace_s)
+        if self.door is not None:
+            await self.door.close()
         await self.node.close()
         await self.network.close(grace_s)
         self.parts.assembly.close()
@@ -330,15 +329,17 @@ async def _serve(parts: Parts, say: Say, warn: Say) -> int:
 
 
 async def _reread(served: Served, reread: asyncio.Event, warn: Say) -> None:
-    """Whenever SIGHUP comes, take what may be taken while the node runs: a newer map."""
+    """Whenever SIGHUP comes, take what may be taken while the node runs: users, a newer map."""
     while True:
         await reread.wait()
         reread.clear()
         try:
+            if served.door is not None:
+                served.door.take_users(read(served.parts.config.path))
             serial = await served.take_map()
         except Refused as error:
             for trouble in error.troubles:
-                warn(f"warning: {trouble.text}")
+                warn(f"warning: {trouble.text}; it stays as it was")
         except NodeStopped:
             return
         else:

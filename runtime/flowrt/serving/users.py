@@ -6,28 +6,20 @@ A token is told once; the file has its SHA-256. Who may do what is not judged he
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from flowrt.api.access import BUILT_IN, digest_of
 from flowrt.serving.config import Config, dotted
 from flowrt.serving.files import write
 from flowrt.serving.lines import lines_of
 from flowrt.serving.settings import User
 from flowrt.serving.troubles import nearest, refused
 
-BUILT_IN = ("viewer", "operator", "admin")
-"""Roles that every node has."""
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-
-
-def digest(token: str) -> str:
-    """A token as the configuration has it. It is 256 bits of chance, so a plain hash will do."""
-    return "sha256:" + hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def token_file(name: str) -> str:
@@ -46,7 +38,7 @@ def new(
     token = "" if certificate is not None else f"flow_{secrets.token_urlsafe(32)}"
     lines = ["", f"[{dotted(('users', name))}]"]
     if token:
-        lines.append(f'token = "{digest(token)}"')
+        lines.append(f'token = "{digest_of(token)}"')
     else:
         lines.append(f"certificate = {json.dumps(certificate, ensure_ascii=False)}")
     lines.append(f"roles = {json.dumps(list(roles), ensure_ascii=False)}")
