@@ -432,6 +432,7 @@ class Loop(Agenda):
             self._set_mark()
         else:
             self._store.abandon()  # Services were asked, and an open transaction locks others out.
+            self._tx.known.clear()
 
     def _tell(self, turn: Turn) -> None:
         now_us = turn.batch.now_us

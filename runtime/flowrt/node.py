@@ -466,7 +466,6 @@ class Node(Inquiries):
                 self._asyncio.call_soon_threadsafe(self._wake)
 
     def _run(self) -> None:
-        self._scheduled = False
         if self._stopped is not None:
             return
         try:
@@ -478,10 +477,15 @@ class Node(Inquiries):
             _LOG.exception("%s: the node stops", self.party.name)
             self._stop(NodeStopped(f"{self.party.name}: {type(error).__name__}: {error}"))
             return
+        assert self._asyncio is not None
         due_us = self.next_due()
         if due_us == 0:
-            self._wake()
-        elif due_us is not None and self._asyncio is not None:
+            # Once round the event loop first: what has come while this batch was made and written
+            # begins there, and goes into the next one instead of waiting for its end.
+            self._asyncio.call_soon(self._asyncio.call_soon, self._run)
+            return
+        self._scheduled = False
+        if due_us is not None:
             if self._alarm is not None:
                 self._alarm.cancel()
             delay = min(max(0.0, (due_us - self._clock()) / 1_000_000), NAP_S)

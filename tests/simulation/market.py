@@ -86,7 +86,7 @@ class Market:
 
     def to_sell(self, tx: Tx) -> StateRef:
         """A thing of ours that nobody else sells now."""
-        query = StateQuery(schemas=("market.Thing",), locked=False)
+        query = StateQuery(schemas=("market.Thing",), locked=False, size=1)
         for found in self._ledger.vault.states(tx, query).states:
             self._ledger.vault.reserve(tx, (found.state.ref,))
             return found.state.ref
@@ -256,6 +256,11 @@ class HonestVault(Vault):
 class HonestBackchain(Backchain):
     given: Callable[[Sequence[bytes], Sequence[bytes]], None]
 
+    def along(self, tx: Tx, offered: Sequence[bytes]) -> tuple[SignedTransaction, ...]:
+        found = super().along(tx, offered)
+        self.given(offered, [one.id for one in found])
+        return found
+
     def supply(
         self, tx: Tx, to: Party, times: int, offered: Sequence[bytes], wanted: Wanted
     ) -> Supplied:
@@ -302,6 +307,15 @@ class ForgedBackchain(Backchain):
         if self.heard.transactions and self.heard.does("wanted", 4):
             return Wanted((self.heard.one("wanted", [*self.heard.transactions]),), 1, None)
         return wanted
+
+    def along(self, tx: Tx, offered: Sequence[bytes]) -> tuple[SignedTransaction, ...]:
+        given = super().along(tx, offered)
+        if given and self.heard.does("along", 6):
+            bad = self.heard.one("along", [*self.heard.transactions.values()])
+            if self.heard.draw("mischief along kind", 2):
+                bad = SignedTransaction(given[0].transaction)
+            return (bad, *given[1:])
+        return given
 
     def supply(
         self, tx: Tx, to: Party, times: int, offered: Sequence[bytes], wanted: Wanted

@@ -290,11 +290,7 @@ class MemoryStore:
     # --- services ---
 
     def savepoint(self) -> None:
-        if self._work is None:
-            if self.disk.tables is None:
-                self.disk.tables = _no_tables()
-            self._work = Transaction(self.disk.tables)
-        self._work.savepoint()
+        self._working.savepoint()
 
     def release(self) -> None:
         self._working.release()
@@ -305,7 +301,9 @@ class MemoryStore:
     @property
     def _working(self) -> Transaction:
         if self._work is None:
-            raise StoreError("no service has begun to work")
+            if self.disk.tables is None:
+                self.disk.tables = _no_tables()
+            self._work = Transaction(self.disk.tables)
         return self._work
 
     def execute(

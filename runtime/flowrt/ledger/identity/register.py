@@ -11,9 +11,13 @@ from typing import Final, NamedTuple
 
 from flowrt.core.flow import Tx
 from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.memory import of_table
 
 WELL_KNOWN: Final = 0
 PSEUDONYM: Final = 1
+
+_KEYS, _LAST, _LEARNED = "ledger_keys", "ledger_keys last", "ledger_learned"
+"""What is remembered of the tables: who holds a key, the last numbers, how many were learned."""
 
 
 class Holder(NamedTuple):
@@ -67,50 +71,78 @@ def set_up(tx: Tx) -> None:
 
 def holder(tx: Tx, key: PublicKey) -> Holder | None:
     """Who holds a key, as far as is known here."""
-    rows = tx.execute("SELECT party, kind, number FROM ledger_keys WHERE key = ?", (key.encoded,))
-    return Holder(*rows[0]) if rows else None
+    remembered = of_table(tx, _KEYS)
+    found: tuple[Holder | None] | None = remembered.get(key.encoded)
+    if found is None:
+        rows = tx.execute(
+            "SELECT party, kind, number FROM ledger_keys WHERE key = ?", (key.encoded,)
+        )
+        found = (Holder(*rows[0]) if rows else None,)
+        remembered.put(key.encoded, found)
+    return found[0]
 
 
 def last_number(tx: Tx, kind: int) -> int | None:
     """The highest number of our own keys of a kind, None if there are none."""
-    [(number,)] = tx.execute(
-        "SELECT MAX(number) FROM ledger_keys WHERE kind = ? AND number IS NOT NULL", (kind,)
-    )
-    found: int | None = number
-    return found
+    remembered = of_table(tx, _LAST)
+    found: tuple[int | None] | None = remembered.get(kind)
+    if found is None:
+        [found] = tx.execute(
+            "SELECT MAX(number) FROM ledger_keys WHERE kind = ? AND number IS NOT NULL", (kind,)
+        )
+        remembered.put(kind, found)
+    return found[0]
 
 
 def keep(tx: Tx, key: PublicKey, party: str, kind: int, number: int | None = None) -> None:
     """Write down who holds a key, in place of what was known. What makes a key ours stays."""
-    tx.execute(
+    [row] = tx.execute(
         "INSERT INTO ledger_keys (key, party, kind, number) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (key) DO UPDATE SET party = excluded.party, kind = excluded.kind, "
-        "number = COALESCE(excluded.number, number)",
+        "number = COALESCE(excluded.number, number) RETURNING party, kind, number",
         (key.encoded, party, kind, number),
     )
+    of_table(tx, _KEYS).put(key.encoded, (Holder(*row),))
+    if row[2] is not None:
+        _count(tx, kind, number)
+
+
+def _count(tx: Tx, kind: int, number: int | None) -> None:
+    """A key of ours was written; one that changed its kind took its number along."""
+    remembered = of_table(tx, _LAST)
+    before: tuple[int | None] | None = remembered.get(kind)
+    remembered.drop(WELL_KNOWN)
+    remembered.drop(PSEUDONYM)
+    if before is not None and number is not None:
+        remembered.put(kind, (max(number, before[0] or 0),))
 
 
 def next_salt(tx: Tx) -> int:
     """How many salts were made before, counting this one from now on."""
-    tx.execute("UPDATE ledger_salts SET used = used + 1")
-    [(used,)] = tx.execute("SELECT used FROM ledger_salts")
+    [(used,)] = tx.execute("UPDATE ledger_salts SET used = used + 1 RETURNING used")
     found: int = used
     return found
 
 
 def learned(tx: Tx, party: str) -> int:
     """How many pseudonyms of a party were learned."""
-    rows = tx.execute("SELECT pseudonyms FROM ledger_learned WHERE party = ?", (party,))
-    return rows[0][0] if rows else 0
+    remembered = of_table(tx, _LEARNED)
+    found: int | None = remembered.get(party)
+    if found is None:
+        rows = tx.execute("SELECT pseudonyms FROM ledger_learned WHERE party = ?", (party,))
+        found = rows[0][0] if rows else 0
+        remembered.put(party, found)
+    return found
 
 
 def count_learned(tx: Tx, party: str) -> None:
     """One more."""
-    tx.execute(
+    [(count,)] = tx.execute(
         "INSERT INTO ledger_learned VALUES (?, 1) "
-        "ON CONFLICT (party) DO UPDATE SET pseudonyms = pseudonyms + 1",
+        "ON CONFLICT (party) DO UPDATE SET pseudonyms = pseudonyms + 1 RETURNING pseudonyms",
         (party,),
     )
+    of_table(tx, _LEARNED).put(party, count)
 
 
 # --- the network map --------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from flowrt.core.flow import Tx
+from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.identity import register
 from flowrt.ledger.identity.claims import Pseudonym, claim
 from flowrt.ledger.identity.directory import Network
@@ -77,9 +78,17 @@ class Keys:
         used = register.next_salt(tx)
         return self._keystore.salt(used, tx.flow_id, int(tx.now.timestamp() * 1_000_000))
 
+    def build(self, tx: Tx, builder: TransactionBuilder) -> SignedTransaction:
+        """What an author's service makes of a builder: the transaction, with a secret salt and our
+        signatures, as `sign` gives them. Raises Unreadable if it is too large."""
+        return self.sign(tx, SignedTransaction(builder.build(self.salt(tx))))
+
     def sign(self, tx: Tx, transaction: SignedTransaction) -> SignedTransaction:
         """With our signatures, for all required keys that are ours. Never as its notary: that is
         the notary's business."""
+        if not isinstance(transaction, SignedTransaction):
+            kind = type(transaction).__name__
+            raise TypeError(f"a {kind} was never signed: Keys.build(tx, builder) does that first")
         wanted = {leaf for key in transaction.transaction.required_keys for leaf in key.leaves}
         wanted -= transaction.signers | _notary_leaves(transaction)
         found = (self._signing_key(tx, key) for key in sorted(wanted))

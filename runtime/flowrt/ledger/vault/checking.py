@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 
 from flowrt.core.flow import Tx
 from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.memory import Remembered
 from flowrt.ledger.problems import (
     BadProof,
     BadSignature,
@@ -21,16 +22,16 @@ from flowrt.ledger.problems import (
 from flowrt.ledger.signatures import GoodSignatures
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import (
+    LedgerTransaction,
     Output,
     SignedTransaction,
     Transaction,
     TransactionSignature,
 )
 from flowrt.ledger.vault import attachments
-from flowrt.ledger.vault.memory import Remembered
 from flowrt.ledger.vault.records import Records
 from flowrt.ledger.vault.states import named, output_of
-from flowrt.ledger.verifying import verify
+from flowrt.ledger.verifying import check_structure, resolved, verify
 from flowrt.stdlib.ledger import core_flow as core
 from flowrt.stdlib.ledger.parts_flow import Identity, StateRef
 
@@ -83,6 +84,17 @@ class Checker:
             raise core.TransactionInvalid(transaction.id, str(error)[:500]) from error
         self._good.put(transaction.id, keys, 1 + len(keys))
         return keys
+
+    def resolved(self, tx: Tx, transaction: Transaction) -> LedgerTransaction:
+        """The transaction with all that it names, as contracts see it; nothing is judged. Raises
+        UnknownTransaction, TransactionInvalid: something that it names is not here, or cannot be
+        read."""
+        attached = attachments.read(tx, transaction.attachments)
+        try:
+            check_structure(transaction)
+            return resolved(transaction, lambda ref: self.output(tx, ref), self._rules, attached)
+        except LedgerError as error:
+            raise core.TransactionInvalid(transaction.id, str(error)[:500]) from error
 
     def _check_notaries(self, tx: Tx, transaction: Transaction) -> None:
         if self._knows_notary is None:

@@ -25,6 +25,8 @@ MAX_ARGUMENTS = 32
 MAX_WHY = 500
 """How much is kept of why something was not started."""
 
+_ANY = "ledger_scheduled"
+
 _LOG = logging.getLogger("flowrt.ledger")
 
 
@@ -53,8 +55,18 @@ class Scheduled:
 
     def remove(self, tx: Tx, row: int) -> None:
         """A state is used up."""
-        tx.execute("DELETE FROM ledger_scheduled WHERE ref = ?", (row,))
-        self._is_known = False
+        if self._has_any(tx):
+            tx.execute("DELETE FROM ledger_scheduled WHERE ref = ?", (row,))
+            self._is_known = False
+
+    @staticmethod
+    def _has_any(tx: Tx) -> bool:
+        """Whether anything is scheduled at all, as far as is known."""
+        found: bool | None = tx.known.get(_ANY)
+        if found is None:
+            found = bool(tx.execute("SELECT 1 FROM ledger_scheduled LIMIT 1"))
+            tx.known[_ANY] = found
+        return found
 
     # --- what the node asks ---
 
@@ -110,6 +122,7 @@ class Scheduled:
             "ON CONFLICT (ref) DO UPDATE SET due_us = excluded.due_us, refused = excluded.refused",
             (row, due_us, refused),
         )
+        tx.known[_ANY] = True
         self._is_known = False
 
 

@@ -13,9 +13,11 @@ from collections.abc import Callable, Collection, Sequence
 from flowrt.core.flow import Tx
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.problems import LedgerError
 from flowrt.ledger.signatures import GoodSignatures
-from flowrt.ledger.states import CommandData, Rulebook
+from flowrt.ledger.states import CommandData, Rulebook, State
 from flowrt.ledger.transactions import (
+    LedgerTransaction,
     SignedTransaction,
     StateAndRef,
     Transaction,
@@ -106,6 +108,20 @@ class Vault:
             return StateAndRef(ref, self._checker.output(tx, ref))
         except core.TransactionInvalid:
             raise core.UnknownTransaction(ref.transaction) from None
+
+    def read(self, tx: Tx, ref: StateRef) -> State:
+        """For services: the state of that name as its class has it. Raises UnknownTransaction, and
+        TransactionInvalid if its class is not installed here."""
+        output = self.state(tx, ref).output
+        try:
+            return self.rules.read_state(output.schema, output.version, output.data)
+        except LedgerError as error:
+            raise core.TransactionInvalid(ref.transaction, str(error)[:500]) from error
+
+    def resolved(self, tx: Tx, of: SignedTransaction) -> LedgerTransaction:
+        """For services: a transaction with all states and commands that it names, as contracts see
+        it. Judges nothing: `check` does. Raises UnknownTransaction, TransactionInvalid."""
+        return self._checker.resolved(tx, of.transaction)
 
     def consumed(self, tx: Tx, ref: StateRef) -> bytes | None:
         return self.consumer(tx, ref)

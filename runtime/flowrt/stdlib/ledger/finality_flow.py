@@ -1325,6 +1325,7 @@ class ReceiveFinality_v1(rt.Flow[SignedTransaction]):
                                         talk,
                                         dependencies(offered.transaction),
                                         attachments(offered.transaction),
+                                        (),
                                     ),
                                 )
                             except (rt.SessionEnded, rt.UnexpectedFlowEnd):
@@ -1353,6 +1354,7 @@ class ReceiveFinality_v1(rt.Flow[SignedTransaction]):
                                         talk,
                                         dependencies(sent.transaction),
                                         attachments(sent.transaction),
+                                        (),
                                     ),
                                 )
                             except (rt.SessionEnded, rt.UnexpectedFlowEnd):
