@@ -71,6 +71,25 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True)
+class Holding:
+    """What a party owns: cash in minor units, papers and bonds by their count."""
+
+    party: str
+    cash: int
+    papers: int
+    bonds: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """What the auditor says: the checks, and who owned what in the morning and owns what now."""
+
+    checks: list[Check]
+    morning: list[Holding]
+    now: list[Holding]
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """How the day went. `flows_resumed` counts flows of all parties that went on after a kill;
     checkpoint sizes are in bytes, one for each time that a flow was committed at rest."""
@@ -88,6 +107,8 @@ class Report:
     largest_checkpoint: int
     median_checkpoint: int
     seconds: float
+    morning: list[Holding]
+    now: list[Holding]
     checks: list[Check]
 
 
@@ -200,6 +221,7 @@ class Trees:
     """The progress trees of the flows under way, drawn by rich in a terminal."""
 
     ROWS = 8
+    """So many flows of a party are drawn, each in three lines at most."""
 
     def __init__(self, update: Any) -> None:
         self._update = update
@@ -242,7 +264,9 @@ class Trees:
         for party in PARTIES:
             trees = []
             for labels in list(self._flows[party].values())[: self.ROWS]:
-                shown = [label for label in labels if label] or ["…"]
+                # The library's flows lie deep: what it is about, and what happens just now.
+                named = [label for label in labels if label] or ["…"]
+                shown = [*named[:1], *named[1:][-2:]]
                 tree = branch = Tree(Text(shown[0]), guide_style="dim")
                 for label in shown[1:]:
                     branch = branch.add(Text(label, style="cyan"))
@@ -397,7 +421,7 @@ def _last_words(work: Work) -> str:
 # --- the audit --------------------------------------------------------------------------------
 
 
-def checks(work: Work, day: Tally) -> list[Check]:
+def audited(work: Work, day: Tally) -> Audit:
     """What the auditor finds in the databases, and whether the flows told the same.
 
     Raises:
@@ -417,16 +441,21 @@ def checks(work: Work, day: Tally) -> list[Check]:
         raise DemoFailed(f"the audit failed\n{run.stderr}") from None
     found = [Check(finding["check"], finding["wrong"]) for finding in answer["findings"]]
     settled: dict[str, str] = answer["settled"]
-    wrong = [
-        f"{order}: the flow ended with {end} {day.transactions.get(order, '')}, "
-        f"the databases say {settled.get(order, 'that nothing was sold')}"
-        for order, end in sorted(day.ends.items())
-        if (settled.get(order), "settled" if order in settled else "AssetMismatch")
-        != (day.transactions.get(order), end)
-    ]
+    wrong = []
+    for order, end in sorted(day.ends.items()):
+        due = "settled" if order in settled else answer["ends"].get(order, "nothing")
+        if (settled.get(order), due) != (day.transactions.get(order), end):
+            wrong.append(
+                f"{order}: the flow ended with {end} {day.transactions.get(order, '')}, "
+                f"the databases say {settled.get(order, 'that nothing was sold')}"
+            )
     if len(day.ends) != work.trades:
         wrong.append(f"{len(day.ends)} trades ended, of {work.trades}")
-    return [*found, Check("the flows returned what the databases say", wrong)]
+    return Audit(
+        [*found, Check("the flows returned what the databases say", wrong)],
+        [Holding(**one) for one in answer["morning"]],
+        [Holding(**one) for one in answer["now"]],
+    )
 
 
 # --- the demo ---------------------------------------------------------------------------------
@@ -474,9 +503,9 @@ def run(trades: int, kills: int, seed: int, folder: Path, view: View) -> Report:
     work = Work(folder, seed, trades)
     prepare(folder)
     day = hold(work, kills, view)
-    found = checks(work, day)
+    found = audited(work, day)
     return Report(
-        ok=not any(check.wrong for check in found),
+        ok=not any(check.wrong for check in found.checks),
         seed=seed,
         trades=trades,
         settled=day.settled,
@@ -489,7 +518,9 @@ def run(trades: int, kills: int, seed: int, folder: Path, view: View) -> Report:
         largest_checkpoint=max(day.resting),
         median_checkpoint=round(statistics.median(day.resting)),
         seconds=round(time.monotonic() - began, 2),
-        checks=found,
+        morning=found.morning,
+        now=found.now,
+        checks=found.checks,
     )
 
 
@@ -522,7 +553,8 @@ def _view(as_json: bool, trades: int, kills: int, seed: int) -> Iterator[View]:
     if as_json:
         yield Silence()
         return
-    print(f"{_of(trades, 'trade')} of seller, buyer and notary; {_of(kills, 'kill')}; seed {seed}")
+    who = f"{_of(trades, 'trade')} on the ledger of seller, buyer and notary"
+    print(f"{who}; {_of(kills, 'kill')}; seed {seed}")
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if plain or not sys.stdout.isatty():
         yield Lines(sys.stdout)
@@ -535,6 +567,31 @@ def _view(as_json: bool, trades: int, kills: int, seed: int) -> Iterator[View]:
 
 def _of(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _holdings(report: Report) -> list[str]:
+    """Who owns what, and owned what in the morning."""
+    rows = [("who owns what now", "cash in EUR", "papers", "bonds")]
+    before = {one.party: one for one in report.morning}
+    for one in report.now:
+        was = before.get(one.party, one)
+        rows.append(
+            (
+                f"  {one.party}",
+                f"{was.cash / 100:,.2f} → {one.cash / 100:,.2f}",
+                f"{was.papers} → {one.papers}",
+                f"{was.bonds} → {one.bonds}",
+            )
+        )
+    if not report.now:
+        return []
+    cash = sum(one.cash for one in report.now)
+    papers, bonds = (sum(getattr(o, kind) for o in report.now) for kind in ("papers", "bonds"))
+    rows.append(("  together", f"{cash / 100:,.2f}", str(papers), str(bonds)))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    ]
 
 
 def summary(report: Report, keep: Path | None) -> str:
@@ -555,7 +612,8 @@ def summary(report: Report, keep: Path | None) -> str:
     lines += [
         f"suspended flows: {report.checkpoints} checkpoints, median {report.median_checkpoint} "
         f"bytes, largest {report.largest_checkpoint}",
-        "verified in the three databases:",
+        *_holdings(report),
+        "verified in the databases of both sides and the notary's book:",
     ]
     for check in report.checks:
         lines.append(f"  {'no ' if check.wrong else 'yes'}  {check.check}")
