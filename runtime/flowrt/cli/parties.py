@@ -89,10 +89,7 @@ def show(party: Path, as_json: bool) -> None:
     from flowrt.serving.config import dotted, read
 
     found = read(party)
-    rows = [
-        (dotted(one.keys), "***" if one.is_secret else one.value, one.source)
-        for one in found.values()
-    ]
+    rows = [(dotted(one.keys), one.shown, one.source) for one in found.values()]
     if as_json:
         print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
         return
@@ -115,7 +112,7 @@ def check(party: Path, as_json: bool) -> None:
     from flowrt.serving.process import inspected
 
     found = read(party)
-    parts, troubles = inspected(found, looks_only=True)
+    parts, troubles = inspected(found)
     if as_json:
         print_json({"ok": parts is not None, "troubles": [told(one) for one in troubles]})
     else:

@@ -81,11 +81,12 @@ class AppTrouble(Exception):
 def installed() -> dict[str, Installed]:
     """The apps that installed packages bring, by name; of one name the first."""
     found: dict[str, Installed] = {}
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        package, version = "", ""
-        if entry.dist is not None:
-            package, version = entry.dist.name, entry.dist.version
-        found.setdefault(entry.name, Installed(entry.name, entry.value, package, version))
+    # Not `entry_points`: of a package that is there twice, as a source folder beside what was
+    # installed of it, that shows the first alone, which may be old.
+    for package in importlib.metadata.distributions():
+        for entry in package.entry_points.select(group=GROUP):
+            one = Installed(entry.name, entry.value, package.name, package.version)
+            found.setdefault(entry.name, one)
     return dict(sorted(found.items()))
 
 

@@ -23,8 +23,8 @@ from flowrt.serving.troubles import Refused, Trouble, nearest
 
 if TYPE_CHECKING:
     from flowrt.ledger.node import Ledger
+    from flowrt.ledger.notary.desk import Desk
     from flowrt.policies import Policy
-    from flowrt.store.uniqueness import Book
 
 
 @dataclasses.dataclass(slots=True)
@@ -34,7 +34,7 @@ class Assembly:
     apps: list[App]
     registry: Registry
     ledger: Ledger | None = None
-    book: Book | None = None
+    desk: Desk | None = None
     services: dict[str, object] = dataclasses.field(default_factory=dict)
     responders: dict[str, list[type[Flow[Any]]]] = dataclasses.field(default_factory=dict)
     policy: Policy | None = None
@@ -57,8 +57,8 @@ class Assembly:
 
     def close(self) -> None:
         """Let go of the notary's book, if there is one."""
-        if self.book is not None:
-            self.book.close()
+        if self.desk is not None:
+            self.desk.book.close()
 
 
 def loaded(config: Config) -> tuple[list[App], Registry]:
@@ -98,21 +98,17 @@ def loaded(config: Config) -> tuple[list[App], Registry]:
         raise Refused([config.trouble("apps", str(error))]) from None
 
 
-def assemble(config: Config, passphrase: str, *, looks_only: bool = False) -> Assembly:
+def assemble(config: Config, passphrase: str) -> Assembly:
     """All of it, with the services made; on a ledger's node its keys are opened with the
-    passphrase. Who `looks_only` opens no notary's book. Raises Refused."""
+    passphrase. A notary's book is not opened. Raises Refused."""
     apps, registry = loaded(config)
     made = Assembly(apps, registry)
     if config.settings.ledger is not None:
         from flowrt.serving.ledgers import ledger_of
 
         rules = tuple(dict.fromkeys(module for app in apps for module in app.rules))
-        made.ledger, made.book = ledger_of(config, passphrase, rules, looks_only=looks_only)
-    try:
-        _fill(config, made)
-    except BaseException:
-        made.close()
-        raise
+        made.ledger, made.desk = ledger_of(config, passphrase, rules)
+    _fill(config, made)
     return made
 
 

@@ -219,6 +219,12 @@ def store(
             return [_unwritable(config, path)], None
     except OSError as error:
         return [config.trouble("store", f"{path} cannot be looked at: {error.strerror}")], None
+    book = _book(config)
+    if book is not None and not new_store and not os.path.lexists(book):
+        # An empty one would let everything be used up once more.
+        cause = f"{book}, the notary's book, is not there"
+        remedy = "bring it back; or begin anew with `flowctl up --new-store`"
+        return [config.trouble("ledger.book", cause, remedy)], None
     if not os.path.lexists(path):
         left = [f"{path.name}{end}" for end in ("-mark", "-wal") if Path(f"{path}{end}").exists()]
         if left:
@@ -251,6 +257,11 @@ def store(
             remedy = "set the clock; if it is right now, `flowctl up --accept-clock`"
             troubles.append(config.trouble("store", cause, remedy))
     return troubles, found
+
+
+def _book(config: Config) -> Path | None:
+    own = config.settings.ledger
+    return config.file(own.book) if own is not None and own.notary is not None else None
 
 
 def _unwritable(config: Config, path: Path) -> Trouble:

@@ -36,6 +36,9 @@ Keys = tuple[str, ...]
 
 DEFAULT = "default"
 
+HIDDEN = "***"
+"""Stands for a value that is shown to nobody."""
+
 _SECRET = re.compile(r"token|secret|passw|passphrase|credential|api_?key", re.IGNORECASE)
 
 
@@ -49,7 +52,12 @@ class Value(NamedTuple):
     @property
     def is_secret(self) -> bool:
         """Whether it is shown to nobody."""
-        return any(_SECRET.search(key) for key in self.keys[-1:]) and self.value is not None
+        return self.value is not None and any(map(_is_secret, self.keys[-1:]))
+
+    @property
+    def shown(self) -> Any:
+        """The value as anybody may see it."""
+        return HIDDEN if self.is_secret else _hidden_within(self.value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +76,7 @@ class Config:
 
     def file(self, name: str) -> Path:
         """A file that the configuration names."""
-        return self.folder / name
+        return Path(os.path.normpath(self.folder / name))
 
     def place(self, *keys: str) -> str:
         """Where a key is written, or the nearest of those around it that is."""
@@ -103,13 +111,22 @@ def read(path: Path, environment: Mapping[str, str] | None = None) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Refused([_syntax(path, str(error))]) from None
+    except RecursionError:
+        cause = "lists or tables lie too deep in each other"
+        raise Refused([Trouble(str(path), "", cause)]) from None
     reading = _Reading(path, lines_of(text), environment)
     settings = reading.taken(Settings, table, ())
     reading.environment_left()
-    wrong = [trouble for trouble in reading.troubles if not trouble.warns]
+    wrong = sorted((t for t in reading.troubles if not t.warns), key=_order)
     if wrong or settings is None:
         raise Refused(wrong)
     return Config(path, settings, reading.sources, tuple(reading.troubles))
+
+
+def _order(trouble: Trouble) -> tuple[str, int]:
+    """By file, then by line."""
+    place, _, line = trouble.place.rpartition(":")
+    return (place, int(line)) if line.isdigit() else (trouble.place, 0)
 
 
 def _text(path: Path) -> str:
@@ -189,7 +206,9 @@ class _Reading:
         try:
             return kind(**given)
         except ValueError as error:
-            self._wrong(keys, str(error))
+            # Of limits, the text names the one that is wrong.
+            named = next((name for name in given if f" {name} " in str(error)), None)
+            self._wrong(keys if named is None else (*keys, named), str(error))
             return _BAD
 
     def _found(self, table: Mapping[str, Any], hint: Any, at: Keys) -> tuple[bool, Any]:
@@ -238,7 +257,7 @@ class _Reading:
             else:
                 found = msgspec.convert(value, inner)
         except msgspec.ValidationError as error:
-            self._wrong(at, _said(str(error), value))
+            self._wrong(at, _said(str(error), inner, value))
             return _BAD
         for check in checks:
             cause = check.find(found) if isinstance(found, str) else ""
@@ -339,20 +358,38 @@ _TYPES = {
 }
 
 
-def _said(message: str, value: Any) -> str:
+def _said(message: str, hint: Any, value: Any) -> str:
     """What msgspec says, in the words of this file."""
     found = re.match(r"Expected `([a-z | ]+)`, got `([a-z]+)`(?: - at `(.*)`)?$", message)
     if found:
         wanted = " or ".join(_TYPES.get(part, part) for part in found[1].split(" | "))
+        if found[2] == "float":
+            return f"this is {wanted}, not {_shown(value)}"
         where = "each of the list" if found[3] else "this"
         return f"{where} is {wanted}, not {_TYPES.get(found[2], found[2])}"
     if message.startswith("Invalid enum value"):
-        return f"there is no choice {_shown(value)}"
+        choices = " or ".join(f'"{one}"' for one in typing.get_args(hint))
+        return f"this is {choices}, not {_shown(value)}"
     return f"{message[:1].lower()}{message[1:]}".replace("`", "")
 
 
+def _is_secret(key: str) -> bool:
+    return bool(_SECRET.search(key)) and not key.endswith("_file")
+
+
+def _hidden_within(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: HIDDEN if _is_secret(key) else _hidden_within(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_hidden_within(inner) for inner in value]
+    return value
+
+
 def _shown(value: Any, keys: Keys = ()) -> str:
-    if any(_SECRET.search(key) for key in keys[-1:]):
+    if any(map(_is_secret, keys[-1:])):
         return "this"
     if isinstance(value, dict):
         return "a table"

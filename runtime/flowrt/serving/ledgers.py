@@ -33,7 +33,7 @@ from flowrt.stdlib.finance import cash_flow, money_flow
 from flowrt.stdlib.ledger.parts_flow import Identity
 from flowrt.store import StoreError
 from flowrt.store.copies import check_book
-from flowrt.store.uniqueness import Book, UniquenessFile, UniquenessMemory
+from flowrt.store.uniqueness import UniquenessFile, UniquenessMemory
 
 FINANCE: Final = (cash_flow, money_flow)
 """What of the library's finance a ledger's node has by itself."""
@@ -102,11 +102,11 @@ def map_of(config: Config) -> NetworkMap:
 
 
 def ledger_of(
-    config: Config, passphrase: str, rules: tuple[ModuleType, ...], *, looks_only: bool = False
-) -> tuple[Ledger, Book | None]:
-    """The ledger of a node, and the book if it is a notary's; an empty one in memory for who
-    `looks_only`. Raises Refused: keys or map cannot be opened, they are not each other's, the map
-    says otherwise of a notary."""
+    config: Config, passphrase: str, rules: tuple[ModuleType, ...]
+) -> tuple[Ledger, Desk | None]:
+    """The ledger of a node, and a notary's desk, whose book is not opened yet: see `open_book`.
+    Raises Refused: keys or map cannot be opened, they are not each other's, the map says otherwise
+    of a notary."""
     settings = config.settings
     own = settings.ledger
     assert own is not None
@@ -147,17 +147,25 @@ def ledger_of(
     if config.file(own.book) == config.file(settings.store):
         raise Refused([config.trouble("ledger.book", "this is the store", "name another file")])
     path = config.file(own.book)
-    book: Book
     try:
-        if looks_only and path.exists():
+        if path.exists():
             check_book(path, settings.name)
-        book = UniquenessMemory() if looks_only else UniquenessFile(path, settings.name)
     except StoreError as error:
         raise Refused([config.trouble("ledger.book", str(error), "name another file")]) from None
-    desk = Desk(book, keys.identity(number))
+    desk = Desk(UniquenessMemory(), keys.identity(number))
     identity = Identity(Party(settings.name), certified.key)
     notary = Notary(identity, desk, is_validating=listed.validating)
-    return Ledger(keys, map_, rulebook, notary=notary), book
+    return Ledger(keys, map_, rulebook, notary=notary), desk
+
+
+def open_book(config: Config, desk: Desk) -> None:
+    """Open a notary's book; it is made if it is not there. Raises Refused."""
+    own = config.settings.ledger
+    assert own is not None
+    try:
+        desk.book = UniquenessFile(config.file(own.book), config.settings.name)
+    except StoreError as error:
+        raise Refused([config.trouble("ledger.book", str(error))]) from None
 
 
 def number_of(keys: KeyStore, key: PublicKey) -> int | None:

@@ -32,6 +32,7 @@ from flowrt.serving.files import exposed, fill, new_folder
 from flowrt.serving.troubles import refused
 from flowrt.store import StoreError
 from flowrt.store.sqlite import SqliteStore
+from flowrt.store.uniqueness import UniquenessFile
 
 PASSPHRASE: Final = "FLOWRT_PASSPHRASE"
 PASSPHRASE_FILE: Final = "passphrase"
@@ -85,7 +86,8 @@ def secret_in(path: Path) -> str:
         text = path.read_text("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         cause = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise refused(path, f"it cannot be read: {cause}") from None
+        remedy = f"put the passphrase there, or into the environment: {PASSPHRASE}"
+        raise refused(path, f"it cannot be read: {cause}", remedy) from None
     if bad:
         raise refused(path, bad, f"chmod 600 {path}")
     if not text:
@@ -275,6 +277,8 @@ def fill_folder(folder: Path, party: Party, passphrase: str, extra: str = "") ->
         store = SqliteStore(folder / f"{folder_name(party.name)}.db")
         store.open(party.name)
         store.close()
+        if party.notary is not None:
+            UniquenessFile(folder / "book.db", party.name).close()
     except StoreError as error:
         raise refused(folder, str(error)) from None
     finally:

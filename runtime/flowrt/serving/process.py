@@ -58,10 +58,9 @@ def inspected(
     *,
     accept_clock: bool = False,
     new_store: bool = False,
-    looks_only: bool = False,
 ) -> tuple[Parts | None, list[Trouble]]:
     """All that can be known before anything is opened: the parts, unless something is wrong, and
-    all troubles, warnings too. Who `looks_only` opens no notary's book either."""
+    all troubles, warnings too."""
     troubles: list[Trouble] = list(config.warnings)
     troubles += checks.files(config)
     unreadable = any(not trouble.warns for trouble in troubles)
@@ -78,10 +77,8 @@ def inspected(
             with _kept(troubles):
                 troubles += checks.map_fits(config)
             with _kept(troubles):
-                assembly = assemble(config, passphrase, looks_only=looks_only)
+                assembly = assemble(config, passphrase)
     if any(not trouble.warns for trouble in troubles):
-        if assembly is not None:
-            assembly.close()
         return None, troubles
     assert credentials is not None
     assert assembly is not None
@@ -93,7 +90,8 @@ def _kept(troubles: list[Trouble]) -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        troubles += error.troubles
+        # One file may keep several things from being found.
+        troubles += [trouble for trouble in error.troubles if trouble not in troubles]
 
 
 class Served:
@@ -126,9 +124,12 @@ class Served:
             )
             await network.listen()
         except ListenFailed as error:
-            parts.assembly.close()
             raise Refused([config.trouble("listen.address", str(error))]) from None
         try:
+            if parts.assembly.desk is not None:
+                from flowrt.serving.ledgers import open_book
+
+                open_book(config, parts.assembly.desk)
             node = await _opened(parts, network)
         except BaseException:
             await network.close(0)

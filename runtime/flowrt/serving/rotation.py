@@ -72,7 +72,7 @@ async def _rotated(config: Config, passphrase: str) -> PublicKey:
     """The key that the flow `RotateIdentity` makes, in a node that nobody can reach."""
     from flowrt.stdlib.ledger.keys_flow import RotateIdentity_v1
 
-    made = assemble(config, passphrase, looks_only=True)
+    made = assemble(config, passphrase)
     node = await Node.open(
         config.settings.name,
         store=SqliteStore(config.file(config.settings.store)),

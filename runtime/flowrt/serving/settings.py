@@ -52,7 +52,7 @@ def _target(text: str) -> str:
 
 def _token(text: str) -> str:
     if not _TOKEN.fullmatch(text):
-        return 'it is "sha256:" and 64 digits: `flowctl user add` makes one'
+        return 'a token is "sha256:" and 64 digits, as `flowctl user add` writes it'
     return ""
 
 
@@ -61,7 +61,7 @@ def _age(text: str) -> str:
 
 
 def _filled(text: str) -> str:
-    return "" if text.strip() else "it is empty"
+    return "" if text.strip() else "a text with something in it is wanted"
 
 
 def age(text: str) -> datetime.timedelta:
