@@ -187,6 +187,6 @@ def make(factory: Factory, place: Place, given: Mapping[str, Any]) -> object:
 
 def add_path(folders: Iterable[Path]) -> None:
     """Let apps be imported from these folders as well, before all others."""
-    for folder in reversed([str(folder) for folder in folders]):
+    for folder in reversed([str(folder.absolute()) for folder in folders]):
         if folder not in sys.path:
             sys.path.insert(0, folder)

@@ -6,6 +6,7 @@ Opens no store and no door. All that does not fit is told at once.
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Collection, Iterable
 from types import ModuleType
@@ -201,7 +202,13 @@ def _services(config: Config, made: Assembly) -> Iterable[Trouble]:
             bind(made.registry.services(), made.services)
             find_functions(made.registry.classes.values())
         except ServiceMissing as error:
-            yield config.trouble("services", str(error))
+            for line in str(error).splitlines():
+                named = re.match(r"service ([\w.]+): (.*)", line)
+                key = written.get(named[1]) if named is not None else None
+                if named is None or key is None:
+                    yield config.trouble("services", line)
+                else:
+                    yield _at(config, ("services", key), named[2])
 
 
 def _found(config: Config, keys: tuple[str, ...], text: str, troubles: list[Trouble]) -> Any:
