@@ -381,7 +381,8 @@ class Loop(Agenda):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
             content = msgspec.structs.replace(found, error_id=error_id)
             text = one_line(found.reason)
-            _LOG.info("%s rejects %s: %s (%s)", me, peer, text, error_id)
+            about = {"party": me, "peer": peer, "error_id": error_id}
+            _LOG.info("%s rejects %s: %s (%s)", me, peer, text, error_id, extra=about)
             letter = Letter(
                 invitation.from_flow, invitation.from_session, invitation.secret, 0, content
             )
@@ -461,7 +462,9 @@ class Loop(Agenda):
         for visit in turn.visits:
             self._ward.visits.set(*visit)
         for flow_id in turn.discharged:
-            _LOG.info("%s: flow %d is discharged from the hospital", self.party.name, flow_id)
+            about = {"party": self.party.name, "flow_id": flow_id}
+            text = "%s: flow %d is discharged from the hospital"
+            _LOG.info(text, self.party.name, flow_id, extra=about)
         self._ready.extend(turn.later)
         for waiter in turn.waiters:
             if not waiter.done():

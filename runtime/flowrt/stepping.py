@@ -277,7 +277,7 @@ class Stepping:
                 self._refuse(job, STALE[type(event)], turn)
             return
         if type(event) is Arrival and isinstance(event.letter.content, ERRORS):
-            turn.heard.append((flow_id, peer, event.letter.content))
+            turn.heard.append((flow_id, peer, event.letter.to_session, event.letter.content))
         if commit.held is not None:
             cause = f"hold: {commit.held}"
             self._admission.admit(flow_id, checkpoint, commit, cause, "", turn, HELD)
@@ -489,7 +489,8 @@ class Stepping:
         self._ward.admit(patient)
         turn.batch.patients[flow_id] = encode(patient)
         text = one_line(cause)
-        _LOG.error("%s: flow %d %s", self.party.name, flow_id, text)
+        about = {"party": self.party.name, "flow_id": flow_id}
+        _LOG.error("%s: flow %d %s", self.party.name, flow_id, text, extra=about)
 
     def _bury(self, flow_id: int, event: Kill, turn: Turn) -> None:
         """End a flow that cannot be loaded. Its sessions can be read without its class; if not
