@@ -290,11 +290,13 @@ async def read_messages(call: Call) -> Response:
     mail = _mail(call, found.id, start)
     wait_s = call.query.get("wait_s", 0)
     if not mail.messages and not mail.over and wait_s:
-        waiting = asyncio.ensure_future(handle.posted())
+        # Begun at once: what is said before the loop goes on must not be missed.
+        waiting = handle.posted()
         try:
             await asyncio.wait({waiting}, timeout=wait_s)
         finally:
-            waiting.cancel()
+            if not waiting.cancel():
+                waiting.exception()  # A node that has stopped says so below.
         mail = _mail(call, found.id, start)
     return said(mail)
 
