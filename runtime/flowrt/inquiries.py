@@ -149,6 +149,11 @@ class Inquiries(People):
         return treatment.errors(flow_id, self._store.load(flow_id), self.registry)
 
     @property
+    def now(self) -> datetime.datetime:
+        """What the node's clock says, in UTC."""
+        return time_of(self._clock())
+
+    @property
     def begun(self) -> int:
         """How many flows were ever begun here."""
         return self._next_flow - 1
