@@ -92,7 +92,7 @@ TABLE: dict[str, tuple[str, Any, tuple[int, ...]]] = {
     "list_peers": ("/v1/peers", None, (200, 200, 200, 403, 403, 403, 403, 401)),
     "read_metrics": ("/metrics", None, (200, 200, 200, 403, 403, 403, 403, 401)),
     "read_audit": ("/v1/audit", None, (200, 200, 403, 403, 403, 403, 403, 401)),
-    "backup": ("/v1/backup", {"path": "x.db"}, (501, 501, 403, 403, 403, 403, 403, 401)),
+    "backup": ("/v1/backup", {"path": "x.db"}, (409, 409, 403, 403, 403, 403, 403, 401)),
     "drain": ("/v1/drain", None, (200, 200, 403, 403, 403, 403, 403, 401)),
     "undrain": ("/v1/undrain", None, (200, 200, 403, 403, 403, 403, 403, 401)),
     "read_document": ("/openapi.json", None, (*FOR_ALL, 401)),
