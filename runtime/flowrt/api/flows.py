@@ -240,7 +240,7 @@ async def flow_result(call: Call) -> Response:
     if handle.outcome is None and wait_s:
         waiting = asyncio.ensure_future(_end_of(handle))
         try:
-            await asyncio.wait({waiting}, timeout=wait_s)
+            await call.app.waited(waiting, wait_s)
         finally:
             waiting.cancel()
     if handle.outcome is None:
@@ -292,7 +292,7 @@ async def read_messages(call: Call) -> Response:
         # Begun at once: what is said before the loop goes on must not be missed.
         waiting = handle.posted()
         try:
-            await asyncio.wait({waiting}, timeout=wait_s)
+            await call.app.waited(waiting, wait_s)
         finally:
             if not waiting.cancel():
                 waiting.exception()  # A node that has stopped says so below.
