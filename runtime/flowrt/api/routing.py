@@ -123,7 +123,7 @@ class Call:
             what = f"{word} {about}".strip()
             raise Refused(
                 403,
-                f"{self.caller.name} may not {what}",
+                f"{self.caller.name} has no permission for `{what}`",
                 f"ask who runs the node for a role with `{what}`",
             )
 

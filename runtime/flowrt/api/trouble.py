@@ -18,7 +18,6 @@ CODES = {
     413: "too_large",
     415: "unsupported_media_type",
     421: "wrong_host",
-    422: "not_accepted",
     431: "headers_too_large",
     500: "internal_error",
     503: "unavailable",
