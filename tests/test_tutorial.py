@@ -1,6 +1,6 @@
-"""The tutorial, done as a reader does it: every file written, every command run, in order.
+"""The tutorials, done as a reader does them: every file written, every command run, in order.
 
-`UPDATE_EXPECT=1` writes what the commands really print into the page.
+`UPDATE_EXPECT=1` writes what the commands really print into the pages.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ import pytest
 
 from tests.loaded import Flowc
 
-PAGE = Path(__file__).parent.parent / "docs" / "tutorial.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = [DOCS / "tutorial.md", DOCS / "first_ledger.md"]
 FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.M | re.S)
 REMOVED = re.compile(r"^Take `(\w+)` and `(\w+)` out of the file\.", re.M)
 DECLARED = re.compile(r"^(?:\w+ )*?(?:flow|message|record|error|function|service) (\w+)")
 
 
 def declarations(text: str) -> dict[str, str]:
-    """A file's declarations by name; its docstring by the name ``""``. They start at the margin."""
+    """A file's declarations by name, what it uses by the line; its docstring by the name ``""``.
+    They start at the margin."""
     found: dict[str, str] = {}
     for part in re.split(r"\n(?=\S)", text.strip("\n")):
         name = DECLARED.match(part)
-        key = name[1] if name else ""
+        key = name[1] if name else part if part.startswith("use ") else ""
         assert key not in found, f"{part!r} is there twice"
         found[key] = part.strip("\n")
     return found
@@ -71,7 +73,10 @@ def flowc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flowc]:
         yield loaded
 
 
-def test_every_step_of_the_tutorial_does_what_the_page_says(tmp_path: Path, flowc: Flowc) -> None:
+@pytest.mark.parametrize("where", PAGES, ids=[page.stem for page in PAGES])
+def test_every_step_of_a_tutorial_does_what_the_page_says(
+    tmp_path: Path, flowc: Flowc, where: Path
+) -> None:
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "NO_COLOR": "1",
@@ -79,7 +84,7 @@ def test_every_step_of_the_tutorial_does_what_the_page_says(tmp_path: Path, flow
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     environment.pop("FORCE_COLOR", None)
-    page = PAGE.read_text()
+    page = where.read_text()
     folder = tmp_path
     files: dict[str, dict[str, str]] = {}
     made, end = [], 0
@@ -103,6 +108,6 @@ def test_every_step_of_the_tutorial_does_what_the_page_says(tmp_path: Path, flow
         end = fence.end()
     real = "".join(made) + page[end:]
     if "UPDATE_EXPECT" in os.environ:
-        PAGE.write_text(real)
+        where.write_text(real)
     else:
         assert real == page

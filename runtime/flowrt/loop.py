@@ -137,6 +137,7 @@ class Loop(Agenda):
             self._perform,
             clock,
             self._reports,
+            store,
             limits.operations,
         )
         # What refused batches took, each part to be taken again by itself; what was refused alone,
@@ -377,6 +378,7 @@ class Loop(Agenda):
         elif quotas.is_crowded(known) and not isinstance(found, Reject):
             text = f"{known.sessions} sessions of {peer} are open at {me}: refused by quota"
             found = Reject(text, "", QUOTA)
+            quotas.rejected(peer)
         if isinstance(found, Reject):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
             content = msgspec.structs.replace(found, error_id=error_id)
@@ -432,6 +434,7 @@ class Loop(Agenda):
             self._set_mark()
         else:
             self._store.abandon()  # Services were asked, and an open transaction locks others out.
+            self._tx.known.clear()
 
     def _tell(self, turn: Turn) -> None:
         now_us = turn.batch.now_us
@@ -535,6 +538,8 @@ class Loop(Agenda):
         self._outbox.load(self._store.outbox())
         self._timers.clear()
         self._operations.incarnation = opened.incarnation
+        self._operations.deaths = dict(opened.calls)
+        self._tx.incarnation = self._outside_steps.incarnation = opened.incarnation
         self._appointed.clear()
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:
@@ -658,6 +663,7 @@ class Loop(Agenda):
         self._stopped = reason
         self._transport.close()
         self._store.mark(0)
+        self._operations.stop()
         self._store.close()
         taken = self._taking.taken if self._taking is not None else ()
         for job in (*self._ready, *itertools.chain(*self._again), *taken):

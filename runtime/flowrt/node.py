@@ -32,6 +32,7 @@ from flowrt.core.flow import (
 )
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import Registry
+from flowrt.core.session import Peer
 from flowrt.core.tracker import Tree, TreeView, trouble_of
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
@@ -70,6 +71,7 @@ from flowrt.transport import Network
 from flowrt.turn import Job, Waiter
 from flowrt.views import (
     FlowView,
+    PeerView,
     ScheduleView,
     TaskView,
     VersionView,
@@ -248,12 +250,33 @@ class Node(Inquiries):
         """What services have committed, for the `read` operations of a service's own object, called
         from outside of steps: `vault.states(node.reading(), StateQuery())`."""
         self.refuse_if_stopped()
-        return Reading(self.party, self._store, self._clock)
+        return Reading(self.party, self._store, self._clock, self._incarnation)
 
     def versions(self) -> list[VersionView]:
         """What still needs which version of which flow."""
         self.refuse_if_stopped()
         return versions(self._store.flows(), self.registry)
+
+    def peers(self) -> list[PeerView]:
+        """What each peer that the node knows of uses of what it may, by name."""
+        self.refuse_if_stopped()
+        now_us, nothing = self._clock(), (0, 0)
+        refused, inbound = self._quotas.refused(), self._inbound.held()
+        outbox = self._outbox.waiting()
+        return [
+            PeerView(
+                name,
+                known.sessions,
+                self._quotas.invitations(name, now_us),
+                known.unread,
+                known.unread_bytes,
+                *inbound.get(name, nothing),
+                *outbox.get(name, nothing),
+                refused.get(name, {}),
+            )
+            for name in sorted({*self._peers, *inbound, *outbox, *refused})
+            for known in (self._peers.get(name) or Peer(0, []),)
+        ]
 
     def dump(self, flow_id: int) -> Mapping[str, Any]:
         """All that a living flow is at rest, as plain data for JSON. KeyError if it is none."""
@@ -466,7 +489,6 @@ class Node(Inquiries):
                 self._asyncio.call_soon_threadsafe(self._wake)
 
     def _run(self) -> None:
-        self._scheduled = False
         if self._stopped is not None:
             return
         try:
@@ -478,10 +500,15 @@ class Node(Inquiries):
             _LOG.exception("%s: the node stops", self.party.name)
             self._stop(NodeStopped(f"{self.party.name}: {type(error).__name__}: {error}"))
             return
+        assert self._asyncio is not None
         due_us = self.next_due()
         if due_us == 0:
-            self._wake()
-        elif due_us is not None and self._asyncio is not None:
+            # Once round the event loop first: what has come while this batch was made and written
+            # begins there, and goes into the next one instead of waiting for its end.
+            self._asyncio.call_soon(self._asyncio.call_soon, self._run)
+            return
+        self._scheduled = False
+        if due_us is not None:
             if self._alarm is not None:
                 self._alarm.cancel()
             delay = min(max(0.0, (due_us - self._clock()) / 1_000_000), NAP_S)
@@ -513,6 +540,7 @@ __all__ = [
     "NodeStopped",
     "NotAccepted",
     "NotStartable",
+    "PeerView",
     "ScheduleView",
     "StillRunning",
     "TaskView",

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple, TypeVar
 from flowrt.core.flow import Flow, FlowError, Operation, Party, ServiceKey, normal, typed
 from flowrt.core.values import Ending, decode, encode, writable
 from flowrt.store import Store
-from flowrt.store.statements import Refused
+from flowrt.store.statements import Refused, only_reads
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 OUTSIDE = ("external", "once")
 """The kinds of operation that run outside of a step."""
@@ -54,18 +56,23 @@ class ServiceMissing(Exception):
 class StepTx:
     """The running step's transaction, as an operation sees it (`rt.Tx`). One for each node.
 
-    The first operation of a step opens a savepoint, so that a step which fails undoes only itself.
+    The first statement of a step that may write opens a savepoint, so that a step which fails
+    undoes only itself.
     """
 
     def __init__(self, me: Party, store: Store) -> None:
         self.me = me
         self.flow_id = 0
+        self.incarnation = b""
         self.now_us = 0
+        self._now = (0, _EPOCH)
         self._store = store
         self._begun = False
         self._refused: Refused | None = None
         self._depth = 0
         self._read_only = True
+        self.known: dict[str, Any] = {}
+        """What services remember of their tables (`rt.Tx.known`)."""
         self.notices: dict[tuple[str, bytes], None] = {}
         """The events that were told in this step, and not taken yet."""
         self.events = Events({}, ())
@@ -73,9 +80,9 @@ class StepTx:
     @property
     def now(self) -> datetime.datetime:
         """The step's time, in UTC."""
-        return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
-            microseconds=self.now_us
-        )
+        if self._now[0] != self.now_us:
+            self._now = (self.now_us, _EPOCH + datetime.timedelta(microseconds=self.now_us))
+        return self._now[1]
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """One statement of a service; its rows."""
@@ -83,6 +90,9 @@ class StepTx:
             raise RuntimeError(
                 "this transaction is over: a service may use `tx` only while its operation runs"
             )
+        if not self._begun and not self._read_only and not only_reads(sql):
+            self._store.savepoint()
+            self._begun = True
         try:
             return self._store.execute(sql, parameters, read_only=self._read_only)
         except Refused as error:
@@ -115,9 +125,6 @@ class StepTx:
 
     def enter(self, read_only: bool) -> bool:
         """Lend the transaction to an operation; returns what `leave` must be given."""
-        if not self._begun:
-            self._store.savepoint()
-            self._begun = True
         outer = self._read_only
         self._read_only = read_only or (self._depth > 0 and outer)
         self._depth += 1
@@ -134,6 +141,7 @@ class StepTx:
 
     def forget(self) -> None:
         """The transaction is gone, whatever a step was doing in it."""
+        self.known.clear()
         self.notices.clear()
         self._begun = False
         self._refused = None
@@ -142,12 +150,14 @@ class StepTx:
 
     def finish(self, keep: bool) -> None:
         """End of the step: keep what its operations wrote, or undo it."""
+        if not keep:
+            self.known.clear()
+            self.notices.clear()
         if self._begun:
             self._begun = False
             if keep:
                 self._store.release()
             else:
-                self.notices.clear()
                 self._store.rollback()
 
 
@@ -158,17 +168,23 @@ class Reading:
 
     flow_id = 0
 
-    def __init__(self, me: Party, store: Store, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, me: Party, store: Store, clock: Callable[[], int], incarnation: bytes = b""
+    ) -> None:
         self.me = me
+        self.incarnation = incarnation
         self._store = store
         self._clock = clock
 
     @property
     def now(self) -> datetime.datetime:
         """The node's time, in UTC."""
-        return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
-            microseconds=self._clock()
-        )
+        return _EPOCH + datetime.timedelta(microseconds=self._clock())
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """Nothing: what is read here is read anew each time (`rt.Tx.known`)."""
+        return {}
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """One statement that reads; its rows. Raises Refused for another."""

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from flowrt.core import engine
-from flowrt.core.commit import More, Started
+from flowrt.core.commit import READS_ON, More, Started
 from flowrt.core.engine import (
     RESUME,
     Again,
@@ -74,7 +74,7 @@ from flowrt.events import (
     WAITS_FOR_ITS_TURN,
 )
 from flowrt.handle import NotAccepted, NotStartable
-from flowrt.hospital.admission import DEADLY, Admission, EndsItsProcess
+from flowrt.hospital.admission import Admission, EndsItsProcess
 from flowrt.hospital.ward import Ward
 from flowrt.limits import Limits
 from flowrt.operations import wanted_of
@@ -82,6 +82,7 @@ from flowrt.peers.quotas import Quotas, moved
 from flowrt.policies import Policy
 from flowrt.services import Events, StepTx, bind, find_functions
 from flowrt.store import Batch, Store, StoreError, Unwritable
+from flowrt.store.marks import DEADLY
 from flowrt.turn import ERRORS, Job, Turn
 
 LARGE = 16_384
@@ -190,8 +191,7 @@ class Stepping:
             self._admission.is_due(flow_id, turn)
         ):
             return
-        # One step a commit: what a flow did in this batch is not committed yet.
-        run = flow_id not in turn.batch.flows and type(event) is not Followed
+        run = self._may_run(flow_id, event, turn)
         if not run and event is RESUME:
             turn.resumed[flow_id] = None
             return
@@ -240,27 +240,40 @@ class Stepping:
         if run and self._is_deadly(job):
             self._fail(job, EndsItsProcess(self._ended.pop(job.mark)), turn)
             return
-        commit = None
-        try:
-            self._store.mark(job.mark)
-            commit = engine.advance(checkpoint, flow_id, event, self._world, run=run)
-            if commit is not None:
-                frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
-                rest = commit.rest
-                started = self._started(flow_id, rest.starts) if rest is not None else ()
-                is_cured = self._admission.is_cured(flow_id, checkpoint, commit)
-                self._admission.tells(event, checkpoint, commit, is_cured)
-                data = b"" if commit.gone else encode(checkpoint)
-        except NotTaken:
-            return
-        except Unwritable:
-            raise  # The store's trouble, not this flow's.
-        except Exception as error:
-            tx.finish(keep=False)
-            if commit is not None:
-                self._uninvite(commit)
-            self._fail(job, error, turn)
-            return
+        world = self._world
+        world.reads_on = READS_ON
+        while True:
+            commit = None
+            may_read_on = world.reads_on
+            try:
+                self._store.mark(job.mark)
+                commit = engine.advance(checkpoint, flow_id, event, world, run=run)
+                if commit is not None:
+                    frames = self._frames(flow_id, commit, turn) if commit.outbox else ()
+                    rest = commit.rest
+                    started = self._started(flow_id, rest.starts) if rest is not None else ()
+                    is_cured = self._admission.is_cured(flow_id, checkpoint, commit)
+                    self._admission.tells(event, checkpoint, commit, is_cured)
+                    data = b"" if commit.gone else encode(checkpoint)
+                break
+            except NotTaken:
+                return
+            except Unwritable:
+                raise  # The store's trouble, not this flow's.
+            except Exception as error:
+                tx.finish(keep=False)
+                if commit is not None:
+                    self._uninvite(commit)
+                if world.reads_on < may_read_on:
+                    # Of a step that has read on, only what failed shall fail.
+                    world.reads_on = 0
+                    self._live.pop(flow_id, None)
+                    anew = self._checkpoint(job, turn)
+                    if anew is not None:
+                        checkpoint = anew
+                        continue
+                self._fail(job, error, turn)
+                return
         tx.finish(keep=True)
         if self._ended and self._ended.pop(job.mark, 0):
             self._store.forgive(job.mark)
@@ -299,6 +312,14 @@ class Stepping:
         self._write(flow_id, checkpoint, commit, data, event, turn)
         if tx.notices:
             self._notify_all(turn)
+
+    @staticmethod
+    def _may_run(flow_id: int, event: engine.Event, turn: Turn) -> bool:
+        """Whether the flow may go on in this batch: one step a commit, for what a flow did in this
+        batch is not committed yet. What only was put into its inbox is no step."""
+        if type(event) is Arrival:
+            return flow_id not in turn.ran
+        return flow_id not in turn.batch.flows and type(event) is not Followed
 
     def _notify_all(self, turn: Turn) -> None:
         """What has happened in a step is told to who waits for it."""
@@ -586,6 +607,8 @@ class Stepping:
     ) -> None:
         """Put a step's commit into the batch; what leaves with it is there already."""
         batch = turn.batch
+        if commit.ran or checkpoint.admitted:
+            turn.ran.add(flow_id)
         after = NOTHING if commit.gone else standing(checkpoint)
         if after is not self._before:
             self._count(self._before, after, turn)

@@ -149,6 +149,7 @@ class Turn:
         "logs",
         "moves",
         "paused",
+        "ran",
         "refused",
         "resumed",
         "settled",
@@ -181,6 +182,8 @@ class Turn:
         self.fired: list[tuple[str, int]] = []
         self.settled: list[tuple[int, int]] = []
         self.paused: set[int] = set()
+        self.ran: set[int] = set()
+        """The flows of which a step is in the batch, and those that failed."""
         self.gone: list[int] = []
         self.visits: list[tuple[int, int]] = []
         self.discharged: list[int] = []

@@ -34,6 +34,7 @@ flowrt_http_watchers gauge
 flowrt_outbox_bytes gauge
 flowrt_outbox_frames gauge
 flowrt_peers gauge
+flowrt_refused_total counter
 flowrt_sessions_open gauge
 flowrt_unread_messages gauge
 flowrt_wire_connections gauge

@@ -1,6 +1,6 @@
 """docs/http.md shows what happens: every request in it is made, in order, and answered so.
 
-A request is a line `$ curl …`, read here as curl reads it; the JSON under it may have "…" where every
+A request is a line `$ curl …`, read here as curl reads it; the JSON under it may have "…" where each
 run has something else.
 """
 

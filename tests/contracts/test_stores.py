@@ -10,7 +10,8 @@ import pytest
 
 from flowrt.store import Batch, CommitFailed, Fenced, Store, StoreError
 from flowrt.store.memory import MemoryDisk, MemoryStore
-from flowrt.store.sqlite import ROWS, SqliteStore
+from flowrt.store.rows import ROWS
+from flowrt.store.sqlite import SqliteStore
 from flowrt.store.statements import Refused
 
 Opener = Callable[[], Store]
@@ -195,7 +196,7 @@ def test_a_row_may_come_and_be_settled_in_one_batch(store: Store, another: Opene
     assert left(reopened(store, another)) == [(2, "bob", b"b")]
 
 
-@pytest.mark.parametrize("count", [ROWS - 1, ROWS, 3 * ROWS + 1])
+@pytest.mark.parametrize("count", [1, 3, 7, ROWS[0] - 1, ROWS[0], 3 * ROWS[0] + 1])
 def test_many_rows_of_everything(store: Store, another: Opener, count: int) -> None:
     store.commit(
         batch(
@@ -209,7 +210,12 @@ def test_many_rows_of_everything(store: Store, another: Opener, count: int) -> N
     assert living(store) == [(n, b"d%d" % n) for n in range(count)]
     assert store.outcome(count - 1) == ("F", None, b"v%d" % (count - 1))
     assert store.moves(1) == [b"m%d" % n for n in range(count)]
-    assert left(reopened(store, another)) == [(n, "bob", b"f%d" % n) for n in range(1, count)]
+    store = reopened(store, another)
+    assert left(store) == [(n, "bob", b"f%d" % n) for n in range(1, count)]
+    gone = range(1, count, 2), range(2, count)
+    store.commit(batch(flows=dict.fromkeys(gone[0]), settled=[*gone[1]]))
+    assert [n for n, _ in living(store)] == [n for n in range(count) if n not in gone[0]]
+    assert left(store) == [(n, "bob", b"f%d" % n) for n in range(1, count) if n not in gone[1]]
 
 
 def test_commits_are_counted_whatever_they_hold(store: Store, another: Opener) -> None:

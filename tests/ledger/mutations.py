@@ -5,6 +5,8 @@ Knows nothing of what the bytes mean but where bytes hold MessagePack themselves
 
 from __future__ import annotations
 
+import collections
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,6 +60,20 @@ def mutations(data: bytes, nested: bool = True) -> Iterator[tuple[str, bytes]]:
         made = packed(other)
         if made != data:
             yield path, made
+
+
+def count(data: bytes) -> int:
+    """How many changes there are, those that come to the same bytes among them."""
+    return sum(1 for _ in _changed(tree_of(data)))
+
+
+def mutation(data: bytes, number: int) -> tuple[str, bytes]:
+    """The change of that number, or the last one: what `mutations` has too, without making those
+    before it."""
+    tree = tree_of(data)
+    assert packed(tree) == data, "the tree is written as it was read"
+    path, other = collections.deque(itertools.islice(_changed(tree), number + 1), maxlen=1)[0]
+    return path, packed(other)
 
 
 def _changed(node: Any) -> Iterator[tuple[str, Any]]:

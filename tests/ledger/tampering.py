@@ -43,10 +43,11 @@ class Mallory:
         found = unpack(data)
         assert found is not None
         number, content = found
-        if sender == self.party and (receiver, number) not in self._sent:
-            head = data[: len(data) - len(content)]
-            self._sent[receiver, number] = head + self._changed(content)
-        if sender == self.party:
+        # Acknowledgements have no number, and no two of them are the same.
+        if sender == self.party and number:
+            if (receiver, number) not in self._sent:
+                head = data[: len(data) - len(content)]
+                self._sent[receiver, number] = head + self._changed(content)
             data = self._sent[receiver, number]
         self._onward(sender, receiver, data)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from flowrt.core.flow import FlowError, Party
+from flowrt.core.registry import unversioned
+from flowrt.core.values import StackFrame
 from flowrt.finance import cash, obligation, paper
 from flowrt.finance.cash import Cash
 from flowrt.finance.desk import CashDesk, Treasury
@@ -241,15 +243,17 @@ class TradeTown:
         stores = {name: member.store for name, member in self.world.members.items()}
         return {name: len(store.batches) for name, store in stores.items() if store is not None}
 
-    def resting_bytes(self, since: dict[str, int]) -> list[int]:
-        """The bytes of each state in which a flow of anybody waited, from those batches on. What
+    def resting_states(self, since: dict[str, int]) -> list[tuple[str, int]]:
+        """Each state in which a flow of anybody waited, from those batches on, and its bytes. What
         goes on at once does not wait."""
         found = []
         for name, begun in since.items():
-            store = self.world.members[name].store
+            store, registry = self.world.members[name].store, self.world.node(name).registry
             assert store is not None
             rows = [row for batch in store.batches[begun:] for row in batch.flows.values()]
-            found += [len(row[0]) for row in rows if row is not None and row[1] != 0]
+            for data, due in (row for row in rows if row is not None):
+                if due != 0:
+                    found.append((_state(registry.checkpoint(data).frames), len(data)))
         return found
 
     # --- what there is ----------------------------------------------------------------------------
@@ -279,6 +283,12 @@ class TradeTown:
 
     def close(self) -> None:
         self.world.close()
+
+
+def _state(frames: Sequence[StackFrame]) -> str:
+    """The flow, its innermost subflow, and what that waits for, without what tells versions."""
+    names = [unversioned(frame.flow).rpartition(".")[2] for frame in (frames[0], frames[-1])]
+    return "_".join([*dict.fromkeys(names), type(frames[-1].state).__name__])
 
 
 class _Current:

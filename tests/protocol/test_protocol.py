@@ -23,6 +23,7 @@ from tests.programs import trial
 from tests.programs.generator import seeded
 from tests.programs.world import TooLong
 from tests.protocol import completing, playing, promela, records
+from tests.protocol.__main__ import main
 from tests.protocol.pairs import Drawn, checked, codes, compiled, drawn, faults
 from tests.protocol.records import Record
 
@@ -65,6 +66,28 @@ def test_spin_has_judged_enough() -> None:
     assert len(known) >= 2_000
     unsafe = sum("u" in one.verdicts for one in known)
     assert len(known) // 3 < unsafe < 2 * len(known) // 3
+
+
+def test_a_short_campaign_leaves_the_kept_verdicts_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def campaign(seeds: Sequence[int]) -> tuple[list[Record], list[str]]:
+        return [Record(seed, "new", "s") for seed in seeds], []
+
+    monkeypatch.setattr(records, "PATH", tmp_path / "verdicts.txt")
+    monkeypatch.setattr(records, "campaign", campaign)
+    kept = [Record(seed, "old", "u") for seed in (0, 1, 3)]  # The compiler refuses number 2.
+    records.write(kept)
+    assert main(["campaign", "3"]) == 0
+    assert records.read() == kept
+    assert "not written: 4 pairs are kept" in capsys.readouterr().out
+    assert main(["campaign", "9", "1"]) == 0
+    assert records.read() == kept
+    assert main(["campaign", "4"]) == 0
+    assert [one.digest for one in records.read()] == ["new"] * 4
+    assert main(["campaign", "--write", "2"]) == 0
+    assert len(records.read()) == 2
+    assert main(["play", "--write"]) == 2
 
 
 if promela.is_there():

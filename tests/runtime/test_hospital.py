@@ -109,7 +109,7 @@ def test_the_message_that_brought_it_there_is_kept_and_acknowledged(folder: Path
     """The step fails as the letter arrives, not when the flow goes on by itself."""
     world, start = ward(folder)
     with world:
-        while not world.node("alice")._inbound or len(world.audit("bob")) < 3:
+        while not world.node("alice")._inbound or len(world.audit("bob")) < 2:
             world.tick()
         ILL.add("answerer")
         world.run()

@@ -32,6 +32,9 @@ from flowrt.stdlib.ledger.vault_flow import StateQuery
 
 CURRENCY = "EUR"
 
+FORGED = 77
+"""Who means harm pays this sum without good signatures, whatever else it does."""
+
 
 @command("market.Make")
 class Make(CommandData, frozen=True, array_like=True, gc=False):
@@ -86,7 +89,7 @@ class Market:
 
     def to_sell(self, tx: Tx) -> StateRef:
         """A thing of ours that nobody else sells now."""
-        query = StateQuery(schemas=("market.Thing",), locked=False)
+        query = StateQuery(schemas=("market.Thing",), locked=False, size=1)
         for found in self._ledger.vault.states(tx, query).states:
             self._ledger.vault.reserve(tx, (found.state.ref,))
             return found.state.ref
@@ -256,6 +259,11 @@ class HonestVault(Vault):
 class HonestBackchain(Backchain):
     given: Callable[[Sequence[bytes], Sequence[bytes]], None]
 
+    def along(self, tx: Tx, offered: Sequence[bytes]) -> tuple[SignedTransaction, ...]:
+        found = super().along(tx, offered)
+        self.given(offered, [one.id for one in found])
+        return found
+
     def supply(
         self, tx: Tx, to: Party, times: int, offered: Sequence[bytes], wanted: Wanted
     ) -> Supplied:
@@ -303,6 +311,15 @@ class ForgedBackchain(Backchain):
             return Wanted((self.heard.one("wanted", [*self.heard.transactions]),), 1, None)
         return wanted
 
+    def along(self, tx: Tx, offered: Sequence[bytes]) -> tuple[SignedTransaction, ...]:
+        given = super().along(tx, offered)
+        if given and self.heard.does("along", 6):
+            bad = self.heard.one("along", [*self.heard.transactions.values()])
+            if self.heard.draw("mischief along kind", 2):
+                bad = SignedTransaction(given[0].transaction)
+            return (bad, *given[1:])
+        return given
+
     def supply(
         self, tx: Tx, to: Party, times: int, offered: Sequence[bytes], wanted: Wanted
     ) -> Supplied:
@@ -328,12 +345,17 @@ class ForgedCash(CashDesk):
         self, tx: Tx, to: PublicKey, amount: Amount, issuers: Sequence[Issuer]
     ) -> SignedTransaction:
         heard = self._heard
-        if not heard.does("pay", 2):
+        forges = amount.units == FORGED
+        if not forges and not heard.does("pay", 2):
             return super().pay(tx, to, amount, issuers)
         keys, vault = self._ledger.keys, self._ledger.vault
         query = StateQuery(schemas=(NAME,), consumed=None)
         found = vault.states(tx, query).states
-        kind = heard.draw("mischief kind", 6)
+        # Unsigned, or under a signature of something else.
+        kind = 3 + heard.draw("mischief forged", 2) if forges else heard.draw("mischief kind", 6)
+        if forges:
+            found = tuple(one for one in found if one.consumed_by is None)
+            heard.mischief += 1
         # Those that are used up, or about to be, for who spends twice.
         twice = [one for one in found if one.consumed_by is not None or one.locked_by is not None]
         coins = [one.state for one in (twice if kind in (0, 5) and twice else found)]

@@ -21,6 +21,11 @@ class Congested(Exception):
     """More waits for a peer than may: the step is put off until the peer has taken some of it."""
 
 
+READS_ON = 8
+"""How many waits one step passes at most because a message is there already: it goes on where a
+commit would change nothing but the flow's own row."""
+
+
 class World:
     """What the node lends to a step: names, time, a secret, services. Set anew for every batch.
 
@@ -29,7 +34,8 @@ class World:
     of a flow to be started, `lookup` the outcome of one that has ended, `holder` the living flow of
     a name and a business key, `has_room` whether more may be said to a peer, `asked` how an event
     of a service ended, by its name and the bytes of its arguments, None as long as it is not so.
-    `running` is what a step runs as, if somebody watches it.
+    `running` is what a step runs as, if somebody watches it. `reads_on` is how many waits a step
+    may pass for which a message is there already; it counts down.
     """
 
     __slots__ = (
@@ -41,6 +47,7 @@ class World:
         "me",
         "new_flow",
         "now_us",
+        "reads_on",
         "registry",
         "running",
         "services",
@@ -56,6 +63,7 @@ class World:
         self.services = services
         self.tx = tx
         self.now_us = 0
+        self.reads_on = 0
         self.new_flow: Callable[[], int] = _no_flow
         self.lookup: Callable[[int], Outcome | None] = _no_outcome
         self.holder: Callable[[str, str], int | None] = _no_holder

@@ -122,6 +122,18 @@ class Tx(typing.Protocol):
     @property
     def flow_id(self) -> int: ...
 
+    @property
+    def known(self) -> dict[str, Any]:
+        """For what a service remembers of its tables, under names of its own, so that it need not
+        ask again. Emptied whenever anything is undone; who writes a table brings it up to date."""
+        ...
+
+    @property
+    def incarnation(self) -> bytes:
+        """Names the store. It is another one when the store was made anew, or was accepted though
+        it had gone back to an older state: what others were told since is not known here then."""
+        ...
+
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement; returns its rows (empty for a write)."""
         ...

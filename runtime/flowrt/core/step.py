@@ -85,7 +85,7 @@ from flowrt.core.values import (
     plain,
     writable,
 )
-from flowrt.core.waiting import ORPHAN, find, is_settled, is_undecided, is_unheard
+from flowrt.core.waiting import ORPHAN, can_go_on, find, is_settled, is_undecided, is_unheard
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -158,12 +158,41 @@ class StepRun(Incoming):
                 return
             if kind is Receive:
                 self._receive(step)  # type: ignore[arg-type]
+                if self._reads_on():
+                    continue
                 return
             if kind is Call:
                 self._call(step)  # type: ignore[arg-type]
                 continue
             self._rest(step)
+            if (kind is Choose or kind is ReceiveEach) and self._reads_on():
+                continue
             return
+
+    def _reads_on(self) -> bool:
+        """Whether a message that the flow now waits for has come already, and is read in this step:
+        nothing is gained by a commit before it."""
+        waiting = self._checkpoint.waiting
+        if type(waiting) is OnMessage:
+            session = find(self._checkpoint, waiting.session)
+            if session is None or session.closed or type(sessions.head(session)) is not Data:
+                return False
+        elif type(waiting) is OnAny:
+            found = [find(self._checkpoint, number) for number in waiting.sessions]
+            heads = [sessions.head(one) for one in found if one is not None and not one.closed]
+            if not any(type(head) is Data for head in heads):
+                return False
+            if not can_go_on(self._checkpoint, self._world.now_us):
+                return False
+        if self._world.reads_on <= 0:
+            return False
+        self._world.reads_on -= 1
+        self._turns = 0
+        if type(waiting) is OnMessage:
+            self._take(waiting.session)
+        elif type(waiting) is OnAny:
+            self._waited = waiting
+        return True
 
     def throw(self, name: str, fields: bytes) -> None:
         """Throw a declared error where the flow rests, and go on with what handles it. The message

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from flowrt.core.flow import Party, Tx
+from flowrt.ledger.memory import Holders, holders
 from flowrt.ledger.merkle import HASH_BYTES, sha256
 from flowrt.ledger.transactions import SignedTransaction
 from flowrt.stdlib.ledger.core_flow import (
@@ -32,6 +33,12 @@ MOST_ASKED: Final = 500
 
 ANSWER_BYTES: Final = 512 * 1024
 """How large an answer grows, unless its first transaction is larger: half of what a message may."""
+
+MOST_ALONG: Final = 16
+"""The most transactions that are given before they are asked for."""
+
+ALONG_BYTES: Final = 32 * 1024
+"""How many bytes those have at most, all together."""
 
 _SCHEMA = (
     # What a flow has asked for, in that order, and whether it is there.
@@ -58,6 +65,8 @@ class Vault(Protocol):
     def has(self, tx: Tx, id: bytes, /) -> bool: ...
 
     def transaction(self, tx: Tx, id: bytes, /) -> SignedTransaction: ...
+
+    def record(self, tx: Tx, transaction: SignedTransaction, /) -> None: ...
 
     def keep(self, tx: Tx, transaction: SignedTransaction, /) -> None: ...
 
@@ -119,6 +128,48 @@ class Backchain:
         self._ask_attachments(tx, attachments)
         return self._question(tx)
 
+    def along(self, tx: Tx, offered: Sequence[bytes]) -> tuple[SignedTransaction, ...]:
+        """What is offered, to be given before anybody asks: all of it, or nothing where that is
+        more than a few transactions or not small."""
+        if len(offered) > MOST_ALONG or not all(self._vault.has(tx, id) for id in offered):
+            return ()
+        found = tuple(self._vault.transaction(tx, id) for id in offered)
+        return found if sum(len(one.to_flow()) for one in found) <= ALONG_BYTES else ()
+
+    def accept(
+        self,
+        tx: Tx,
+        ids: Sequence[bytes],
+        attachments: Sequence[bytes],
+        along: Sequence[SignedTransaction],
+    ) -> bool:
+        """Whether these transactions and attachments are in the vault, now that those of them that
+        were given along are verified and recorded. False if something else is missing: then nothing
+        is recorded, and all of it is to be asked for. Who is discreet asks for all of it always.
+
+        Raises what the vault objects to in the first transaction that is not valid.
+        """
+        if self._is_discreet or any(len(id) != HASH_BYTES for id in (*ids, *attachments)):
+            return False
+        missing = [id for id in dict.fromkeys(ids) if not self._vault.has(tx, id)]
+        if len(along) > MOST_ALONG or len(missing) > min(len(along), self._most):
+            return False
+        given = {one.id: one for one in along}
+        found = [given[id] for id in missing if id in given]
+        if len(found) < len(missing) or sum(len(one.to_flow()) for one in found) > min(
+            ALONG_BYTES, self._most_bytes
+        ):
+            return False
+        under = (id for one in found for id in one.transaction.dependencies)
+        if not all(self._vault.has(tx, id) for id in under):
+            return False
+        files = (id for one in found for id in one.transaction.attachments)
+        if not all(self._vault.shares(tx, id) for id in (*attachments, *files)):
+            return False
+        for one in found:
+            self._vault.record(tx, one)
+        return True
+
     def take(self, tx: Tx, supplied: Supplied) -> Wanted:
         """Keep what the other side gave, and the next question; an empty one if nothing is missing.
 
@@ -168,6 +219,7 @@ class Backchain:
         return left
 
     def _ask(self, tx: Tx, ids: Iterable[bytes]) -> None:
+        _asking(tx).add(tx.flow_id)
         for id in ids:
             if self._is_discreet or not self._vault.has(tx, id):
                 tx.execute(
@@ -187,6 +239,7 @@ class Backchain:
 
     def _ask_attachments(self, tx: Tx, ids: Iterable[bytes]) -> None:
         for id in ids:
+            _asking(tx).add(tx.flow_id)
             if not self._vault.shares(tx, id) or self._is_discreet:
                 tx.execute(
                     "INSERT INTO ledger_attachment_asked VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -292,6 +345,7 @@ class Backchain:
 
     @staticmethod
     def _offer(tx: Tx, offer: bytes, ids: Iterable[bytes], times: int) -> None:
+        _offering(tx).add(tx.flow_id)
         for id in ids:
             tx.execute(
                 "INSERT INTO ledger_offered VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -329,9 +383,27 @@ class Backchain:
     def flow_ended(self, tx: Tx, flow_id: int) -> None:
         """Nothing of a flow's is kept when it has ended."""
         self._forget(tx, flow_id)
-        tx.execute("DELETE FROM ledger_offered WHERE flow = ?", (flow_id,))
+        if flow_id in _offering(tx):
+            _offering(tx).discard(flow_id)
+            tx.execute("DELETE FROM ledger_offered WHERE flow = ?", (flow_id,))
 
     @staticmethod
     def _forget(tx: Tx, flow_id: int) -> None:
-        tx.execute("DELETE FROM ledger_asked WHERE flow = ?", (flow_id,))
-        tx.execute("DELETE FROM ledger_attachment_asked WHERE flow = ?", (flow_id,))
+        if flow_id in _asking(tx):
+            _asking(tx).discard(flow_id)
+            tx.execute("DELETE FROM ledger_asked WHERE flow = ?", (flow_id,))
+            tx.execute("DELETE FROM ledger_attachment_asked WHERE flow = ?", (flow_id,))
+
+
+def _asking(tx: Tx) -> Holders:
+    """The flows that may have asked for something."""
+    last = (
+        "SELECT max(flow) FROM (SELECT max(flow) AS flow FROM ledger_asked UNION ALL "
+        "SELECT max(flow) FROM ledger_attachment_asked)"
+    )
+    return holders(tx, "ledger_asked", last)
+
+
+def _offering(tx: Tx) -> Holders:
+    """The flows that may have offered something."""
+    return holders(tx, "ledger_offered", "SELECT max(flow) FROM ledger_offered")

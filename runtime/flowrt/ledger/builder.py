@@ -30,6 +30,9 @@ class TransactionBuilder:
     """Collects the parts of a transaction that `notary` guards; None where nothing is used up."""
 
     def __init__(self, notary: Identity | None = None) -> None:
+        """Raises TypeError for a notary without its key, such as a Party."""
+        if notary is not None:
+            _check(notary, Identity, "network.identity(tx, party) gives a notary's")
         self.notary = notary
         self._inputs: dict[StateRef, StateAndRef] = {}
         self._references: dict[StateRef, StateAndRef] = {}
@@ -43,6 +46,7 @@ class TransactionBuilder:
         """Use these states up. Raises BadStructure if one is guarded by another notary, or referred
         to."""
         for found in states:
+            _check(found, StateAndRef, "vault.state(tx, ref) gives it")
             self._guard(found, self._references)
             self._inputs[found.ref] = found
         return self
@@ -50,6 +54,7 @@ class TransactionBuilder:
     def refer_to(self, *states: StateAndRef) -> TransactionBuilder:
         """Show these states to the contracts, not used up. Raises BadStructure as `use`."""
         for found in states:
+            _check(found, StateAndRef, "vault.state(tx, ref) gives it")
             self._guard(found, self._inputs)
             self._references[found.ref] = found
         return self
@@ -78,6 +83,8 @@ class TransactionBuilder:
         """Say what is done, and who must sign for it. An equal command is there once, signed by the
         signers of all. Raises BadStructure if nobody does."""
         schema = schema_of(type(value))
+        for key in signers:
+            _check(key, PublicKey, "keys sign; an Identity has one")
         if not signers:
             raise BadStructure(f"nobody signs for {schema.name}: name one key or more")
         raw = Command(schema.name, schema.version, _written(value))
@@ -149,6 +156,11 @@ class TransactionBuilder:
                 f"the state is guarded by {found.notary.party.name}, the transaction by "
                 f"{self.notary.party.name}: change the notary first"
             )
+
+
+def _check(found: object, kind: type, remedy: str) -> None:
+    if not isinstance(found, kind):
+        raise TypeError(f"{kind.__name__} is wanted, not {type(found).__name__}: {remedy}")
 
 
 def _written(value: State | CommandData) -> bytes:

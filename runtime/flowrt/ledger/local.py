@@ -4,13 +4,16 @@ and benchmarks: every secret comes from one seed, so it is no secret, and worlds
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from flowrt.core.flow import Party
+from flowrt.core.flow import Flow, Party
+from flowrt.core.hospital import Patient
 from flowrt.ledger.identity.certificates import Authority, Usage
 from flowrt.ledger.identity.keystore import KeyStore
 from flowrt.ledger.identity.networkmap import (
@@ -20,6 +23,7 @@ from flowrt.ledger.identity.networkmap import (
     entry,
     publish,
 )
+from flowrt.ledger.identity.signing import RECOVERED
 from flowrt.ledger.keys import PublicKey
 from flowrt.ledger.node import Ledger
 from flowrt.ledger.notary.desk import Desk, utc_now
@@ -32,12 +36,25 @@ from flowrt.store.sqlite import SqliteStore
 from flowrt.store.uniqueness import Book, UniquenessFile, UniquenessMemory
 from flowrt.transport.memory import MemoryNetwork
 
+if TYPE_CHECKING:
+    from flowrt.sim import World
+
+R = TypeVar("R")
+
 SINCE: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 UNTIL: Final = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
 """When the certificates of a local network are good."""
 
 Clock = Callable[[], int]
 """The time in microseconds since 1970."""
+
+
+LOOK_S: Final = 0.1
+"""How often `LocalNetwork.run` looks into the hospitals, in seconds."""
+
+
+class Stuck(Exception):
+    """A flow waits for a person, and nobody is there."""
 
 
 class LocalNetwork:
@@ -61,17 +78,23 @@ class LocalNetwork:
         clock: Clock | None = None,
         discreet: bool = False,
         history: int = 10_000,
+        recovered: int = RECOVERED,
     ) -> None:
         """`rules` are modules with states and contracts. Stores are SQLite files in `folder`, or
         in memory without it. `clock` is the machine's if it is not given; a `discreet` network is
-        one of nodes that ask for whole histories; `history` bounds what one flow fetches."""
+        one of nodes that ask for whole histories; `history` bounds what one flow fetches;
+        `recovered` are the pseudonyms that a node takes for its own whose database went back."""
         self.notary = Party(notary)
         self.rules = Rulebook(rules)
         self._names = (*dict.fromkeys(parties), notary)
         self._validating = validating
         self._folder = folder
         self._clock = clock
-        self._options: dict[str, Any] = {"discreet": discreet, "history": history}
+        self._options: dict[str, Any] = {
+            "discreet": discreet,
+            "history": history,
+            "recovered": recovered,
+        }
         secrets = KeyStore.derive(f"{seed} network".encode())
         self._root = Authority.root("O=Local network", secrets.identity(), SINCE, UNTIL)
         self._operator = secrets.identity(1)
@@ -167,6 +190,55 @@ class LocalNetwork:
                 **options,
             )
         return self
+
+    def join(
+        self,
+        world: World,
+        *modules: ModuleType,
+        own: Callable[[Ledger], Mapping[str, object]] | None = None,
+    ) -> Self:
+        """Let all parties live in a simulated world instead, by its notary's clock: each with the
+        library, these modules, and the services that `own` makes for each of its processes. Returns
+        at once; the world runs them."""
+        self._clock = lambda: world.hosts[self.notary.name].clock()
+        installed = Ledger.modules(*modules)
+        for name in self._names:
+            make = functools.partial(self.services, name, installed, own)
+            world.add(name, installed, make)
+        return self
+
+    async def run(self, party: str, flow: type[Flow[R]], /, **arguments: Any) -> R:
+        """Have a party start a flow, and wait for its result.
+
+        Raises:
+            FlowError: the declared error that ended it.
+            Stuck: some flow of some party has come to its hospital meanwhile and waits for a
+                person, so the result might never come.
+        """
+        before = {(name, one.flow_id) for name, one in self._waiting()}
+        handle = await self.nodes[party].start(flow, **arguments)
+        result = asyncio.ensure_future(handle.result())
+        try:
+            while not (await asyncio.wait({result}, timeout=LOOK_S))[0]:
+                found = [
+                    f"{name}: {one.flow} ({one.line or one.place}): {one.cause}"
+                    for name, one in self._waiting()
+                    if (name, one.flow_id) not in before
+                ]
+                if found:
+                    raise Stuck("in the hospital: " + "; ".join(found))
+            return result.result()
+        finally:
+            result.cancel()
+
+    def _waiting(self) -> list[tuple[str, Patient]]:
+        """Who waits for a person, at whom."""
+        return [
+            (name, one)
+            for name, node in self.nodes.items()
+            for one in node.hospital()
+            if not one.next_us
+        ]
 
     async def close(self) -> None:
         """Stop all nodes; what is in files stays."""

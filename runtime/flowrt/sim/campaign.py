@@ -233,13 +233,15 @@ def _parts(
 
 
 def _settle() -> None:
-    """What a process inherits lives as long as it: the collector need not look at it again."""
+    """What a process inherits lives as long as it: the collector need not look at it again, and a
+    world's rubbish is collected with its chunk."""
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(200_000, 50, 1_000)
 
 
 def _chunk(seeds: tuple[int, int]) -> Figures:
     figures = Figures()
     for seed in range(*seeds):
         figures.add(one(_playing[seed % len(_playing)], seed))
+    gc.collect()
     return figures

@@ -19,6 +19,7 @@ from typing import Any
 from flowrt.core.flow import Message
 from flowrt.core.registry import Registry
 from flowrt.core.values import Ack, BadBytes, Invite, Letter, decode_frame
+from flowrt.handle import StillRunning
 from flowrt.limits import Limits
 from flowrt.node import Node
 from flowrt.peers.outbox import unpack
@@ -204,8 +205,18 @@ class World:
         return self.node(party).tasks()
 
     def result(self, started: Started) -> Any:
-        """A flow's result; raises the error that ended it, or StillRunning."""
-        return self.node(started.party).handle(started.id).result_now()
+        """A flow's result; raises the error that ended it, or StillRunning, which names who is in a
+        hospital anywhere: somebody may wait for that."""
+        try:
+            return self.node(started.party).handle(started.id).result_now()
+        except StillRunning as error:
+            ill = [
+                f"{name}: {one.flow} ({one.line or one.place}): {one.cause}"
+                for name, host in self.hosts.items()
+                if host.node is not None
+                for one in host.node.hospital()
+            ]
+            raise StillRunning("; in the hospital: ".join([str(error), *ill])) from None
 
     def mail(self, started: Started) -> list[Any]:
         """All that a flow has said to its owner."""

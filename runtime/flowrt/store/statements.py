@@ -34,3 +34,9 @@ def check(sql: str, read_only: bool) -> str:
     if "engine_" in sql.lower():
         raise Refused("tables whose names begin with engine_ belong to the engine")
     return first
+
+
+@functools.lru_cache(maxsize=4096)
+def only_reads(sql: str) -> bool:
+    """Whether a statement surely writes nothing: there is nothing to undo of it."""
+    return sql.lstrip()[:6].upper() == "SELECT"

@@ -11,9 +11,14 @@ from typing import Final, NamedTuple
 
 from flowrt.core.flow import Tx
 from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.memory import of_table
 
 WELL_KNOWN: Final = 0
 PSEUDONYM: Final = 1
+
+_KEYS, _LAST, _LEARNED = "ledger_keys", "ledger_keys last", "ledger_learned"
+_SALTS = "ledger_salts"
+"""What is remembered of the tables: who holds a key, the last numbers, how many were learned."""
 
 
 class Holder(NamedTuple):
@@ -38,6 +43,7 @@ _TABLES = (
     """CREATE UNIQUE INDEX IF NOT EXISTS ledger_keys_numbers ON ledger_keys (kind, number)
         WHERE number IS NOT NULL""",
     "CREATE TABLE IF NOT EXISTS ledger_salts (used INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS ledger_keys_store (incarnation BLOB NOT NULL)",
     """CREATE TABLE IF NOT EXISTS ledger_learned (
         party TEXT PRIMARY KEY, pseudonyms INTEGER NOT NULL
     ) WITHOUT ROWID""",
@@ -62,22 +68,43 @@ def set_up(tx: Tx) -> None:
         tx.execute("INSERT INTO ledger_salts VALUES (0)")
 
 
+def went_back(tx: Tx) -> bool:
+    """Whether the database was put back to an older state since this was last asked, and that was
+    accepted: keys may be in use that it does not know. Writes down that it was asked."""
+    rows = tx.execute("SELECT incarnation FROM ledger_keys_store")
+    if rows and rows[0][0] == tx.incarnation:
+        return False
+    tx.execute("DELETE FROM ledger_keys_store")
+    tx.execute("INSERT INTO ledger_keys_store VALUES (?)", (tx.incarnation,))
+    return bool(rows)
+
+
 # --- keys -------------------------------------------------------------------------------------
 
 
 def holder(tx: Tx, key: PublicKey) -> Holder | None:
     """Who holds a key, as far as is known here."""
-    rows = tx.execute("SELECT party, kind, number FROM ledger_keys WHERE key = ?", (key.encoded,))
-    return Holder(*rows[0]) if rows else None
+    remembered = of_table(tx, _KEYS)
+    found: tuple[Holder | None] | None = remembered.get(key.encoded)
+    if found is None:
+        rows = tx.execute(
+            "SELECT party, kind, number FROM ledger_keys WHERE key = ?", (key.encoded,)
+        )
+        found = (Holder(*rows[0]) if rows else None,)
+        remembered.put(key.encoded, found)
+    return found[0]
 
 
 def last_number(tx: Tx, kind: int) -> int | None:
     """The highest number of our own keys of a kind, None if there are none."""
-    [(number,)] = tx.execute(
-        "SELECT MAX(number) FROM ledger_keys WHERE kind = ? AND number IS NOT NULL", (kind,)
-    )
-    found: int | None = number
-    return found
+    remembered = of_table(tx, _LAST)
+    found: tuple[int | None] | None = remembered.get(kind)
+    if found is None:
+        [found] = tx.execute(
+            "SELECT MAX(number) FROM ledger_keys WHERE kind = ? AND number IS NOT NULL", (kind,)
+        )
+        remembered.put(kind, found)
+    return found[0]
 
 
 def keep(tx: Tx, key: PublicKey, party: str, kind: int, number: int | None = None) -> None:
@@ -88,29 +115,58 @@ def keep(tx: Tx, key: PublicKey, party: str, kind: int, number: int | None = Non
         "number = COALESCE(excluded.number, number)",
         (key.encoded, party, kind, number),
     )
+    remembered = of_table(tx, _KEYS)
+    before: tuple[Holder | None] | None = remembered.get(key.encoded)
+    if number is None and before is not None and before[0] is None:
+        remembered.put(key.encoded, (Holder(party, kind, None),))
+        return
+    if number is not None:
+        remembered.put(key.encoded, (Holder(party, kind, number),))
+    else:
+        remembered.drop(key.encoded)
+    _count(tx, kind, number)
+
+
+def _count(tx: Tx, kind: int, number: int | None) -> None:
+    """A key of ours may have been written; one that changed its kind took its number along."""
+    remembered = of_table(tx, _LAST)
+    before: tuple[int | None] | None = remembered.get(kind)
+    remembered.drop(WELL_KNOWN)
+    remembered.drop(PSEUDONYM)
+    if before is not None and number is not None:
+        remembered.put(kind, (max(number, before[0] or 0),))
 
 
 def next_salt(tx: Tx) -> int:
     """How many salts were made before, counting this one from now on."""
-    tx.execute("UPDATE ledger_salts SET used = used + 1")
-    [(used,)] = tx.execute("SELECT used FROM ledger_salts")
-    found: int = used
-    return found
+    used: int | None = tx.known.get(_SALTS)
+    if used is None:
+        [(used,)] = tx.execute("SELECT used FROM ledger_salts")
+    tx.execute("UPDATE ledger_salts SET used = ?", (used + 1,))
+    tx.known[_SALTS] = used + 1
+    return used + 1
 
 
 def learned(tx: Tx, party: str) -> int:
     """How many pseudonyms of a party were learned."""
-    rows = tx.execute("SELECT pseudonyms FROM ledger_learned WHERE party = ?", (party,))
-    return rows[0][0] if rows else 0
+    remembered = of_table(tx, _LEARNED)
+    found: int | None = remembered.get(party)
+    if found is None:
+        rows = tx.execute("SELECT pseudonyms FROM ledger_learned WHERE party = ?", (party,))
+        found = rows[0][0] if rows else 0
+        remembered.put(party, found)
+    return found
 
 
 def count_learned(tx: Tx, party: str) -> None:
     """One more."""
+    before = learned(tx, party)
     tx.execute(
         "INSERT INTO ledger_learned VALUES (?, 1) "
         "ON CONFLICT (party) DO UPDATE SET pseudonyms = pseudonyms + 1",
         (party,),
     )
+    of_table(tx, _LEARNED).put(party, before + 1)
 
 
 # --- the network map --------------------------------------------------------------------------

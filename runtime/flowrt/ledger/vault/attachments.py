@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from flowrt.core.flow import Tx
+from flowrt.ledger.memory import Holders, holders
 from flowrt.stdlib.ledger.core_flow import TooLarge
 
 MOST_BYTES = 512 * 1024
@@ -75,6 +76,9 @@ def needed(tx: Tx, digests: Iterable[bytes]) -> None:
 
 def forget(tx: Tx, flow_id: int) -> None:
     """A flow has ended: what it alone has fetched, and nothing needs, is dropped."""
+    if flow_id not in _fetching(tx):
+        return
+    _fetching(tx).discard(flow_id)
     rows = tx.execute(
         "DELETE FROM ledger_attachment_fetched WHERE flow = ? RETURNING hash", (flow_id,)
     )
@@ -91,6 +95,13 @@ def _mark(tx: Tx, digest: bytes, size: int) -> None:
         "INSERT INTO ledger_attachment_fetched VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         (tx.flow_id, digest, size),
     )
+    _fetching(tx).add(tx.flow_id)
+
+
+def _fetching(tx: Tx) -> Holders:
+    """The flows that may have fetched something."""
+    last = "SELECT max(flow) FROM ledger_attachment_fetched"
+    return holders(tx, "ledger_attachment_fetched", last)
 
 
 def has(tx: Tx, digest: bytes) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 
 from flowrt.core.flow import Tx
 from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.memory import Remembered
 from flowrt.ledger.problems import (
     BadProof,
     BadSignature,
@@ -21,21 +22,24 @@ from flowrt.ledger.problems import (
 from flowrt.ledger.signatures import GoodSignatures
 from flowrt.ledger.states import Rulebook
 from flowrt.ledger.transactions import (
+    LedgerTransaction,
     Output,
     SignedTransaction,
     Transaction,
     TransactionSignature,
 )
 from flowrt.ledger.vault import attachments
-from flowrt.ledger.vault.memory import Remembered
 from flowrt.ledger.vault.records import Records
 from flowrt.ledger.vault.states import named, output_of
-from flowrt.ledger.verifying import verify
+from flowrt.ledger.verifying import check_structure, resolved, verify
 from flowrt.stdlib.ledger import core_flow as core
 from flowrt.stdlib.ledger.parts_flow import Identity, StateRef
 
 MOST_JUDGED = 65_536
 """How many ids of good transactions are remembered, and keys that take part in them."""
+
+SIGNED_BYTES = 4 * 1024 * 1024
+"""How many bytes of signed transactions are remembered of which all signatures are good."""
 
 KnowsNotary = Callable[[Tx, Identity], bool]
 """Whether the network has, or had, such a notary."""
@@ -55,6 +59,7 @@ class Checker:
         self._records = records
         self._knows_notary = knows_notary
         self._good: Remembered[bytes, tuple[PublicKey, ...]] = Remembered(MOST_JUDGED)
+        self._signed: Remembered[bytes, bool] = Remembered(SIGNED_BYTES)
         self._memory = GoodSignatures() if memory is None else memory
 
     def check(self, tx: Tx, transaction: Transaction) -> tuple[PublicKey, ...]:
@@ -83,6 +88,17 @@ class Checker:
             raise core.TransactionInvalid(transaction.id, str(error)[:500]) from error
         self._good.put(transaction.id, keys, 1 + len(keys))
         return keys
+
+    def resolved(self, tx: Tx, transaction: Transaction) -> LedgerTransaction:
+        """The transaction with all that it names, as contracts see it; nothing is judged. Raises
+        UnknownTransaction, TransactionInvalid: something that it names is not here, or cannot be
+        read."""
+        attached = attachments.read(tx, transaction.attachments)
+        try:
+            check_structure(transaction)
+            return resolved(transaction, lambda ref: self.output(tx, ref), self._rules, attached)
+        except LedgerError as error:
+            raise core.TransactionInvalid(transaction.id, str(error)[:500]) from error
 
     def _check_notaries(self, tx: Tx, transaction: Transaction) -> None:
         if self._knows_notary is None:
@@ -120,8 +136,11 @@ class Checker:
         if missing:
             error = SignaturesMissing(tuple(key.text for key in missing), transaction.id.hex())
             raise core.SignaturesMissing(", ".join(error.missing), transaction.id) from error
-        for signature in transaction.signatures:
-            self.check_signature(transaction.id, signature)
+        data = transaction.to_flow()
+        if self._signed.get(data) is None:
+            for signature in transaction.signatures:
+                self.check_signature(transaction.id, signature)
+            self._signed.put(data, True, len(data))
 
     def check_signature(self, id: bytes, signature: TransactionSignature) -> None:
         """That a signature is one of the transaction of this id. Raises BadSignature."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from flowrt.core.flow import Tx
+from flowrt.ledger.memory import Holders, holders
 from flowrt.ledger.transactions import SignedTransaction
+from flowrt.ledger.vault.records import find
 from flowrt.ledger.vault.tables import VERIFIED
 from flowrt.stdlib.ledger.core_flow import TooLarge
 
@@ -46,10 +48,13 @@ def keep(tx: Tx, transaction: SignedTransaction) -> None:
         "INSERT OR REPLACE INTO ledger_keeping VALUES (?, ?, ?)",
         (flow, count + 1, size + len(signed)),
     )
+    _keeping(tx).add(flow)
 
 
 def has(tx: Tx, id: bytes) -> bool:
     """Whether the running flow keeps it."""
+    if tx.flow_id not in _keeping(tx):
+        return False
     return bool(tx.execute("SELECT 1 FROM ledger_kept WHERE flow = ? AND id = ?", (tx.flow_id, id)))
 
 
@@ -74,6 +79,8 @@ def ready(tx: Tx, most: int) -> list[tuple[bytes, bytes]]:
 
 def left(tx: Tx) -> int:
     """How many the running flow keeps."""
+    if tx.flow_id not in _keeping(tx):
+        return 0
     rows: list[tuple[Any, ...]] = tx.execute(
         "SELECT count FROM ledger_keeping WHERE flow = ?", (tx.flow_id,)
     )
@@ -104,9 +111,17 @@ def recorded_elsewhere(tx: Tx) -> bool:
 
 def forget(tx: Tx, flow_id: int) -> None:
     """A flow has ended."""
+    if flow_id not in _keeping(tx):
+        return
+    _keeping(tx).discard(flow_id)
     if tx.execute("DELETE FROM ledger_keeping WHERE flow = ? RETURNING flow", (flow_id,)):
         tx.execute("DELETE FROM ledger_kept WHERE flow = ?", (flow_id,))
         tx.execute("DELETE FROM ledger_need WHERE flow = ?", (flow_id,))
+
+
+def _keeping(tx: Tx) -> Holders:
+    """The flows that may keep something."""
+    return holders(tx, "ledger_keeping", "SELECT max(flow) FROM ledger_keeping")
 
 
 def flows(tx: Tx) -> list[int]:
@@ -124,6 +139,5 @@ def _arrived(tx: Tx, need: bytes) -> None:
 
 
 def _is_recorded(tx: Tx, id: bytes) -> bool:
-    return bool(
-        tx.execute(f"SELECT 1 FROM ledger_transaction WHERE id = ? AND status = {VERIFIED}", (id,))
-    )
+    found = find(tx, id)
+    return found is not None and found.status == VERIFIED

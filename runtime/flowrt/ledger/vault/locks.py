@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from flowrt.core.flow import Tx
-from flowrt.ledger.vault.states import named
+from flowrt.ledger.vault.states import named, reserving
 from flowrt.stdlib.ledger.core_flow import StatesUnavailable, TooLarge
 from flowrt.stdlib.ledger.parts_flow import StateRef
 
@@ -37,6 +37,7 @@ def reserve(tx: Tx, refs: Sequence[StateRef]) -> None:
         raise StatesUnavailable(tuple(refused))
     for row in rows:
         tx.execute("UPDATE ledger_state SET lock = ? WHERE ref = ?", (tx.flow_id, row))
+    reserving(tx).add(tx.flow_id)
 
 
 def _free(tx: Tx, ref: StateRef) -> int | None:
@@ -58,12 +59,15 @@ def pick(tx: Tx, rows: Sequence[int]) -> None:
     """The running flow puts these into a transaction: no later selection of it takes them again."""
     for row in rows:
         tx.execute("UPDATE ledger_state SET lock = ? WHERE ref = ?", (-tx.flow_id, row))
+    reserving(tx).add(tx.flow_id)
 
 
 def release(tx: Tx, flow_id: int) -> None:
     """A flow lets go of all that it has reserved."""
-    for lock in (flow_id, -flow_id):
-        tx.execute("UPDATE ledger_state SET lock = NULL WHERE lock = ?", (lock,))
+    if flow_id not in reserving(tx):
+        return
+    tx.execute("UPDATE ledger_state SET lock = NULL WHERE lock IN (?, ?)", (flow_id, -flow_id))
+    reserving(tx).discard(flow_id)
 
 
 def release_some(tx: Tx, refs: Sequence[StateRef]) -> None:
@@ -89,9 +93,10 @@ def await_notary(tx: Tx, row: int, number: int) -> None:
 
 def no_longer_await(tx: Tx, number: int) -> list[int]:
     """The transaction in flight of that number is none any more; the rows that waited for it."""
-    rows = tx.execute("SELECT ref FROM ledger_state WHERE pending = ?", (number,))
-    tx.execute("UPDATE ledger_state SET pending = NULL WHERE pending = ?", (number,))
-    return [row for (row,) in rows]
+    rows = tx.execute(
+        "UPDATE ledger_state SET pending = NULL WHERE pending = ? RETURNING ref", (number,)
+    )
+    return sorted(row for (row,) in rows)
 
 
 def repair(tx: Tx, lives: Callable[[int], bool]) -> int:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from flowrt.core.flow import Tx
+from flowrt.ledger.memory import Remembered, of_table
 from flowrt.ledger.transactions import SignedTransaction
-from flowrt.ledger.vault.memory import Remembered
 from flowrt.ledger.vault.tables import IN_FLIGHT, VERIFIED
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -30,6 +30,34 @@ class Row(NamedTuple):
     signed: bytes
 
 
+ROWS_BYTES = 8 * 1024 * 1024
+"""How many bytes of rows are remembered, so that they need not be asked for again."""
+
+_ROWS, _IDS_OF, _LAST = (
+    "ledger_transaction",
+    "ledger_transaction number",
+    "ledger_transaction last number",
+)
+"""What is remembered: rows by id, ids by number, the last number."""
+
+
+def find(tx: Tx, id: bytes) -> Row | None:
+    """A recorded transaction, or one in flight."""
+    remembered = of_table(tx, _ROWS, ROWS_BYTES)
+    found: tuple[Row | None] | None = remembered.get(id)
+    if found is None:
+        rows = tx.execute(
+            "SELECT number, status, signed FROM ledger_transaction WHERE id = ?", (id,)
+        )
+        found = (Row._make(rows[0]) if rows else None,)
+        remembered.put(id, found, _weight(found[0]))
+    return found[0]
+
+
+def _weight(row: Row | None) -> int:
+    return 200 + (0 if row is None else len(row.signed))
+
+
 class Records:
     """The table of transactions, and a memory of those that were read from it."""
 
@@ -38,15 +66,12 @@ class Records:
 
     def find(self, tx: Tx, id: bytes) -> Row | None:
         """A recorded transaction, or one in flight."""
-        rows = tx.execute(
-            "SELECT number, status, signed FROM ledger_transaction WHERE id = ?", (id,)
-        )
-        return Row._make(rows[0]) if rows else None
+        return find(tx, id)
 
     def status(self, tx: Tx, id: bytes) -> int | None:
         """VERIFIED, IN_FLIGHT, or None: it is not there."""
-        rows = tx.execute("SELECT status FROM ledger_transaction WHERE id = ?", (id,))
-        return rows[0][0] if rows else None
+        found = find(tx, id)
+        return None if found is None else found.status
 
     def read(self, signed: bytes) -> SignedTransaction:
         """A transaction from the bytes of its row."""
@@ -68,28 +93,40 @@ class Records:
         signed = transaction.to_flow()
         self._parsed.put(signed, transaction, len(signed))
         at_us = time_us(tx.now)
+        last: int | None = tx.known.get(_LAST)
+        if last is None:
+            [(last,)] = tx.execute("SELECT coalesce(max(number), 0) FROM ledger_transaction")
+        number = last + 1
         if before is None:
-            rows = tx.execute(
-                "INSERT INTO ledger_transaction VALUES "
-                "((SELECT coalesce(max(number), 0) + 1 FROM ledger_transaction), ?, ?, ?, ?) "
-                "RETURNING number",
-                (transaction.id, status, at_us, signed),
+            tx.execute(
+                "INSERT INTO ledger_transaction VALUES (?, ?, ?, ?, ?)",
+                (number, transaction.id, status, at_us, signed),
             )
         else:
-            rows = tx.execute(
-                "UPDATE ledger_transaction SET number = "
-                "(SELECT max(number) + 1 FROM ledger_transaction), "
-                "status = ?, at_us = ?, signed = ? WHERE number = ? RETURNING number",
-                (status, at_us, signed, before.number),
+            tx.execute(
+                "UPDATE ledger_transaction SET number = ?, status = ?, at_us = ?, signed = ? "
+                "WHERE number = ?",
+                (number, status, at_us, signed, before.number),
             )
-        number: int = rows[0][0]
+        tx.known[_LAST] = number
+        row = Row(number, status, signed)
+        of_table(tx, _ROWS, ROWS_BYTES).put(transaction.id, (row,), _weight(row))
+        if before is not None:
+            of_table(tx, _IDS_OF).drop(before.number)
+        of_table(tx, _IDS_OF).put(number, transaction.id)
         return number
 
     def forget(self, tx: Tx, number: int) -> None:
         """Remove one that is in flight."""
-        tx.execute(
-            f"DELETE FROM ledger_transaction WHERE number = ? AND status = {IN_FLIGHT}", (number,)
+        rows = tx.execute(
+            f"DELETE FROM ledger_transaction WHERE number = ? AND status = {IN_FLIGHT} "
+            "RETURNING id",
+            (number,),
         )
+        for (id,) in rows:
+            of_table(tx, _ROWS, ROWS_BYTES).drop(id)
+            of_table(tx, _IDS_OF).drop(number)
+            tx.known.pop(_LAST, None)
 
     def in_flight(self, tx: Tx, most: int = -1) -> list[tuple[int, bytes, int, bytes]]:
         """(number, id, time, bytes) of those in flight, the oldest first."""
@@ -111,13 +148,22 @@ class Records:
 
     def ids(self, tx: Tx, numbers: Sequence[int]) -> dict[int, bytes]:
         """The ids of transactions by their numbers."""
+        remembered = of_table(tx, _IDS_OF)
         found: dict[int, bytes] = {}
-        wanted = sorted(set(numbers))
+        wanted = []
+        for number in sorted(set(numbers)):
+            id: bytes | None = remembered.get(number)
+            if id is None:
+                wanted.append(number)
+            else:
+                found[number] = id
         for start in range(0, len(wanted), _AT_ONCE):
             some = wanted[start : start + _AT_ONCE]
             # One text for all counts, so that it is prepared once.
             some += [-1] * (_AT_ONCE - len(some))
-            found.update(tx.execute(_IDS, some))
+            for number, id in tx.execute(_IDS, some):
+                found[number] = id
+                remembered.put(number, id)
         return found
 
 

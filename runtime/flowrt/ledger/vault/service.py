@@ -13,9 +13,11 @@ from collections.abc import Callable, Collection, Sequence
 from flowrt.core.flow import Tx
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.keys import PublicKey
+from flowrt.ledger.problems import LedgerError
 from flowrt.ledger.signatures import GoodSignatures
-from flowrt.ledger.states import CommandData, Rulebook
+from flowrt.ledger.states import CommandData, Rulebook, State
 from flowrt.ledger.transactions import (
+    LedgerTransaction,
     SignedTransaction,
     StateAndRef,
     Transaction,
@@ -32,7 +34,7 @@ from flowrt.ledger.vault.tables import IN_FLIGHT, VERIFIED, ref_parts, row_of
 from flowrt.ledger.vault.updates import Update, Updates
 from flowrt.stdlib.ledger import core_flow as core
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
-from flowrt.stdlib.ledger.vault_flow import InFlight, StatePage, StateQuery, Total
+from flowrt.stdlib.ledger.vault_flow import InFlight, Overdue, StatePage, StateQuery, Total
 
 MOST_AT_ONCE = 10_000
 """How many things one operation answers with, at most."""
@@ -107,6 +109,20 @@ class Vault:
         except core.TransactionInvalid:
             raise core.UnknownTransaction(ref.transaction) from None
 
+    def read(self, tx: Tx, ref: StateRef) -> State:
+        """For services: the state of that name as its class has it. Raises UnknownTransaction, and
+        TransactionInvalid if its class is not installed here."""
+        output = self.state(tx, ref).output
+        try:
+            return self.rules.read_state(output.schema, output.version, output.data)
+        except LedgerError as error:
+            raise core.TransactionInvalid(ref.transaction, str(error)[:500]) from error
+
+    def resolved(self, tx: Tx, of: SignedTransaction) -> LedgerTransaction:
+        """For services: a transaction with all states and commands that it names, as contracts see
+        it. Judges nothing: `check` does. Raises UnknownTransaction, TransactionInvalid."""
+        return self._checker.resolved(tx, of.transaction)
+
     def consumed(self, tx: Tx, ref: StateRef) -> bytes | None:
         return self.consumer(tx, ref)
 
@@ -153,8 +169,7 @@ class Vault:
                 )
         number = self._records.put(tx, transaction, VERIFIED, before)
         attachments.needed(tx, transaction.transaction.attachments)
-        if before is not None:
-            locks.no_longer_await(tx, before.number)
+        # What waited for it, while it was in flight, are its inputs.
         for ref, found in inputs:
             if found.output is not None:
                 states.consume(tx, found.row, number)
@@ -248,6 +263,13 @@ class Vault:
     def in_flight(self, tx: Tx, most: int) -> tuple[InFlight, ...]:
         rows = self._records.in_flight(tx, _bounded(most))
         return tuple(InFlight(id, time_of(at_us)) for _, id, at_us, _ in rows)
+
+    def overdue(self, tx: Tx, most: int) -> tuple[Overdue, ...]:
+        return self.diary.overdue(tx, _bounded(most))
+
+    def schedule_again(self, tx: Tx, ref: StateRef) -> bool:
+        found = named(tx, ref)
+        return found is not None and self.diary.again(tx, found.row, ref)
 
     # --- what was downloaded ---
 

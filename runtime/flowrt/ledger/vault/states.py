@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 from flowrt.core.flow import Tx
 from flowrt.core.values import decode, encode
+from flowrt.ledger.memory import Holders, holders, of_table
 from flowrt.ledger.problems import LedgerError
 from flowrt.ledger.states import Rulebook, State
 from flowrt.ledger.transactions import MAX_COMPONENTS, Output, Transaction
+from flowrt.ledger.vault import records
 from flowrt.ledger.vault.columns import Columns, Ours, columns_of
-from flowrt.ledger.vault.records import time_us
+from flowrt.ledger.vault.records import ROWS_BYTES, time_us
 from flowrt.ledger.vault.scheduled import Scheduled
 from flowrt.ledger.vault.tables import VERIFIED, row_of
 from flowrt.stdlib.ledger.parts_flow import Identity, Issuer, StateRef
 
 AGAIN = 500
 """How many rows are read again by one statement."""
+
+KNOWN = 1024
+"""How many outputs are read once, and known by their bytes then."""
+
+_ROWS, _NUMBERS = "ledger_state", "ledger_kind ledger_notary ledger_issuer"
+"""What is remembered: rows, and the numbers of what stands in them by a number."""
 
 
 class Named(NamedTuple):
@@ -34,18 +43,24 @@ def named(tx: Tx, ref: StateRef) -> Named | None:
     the transaction has such an output is not known where there is no row."""
     if not 0 <= ref.index < MAX_COMPONENTS:
         return None
-    rows = tx.execute(
-        "SELECT t.number, s.output, s.consumed FROM ledger_transaction t "
-        "LEFT JOIN ledger_state s ON s.ref = (t.number << 14 | ?) "
-        f"WHERE t.id = ? AND t.status = {VERIFIED}",
-        (ref.index, ref.transaction),
-    )
-    if not rows:
+    transaction = records.find(tx, ref.transaction)
+    if transaction is None or transaction.status != VERIFIED:
         return None
-    number, output, consumed = rows[0]
-    return Named(row_of(number, ref.index), output, consumed)
+    row = row_of(transaction.number, ref.index)
+    remembered = of_table(tx, _ROWS, ROWS_BYTES)
+    found: Named | None = remembered.get(row)
+    if found is None:
+        rows = tx.execute("SELECT output, consumed FROM ledger_state WHERE ref = ?", (row,))
+        found = Named(row, *rows[0]) if rows else Named(row, None, None)
+        remembered.put(row, found, _weight(found))
+    return found
 
 
+def _weight(found: Named) -> int:
+    return 200 + len(found.output or b"")
+
+
+@functools.lru_cache(maxsize=KNOWN)
 def output_of(data: bytes) -> Output:
     """The output of a row."""
     found: Output = decode(Output, data)
@@ -59,6 +74,22 @@ def consume(tx: Tx, row: int, by: int) -> None:
         "WHERE ref = ? AND consumed IS NULL",
         (by, time_us(tx.now), row),
     )
+    remembered = of_table(tx, _ROWS, ROWS_BYTES)
+    found: Named | None = remembered.get(row)
+    if found is not None and found.consumed is None:
+        found = found._replace(consumed=by)
+        remembered.put(row, found, _weight(found))
+
+
+_LAST = (
+    "SELECT max(abs(lock)) FROM (SELECT max(lock) AS lock FROM ledger_state WHERE lock IS NOT NULL "
+    "UNION ALL SELECT min(lock) FROM ledger_state WHERE lock IS NOT NULL)"
+)
+
+
+def reserving(tx: Tx) -> Holders:
+    """The flows that may have reserved states."""
+    return holders(tx, "ledger_state lock", _LAST)
 
 
 class Writer:
@@ -86,6 +117,7 @@ class Writer:
                 kinds[written] = self._kind(tx, output)
             if output.notary not in kinds:
                 kinds[output.notary] = _notary(tx, output.notary)
+            written_out = encode(output)
             tx.execute(
                 "INSERT INTO ledger_state VALUES "
                 "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, NULL)",
@@ -93,19 +125,26 @@ class Writer:
                     row,
                     kinds[written],
                     kinds[output.notary],
-                    encode(output),
+                    written_out,
                     *_columns(tx, columns),
                     time_us(tx.now),
                     tx.flow_id or None if columns.spendable else None,
                 ),
             )
+            if columns.spendable and tx.flow_id:
+                reserving(tx).add(tx.flow_id)
             if columns.relevant:
                 self._scheduled.add(tx, row, state, StateRef(transaction.id, index))
+            found = Named(row, written_out, None)
+            of_table(tx, _ROWS, ROWS_BYTES).put(row, found, _weight(found))
             made.append(row)
         return made
 
     def _kind(self, tx: Tx, output: Output) -> int:
         written = output.schema, output.version, output.contract
+        known: int | None = of_table(tx, _NUMBERS).get(written)
+        if known is not None:
+            return known
         rows = tx.execute(
             "SELECT id FROM ledger_kind WHERE schema = ? AND version = ? AND contract = ?", written
         ) or tx.execute(
@@ -114,6 +153,7 @@ class Writer:
             (*written, self._rules.newest(output.schema, output.version)),
         )
         found: int = rows[0][0]
+        of_table(tx, _NUMBERS).put(written, found)
         return found
 
     def read_again(self, tx: Tx) -> int:
@@ -167,17 +207,25 @@ def _columns(tx: Tx, columns: Columns) -> tuple[object, ...]:
 
 def _notary(tx: Tx, notary: Identity) -> int:
     values = notary.party.name, notary.key.encoded
+    known: int | None = of_table(tx, _NUMBERS).get(values)
+    if known is not None:
+        return known
     rows = tx.execute(
         "SELECT id FROM ledger_notary WHERE name = ? AND key = ?", values
     ) or tx.execute("INSERT INTO ledger_notary (name, key) VALUES (?, ?) RETURNING id", values)
     found: int = rows[0][0]
+    of_table(tx, _NUMBERS).put(values, found)
     return found
 
 
 def _issuer(tx: Tx, issuer: Issuer) -> int:
     values = issuer.key.encoded, issuer.reference
+    known: int | None = of_table(tx, _NUMBERS).get(values)
+    if known is not None:
+        return known
     rows = tx.execute(
         "SELECT id FROM ledger_issuer WHERE key = ? AND reference = ?", values
     ) or tx.execute("INSERT INTO ledger_issuer (key, reference) VALUES (?, ?) RETURNING id", values)
     found: int = rows[0][0]
+    of_table(tx, _NUMBERS).put(values, found)
     return found

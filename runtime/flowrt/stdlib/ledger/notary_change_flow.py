@@ -628,7 +628,7 @@ class AgreeToNotaryChange_v1(rt.Flow[None]):
                 return rt.Call(
                     AgreeToNotaryChange_v1.InResolve(talk=talk, proposed=proposed),
                     Resolve_v1,
-                    Resolve_v1.Start(talk, dependencies(proposed), ()),
+                    Resolve_v1.Start(talk, dependencies(proposed), (), ()),
                 )
             case AgreeToNotaryChange_v1.InResolve():
                 talk = at.talk
@@ -723,7 +723,7 @@ class LearnNotaryChange_v1(rt.Flow[None]):
                 return rt.Call(
                     LearnNotaryChange_v1.InResolve(talk=talk, told=told),
                     Resolve_v1,
-                    Resolve_v1.Start(talk, dependencies(told.transaction), ()),
+                    Resolve_v1.Start(talk, dependencies(told.transaction), (), ()),
                 )
             case LearnNotaryChange_v1.InResolve():
                 talk = at.talk

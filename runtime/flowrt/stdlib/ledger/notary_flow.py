@@ -969,6 +969,7 @@ class Notarising_v1(rt.Flow[None]):
                                     client,
                                     dependencies(request_2.transaction),
                                     attachments(request_2.transaction),
+                                    (),
                                 ),
                             )
                 case Notarising_v1.AwaitCommit():
