@@ -17,7 +17,10 @@ from typing import Any
 import pytest
 
 from flowlang import demo
-from flowlang.demo import Check, Silence, Tally, Trees, Work, audited, hold, run_demo
+from flowlang.demo import Work, audited, hold, run_demo
+from flowlang.demo.report import Check
+from flowlang.demo.tally import Tally
+from flowlang.demo.views import Silence, Trees
 
 TRADES = 12
 SEED = 3
@@ -74,6 +77,7 @@ def test_the_report_is_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["ok"] is True
     assert (report["seed"], report["trades"], report["killed"]) == (SEED, 4, 1)
     assert report["settled"] + report["refused"] == 4
+    assert sum(report["refusals"].values()) == report["refused"]
     assert [kill.keys() for kill in report["kills"]] == [{"ended", "in_flight"}]
     assert report["median_checkpoint"] <= report["largest_checkpoint"] < 3_000
     assert all(check["wrong"] == [] for check in report["checks"])

@@ -52,7 +52,7 @@ class Acting(Doing):
             case Run(block=block, at=at) if at < len(block):
                 return "decide" if self._decides(scene, taker, block[at]) else "act"
             case Round(node=node):
-                return "act" if wording.is_silent(checked, node.body) else "decide"
+                return "act" if self._is_silent(checked, node.body) else "decide"
             case Waiting(decided=False) if self._options_at_wait(scene, taker, top):
                 return "decide"
             case Waiting():
@@ -65,7 +65,7 @@ class Acting(Doing):
     def _decides(self, scene: Scene, taker: Taker, node: syntax.Statement) -> bool:
         match node:
             case syntax.If() | syntax.Match():
-                return not wording.is_silent(taker.checked, node)
+                return not self._is_silent(taker.checked, node)
             case syntax.Require():
                 return bool(self._caught_demands(scene, taker))
             case _:
@@ -132,6 +132,19 @@ class Acting(Doing):
             case _:
                 return self._behind(scene, taker, top)
 
+    def _is_silent(self, checked: types.Checked, value: object) -> bool:
+        """The same as `wording.is_silent`, found out once for each part of the trees."""
+        known = self._silent.get(id(value))
+        if known is None:
+            known = self._silent[id(value)] = (value, wording.is_silent(checked, value))
+        return known[1]
+
+    def _demands_of(self, checked: types.Checked, value: object) -> list[types.ErrorInfo]:
+        known = self._demanded.get(id(value))
+        if known is None:
+            known = self._demanded[id(value)] = (value, wording.demanded(checked, value))
+        return known[1]
+
     # --- checks -----------------------------------------------------------------------------
 
     def _run_of_demands(self, taker: Taker) -> tuple[list[types.ErrorInfo], int]:
@@ -142,10 +155,10 @@ class Acting(Doing):
         errors: dict[str, types.ErrorInfo] = {}
         for count, node in enumerate(top.block[top.at :], 1):
             if isinstance(node, syntax.Require):
-                for error in wording.demanded(checked, node):
+                for error in self._demands_of(checked, node):
                     errors.setdefault(error.name, error)
                 last = count
-            elif not wording.is_silent(checked, node):
+            elif not self._is_silent(checked, node):
                 break
         return list(errors.values()), last
 
@@ -434,6 +447,18 @@ class Acting(Doing):
         if taker.stack[1:] != [Run(self._flow(taker.flow).declaration.body, 0)]:
             return False
         return taker.key in scene.lines and not scene.inbox(taker, taker.key)
+
+    def only_leaves(self, taker: Taker) -> bool:
+        """Whether the next thing that it does is to leave what it is in, within a subflow."""
+        if taker.depth == 1:
+            return False
+        top = taker.stack[-1]
+        if not isinstance(top, Run):
+            return isinstance(top, Catching | Limit | Once | Called)
+        if top.at == len(top.block):
+            return True
+        node = top.block[top.at]
+        return isinstance(node, syntax.Return) and self._is_silent(taker.checked, node.value)
 
     def enter(self, taker: Taker) -> None:
         """Into the next round of the loop on top."""

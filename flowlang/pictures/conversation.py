@@ -13,18 +13,22 @@ from flowlang import syntax, types
 from flowlang.checker.nodes import everything
 from flowlang.pictures.acting import Acting, Option
 from flowlang.pictures.folding import Mark, Told, Way, finished, fold, rounds, shortened, weight
+from flowlang.pictures.reaching import nearest, whose_turn
 from flowlang.pictures.responding import responder
-from flowlang.pictures.scene import Round, Scene, Taker, Waiting
+from flowlang.pictures.scene import Round, Scene, Taker
 from flowlang.pictures.sequence import Note, Sequence, every, named
 from flowlang.pictures.wording import is_endless, listed, short
 
-MOST_STEPS = 2_000
-"""Statements that are walked through; what is left then is not drawn."""
+LOOKED_AT = (3_000, 2_300, 1_800, 1_400, 1_100, 850, 650, 500)
+"""So many statements are looked at to find which moments are drawn, fewer if that is too much."""
 
-MOST_TOLD = 400
-"""Items behind one decision; of more there would be nothing to see."""
+MOST_STEPS = 8_000
+"""Statements that are walked through then, some more than once; what is left is not drawn."""
 
-DEEPEST = 60
+MOST_TOLD = 600
+"""Items of a picture; of more nobody sees anything."""
+
+DEEPEST = 200
 """Decisions in each other."""
 
 UNROLLED = 3
@@ -43,7 +47,7 @@ def conversation(
     acting = Acting(project, frozenset(followed))
     scene = Scene()
     acting.begin(scene, root)
-    items = finished(_Walk(acting).walk(scene, (), {}, 0))
+    items = finished(_told(acting, scene))
     used = {key for item in every(items) for key in named(item)}
     lanes = acting.lanes.in_order(used)
     names = list(dict.fromkeys(lane.name for lane in lanes if lane.kind == "party"))
@@ -51,12 +55,36 @@ def conversation(
     return Sequence(title, lanes, items, f"What is said between {title}, in every way.")
 
 
+def _told(acting: Acting, scene: Scene) -> list[Told]:
+    """All ways from a moment on, or as many of the nearest as a picture can have: more moments give
+    a larger picture."""
+    low, high = 0, len(LOOKED_AT) - 1
+    told: list[Told] | None = None
+    known: dict[frozenset[Hashable], bool] = {}
+    while low <= high:
+        # All of it first, as most conversations are short.
+        at = 0 if not known else (low + high) // 2
+        near = nearest(acting, scene, LOOKED_AT[at])
+        if near not in known:
+            walk = _Walk(acting, near)
+            found = walk.walk(scene.copy(), (), {}, 0)
+            known[near] = walk.is_whole and weight(found) <= MOST_TOLD
+            if known[near] or told is None or at == len(LOOKED_AT) - 1:
+                told = found
+        low, high = (low, at - 1) if known[near] else (at + 1, high)
+    assert told is not None
+    return told
+
+
 class _Walk:
     """All ways from a moment on."""
 
-    def __init__(self, acting: Acting) -> None:
+    def __init__(self, acting: Acting, near: frozenset[Hashable]) -> None:
+        """What follows moments that are not `near` is not told."""
         self._acting = acting
+        self._near = near
         self._steps = 0
+        self.is_whole = True
         self._known: dict[Hashable, list[Told]] = {}
 
     def walk(
@@ -66,33 +94,36 @@ class _Walk:
         began that this is within, `visits` how often each loop was come to."""
         acting, told = self._acting, list[Told]()
         while True:
-            taker, must_decide = self._next(scene)
+            taker, must_decide = whose_turn(acting, scene)
             if taker is None:
                 return [*told, *acting.stuck(scene)]
             self._steps += 1
             if self._steps > MOST_STEPS or depth > DEEPEST:
+                self.is_whole = False
                 return [*told, _rest(taker)]
             if not must_decide:
                 told += acting.act(scene, taker)
                 continue
+            key = scene.key()
+            if key not in self._near:
+                return [*told, _rest(taker)]
             top = taker.stack[-1]
             if isinstance(top, Round):
-                place = (taker.key, top.node)
-                seen = visits.get(place, 0)
-                visits = {**visits, place: seen + 1}
+                at = (taker.key, top.node)
+                seen = visits.get(at, 0)
+                visits = {**visits, at: seen + 1}
                 if acting.is_served(scene, taker, top.node) and seen < SERVED:
                     acting.enter(taker)
                     continue
                 return [*told, *self._round(scene, taker, top.node, heads, visits, depth)]
-            key = (scene.key(), heads)
-            if key not in self._known:
+            place = (key, heads)
+            if place not in self._known:
                 ways = [
                     self._way(option, taker, heads, visits, depth)
                     for option in acting.options(scene, taker)
                 ]
-                found = fold(ways)
-                self._known[key] = found if weight(found) <= MOST_TOLD else [_rest(taker)]
-            return [*told, *self._known[key]]
+                self._known[place] = fold(ways)
+            return [*told, *self._known[place]]
 
     def _way(
         self,
@@ -105,25 +136,6 @@ class _Walk:
         told = [*option.told, *self.walk(option.scene, heads, visits, depth + 1)]
         kept = shortened(told, taker.lane) if option.aside else tuple(told)
         return Way(option.condition, option.alone, kept, option.aside)
-
-    def _next(self, scene: Scene) -> tuple[Taker | None, bool]:
-        """Whose turn it is: who answers goes before who asked, who need not decide before who
-        must; so everybody is at rest when the first one begins a round. A responder begins when
-        something has come to it, or nobody else can go on."""
-        asleep = at_wait = deciding = None
-        for taker in reversed(scene.takers.values()):
-            match self._acting.readiness(scene, taker):
-                case "act" if self._acting.is_asleep(scene, taker):
-                    asleep = asleep or taker
-                case "act":
-                    return taker, False
-                case "decide" if isinstance(taker.stack[-1], Waiting):
-                    at_wait = at_wait or taker
-                case "decide":
-                    deciding = deciding or taker
-                case "blocked":
-                    pass
-        return (at_wait or asleep or deciding), at_wait is not None or asleep is None
 
     def _round(
         self,

@@ -46,6 +46,11 @@ class Doing:
         self._project = project
         self._followed = followed
         self._codes: dict[str, Code] = {}
+        # What was found out about parts of the trees, with them: so that none comes to have the
+        # number of another one.
+        self._silent: dict[int, tuple[object, bool]] = {}
+        self._known_calls: dict[int, tuple[object, list[tuple[str, str, str]]]] = {}
+        self._demanded: dict[int, tuple[object, list[types.ErrorInfo]]] = {}
 
     def begin(self, scene: Scene, flow: str) -> None:
         """The first flow is at its first statement."""
@@ -374,7 +379,11 @@ class Doing:
     def _calls(self, taker: Taker, value: object) -> list[Told]:
         """The operations within a value that others see."""
         found: list[Told] = []
-        for service, operation, _ in wording.calls(taker.checked, value):
+        known = self._known_calls.get(id(value))
+        if known is None:
+            known = (value, list(wording.calls(taker.checked, value)))
+            self._known_calls[id(value)] = known
+        for service, operation, _ in known[1]:
             found += self._called(taker, service, operation)
         return found
 

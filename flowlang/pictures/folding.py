@@ -74,6 +74,10 @@ ASIDE = 10
 """Items of a way that is not what is hoped for; of a longer one the beginning is drawn."""
 
 
+LITTLE = 8
+"""Items behind a subflow that may stand in its box, where its ways part."""
+
+
 def fold(ways: Items[Way]) -> list[Told]:
     """What the ways share at their ends is told once, behind them; a short one that shares nothing
     is told as what happens instead."""
@@ -266,8 +270,8 @@ def _alternatives(ways: Items[Way], is_last: bool) -> list[Item]:
 
 
 def _leaving(told: Items[Told], start: int) -> int | None:
-    """Where the subflow that is entered at `start` is left; the end of all where nothing comes
-    behind it anyhow; None if the ways part before."""
+    """Where the subflow that is entered at `start` is left; the end of all where hardly anything
+    comes behind it anyhow; None if the ways part before."""
     mark = told[start]
     assert isinstance(mark, Mark)
     for number in range(start + 1, len(told)):
@@ -276,7 +280,8 @@ def _leaving(told: Items[Told], start: int) -> int | None:
             return number
     behind: list[tuple[Told, ...]] = []
     _behind(told[start + 1 :], mark.key, behind)
-    return len(told) if all(_is_trivial(one) for one in behind) else None
+    # Where the ways part within a subflow, its box holds the little that comes behind it, too.
+    return len(told) if all(weight(one) <= LITTLE for one in behind) else None
 
 
 def _behind(told: Items[Told], key: Hashable, found: list[tuple[Told, ...]]) -> None:

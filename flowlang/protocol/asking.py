@@ -91,9 +91,10 @@ def inferred(release: Release, one: str, other: str, name: str | None) -> Inferr
         )
     found: dict[tuple[str, str, str], Inferred] = {}
     for session in sessions:
-        left, right = _pair(program, program, session)
-        if left is None or right is None:
+        made_of = _pair(program, program, session)
+        if made_of is None:
             raise NotInferred("one of the two is too large to be followed")
+        left, right = made_of
         misfits = check(left, right).misfits
         if misfits:
             raise NotInferred(
@@ -117,10 +118,23 @@ def inferred(release: Release, one: str, other: str, name: str | None) -> Inferr
     return next(iter(found.values()))
 
 
-def _pair(
-    one: Program, other: Program, session: Session
-) -> tuple[Automaton | None, Automaton | None]:
-    """Both sides of a session, each told what the other sends."""
+def _pair(one: Program, other: Program, session: Session) -> tuple[Automaton, Automaton] | None:
+    """Both sides of a session, each told what the other sends; None if one is too large. As in a
+    check, numbers count the members of a group as long as nobody is counted twice."""
+    uncounted: frozenset[int] = frozenset()
+    while True:
+        made = _told_each_other(one, other, session, uncounted)
+        if made is None:
+            return None
+        wrong = check(*made).miscounts - uncounted
+        if not wrong:
+            return made
+        uncounted |= wrong
+
+
+def _told_each_other(
+    one: Program, other: Program, session: Session, uncounted: frozenset[int]
+) -> tuple[Automaton, Automaton] | None:
     left: Automaton | None = None
     right: Automaton | None = None
     known: dict[str, object] | None = None
@@ -129,11 +143,16 @@ def _pair(
         if variants == known:
             break
         known = dict(variants)
+        sides = (one, session.flow, session.opened), (other, session.responder, None)
         try:
-            left = automaton(one, session.flow, session.opened, variants, frozenset())
-            right = automaton(other, session.responder, None, variants, frozenset())
+            left, right = (
+                automaton(*side, variants, frozenset(), counting=number not in uncounted)
+                for number, side in enumerate(sides)
+            )
         except TooMany:
-            return None, None
+            return None
+    assert left is not None
+    assert right is not None
     return left, right
 
 
@@ -217,11 +236,13 @@ def _side(
         gone = versions.Break(f"{side.peers}: the new version has no such session", None)
         return Comparison(title, (gone,))
     try:
-        was = automaton(before, side.flow, side.opened, {}, frozenset(), given=side.given)
+        was = _followed(before, side, counting=True)
         peers = versions.peers_of(was, side.peer)
         found: dict[str, versions.Break] = {}
         for one in alike:
-            made = automaton(after, one.flow, one.opened, {}, frozenset(), given=one.given)
+            made = _followed(after, one, counting=True)
+            if versions.miscounts(made, peers):
+                made = _followed(after, one, counting=False)
             for broken in (
                 *versions.breaks(made, peers, side.peers),
                 *versions.fields_that_break(made, shapes[1], was, shapes[0], side.peers),
@@ -232,6 +253,11 @@ def _side(
     except versions.NotCompared as why:
         return Comparison(title, (), str(why))
     return Comparison(title, tuple(found.values()))
+
+
+def _followed(program: Program, side: Side, *, counting: bool) -> Automaton:
+    where = program, side.flow, side.opened
+    return automaton(*where, {}, frozenset(), given=side.given, counting=counting)
 
 
 def _titled(flow: machine.Machine) -> str:
@@ -333,9 +359,10 @@ def _matrix(lefts: Sequence[_Live], rights: Sequence[_Live]) -> Matrix:
 
 def _cell(one: _Live, other: _Live) -> Cell:
     session = Session(one.side.flow, one.side.opened or 0, other.side.flow)
-    left, right = _pair(one.program, other.program, session)
-    if left is None or right is None:
+    made = _pair(one.program, other.program, session)
+    if made is None:
         return Cell(one.label, other.label, "too large", None)
+    left, right = made
     found = _fields(one, left, other, right)
     if found is not None:
         return Cell(one.label, other.label, "P202", found)

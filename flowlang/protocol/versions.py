@@ -29,6 +29,7 @@ Places: TypeAlias = frozenset[int]
 
 def peers_of(made: Automaton, name: str) -> Automaton:
     """Whoever fits this flow; `name` is what they are called. Raises NotCompared."""
+    made = _counted_once(made)
     start = _settled(made, [0])
     numbers = {start: 0}
     order = [start]
@@ -110,6 +111,34 @@ def _ways(nodes: Iterable[Node], kind: Kind) -> dict[str, tuple[list[int], Spot]
     return found
 
 
+def _counted_once(made: Automaton) -> Automaton:
+    """The same, without what only they could say who are counted already. Nobody who fits says it,
+    so that is no wait for them, but one for others of the group."""
+    doomed = {number for number, node in enumerate(made.nodes) if node.final is Final.MISCOUNTED}
+    if not doomed:
+        return made
+    before = 0
+    while len(doomed) > before:
+        before = len(doomed)
+        doomed |= {
+            number
+            for number, node in enumerate(made.nodes)
+            if node.edges and all(edge.target in doomed for edge in node.edges)
+        }
+    nodes = []
+    for node in made.nodes:
+        edges = [
+            edge
+            for edge in node.edges
+            if edge.kind is not Kind.RECEIVE or edge.target not in doomed
+        ]
+        if len(edges) < len(node.edges):
+            waits = any(edge.kind in (Kind.RECEIVE, Kind.ENDED) for edge in edges)
+            node = dataclasses.replace(node, edges=edges, is_receiving=waits)
+        nodes.append(node)
+    return dataclasses.replace(made, nodes=nodes)
+
+
 def _settled(made: Automaton, starts: Iterable[int]) -> Places:
     """Where the flow may come to without a message; what it only passes through is left out."""
     found = set(starts)
@@ -137,6 +166,11 @@ class Break:
 
     peers: str
     spot: Spot | None
+
+
+def miscounts(new: Automaton, old: Automaton) -> bool:
+    """Whether the new version may count one of a group twice among these peers."""
+    return 0 in in_turns(new, old).miscounts
 
 
 def breaks(new: Automaton, old: Automaton, peers: str) -> list[Break]:

@@ -175,12 +175,13 @@ class Handle(Generic[R]):
             raise letter
         return letter
 
-    async def posted(self) -> None:
-        """Wait until the flow says more to its owner, or ends. NodeStopped if its node stops."""
+    def posted(self) -> asyncio.Future[None]:
+        """Done as soon as the flow, from now on, says more to its owner, or ends; NodeStopped if
+        its node stops."""
         self._node.refuse_if_stopped()
         waiter = asyncio.get_running_loop().create_future()
         self._post.append(waiter)
-        await waiter
+        return waiter
 
     def mailed(self) -> None:
         """The flow said something to its owner: told by the node after the commit."""

@@ -32,18 +32,6 @@ class SessionView(msgspec.Struct, frozen=True):
     unread: int
 
 
-class PeerView(msgspec.Struct, frozen=True):
-    """What a peer has of its node: open sessions that it began, its messages that nobody has read,
-    frames that wait to be sent to it."""
-
-    name: str
-    sessions: int
-    unread: int
-    unread_bytes: int
-    outbox: int
-    outbox_bytes: int
-
-
 class AuditedEntry(NamedTuple):
     """One thing that happened: to which flow (0: none), at which of its steps, of what kind, what
     it logged; and where a person is behind it, who, why and what."""
@@ -149,6 +137,11 @@ class Inquiries(People):
         return treatment.errors(flow_id, self._store.load(flow_id), self.registry)
 
     @property
+    def now(self) -> datetime.datetime:
+        """What the node's clock says, in UTC."""
+        return time_of(self._clock())
+
+    @property
     def begun(self) -> int:
         """How many flows were ever begun here."""
         return self._next_flow - 1
@@ -162,15 +155,6 @@ class Inquiries(People):
     def in_hospital(self) -> int:
         """How many flows are in the hospital."""
         return len(self._ward)
-
-    def peers(self) -> list[PeerView]:
-        """The peers that the node has met, by name."""
-        self.refuse_if_stopped()
-        found = []
-        for name, peer in sorted(self._peers.items()):
-            rows = self._outbox.rows(name)
-            found.append(PeerView(name, peer.sessions, peer.unread, peer.unread_bytes, *rows))
-        return found
 
     def audited(self, after: int, limit: int) -> list[Audited]:
         """Rows of the audit trail with larger numbers than `after`, at most `limit`."""

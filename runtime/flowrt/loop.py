@@ -137,6 +137,7 @@ class Loop(Agenda):
             self._perform,
             clock,
             self._reports,
+            store,
             limits.operations,
         )
         # What refused batches took, each part to be taken again by itself; what was refused alone,
@@ -378,11 +379,13 @@ class Loop(Agenda):
         elif quotas.is_crowded(known) and not isinstance(found, Reject):
             text = f"{known.sessions} sessions of {peer} are open at {me}: refused by quota"
             found = Reject(text, "", QUOTA)
+            quotas.rejected(peer)
         if isinstance(found, Reject):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
             content = msgspec.structs.replace(found, error_id=error_id)
             text = one_line(found.reason)
-            _LOG.info("%s rejects %s: %s (%s)", me, peer, text, error_id)
+            about = {"party": me, "peer": peer, "error_id": error_id}
+            _LOG.info("%s rejects %s: %s (%s)", me, peer, text, error_id, extra=about)
             letter = Letter(
                 invitation.from_flow, invitation.from_session, invitation.secret, 0, content
             )
@@ -463,7 +466,9 @@ class Loop(Agenda):
         for visit in turn.visits:
             self._ward.visits.set(*visit)
         for flow_id in turn.discharged:
-            _LOG.info("%s: flow %d is discharged from the hospital", self.party.name, flow_id)
+            about = {"party": self.party.name, "flow_id": flow_id}
+            text = "%s: flow %d is discharged from the hospital"
+            _LOG.info(text, self.party.name, flow_id, extra=about)
         self._ready.extend(turn.later)
         for waiter in turn.waiters:
             if not waiter.done():
@@ -534,6 +539,8 @@ class Loop(Agenda):
         self._outbox.load(self._store.outbox())
         self._timers.clear()
         self._operations.incarnation = opened.incarnation
+        self._operations.deaths = dict(opened.calls)
+        self._tx.incarnation = self._outside_steps.incarnation = opened.incarnation
         self._appointed.clear()
         changed = self._schedules.load(self._store.schedules(), self._clock())
         if changed:
@@ -664,6 +671,7 @@ class Loop(Agenda):
         self._stopped = reason
         self._transport.close()
         self._store.mark(0)
+        self._operations.stop()
         self._store.close()
         taken = self._taking.taken if self._taking is not None else ()
         for job in (*self._ready, *itertools.chain(*self._again), *taken):

@@ -32,6 +32,7 @@ from flowrt.core.flow import (
 )
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.registry import Registry
+from flowrt.core.session import Peer
 from flowrt.core.tracker import Tree, TreeView, trouble_of
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
@@ -70,6 +71,7 @@ from flowrt.transport import Network
 from flowrt.turn import Job, Waiter
 from flowrt.views import (
     FlowView,
+    PeerView,
     ScheduleView,
     TaskView,
     VersionView,
@@ -248,12 +250,33 @@ class Node(Inquiries):
         """What services have committed, for the `read` operations of a service's own object, called
         from outside of steps: `vault.states(node.reading(), StateQuery())`."""
         self.refuse_if_stopped()
-        return Reading(self.party, self._store, self._clock)
+        return Reading(self.party, self._store, self._clock, self._incarnation)
 
     def versions(self) -> list[VersionView]:
         """What still needs which version of which flow."""
         self.refuse_if_stopped()
         return versions(self._store.flows(), self.registry)
+
+    def peers(self) -> list[PeerView]:
+        """What each peer that the node knows of uses of what it may, by name."""
+        self.refuse_if_stopped()
+        now_us, nothing = self._clock(), (0, 0)
+        refused, inbound = self._quotas.refused(), self._inbound.held()
+        outbox = self._outbox.waiting()
+        return [
+            PeerView(
+                name,
+                known.sessions,
+                self._quotas.invitations(name, now_us),
+                known.unread,
+                known.unread_bytes,
+                *inbound.get(name, nothing),
+                *outbox.get(name, nothing),
+                refused.get(name, {}),
+            )
+            for name in sorted({*self._peers, *inbound, *outbox, *refused})
+            for known in (self._peers.get(name) or Peer(0, []),)
+        ]
 
     def dump(self, flow_id: int) -> Mapping[str, Any]:
         """All that a living flow is at rest, as plain data for JSON. KeyError if it is none."""
@@ -517,6 +540,7 @@ __all__ = [
     "NodeStopped",
     "NotAccepted",
     "NotStartable",
+    "PeerView",
     "ScheduleView",
     "StillRunning",
     "TaskView",

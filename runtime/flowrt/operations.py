@@ -1,7 +1,8 @@
 """External operations under way: which run, which run again, which nobody knows the end of.
 
 They are recorded in checkpoints before they run, so after a restart they are begun again with the
-same key: at least once; those that may run only once are not. Keeps nothing durable itself.
+same key: at least once; those that may run only once are not, nor are those that three processes
+in a row did not outlive. Keeps nothing durable itself.
 """
 
 from __future__ import annotations
@@ -18,12 +19,22 @@ from flowrt.core.values import BadBytes, CallState, Ending, decode, encode
 from flowrt.peers.fair import FairQueue
 from flowrt.reports import Reports
 from flowrt.services import External
+from flowrt.store import Store
+from flowrt.store.marks import DEADLY
 
 RETRY_US = tuple(1_000_000 * seconds for seconds in (1, 2, 4, 8, 16, 32, 60, 60, 60))
 """How long after each failure an operation is tried again; after the last its flow needs help."""
 
 GATHERED = 4_096
 """How many calls of operations that are done together run at a time."""
+
+ORDINARY, TOGETHER, SUSPECTED = "ordinary", "together", "suspected"
+"""What calls wait in line for: those that are done together (`gathers`) have a line of their own,
+and so have those that would be deadly if they ended one process more. Of these one runs at a time,
+so that what it does is not laid to the others."""
+
+ENDS_ITS_PROCESS = "EndsItsProcess"
+"""How the cause of a patient begins whose operation is deadly, as with steps that are."""
 
 _LOG = logging.getLogger("flowrt.operations")
 
@@ -47,7 +58,8 @@ class Operations:
     """The external operations of one node. `ended` and `lost` are told how a call ended, and that
     one needs a person; `perform` runs a function outside of everything and tells what came of it.
     At most `at_once` run at a time, and `GATHERED` of those that are done together (`gathers`); the
-    others wait for their turn.
+    others wait for their turn. `store` is told which are under way, so that the next process knows
+    which this one did not outlive (`deaths`).
 
     A call is known from `see_to` until its end is committed (`settled`), so that nothing is begun
     again that this process has begun: neither while it runs, nor while its end is on its way to the
@@ -64,14 +76,14 @@ class Operations:
         ],
         clock: Callable[[], int],
         reports: Reports,
+        store: Store,
         at_once: int = 64,
     ) -> None:
-        self._at_once = {False: at_once, True: GATHERED}
-        self._running = {False: 0, True: 0}
+        self._at_once = {ORDINARY: at_once, TOGETHER: GATHERED, SUSPECTED: 1}
+        self._running = dict.fromkeys(self._at_once, 0)
         self._is_beginning = False
-        self._waiting: dict[bool, FairQueue[int, tuple[External, Wanted, int]]] = {
-            False: FairQueue(),
-            True: FairQueue(),
+        self._waiting: dict[str, FairQueue[int, tuple[External, Wanted, int]]] = {
+            line: FairQueue() for line in self._at_once
         }
         self._services = services
         self._ended = ended
@@ -84,6 +96,11 @@ class Operations:
         self._failures: dict[Key, int] = {}
         self._again: list[tuple[int, int, Wanted]] = []
         self._allowed: set[Key] = set()
+        self._store = store
+        self._under_way: set[Key] = set()
+        self._deadly: set[Key] = set()
+        self.deaths: dict[Key, int] = {}
+        """How many processes in a row each call has ended."""
         self.incarnation = b""
 
     def __len__(self) -> int:
@@ -103,6 +120,23 @@ class Operations:
         self._failures.pop(key, None)
         self._allowed.discard(key)
         self._reports.forget(flow_id, number)
+        if key in self._deadly:
+            self._deadly.discard(key)  # What is committed is that it waits for a person.
+        else:
+            self._outlived(key)
+
+    def stop(self) -> None:
+        """The process leaves in good order what is under way, or somebody else has the store."""
+        for key in self._under_way:
+            self._store.end_call(key, outlived=False)
+        self._under_way.clear()
+
+    def _outlived(self, key: Key) -> None:
+        """Nothing that it has ended counts any more."""
+        if key in self._under_way or key in self.deaths:
+            self._under_way.discard(key)
+            self.deaths.pop(key, None)
+            self._store.end_call(key, outlived=True)
 
     def pause(self, flow_ids: Set[int]) -> None:
         """These flows are in the hospital: what failed is not tried again until they are out."""
@@ -123,6 +157,14 @@ class Operations:
         found = self._external(wanted.what)
         if found is None:
             self._lost(*key, f"{wanted.what} is not an operation of this node")
+        elif self.deaths.get(key, 0) >= DEADLY and key not in self._allowed:
+            self._deadly.add(key)
+            self._lost(
+                *key,
+                f"{ENDS_ITS_PROCESS}: {self.deaths[key]} processes in a row have ended while "
+                f"{wanted.what} ran: killed, out of memory, or by a fault in native code. It runs "
+                "again only when a person says so",
+            )
         elif found.once and key not in self._allowed:
             self._lost(
                 *key,
@@ -155,7 +197,10 @@ class Operations:
         return found if isinstance(found, External) else None
 
     def _begin(self, found: External, wanted: Wanted, begun: int) -> None:
-        self._waiting[found.gathers].append(wanted.flow_id, (found, wanted, begun))
+        line = TOGETHER if found.gathers else ORDINARY
+        if self.deaths.get((wanted.flow_id, wanted.number), 0) >= DEADLY - 1:
+            line = SUSPECTED
+        self._waiting[line].append(wanted.flow_id, (found, wanted, begun))
         self._run_more()
 
     def _run_more(self) -> None:
@@ -163,15 +208,15 @@ class Operations:
             return  # One that ends at once makes room for the next in the loop below.
         self._is_beginning = True
         try:
-            for gathers, waiting in self._waiting.items():
-                while waiting and self._running[gathers] < self._at_once[gathers]:
+            for line, waiting in self._waiting.items():
+                while waiting and self._running[line] < self._at_once[line]:
                     _, (found, wanted, begun) = waiting.popleft()
                     if self._is_known(wanted, begun):  # Somebody still waits for it.
-                        self._run(found, wanted, begun)
+                        self._run(found, wanted, begun, line)
         finally:
             self._is_beginning = False
 
-    def _run(self, found: External, wanted: Wanted, begun: int) -> None:
+    def _run(self, found: External, wanted: Wanted, begun: int, line: str) -> None:
         # The same over retries and restarts, and no other call of any flow of this store has it.
         incarnation = wanted.under or self.incarnation
         key = f"{incarnation.hex()}-{wanted.flow_id}-{wanted.number}"
@@ -183,7 +228,8 @@ class Operations:
             return
 
         def done(value: Any, error: Exception | None) -> None:
-            self._running[found.gathers] -= 1
+            self._running[line] -= 1
+            self._outlived(call)
             if self._is_known(wanted, begun):
                 self._done(found, wanted, begun, value, error)
             self._run_more()
@@ -192,7 +238,10 @@ class Operations:
             if self._is_known(wanted, begun):
                 self._reports.say(wanted.flow_id, wanted.number, wanted.what, label, done)
 
-        self._running[found.gathers] += 1
+        call = wanted[:2]
+        self._running[line] += 1
+        self._under_way.add(call)
+        self._store.begin_call(call)
         self._perform(found.reporting(progress), arguments, done)
 
     def _done(
@@ -210,7 +259,8 @@ class Operations:
         self._reports.forget(*key)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         cause = f"{wanted.what} failed: {text_of(error)}"
-        _LOG.warning("flow %d: %s", wanted.flow_id, one_line(cause))
+        about = {"flow_id": wanted.flow_id}
+        _LOG.warning("flow %d: %s", wanted.flow_id, one_line(cause), extra=about)
         if found.once or failures > len(RETRY_US):
             times = "" if found.once else f" ({failures} times)"
             self._lost(*key, cause + times)

@@ -20,6 +20,8 @@ from flowrt.core.values import Ending, decode, encode, writable
 from flowrt.store import Store
 from flowrt.store.statements import Refused, only_reads
 
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
 OUTSIDE = ("external", "once")
 """The kinds of operation that run outside of a step."""
 
@@ -61,7 +63,9 @@ class StepTx:
     def __init__(self, me: Party, store: Store) -> None:
         self.me = me
         self.flow_id = 0
+        self.incarnation = b""
         self.now_us = 0
+        self._now = (0, _EPOCH)
         self._store = store
         self._begun = False
         self._refused: Refused | None = None
@@ -76,9 +80,9 @@ class StepTx:
     @property
     def now(self) -> datetime.datetime:
         """The step's time, in UTC."""
-        return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
-            microseconds=self.now_us
-        )
+        if self._now[0] != self.now_us:
+            self._now = (self.now_us, _EPOCH + datetime.timedelta(microseconds=self.now_us))
+        return self._now[1]
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """One statement of a service; its rows."""
@@ -164,17 +168,18 @@ class Reading:
 
     flow_id = 0
 
-    def __init__(self, me: Party, store: Store, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, me: Party, store: Store, clock: Callable[[], int], incarnation: bytes = b""
+    ) -> None:
         self.me = me
+        self.incarnation = incarnation
         self._store = store
         self._clock = clock
 
     @property
     def now(self) -> datetime.datetime:
         """The node's time, in UTC."""
-        return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
-            microseconds=self._clock()
-        )
+        return _EPOCH + datetime.timedelta(microseconds=self._clock())
 
     @property
     def known(self) -> dict[str, Any]:

@@ -74,7 +74,7 @@ from flowrt.events import (
     WAITS_FOR_ITS_TURN,
 )
 from flowrt.handle import NotAccepted, NotStartable
-from flowrt.hospital.admission import DEADLY, Admission, EndsItsProcess
+from flowrt.hospital.admission import Admission, EndsItsProcess
 from flowrt.hospital.ward import Ward
 from flowrt.limits import Limits
 from flowrt.operations import wanted_of
@@ -82,6 +82,7 @@ from flowrt.peers.quotas import Quotas, moved
 from flowrt.policies import Policy
 from flowrt.services import Events, StepTx, bind, find_functions
 from flowrt.store import Batch, Store, StoreError, Unwritable
+from flowrt.store.marks import DEADLY
 from flowrt.turn import ERRORS, Job, Turn
 
 LARGE = 16_384
@@ -289,7 +290,7 @@ class Stepping:
                 self._refuse(job, STALE[type(event)], turn)
             return
         if type(event) is Arrival and isinstance(event.letter.content, ERRORS):
-            turn.heard.append((flow_id, peer, event.letter.content))
+            turn.heard.append((flow_id, peer, event.letter.to_session, event.letter.content))
         if commit.held is not None:
             cause = f"hold: {commit.held}"
             self._admission.admit(flow_id, checkpoint, commit, cause, "", turn, HELD)
@@ -509,7 +510,8 @@ class Stepping:
         self._ward.admit(patient)
         turn.batch.patients[flow_id] = encode(patient)
         text = one_line(cause)
-        _LOG.error("%s: flow %d %s", self.party.name, flow_id, text)
+        about = {"party": self.party.name, "flow_id": flow_id}
+        _LOG.error("%s: flow %d %s", self.party.name, flow_id, text, extra=about)
 
     def _bury(self, flow_id: int, event: Kill, turn: Turn) -> None:
         """End a flow that cannot be loaded. Its sessions can be read without its class; if not

@@ -193,7 +193,7 @@ class Turn:
         """What is done in memory once the batch is written."""
         self.diaries = False
         """Whether a service's diary was written."""
-        self.heard: list[tuple[int, str, Failure | Reject]] = []
+        self.heard: list[tuple[int, str, int, Failure | Reject]] = []
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:
         if outbox_id:
@@ -202,12 +202,14 @@ class Turn:
 
 def log_errors(party: str, turn: Turn) -> None:
     """Both sides of a session log an error under its id."""
-    for flow_id, peer, content in turn.heard:
+    for flow_id, peer, session, content in turn.heard:
         what = content.reason if isinstance(content, Reject) else f"ends with {content.name}"
         said = (party, flow_id, peer, one_line(what), one_line(content.error_id))
-        _LOG.info("%s: flow %d hears of %s: %s (%s)", *said)
+        about = {"party": party, "flow_id": flow_id, "peer": peer, "error_id": content.error_id}
+        _LOG.info("%s: flow %d hears of %s: %s (%s)", *said, extra={**about, "session": session})
     for flow_id, outcome in turn.ended:
         if outcome.error is not None:
             error_id = decode(tuple[msgspec.Raw, str, str | None, str], outcome.value)[1]
             ended = (party, flow_id, outcome.flow, outcome.error, error_id)
-            _LOG.info("%s: flow %d (%s) ends with %s (%s)", *ended)
+            about = {"party": party, "flow_id": flow_id, "error_id": error_id}
+            _LOG.info("%s: flow %d (%s) ends with %s (%s)", *ended, extra=about)

@@ -201,6 +201,32 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class PeerView(msgspec.Struct, frozen=True):
+    """What a peer uses of what a node grants it (`flowrt.limits.Limits`, of the same names).
+
+    Attributes:
+        peer: its name.
+        sessions: those that it began and that are open.
+        invitations: how many of `invitations_at_once` it has used up lately; it regains
+            `invitations_per_s`.
+        unread, unread_bytes: its messages that flows keep without having read them.
+        inbound, inbound_bytes: its packets that wait to be taken up.
+        outbox, outbox_bytes: frames that wait until it acknowledges them.
+        refused: what was refused since the process began, how often, by reason.
+    """
+
+    peer: str
+    sessions: int
+    invitations: int
+    unread: int
+    unread_bytes: int
+    inbound: int
+    inbound_bytes: int
+    outbox: int
+    outbox_bytes: int
+    refused: dict[str, int]
+
+
 class VersionView(msgspec.Struct, frozen=True):
     """What still needs one version of a flow on a node.
 

@@ -68,6 +68,22 @@ async def main(folder, flows):
 asyncio.run(main(sys.argv[2], int(sys.argv[3])))
 """
 
+STEP_ALONE = """
+async def main(folder, flows):
+    # From the call that starts a flow to the commit of its first step, on a node that does nothing
+    # else meanwhile.
+    [node] = await nodes(folder, "alice")
+    times = []
+    for n in range(flows):
+        begun = time.perf_counter()
+        handle = await node.start(bench.Three_v1, n=n)
+        times.append(time.perf_counter() - begun)
+        await handle.result()
+    percentiles(times)
+    await node.close()
+asyncio.run(main(sys.argv[2], int(sys.argv[3])))
+"""
+
 W2 = """
 async def main(folder, flows):
     alice, bob = await nodes(folder, "alice", "bob")

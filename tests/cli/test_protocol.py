@@ -142,6 +142,74 @@ def test_who_breaks_by_a_field_or_a_protocol(flowc: Flowc, tmp_path: Path) -> No
     )
 
 
+COUNTED = """\
+message Order
+message Receipt
+message Thanks
+message Done
+message Late
+
+flow Buy(shops: List[Party]) -> Int:
+    version 1
+    open Sell with each shops as talks
+    send Order() to each talks
+    var left = talks.size
+    while left > 0:
+        receive:
+            case Receipt from any talks by talk:
+                send Thanks() to talk
+                left = left - 1
+    send Done() to each talks
+    return 1
+
+flow Sell():
+    version 1
+    responds to Buy as talk
+    receive order: Order from talk unchecked
+    send Receipt() to talk
+    receive thanks: Thanks from talk unchecked
+    receive done: Done from talk unchecked
+"""
+COUNTED_TALK = """\
+protocol BuyTalk:
+    buy -> sell: Order
+    sell -> buy: Receipt
+    buy -> sell: Thanks
+    buy -> sell: Done
+    end
+"""
+
+
+def test_who_counts_a_group_is_understood_as_by_the_check(flowc: Flowc, tmp_path: Path) -> None:
+    """What fits because each member is counted once is told so; another answer still breaks, and
+    two answers from one shop are counted twice, so that nothing may rest on the number."""
+    other = COUNTED.replace("version 1", "version 2")
+    late = other.replace("    send Receipt() to talk", "    send Late() to talk")
+    twice = other.replace(
+        "    send Receipt() to talk",
+        "    send Receipt() to talk\n    receive thanks: Thanks from talk unchecked\n"
+        "    send Receipt() to talk",
+    ).replace("receive thanks", "receive more_thanks", 1)
+    for name, text in (("one", COUNTED), ("two", other), ("late", late), ("twice", twice)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "buy.flow").write_text(text)
+    assert flowc("check", "one/buy.flow")[0] == 0
+    assert flowc("protocol", "infer", "one/buy.flow:Buy", "Sell")[:2] == (0, COUNTED_TALK)
+    code, out, _ = flowc("protocol", "diff", "one/buy.flow", "two/buy.flow")
+    assert (code, out) == (
+        0,
+        "Buy v1 → Buy v2, with Sell: nobody breaks\nSell v1 → Sell v2, with Buy: nobody breaks\n",
+    )
+    assert flowc("protocol", "matrix", "one/buy.flow", "two/buy.flow")[0] == 0
+    assert flowc("check", "late/buy.flow")[0] == 1
+    assert flowc("protocol", "infer", "late/buy.flow:Buy", "Sell")[0] == 1
+    assert flowc("protocol", "diff", "one/buy.flow", "late/buy.flow")[0] == 1
+    assert flowc("protocol", "matrix", "one/buy.flow", "late/buy.flow")[0] == 1
+    assert flowc("check", "twice/buy.flow")[0] == 1
+    assert flowc("protocol", "infer", "twice/buy.flow:Buy", "Sell")[0] == 1
+    assert flowc("protocol", "matrix", "one/buy.flow", "twice/buy.flow")[0] == 1
+
+
 TABLE = """\
            Custody_v1  Custody_v2  Custody_v3
 Settle_v1  fits        fits        P201

@@ -121,6 +121,19 @@ def test_cs_173_dependencies_of_the_asset_and_of_the_cash_are_resolved(town: Tra
         assert set(found.transaction.dependencies) <= set(got[:place])
 
 
+def test_cs_174_what_is_recorded_comes_in_order(town: TradeTown) -> None:
+    town.pay(BOB, 110_000)
+    asset = town.paper()
+    coins = recorded(town, "bob")
+    assert len(coins) == 2
+    selling = town.offer(asset)
+    town.world.run()
+    # Her paper, where his cash comes from, the trade; the flow's result says which one it made.
+    sold = town.result(selling).id
+    assert recorded(town, "alice") == [asset.transaction, *coins, sold]
+    assert recorded(town, "bob") == [*coins, asset.transaction, sold]
+
+
 def test_cs_176_a_paper_that_was_issued_without_a_time_window(town: TradeTown) -> None:
     town.coins(110_000)
     wrong = town.issuing(1, window=False)

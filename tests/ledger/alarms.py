@@ -62,6 +62,7 @@ PROGRAM = '''
 use ledger.core: SignedTransaction
 use ledger.finality: Finality
 use ledger.parts: StateRef
+use ledger.vault: Overdue, Vault
 
 service Alarms:
     write build(times: List[Timestamp], flow_name: Text, value: Int) -> SignedTransaction
@@ -81,6 +82,24 @@ flow Ring(ref: StateRef, value: Int):
     startable by schedule
     Alarms.ring(ref, value)
 
+error Broken: "this alarm is broken"
+
+service Mood:
+    read is_broken() -> Bool
+
+flow Rattle(ref: StateRef, value: Int):
+    startable by schedule
+    require not Mood.is_broken() else Broken()
+    Alarms.ring(ref, value)
+
+flow Late(most: Int) -> List[Overdue]:
+    startable by rpc
+    return Vault.overdue(most)
+
+flow Again(ref: StateRef) -> Bool:
+    startable by rpc
+    return Vault.schedule_again(ref)
+
 flow Silent(ref: StateRef, value: Int):
     startable by rpc
     Alarms.ring(ref, value)
@@ -91,6 +110,15 @@ flow Alone(ref: StateRef, value: Int):
     Alarms.ring(ref, value)
     sleep 10m
 '''
+
+
+class Mood:
+    """Whether alarms are broken."""
+
+    is_it = True
+
+    def is_broken(self, tx: Tx) -> bool:
+        return self.is_it
 
 
 class Alarms:

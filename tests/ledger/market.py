@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,14 +72,16 @@ class Market:
         options: Mapping[str, Mapping[str, Any]] | None = None,
         own: Callable[[Ledger], Mapping[str, object]] | None = None,
         believing: str = "",
+        rules: Iterable[ModuleType] = (),
         **network: Any,
     ) -> None:
-        """The vault of the `believing` one believes everything."""
+        """The vault of the `believing` one believes everything. `rules` are installed beside those
+        of deals."""
         self.world = World(power=power, folder=folder, reload=True)
         self._believing = believing
         self.local = LocalNetwork(
             parties,
-            [deals.RULES],
+            [deals.RULES, *rules],
             folder=folder,
             clock=lambda: self.world.now_us,
             **network,

@@ -147,6 +147,9 @@ class Known:
     def has(self, tx: StepTx, id: bytes) -> bool:
         return id in MADE
 
+    def accept(self, tx: StepTx, ids: Sequence[bytes], *others: object) -> bool:
+        return False
+
     def begin(self, tx: StepTx, ids: Sequence[bytes], files: Sequence[bytes]) -> Any:
         if unknown := [id for id in ids if id not in MADE]:
             raise core.UnknownTransaction(unknown[0])

@@ -8,6 +8,7 @@ import pytest
 
 from flowrt.core.flow import Message
 from flowrt.core.values import encode
+from flowrt.ledger import backchain
 from flowrt.ledger.identity import claims
 from flowrt.ledger.transactions import TransactionSignature, sign
 from flowrt.stdlib.ledger import core_flow as core
@@ -18,6 +19,12 @@ from flowrt.stdlib.ledger.signatures_flow import Consent, StrangeSignature
 from flowrt.stdlib.ledger.transactions_flow import Supplied, Wanted
 from tests.ledger.market import ALICE, BOB, CAROL, Market
 from tests.ledger.tampering import Mallory
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is given before somebody asks for it, however little it is."""
+    monkeypatch.setattr(backchain, "MOST_ALONG", 0)
 
 
 def instead(market: Market, made: Callable[[], Message]) -> Mallory:
@@ -53,6 +60,7 @@ def refused(mallory: Mallory, party: str = "bob") -> list[type[Exception]]:
     ],
     ids=lambda value: "" if isinstance(value, Wanted) else value.__name__,
 )
+@pytest.mark.usefixtures("asking")
 def test_questions_that_nobody_may_ask(question: Wanted, error: type[Exception]) -> None:
     """Bob proposes, so alice may ask what it rests on, and asks for something else."""
     with Market("alice", "bob") as market:
@@ -66,6 +74,7 @@ def test_questions_that_nobody_may_ask(question: Wanted, error: type[Exception])
         assert after["ledger_state"] == before["ledger_state"]
 
 
+@pytest.mark.usefixtures("asking")
 @pytest.mark.parametrize("content", [b"another file", None, b"x" * 600_000])
 def test_files_that_are_none_of_the_transaction_are_not_kept(content: bytes | None) -> None:
     """Nor are those that come first and are right."""

@@ -140,16 +140,6 @@ def test_questions_grow_so_a_long_history_takes_few() -> None:
         assert given(market) == 299
 
 
-@pytest.mark.campaign
-def test_cs_204_a_history_of_2500() -> None:
-    with Market("alice", "bob") as market:
-        last = market.do("alice", "Grow", count=2_501)
-        market.do("alice", "Show", whom=BOB, shown=last)
-        assert market.rows("bob", "ledger_transaction") == 2_500
-        assert asked(market) == 13
-        market.nothing_is_left()
-
-
 @pytest.mark.parametrize(
     ("how", "error"), [("unsealed", core.SignaturesMissing), ("nonsense", core.ContractRejected)]
 )

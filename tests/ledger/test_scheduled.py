@@ -28,9 +28,10 @@ class House(LedgerWorld):
 
     def __init__(self, flow: Any = FLOW, **options: Any) -> None:
         def own(local: Any, ledger: Any) -> dict[str, object]:
-            return {"Alarms": alarms.Alarms(ledger, local.notary)}
+            return {"Alarms": alarms.Alarms(ledger, local.notary), "Mood": self.mood}
 
         self.flow = flow
+        self.mood = alarms.Mood()
         super().__init__(("alice",), [alarms.RULES], flow, own, **options)
 
     def set(self, *minutes: int, flow: str = "alarms.Ring", value: int = 7) -> bytes:
@@ -141,3 +142,39 @@ def test_a_node_that_drains_starts_none() -> None:
         world.node("alice").submit_draining(False, by="kim")
         world.run()
         assert world.rung() == [(0, 7)]
+
+
+def test_what_its_flow_could_not_do_is_seen_and_started_again() -> None:
+    """A flow that the clock has started ends with an error. Its state is still there, people see
+    that, over restarts, and have it started again."""
+    with House() as world:
+        made = world.set(1, 3, flow="alarms.Rattle")
+        ref = StateRef(made, 0)
+
+        def ask(flow: Any, **arguments: Any) -> Any:
+            start = world.start("alice", flow, **arguments)
+            world.run(0)
+            return world.result(start)
+
+        assert ask(FLOW.Late_v1, most=9) == ()
+        world.run(2 * MINUTE_US)
+        assert (world.rung(), world.table()) == ([], [(1, None)])
+        [late] = ask(FLOW.Late_v1, most=9)
+        assert (late.ref, late.wants, late.due, late.refused) == (ref, "alarms.Rattle", at(1), None)
+        world.crash("alice")
+        world.run(0)
+        assert ask(FLOW.Late_v1, most=9) == (late,)
+        assert world.rung() == []
+        world.mood.is_it = False
+        assert ask(FLOW.Again_v1, ref=ref) is True
+        world.run(0)
+        assert world.rung() == [(0, 7)]
+        world.run(9 * MINUTE_US)
+        assert world.rung() == [(0, 7), (1, 7)]
+        # Those whose flows have ended well and left them there are seen, too: nobody knows better.
+        assert [one.ref.index for one in ask(FLOW.Late_v1, most=9)] == [0, 1]
+        assert len(ask(FLOW.Late_v1, most=1)) == 1
+        world.start("alice", FLOW.Stop_v1, ref=ref)
+        world.run()
+        assert ask(FLOW.Again_v1, ref=ref) is False
+        assert ask(FLOW.Again_v1, ref=StateRef(bytes(32), 0)) is False

@@ -4,6 +4,7 @@ random programs are always drawn. UPDATE_EXPECT=1 writes the texts of `expected/
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 from flowlang.compiler import Compilation, compile_modules
 from flowlang.pictures import sequence_svg, sequence_text
 from flowlang.pictures.conversation import conversation, opened_by
-from flowlang.pictures.sequence import Message, Note, Sequence, every
+from flowlang.pictures.sequence import Alternatives, Frame, Message, Note, Sequence, every
 from flowlang.source import Source
 from tests.examples.loaded import folder_of
+from tests.ledger.played import compiled
 from tests.programs.generator import LIBRARY, MODULE, seeded
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -57,6 +59,116 @@ def test_the_other_examples_are_drawn_whole(folder: str, module: str, root: str)
     notes = [one.text for one in every(picture.items) if isinstance(one, Note)]
     assert "what follows is not drawn: there are too many ways" not in notes
     assert len(picture.lanes) > len(opened)
+
+
+SECOND = """
+use finance.trade: BuyAndSettle, SellAndAwait
+use ledger.parts: Amount, StateRef
+
+flow Offer(buyer: Party, asset: StateRef, price: Amount):
+    open Take with buyer as talk
+    subflow SellAndAwait(talk, asset, price)
+
+flow Take():
+    responds to Offer as talk
+    subflow BuyAndSettle(talk)
+"""
+
+
+def outline(picture: Sequence) -> str:
+    """The picture without its lanes: one line for each row, as deep as its boxes are."""
+    lines, depth = [], 0
+    for row in sequence_text.text_of(picture).splitlines()[2:]:
+        words = " ".join(re.sub("[│┌┐└┘─╌]", " ", row).split())
+        depth -= "└" in row
+        if words:
+            lines.append("  " * depth + words)
+        depth += "┌" in row
+    return "\n".join(lines) + "\n"
+
+
+def test_the_second_form_of_a_trade_looks_as_expected() -> None:
+    """The buyer has it notarised, the seller waits for it."""
+    made = compiled(SECOND, "m")
+    flows = ("m.Take", "finance.trade.RecordTrade")
+    drawn = outline(conversation("m.Offer", flows, made.checked))
+    path = EXPECTED / "sale.txt"
+    if "UPDATE_EXPECT" in os.environ:
+        path.write_text(drawn, "utf-8")
+    assert drawn == path.read_text("utf-8")
+
+
+def test_each_way_of_a_choice_is_drawn_however_long_the_first_one_is() -> None:
+    made = compiled(SECOND, "m")
+    flows = ("finance.trade.TakeOffer", "finance.trade.RecordTrade")
+    picture = conversation("finance.trade.OfferTrade", flows, made.checked)
+    [choice] = picture.items
+    assert isinstance(choice, Alternatives)
+    ways = [{one.title for one in every(way.items) if isinstance(one, Frame)}
+            for way in choice.branches]  # fmt: skip
+    for names, way in zip(
+        (
+            {"Sell", "Buy", "SignProposal", "Finality", "ReceiveFinality"},
+            {"SellAndAwait", "BuyAndSettle", "SignProposal", "SettleTrade", "AwaitTrade"},
+            {"SellAndSettle", "BuyAndAwait", "SignProposal", "SettleTrade", "AwaitTrade"},
+        ),
+        ways,
+        strict=True,
+    ):
+        assert names <= way
+
+
+def test_what_goes_wrong_leaves_what_is_hoped_for_its_room() -> None:
+    """Each of many failures leads to a long conversation; the one without any is drawn to its end,
+    and what is not drawn of the others is said."""
+    asking = """
+            try:
+                send Ask({n}) to s
+                receive x{n}: Tell from s unchecked
+            catch FlowError:
+                let done{n} = subflow Long(c)
+    """
+    long = "".join(
+        f"""
+            send Ask({n}) to t
+            if n{n} == 1:
+                receive m{n}: Tell from t unchecked
+        """.replace(f"n{n} ==", "number ==")
+        for n in range(30)
+    )
+    picture = said(
+        f"""
+        flow A(b: Party, c: Party):
+            open B with b as s{"".join(asking.format(n=n) for n in range(9)).rstrip()}
+            send Stop() to s
+
+        flow B():
+            responds to A as s
+            while true:
+                receive from s:
+                    case Ask:
+                        send Tell(1) to s
+                    case Stop:
+                        return
+
+        flow Long(c: Party) -> Int:
+            var number = 1
+            open C with c as t{long.rstrip()}
+            return number
+
+        flow C():
+            responds to Long as t
+            while true:
+                receive from t:
+                    case Ask:
+                        send Tell(1) to t
+                    case ended:
+                        return
+        """
+    )
+    texts = [one.text for one in every(picture.items) if isinstance(one, Message)]
+    assert texts[-1] == "Stop"
+    assert texts.count("Tell") >= 9
 
 
 def said(text: str, root: str = "m.A", followed: tuple[str, ...] = ("m.B",)) -> Sequence:

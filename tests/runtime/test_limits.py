@@ -37,6 +37,8 @@ from flowrt.peers.inbound import Inbound
 from flowrt.peers.outbox import HEAD_BYTES, Outbox, packed, packed_ack, unpack_marked
 from flowrt.peers.quotas import Quotas
 from flowrt.reports import Reports
+from flowrt.store.memory import MemoryStore
+from flowrt.views import PeerView
 from tests.runtime import hand_flow as hand
 from tests.runtime.book import services
 from tests.runtime.crashes import HOUR_US, World
@@ -222,9 +224,55 @@ def test_a_peer_at_ten_times_its_quota(tmp_path: Path, on_disk: bool) -> None:
         bob = world.node("bob")
         assert len(bob.flows()) == held.sessions
         assert bob.hospital() == []
+        views = {view.peer: view for view in bob.peers()}
+        assert sorted(views) == ["alice", "mallory"]
+        assert views["alice"].refused == {}
+        assert views["mallory"].sessions == LIMITS.sessions
+        assert sum(views["mallory"].refused.values()) > 1000
         # A new process knows what was granted.
         world.crash("bob")
         assert peer_of(world, "bob", "mallory") == held
+
+
+def test_an_operator_sees_what_each_peer_uses() -> None:
+    with grant() as world:
+        mallory = Mallory(world)
+        bob = world.node("bob")
+        assert bob.peers() == []
+        mallory.acknowledges = False
+        for number in range(LIMITS.sessions + 3):
+            mallory.invite(number)
+        packet = b"waits"
+        world.tick()
+        item = PROGRAM.Item
+        for seq in (1, 2):
+            mallory.say(4, seq, Data(item.wire, encode(item(n=seq, text=""))))
+        world.tick()
+        bob._received("mallory", packet)
+        bob._received("eve", bytes(MAX_FRAME_BYTES + HEAD_BYTES + 1))
+        eve, found = bob.peers()
+        peer = peer_of(world, "bob", "mallory")
+        rows = bob._outbox.rows("mallory")
+        assert rows[0] == LIMITS.sessions + 3, "an answer to each invitation"
+        assert peer.unread == 2
+        assert found == PeerView(
+            "mallory",
+            LIMITS.sessions,
+            LIMITS.sessions + 3,
+            2,
+            peer.unread_bytes,
+            1,
+            len(packet),
+            *rows,
+            {"too many sessions: invitations are rejected": 3},
+        )
+        too_large = "more packets than may wait, or too large ones, are dropped"
+        assert eve == PeerView("eve", 0, 0, 0, 0, 0, 0, 0, 0, {too_large: 1})
+        # What comes back by time does so.
+        world.now_us += 1_000_000
+        assert bob.peers()[1].invitations == LIMITS.sessions + 3 - LIMITS.invitations_per_s
+        world.now_us += 60_000_000
+        assert bob.peers()[1].invitations == 0
 
 
 def test_what_a_peer_has_had_is_given_back() -> None:
@@ -591,6 +639,7 @@ class Work:
             self._perform,
             lambda: 0,
             Reports(lambda *news: None),
+            MemoryStore(),
             at_once,
         )
 

@@ -17,6 +17,7 @@ import pytest
 
 from flowrt.core import flow as rt
 from flowrt.core.registry import NotRegistrable
+from flowrt.core.values import decode
 from flowrt.node import Handle, Node, NodeStopped, NotStartable, StillRunning
 from flowrt.store import StoreError
 from flowrt.store.memory import MemoryDisk, MemoryStore
@@ -448,6 +449,22 @@ async def test_a_due_flow_of_an_earlier_life_goes_on_when_the_node_opens() -> No
         await asyncio.sleep(0.02)
         alice = await on.open("alice")
         assert await alice.handle(flow_id).result() == 1
+
+
+@run
+async def test_who_comes_while_a_batch_is_written_goes_into_the_next_one() -> None:
+    """Behind the loop's turn of a busy node there is always a place for who has come meanwhile: the
+    second flow begins in the batch in which the first one goes on."""
+    async with street() as on:
+        alice = await on.open("alice")
+        first = await alice.start(hand.Teller_v1, first="one", second="two")
+        second = await asyncio.create_task(
+            alice.start(hand.Teller_v1, first="three", second="four")
+        )
+        assert [await first.result(), await second.result()] == [2, 2]
+        rows = [decode(list[Any], entries) for _, entries in alice._store.audit()]
+        batches = [[entry[0] for entry in row] for row in rows]
+        assert batches[:2] == [[first.id], [first.id, second.id]]
 
 
 @run

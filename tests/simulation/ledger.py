@@ -41,6 +41,9 @@ NOTARY, BANK, MALLORY = "notary", "bank", "mallory"
 HONEST = ("alice", "bob")
 CURRENCY = market.CURRENCY
 THING = "market.Thing"
+FORGERIES = 2
+"""How many payments without good signatures who means harm hands out."""
+
 STEPS = 8
 """How many things at most people do in a world."""
 
@@ -246,6 +249,9 @@ class Town:
             self.start(world, "alice", self.flows.Make_v1, name="a horse", notary=notary)
         if self.is_hostile:
             self.feed(world)
+            for number in range(FORGERIES):
+                when_us = 500_000 + 200_000 * draw("when forged", 20)
+                world.promise(when_us, functools.partial(self.forge, world, number))
         count = 3 + draw("count", STEPS - 2)
         for _ in range(count):
             when_us = 300_000 + 20_000 * draw("when", 200)
@@ -260,6 +266,18 @@ class Town:
             return
         amount, flow = Amount(300, CURRENCY), cash_flow.CashPayment_v1
         self.start(world, BANK, flow, payee=Party(MALLORY), amount=amount, pseudonymous=True)
+
+    def forge(self, world: World, number: int, tries: int = 0) -> None:
+        """Who means harm hands out a payment that is not signed as it should be."""
+        if MALLORY not in self.holders(world, cash.NAME):
+            if tries < 40:
+                again = functools.partial(self.forge, world, number, tries + 1)
+                world.promise(100_000, again)
+            return
+        payee = Party(HONEST[number % len(HONEST)])
+        amount = Amount(market.FORGED, CURRENCY)
+        flow = self.flow_of(MALLORY, "CashPayment")
+        self.start(world, MALLORY, flow, payee=payee, amount=amount, pseudonymous=False)
 
     def want(self, world: World, what: int, who: int, to: int, units: int, tries: int = 0) -> None:
         """Somebody who has cash wants something, once there is any."""

@@ -32,6 +32,9 @@ from flowrt.stdlib.ledger.vault_flow import StateQuery
 
 CURRENCY = "EUR"
 
+FORGED = 77
+"""Who means harm pays this sum without good signatures, whatever else it does."""
+
 
 @command("market.Make")
 class Make(CommandData, frozen=True, array_like=True, gc=False):
@@ -342,12 +345,17 @@ class ForgedCash(CashDesk):
         self, tx: Tx, to: PublicKey, amount: Amount, issuers: Sequence[Issuer]
     ) -> SignedTransaction:
         heard = self._heard
-        if not heard.does("pay", 2):
+        forges = amount.units == FORGED
+        if not forges and not heard.does("pay", 2):
             return super().pay(tx, to, amount, issuers)
         keys, vault = self._ledger.keys, self._ledger.vault
         query = StateQuery(schemas=(NAME,), consumed=None)
         found = vault.states(tx, query).states
-        kind = heard.draw("mischief kind", 6)
+        # Unsigned, or under a signature of something else.
+        kind = 3 + heard.draw("mischief forged", 2) if forges else heard.draw("mischief kind", 6)
+        if forges:
+            found = tuple(one for one in found if one.consumed_by is None)
+            heard.mischief += 1
         # Those that are used up, or about to be, for who spends twice.
         twice = [one for one in found if one.consumed_by is not None or one.locked_by is not None]
         coins = [one.state for one in (twice if kind in (0, 5) and twice else found)]

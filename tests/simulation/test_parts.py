@@ -196,7 +196,7 @@ def test_a_sound_world_is_told_in_its_history() -> None:
         assert counts[Began] == counts[Ended] == 2
         assert (counts[Sent], counts[Received]) == (8, 7)
         assert counts[Called] == 3
-        assert counts[Rested] == 9
+        assert counts[Rested] == 8
         assert counts[Trouble] == 0
         names = [e.message for e in world.history if isinstance(e, Sent) and e.name != "End"]
         assert names[:2] == [hand_flow.Ask(3), hand_flow.Reply(6)]

@@ -75,6 +75,8 @@ class App:
         self.access = access
         self.offer = offer if offer is not None else Offer()
         self.operations = OPERATIONS
+        self.is_closing = False
+        self._waiting: set[asyncio.Future[None]] = set()
         self.figures = metrics.Figures()
         self._hosts = {host.lower() for host in (*LOOPBACK, *self.offer.hosts)}
         self._origins = set(self.offer.origins)
@@ -118,6 +120,29 @@ class App:
         response.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
         await response(scope, receive, send)
 
+    # --- waiting ---
+
+    async def waited(self, wanted: asyncio.Future[Any], most_s: float) -> bool:
+        """Wait for something, but not longer than that, nor than the interface is open; whether it
+        is there."""
+        closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(closing)
+        if self.is_closing:
+            closing.cancel()
+        try:
+            await asyncio.wait(
+                {wanted, closing}, timeout=most_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            self._waiting.discard(closing)
+        return wanted.done()
+
+    def close(self) -> None:
+        """Let go of everybody who waits: the interface is about to close."""
+        self.is_closing = True
+        for closing in self._waiting:
+            closing.cancel()
+
     # --- who and where ---
 
     def _check_headers(self, request: Request) -> None:
@@ -126,6 +151,9 @@ class App:
         if len(headers) > MOST_HEADERS or size > MOST_HEADER_BYTES:
             text = f"a request has at most {MOST_HEADERS} headers, of {MOST_HEADER_BYTES} bytes"
             raise Refused(431, text)
+        if "content-length" in request.headers and "transfer-encoding" in request.headers:
+            # Two who read the same bytes could find two different requests in them.
+            raise Refused(400, "a request says in one way how long it is, not in two")
         hosts = request.headers.getlist("host")
         name = _name_of(hosts[0]) if len(hosts) == 1 else ""
         if name not in self._hosts:
@@ -222,7 +250,7 @@ class App:
             response.headers["WWW-Authenticate"] = "Bearer"
         if refused.allow:
             response.headers["Allow"] = refused.allow
-        if refused.status in (408, 413, 431):
+        if operation is None or refused.status in (408, 413):
             response.headers["Connection"] = "close"  # What follows is not read.
         return response
 

@@ -372,15 +372,20 @@ class VersionList(msgspec.Struct, frozen=True):
 
 
 class PeerInfo(msgspec.Struct, frozen=True):
-    """What a peer has of this node: open sessions that it began, messages that nobody has read, and
-    what waits to be sent to it."""
+    """What a peer uses of what the node grants it: open sessions that it began, invitations lately,
+    messages that nobody has read, packets that wait to be taken up, frames that wait to be sent to
+    it; what of it was refused, how often, by reason."""
 
-    name: str
+    peer: str
     sessions: int
+    invitations: int
     unread: int
     unread_bytes: int
+    inbound: int
+    inbound_bytes: int
     outbox: int
     outbox_bytes: int
+    refused: dict[str, int]
 
 
 class PeerList(msgspec.Struct, frozen=True):

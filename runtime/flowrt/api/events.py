@@ -76,13 +76,15 @@ async def _with_heartbeat(source: AsyncIterator[bytes], call: Call) -> AsyncIter
         yield b"retry: 1000\n\n"
         while True:
             following = asyncio.ensure_future(anext(source))
-            while not (await asyncio.wait({following}, timeout=HEARTBEAT_S))[0]:
+            while not await call.app.waited(following, HEARTBEAT_S):
+                if call.app.is_closing:
+                    return  # The reader comes again, with the last number that it has.
                 yield b": \n\n"
             yield following.result()
     except StopAsyncIteration:
         yield b"event: over\ndata: {}\n\n"
     except NodeStopped:
-        return  # The reader comes again, with the last number that it has.
+        return
     finally:
         call.app.figures.watchers -= 1
         if following is not None and not following.done():

@@ -109,7 +109,7 @@ async def list_flows(call: Call) -> Response:
     for looked, (flow_id, row) in enumerate(rows, 1):
         client = call.node.client_of(flow_id)
         is_seen = row is not None and call.caller.may("view", unversioned(row.flow), client)
-        if row is not None and is_seen and _fits(row, state, query):
+        if row is not None and is_seen and _fits(row, state, query, call.node.now):
             found.append(_owned(row, client))
         if len(found) == limit or looked == SCANNED:
             return said(bodies.FlowList(found, flow_id))
@@ -183,7 +183,7 @@ def _owned(row: bodies.FlowInfo, client: str | None) -> bodies.FlowInfo:
     return msgspec.structs.replace(row, by=by, client=own) if slash else row
 
 
-def _fits(row: bodies.FlowInfo, state: str, query: dict[str, Any]) -> bool:
+def _fits(row: bodies.FlowInfo, state: str, query: dict[str, Any], now: datetime.datetime) -> bool:
     if state in ("running", "hospital", "done", "failed") and row.state != state:
         return False
     if query.get("flow", row.flow) not in (row.flow, unversioned(row.flow)):
@@ -191,9 +191,8 @@ def _fits(row: bodies.FlowInfo, state: str, query: dict[str, Any]) -> bool:
     if "party" in query and query["party"] not in (row.peer or "").split(", "):
         return False
     if "waiting_longer" in query and row.since is not None:
-        age = datetime.datetime.now(datetime.UTC) - row.since
         least: int = query["waiting_longer"]
-        return age.total_seconds() > least
+        return (now - row.since).total_seconds() > least
     return True
 
 
@@ -241,7 +240,7 @@ async def flow_result(call: Call) -> Response:
     if handle.outcome is None and wait_s:
         waiting = asyncio.ensure_future(_end_of(handle))
         try:
-            await asyncio.wait({waiting}, timeout=wait_s)
+            await call.app.waited(waiting, wait_s)
         finally:
             waiting.cancel()
     if handle.outcome is None:
@@ -290,11 +289,13 @@ async def read_messages(call: Call) -> Response:
     mail = _mail(call, found.id, start)
     wait_s = call.query.get("wait_s", 0)
     if not mail.messages and not mail.over and wait_s:
-        waiting = asyncio.ensure_future(handle.posted())
+        # Begun at once: what is said before the loop goes on must not be missed.
+        waiting = handle.posted()
         try:
-            await asyncio.wait({waiting}, timeout=wait_s)
+            await call.app.waited(waiting, wait_s)
         finally:
-            waiting.cancel()
+            if not waiting.cancel():
+                waiting.exception()  # A node that has stopped says so below.
         mail = _mail(call, found.id, start)
     return said(mail)
 

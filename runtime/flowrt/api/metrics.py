@@ -83,6 +83,13 @@ def _of_node(node: Node) -> Iterable[str]:
         yield from _head(f"flowrt_{name}", kind, about)
         yield _line(f"flowrt_{name}", value)
 
+    yield from _head("flowrt_refused_total", "counter", "What was refused of peers, by reason.")
+    refused: Counter[str] = Counter()
+    for peer in peers:
+        refused.update(peer.refused)
+    for reason, count in sorted(refused.items()):
+        yield _line("flowrt_refused_total", count, {"reason": reason})
+
 
 def _of_network(figures: Mapping[str, int | float]) -> Iterable[str]:
     for name, value in sorted(figures.items()):

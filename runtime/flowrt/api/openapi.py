@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PREFIX = "#/components/schemas/"
+_EVENT = {
+    "type": "object",
+    "description": "one event of the stream; `data` is JSON",
+    "properties": {
+        "event": {"enum": ["progress", "tree", "over"]},
+        "id": {"type": "string"},
+        "data": {"type": "string"},
+        "retry": {},
+    },
+}
 _ID = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 _PATH: Mapping[str, dict[str, Any]] = {
     "id": _ID,
@@ -116,7 +126,9 @@ def _operation(one: Operation) -> dict[str, Any]:
 
 def _answer(one: Operation, status: int, of: Any) -> dict[str, Any]:
     text = (of.__doc__ or "").strip() if of is not str else one.about
-    schema = {"type": "string"} if of is str else {"$ref": f"{_PREFIX}{of.__name__}"}
+    schema: dict[str, Any] = {"$ref": f"{_PREFIX}{of.__name__}"}
+    if of is str:
+        schema = dict(_EVENT) if one.content == "text/event-stream" else {"type": "string"}
     return {"description": text, "content": {one.content: {"schema": schema}}}
 
 

@@ -158,7 +158,7 @@ async def backup(call: Call) -> Response:
     wanted = await call.body(bodies.BackupTo)
     write = call.app.offer.backup
     if write is None:
-        raise Refused(501, "this node keeps no copies", "use `flowctl backup` where it runs")
+        raise Refused(409, "this node keeps no copies", "use `flowctl backup` where it runs")
     try:
         await write(wanted.path)
     except FileExistsError:
@@ -343,6 +343,6 @@ OPERATIONS = (
         {200: bodies.Done},
         "backup",
         bodies.BackupTo,
-        refusals=(400, 409, 413, 415, 501),
+        refusals=(400, 409, 413, 415),
     ),
 )

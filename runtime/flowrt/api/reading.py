@@ -23,7 +23,10 @@ from flowrt.core.flow import FlowError, Party, Pending, Session
 DEEPEST = 40
 """How deep values of recursive types may hang."""
 
-_DECIMAL = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,18})?")
+_DECIMAL = re.compile(r"-?[0-9]{1,38}(\.[0-9]{1,37})?")
+_LONGEST_DECIMAL = DECIMAL_DIGITS + 1
+"""With a point, or a minus: what is shorter has no more digits than a Decimal may have."""
+
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _HEX = re.compile(r"([0-9a-f]{2})*")
 _H, _M, _S = "[0-9]{1,8}H", "[0-9]{1,9}M", r"[0-9]{1,11}(\.[0-9]{1,6})?S"
@@ -33,8 +36,6 @@ _MOMENT = re.compile(
     r"(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])"
     r"-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
-
-assert DECIMAL_DIGITS >= 19 + 18
 
 MOST_PARTY = 256
 """The longest name of a party (`flowrt.ledger.identity.names`)."""
@@ -116,7 +117,8 @@ def _text(kind: Any, data: str, where: str) -> Any:
         if kind is bytes:
             return bytes.fromhex(data) if _HEX.fullmatch(data) else _refuse(kind, where)
         if kind is decimal.Decimal:
-            return decimal.Decimal(data) if _DECIMAL.fullmatch(data) else _refuse(kind, where)
+            fits = len(data) <= _LONGEST_DECIMAL and _DECIMAL.fullmatch(data) is not None
+            return decimal.Decimal(data) if fits else _refuse(kind, where)
         shape = _MOMENT if kind is datetime.datetime else _DURATION
         return msgspec.convert(data, kind) if shape.fullmatch(data) else _refuse(kind, where)
     except (ValueError, OverflowError, decimal.InvalidOperation):
@@ -321,7 +323,7 @@ class Schemas:
             "additionalProperties": False,
         }
         about = (kind.__doc__ or "").strip()
-        if about and issubclass(kind, msgspec.Struct) and not leaving:
+        if about and not leaving and not is_case(kind):
             found["description"] = about
         return found
 
@@ -367,6 +369,7 @@ _SIMPLE: Mapping[Any, Mapping[str, Any]] = {
     decimal.Decimal: {
         "type": "string",
         "pattern": f"^{_DECIMAL.pattern}$",
+        "maxLength": _LONGEST_DECIMAL,
         "description": "a decimal",
     },
     datetime.datetime: {

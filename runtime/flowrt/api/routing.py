@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import difflib
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -122,7 +123,7 @@ class Call:
             what = f"{word} {about}".strip()
             raise Refused(
                 403,
-                f"{self.caller.name} may not {what}",
+                f"{self.caller.name} has no permission for `{what}`",
                 f"ask who runs the node for a role with `{what}`",
             )
 
@@ -171,9 +172,13 @@ def _parameter(one: Parameter, text: str) -> Any:
 def typed(kind: type[B], data: bytes) -> B:
     """A body's JSON as that struct. Raises Refused."""
     try:
+        # As text: given bytes, the reader would guess at their encoding.
+        text = data.decode()
         value = json.loads(
-            data, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_number
+            text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_number
         )
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise Refused(400, "the body is nested too deep") from None
     except ValueError as error:
@@ -183,6 +188,10 @@ def typed(kind: type[B], data: bytes) -> B:
         return msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
         raise Refused(400, f"the body is not as it should be: {_place(str(error))}") from None
+
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""One half of a pair of surrogates: alone it is no text."""
 
 
 class _Twice(ValueError):

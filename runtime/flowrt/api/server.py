@@ -113,6 +113,7 @@ class Server:
         """Take no more requests, and end those under way."""
         if self._server is None or self._running is None:
             return
+        self.app.close()
         self._server.should_exit = True
         await self._running
         self._server = None

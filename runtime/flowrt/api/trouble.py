@@ -18,10 +18,8 @@ CODES = {
     413: "too_large",
     415: "unsupported_media_type",
     421: "wrong_host",
-    422: "not_accepted",
     431: "headers_too_large",
     500: "internal_error",
-    501: "not_offered",
     503: "unavailable",
 }
 """The codes that clients can rely on, by the status that comes with each."""

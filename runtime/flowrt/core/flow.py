@@ -128,6 +128,12 @@ class Tx(typing.Protocol):
         ask again. Emptied whenever anything is undone; who writes a table brings it up to date."""
         ...
 
+    @property
+    def incarnation(self) -> bytes:
+        """Names the store. It is another one when the store was made anew, or was accepted though
+        it had gone back to an older state: what others were told since is not known here then."""
+        ...
+
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement; returns its rows (empty for a write)."""
         ...

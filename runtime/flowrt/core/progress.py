@@ -117,13 +117,14 @@ class ProgressEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def path_of(frames: list[StackFrame], steps_of: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The current steps, outermost first; frames that are at no step show none, nor those of flows
     that are not installed."""
-    return tuple(
-        [
-            steps_of[f.flow][at]
-            for f in frames
-            if (at := number_of(f.step)) >= 0 and f.flow in steps_of
-        ]
-    )
+    path = []
+    for frame in frames:
+        at = frame.step if type(frame.step) is int else number_of(frame.step)
+        if at >= 0:
+            steps = steps_of.get(frame.flow)
+            if steps is not None:
+                path.append(steps[at])
+    return tuple(path)
 
 
 def number_of(step: int | StepWithValues) -> int:

@@ -119,15 +119,19 @@ def is_outside(call: CallState) -> bool:
 def _has_any(checkpoint: Checkpoint, waiting: OnAny, now_us: int) -> bool:
     if 0 < waiting.until_us <= now_us or 0 < waiting.due_us <= now_us:
         return True
+    if waiting.kind == ANY:
+        for number in waiting.sessions:
+            session = find(checkpoint, number)
+            if not is_over(session) and sessions.head(session) is not None:  # type: ignore[arg-type]  # one that is not over is there
+                return True
+        for number in waiting.calls:
+            call = call_of(checkpoint, number)
+            # What an earlier choice has taken is over, and happens no second time.
+            if call is not None and is_done(call, now_us):
+                return True
+        return is_hopeless(checkpoint, waiting)
     found = [find(checkpoint, number) for number in waiting.sessions]
     calls = [call_of(checkpoint, number) for number in waiting.calls]
-    if waiting.kind == ANY:
-        if any(is_ready(one) and not is_over(one) for one in found):
-            return True
-        # What an earlier choice has taken is over, and happens no second time.
-        if any(call is not None and is_done(call, now_us) for call in calls):
-            return True
-        return is_hopeless(checkpoint, waiting)
     if waiting.kind == EACH and (
         any(_has_failed(one) for one in found) or any(_went_wrong(one, now_us) for one in calls)
     ):

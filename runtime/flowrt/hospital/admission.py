@@ -54,10 +54,6 @@ so that what fails for ever leaves few events."""
 _LOG = logging.getLogger("flowrt.node")
 
 
-DEADLY = 3
-"""A step that so many processes in a row did not outlive is not begun again by itself."""
-
-
 class EndsItsProcess(Exception):
     """A step that ends its process whenever it runs."""
 
@@ -162,6 +158,7 @@ class Admission:
             line or state.place,
             said,
             one_line(cause),
+            extra={"party": self._party, "flow_id": flow_id},
         )
 
     def remedies(self, checkpoint: Checkpoint) -> Mapping[str, Remedy]:

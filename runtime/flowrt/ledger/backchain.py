@@ -164,7 +164,7 @@ class Backchain:
         if not all(self._vault.has(tx, id) for id in under):
             return False
         files = (id for one in found for id in one.transaction.attachments)
-        if not all([self._vault.shares(tx, id) for id in (*attachments, *files)]):
+        if not all(self._vault.shares(tx, id) for id in (*attachments, *files)):
             return False
         for one in found:
             self._vault.record(tx, one)

@@ -23,6 +23,7 @@ from flowrt.ledger.identity.networkmap import (
     entry,
     publish,
 )
+from flowrt.ledger.identity.signing import RECOVERED
 from flowrt.ledger.keys import PublicKey
 from flowrt.ledger.node import Ledger
 from flowrt.ledger.notary.desk import Desk, utc_now
@@ -77,17 +78,23 @@ class LocalNetwork:
         clock: Clock | None = None,
         discreet: bool = False,
         history: int = 10_000,
+        recovered: int = RECOVERED,
     ) -> None:
         """`rules` are modules with states and contracts. Stores are SQLite files in `folder`, or
         in memory without it. `clock` is the machine's if it is not given; a `discreet` network is
-        one of nodes that ask for whole histories; `history` bounds what one flow fetches."""
+        one of nodes that ask for whole histories; `history` bounds what one flow fetches;
+        `recovered` are the pseudonyms that a node takes for its own whose database went back."""
         self.notary = Party(notary)
         self.rules = Rulebook(rules)
         self._names = (*dict.fromkeys(parties), notary)
         self._validating = validating
         self._folder = folder
         self._clock = clock
-        self._options: dict[str, Any] = {"discreet": discreet, "history": history}
+        self._options: dict[str, Any] = {
+            "discreet": discreet,
+            "history": history,
+            "recovered": recovered,
+        }
         secrets = KeyStore.derive(f"{seed} network".encode())
         self._root = Authority.root("O=Local network", secrets.identity(), SINCE, UNTIL)
         self._operator = secrets.identity(1)

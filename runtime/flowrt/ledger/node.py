@@ -14,7 +14,7 @@ from flowrt.ledger.backchain import Backchain
 from flowrt.ledger.identity.directory import Network
 from flowrt.ledger.identity.keystore import KeyStore
 from flowrt.ledger.identity.networkmap import NetworkMap
-from flowrt.ledger.identity.signing import Keys
+from flowrt.ledger.identity.signing import RECOVERED, Keys
 from flowrt.ledger.notary.service import Notaries, Notary
 from flowrt.ledger.signatures import GoodSignatures
 from flowrt.ledger.states import Rulebook
@@ -78,15 +78,17 @@ class Ledger:
         history: int = 10_000,
         history_bytes: int = 64 * 1024 * 1024,
         discreet: bool = False,
+        recovered: int = RECOVERED,
     ) -> None:
         """`notary` makes it a notary's node. One flow fetches a history of at most so many
         transactions and bytes; `discreet` asks for all of it each time, so that nobody learns from
-        the questions what this node has."""
+        the questions what this node has. `recovered`: how many pseudonyms are made between two
+        backups of its database, at most."""
         self.rules = rules
         self.network = Network(map_)
         # What one of the services found good, or has signed itself, the others need not verify.
         good = GoodSignatures(GOOD_SIGNATURES)
-        self.keys = Keys(keys, self.network, rules, good)
+        self.keys = Keys(keys, self.network, rules, good, recovered)
         self._notaries: set[Identity] = set()
         self.vault = Vault(rules, self.keys.is_ours, self._knows_notary, good)
         self.notaries = Notaries(self.keys, notary, rules, good)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import inspect
 import re
 import types
@@ -206,6 +207,12 @@ def _named(name: str) -> str:
 command("ledger.NotaryChange")(NotaryChange)
 
 
+KNOWN = 1024
+KNOWN_BYTES = 4096
+"""So many states, of so many bytes at most, are read once and known by their bytes then: those of a
+transaction are read in each step that looks into it."""
+
+
 class Rulebook:
     """The schemas and contracts that are installed on a node."""
 
@@ -216,6 +223,7 @@ class Rulebook:
         self._commands: dict[tuple[str, int], type[CommandData]] = {}
         self._contracts: dict[str, Contract] = {}
         self._upgrades: dict[type[State], Callable[[Any], State]] = {}
+        self._known = functools.lru_cache(maxsize=KNOWN)(self._state)
         self._take(NotaryChange)
         for module in modules:
             for found in vars(module).values():
@@ -270,6 +278,9 @@ class Rulebook:
             Unreadable: the bytes are not those of such a state, an upgrade failed, or the state
                 cannot say who takes part in it.
         """
+        return (self._known if len(data) <= KNOWN_BYTES else self._state)(name, version, data)
+
+    def _state(self, name: str, version: int, data: bytes) -> State:
         kind = self._states.get((name, version))
         if kind is None:
             raise UnknownSchema(f"no state {name} of version {version} is installed")

@@ -59,6 +59,9 @@ KNOWN_BYTES = 4096
 passes through several steps, each of which reads it. What is known so is what the bytes say; that
 it is signed or accepted never is."""
 
+KNOWN_COMPONENT_BYTES = 512
+"""So with components, of which many transactions have the same: who notarises, who signs."""
+
 SALT_BYTES = 32
 
 NOTARY_CHANGE: Final = "ledger.NotaryChange"
@@ -162,6 +165,10 @@ _NOT_IN_NAMES = re.compile(
 
 def component(group: int, data: bytes) -> Any:
     """The value of one component. Raises Unreadable unless `data` are its canonical bytes."""
+    return (_known_component if len(data) <= KNOWN_COMPONENT_BYTES else _component)(group, data)
+
+
+def _component(group: int, data: bytes) -> Any:
     try:
         found = decode(_KINDS[group], data)
         canonical = encode(found) == data
@@ -185,6 +192,9 @@ def component(group: int, data: bytes) -> Any:
         if len(found) != merkle.HASH_BYTES:
             raise Unreadable(f"a hash has {merkle.HASH_BYTES} bytes, not {len(found)}")
     return found
+
+
+_known_component = functools.lru_cache(maxsize=KNOWN)(_component)
 
 
 def _check_name(name: str) -> None:

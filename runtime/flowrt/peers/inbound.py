@@ -41,6 +41,10 @@ class Inbound:
     def __len__(self) -> int:
         return self._count
 
+    def held(self) -> dict[str, tuple[int, int]]:
+        """How many packets, and bytes, of each peer wait here."""
+        return {peer: (len(queue.packets), queue.bytes) for peer, queue in self._queues.items()}
+
     def append(self, packet: tuple[str, bytes]) -> bool:
         """Keep a packet, or drop it: it is larger than any may be, or its peer has too many here.
         False if it is dropped."""

@@ -92,6 +92,10 @@ class Outbox:
         lane = self._lanes.get(peer)
         return (lane.rows, lane.bytes) if lane is not None else (0, 0)
 
+    def waiting(self) -> dict[str, tuple[int, int]]:
+        """The same of each peer for whom there are some."""
+        return {peer: (lane.rows, lane.bytes) for peer, lane in self._lanes.items() if lane.rows}
+
     @property
     def under_way(self) -> int:
         """How many rows are in memory."""

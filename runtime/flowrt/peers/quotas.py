@@ -7,6 +7,7 @@ of the step that changes it; how fast invitations come is of this process alone.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 
 from flowrt.core.hospital import one_line
@@ -57,6 +58,12 @@ class Quotas:
         tokens, at_us = self._buckets.get(peer, (float(self.limits.invitations_at_once), now_us))
         self._buckets[peer] = (tokens - 1, at_us)
 
+    def invitations(self, peer: str, now_us: int) -> int:
+        """How many of its invitations at once the peer has used up, and not regained since."""
+        tokens, at_us = self._buckets.get(peer, (float(self.limits.invitations_at_once), now_us))
+        tokens += max(0, now_us - at_us) / 1_000_000 * self.limits.invitations_per_s
+        return max(0, math.ceil(self.limits.invitations_at_once - tokens))
+
     def has_room(self, known: Peer, invitation: Invite) -> bool:
         """Whether what comes with an invitation may be kept."""
         if invitation.first is None:
@@ -99,7 +106,20 @@ class Quotas:
         if count & (count - 1) == 0:
             detail = f": {one_line(text)}" if text else ""
             times = f" ({count} times)" if count > 1 else ""
-            _LOG.warning("%s: %s from %s%s%s", self._party, why, one_line(peer), detail, times)
+            said = (self._party, why, one_line(peer), detail, times)
+            about = {"party": self._party, "peer": peer}
+            _LOG.warning("%s: %s from %s%s%s", *said, extra=about)
+
+    def rejected(self, peer: str) -> None:
+        """An invitation was rejected, because too many sessions of the peer are open."""
+        self._refused[peer, "too many sessions: invitations are rejected"] += 1
+
+    def refused(self) -> dict[str, dict[str, int]]:
+        """What was refused since the process began: by peer and reason, how often."""
+        found: dict[str, dict[str, int]] = {}
+        for (peer, why), count in self._refused.items():
+            found.setdefault(peer, {})[why] = count
+        return found
 
 
 def _goes_on_with(checkpoint: Checkpoint, number: int) -> bool:

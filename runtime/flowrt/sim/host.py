@@ -17,11 +17,12 @@ from typing import Any
 
 from flowrt.core.engine import Outcome
 from flowrt.core.flow import Message
-from flowrt.core.hospital import Patient
+from flowrt.core.hospital import LOST, Patient
 from flowrt.core.registry import Registry
 from flowrt.core.values import decode, decode_checkpoint
 from flowrt.handle import Handle, NodeStopped, NotAccepted
 from flowrt.node import Node
+from flowrt.operations import ENDS_ITS_PROCESS
 from flowrt.services import External
 from flowrt.sim.disk import Crash, SimStore
 from flowrt.sim.faults import (
@@ -549,7 +550,7 @@ class Host:
         if node is None:
             return False
         found = [decode(Patient, patient) for patient in self.disk.patients.values()]
-        broken = [one for one in found if one.cause.startswith(_BROKEN) and not one.next]
+        broken = [one for one in found if _is_broken(one) and not one.next]
         # Who has been let go on and waits, as for a clock that was set back, needs nobody.
         waiting = [one for one in broken if self._is_admitted(one.flow_id)]
         for one in waiting:
@@ -646,6 +647,15 @@ def registry_of(modules: tuple[ModuleType, ...]) -> Registry:
 
 _BROKEN = (ServiceDown.__name__, ServiceBroken.__name__)
 """How the causes of the patients begin whose services the world has broken."""
+
+
+def _is_broken(patient: Patient) -> bool:
+    """Whether the world's own faults brought it there. Processes that end while an operation runs
+    are such a fault; those that end in a step are not."""
+    if patient.cause.startswith(ENDS_ITS_PROCESS):
+        return patient.kind == LOST
+    return patient.cause.startswith(_BROKEN)
+
 
 _DELAYS = (1, 2, 3)
 

@@ -112,7 +112,8 @@ class Opened:
 
     `incarnation` names this store since it was created; `commits` counts the batches that were
     written since then, so that it shows whether one of unknown outcome was. `ended`: how many
-    processes in a row have ended while this was under way (see `mark`). `secret` is the store's
+    processes in a row have ended while this was under way (see `mark`), and `calls` the same of
+    calls of external operations (see `begin_call`). `secret` is the store's
     own, for its marks; `lives` are its last ones, (name, commits at the beginning), the present one
     last. Where a restore was accepted, `former` is the incarnation before, and `severed` the flow
     up to which the sessions of that are ended, None if all are. What there may be many of, flows,
@@ -132,6 +133,7 @@ class Opened:
     lives: list[tuple[bytes, int]] = dataclasses.field(default_factory=list)
     former: bytes = b""
     severed: int | None = None
+    calls: dict[tuple[int, int], int] = dataclasses.field(default_factory=dict)
 
 
 class Store(typing.Protocol):
@@ -295,6 +297,16 @@ class Store(typing.Protocol):
 
     def forgive(self, number: int) -> None:
         """That number has ended no process this time, or will not be begun again."""
+        ...
+
+    def begin_call(self, call: tuple[int, int]) -> None:
+        """An external operation is under way from now on, too: its flow and its number there. The
+        next process is told as for `mark`."""
+        ...
+
+    def end_call(self, call: tuple[int, int], outlived: bool) -> None:
+        """It is not under way any more. If this process has `outlived` it, or nobody will begin it
+        again, what it ended before counts no more."""
         ...
 
     def abandon(self) -> None:

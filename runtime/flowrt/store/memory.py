@@ -32,7 +32,7 @@ from flowrt.store import (
     is_behind,
 )
 from flowrt.store.chain import NOTHING, Link, digest_of
-from flowrt.store.marks import SIZE, Marks
+from flowrt.store.marks import SIZE, Call, Marks
 from flowrt.store.transaction import Transaction, refusal
 
 K = TypeVar("K")
@@ -127,19 +127,19 @@ class MemoryStore:
         disk.party = party
         if disk.refused is not None:
             raise gone_back(f"the store of {party}", disk.refused)
-        why = is_behind(disk.beside, self._as_opened(party))
+        is_new = self._epoch == 0
+        why = is_behind(disk.beside, self._as_opened(party, is_new))
         if why is not None:
             raise gone_back(f"the store of {party}", why)
-        is_new = self._epoch == 0
         disk.epoch += 1
         self._epoch = disk.epoch
         if is_new or not disk.lives:
             life = life_after(disk.epoch, disk.chance())
             disk.lives = [*disk.lives, (life, disk.commits)][-LIVES:]
         disk.beside = disk.incarnation, disk.lives[-1][0], disk.commits
-        return self._as_opened(party)
+        return self._as_opened(party, is_new)
 
-    def _as_opened(self, party: str) -> Opened:
+    def _as_opened(self, party: str, is_new: bool) -> Opened:
         disk = self.disk
         return Opened(
             party,
@@ -155,6 +155,7 @@ class MemoryStore:
             list(disk.lives),
             disk.former,
             disk.severed,
+            disk.marks.calls(is_new),
         )
 
     def refuse(self, reason: str) -> None:
@@ -404,6 +405,12 @@ class MemoryStore:
 
     def forgive(self, number: int) -> None:
         self.disk.marks.forgive(number)
+
+    def begin_call(self, call: Call) -> None:
+        self.disk.marks.begin_call(call)
+
+    def end_call(self, call: Call, outlived: bool) -> None:
+        self.disk.marks.end_call(call, outlived)
 
     def abandon(self) -> None:
         if self._work is not None:

@@ -35,7 +35,7 @@ from flowrt.store import (
 )
 from flowrt.store.chain import NOTHING, Link, Verified, digest_of, verify
 from flowrt.store.files import MACHINE, Files, Note
-from flowrt.store.marks import SIZE, Marks
+from flowrt.store.marks import SIZE, Call, Marks
 from flowrt.store.queries import Queries
 from flowrt.store.rows import delete, flat, insert
 from flowrt.store.transaction import Transaction, refusal
@@ -234,6 +234,7 @@ class SqliteStore(Queries):
             lives,
             former,
             severed,
+            self._marks.calls(is_new=self._epoch == 0),
         )
         why = refused or is_behind(self._beside(), opened)
         if why is not None:
@@ -281,7 +282,7 @@ class SqliteStore(Queries):
         self._epoch = 0
         page = self._marks.page
         if isinstance(page, mmap.mmap):
-            if not any(page[:]):
+            if not page[:].strip(b"\0"):
                 with contextlib.suppress(OSError):
                     self._files.remove(Path(f"{self.path}-step"))
             page.close()
@@ -454,6 +455,12 @@ class SqliteStore(Queries):
 
     def forgive(self, number: int) -> None:
         self._marks.forgive(number)
+
+    def begin_call(self, call: Call) -> None:
+        self._marks.begin_call(call)
+
+    def end_call(self, call: Call, outlived: bool) -> None:
+        self._marks.end_call(call, outlived)
 
     def abandon(self) -> None:
         if self._work is not None:

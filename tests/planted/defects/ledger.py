@@ -6,6 +6,7 @@ from tests.planted.planting import defect
 
 _ROOM = "ledger"
 _JUDGE = "flowrt.ledger.notary.judging:_judge"
+_CHECKER = "flowrt.ledger.vault.checking:Checker"
 _VAULT = "flowrt.ledger.vault.service:Vault"
 
 DEFECTS = (
@@ -66,6 +67,28 @@ DEFECTS = (
         "what a transaction makes is not compared with what it uses up",
         "L3",
         ("flowrt.ledger.verifying:verify", "rules.judge(name, found)", "pass"),
+    ),
+    defect(
+        "signatures are not asked for",
+        _ROOM,
+        "a transaction counts that those have not signed who must",
+        "L2",
+        (
+            f"{_CHECKER}.check_signatures",
+            'raise core.SignaturesMissing(", ".join(error.missing), transaction.id) from error',
+            "pass",
+        ),
+    ),
+    defect(
+        "any signature is good",
+        _ROOM,
+        "a transaction counts under signatures that are others' or of something else",
+        "L2",
+        (
+            f"{_CHECKER}.check_signatures",
+            "self.check_signature(transaction.id, signature)",
+            "pass",
+        ),
     ),
     defect(
         "any claim is believed",

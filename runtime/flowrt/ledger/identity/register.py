@@ -17,6 +17,7 @@ WELL_KNOWN: Final = 0
 PSEUDONYM: Final = 1
 
 _KEYS, _LAST, _LEARNED = "ledger_keys", "ledger_keys last", "ledger_learned"
+_SALTS = "ledger_salts"
 """What is remembered of the tables: who holds a key, the last numbers, how many were learned."""
 
 
@@ -42,6 +43,7 @@ _TABLES = (
     """CREATE UNIQUE INDEX IF NOT EXISTS ledger_keys_numbers ON ledger_keys (kind, number)
         WHERE number IS NOT NULL""",
     "CREATE TABLE IF NOT EXISTS ledger_salts (used INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS ledger_keys_store (incarnation BLOB NOT NULL)",
     """CREATE TABLE IF NOT EXISTS ledger_learned (
         party TEXT PRIMARY KEY, pseudonyms INTEGER NOT NULL
     ) WITHOUT ROWID""",
@@ -64,6 +66,17 @@ def set_up(tx: Tx) -> None:
         tx.execute(sql)
     if not tx.execute("SELECT 1 FROM ledger_salts"):
         tx.execute("INSERT INTO ledger_salts VALUES (0)")
+
+
+def went_back(tx: Tx) -> bool:
+    """Whether the database was put back to an older state since this was last asked, and that was
+    accepted: keys may be in use that it does not know. Writes down that it was asked."""
+    rows = tx.execute("SELECT incarnation FROM ledger_keys_store")
+    if rows and rows[0][0] == tx.incarnation:
+        return False
+    tx.execute("DELETE FROM ledger_keys_store")
+    tx.execute("INSERT INTO ledger_keys_store VALUES (?)", (tx.incarnation,))
+    return bool(rows)
 
 
 # --- keys -------------------------------------------------------------------------------------
@@ -96,19 +109,26 @@ def last_number(tx: Tx, kind: int) -> int | None:
 
 def keep(tx: Tx, key: PublicKey, party: str, kind: int, number: int | None = None) -> None:
     """Write down who holds a key, in place of what was known. What makes a key ours stays."""
-    [row] = tx.execute(
+    tx.execute(
         "INSERT INTO ledger_keys (key, party, kind, number) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (key) DO UPDATE SET party = excluded.party, kind = excluded.kind, "
-        "number = COALESCE(excluded.number, number) RETURNING party, kind, number",
+        "number = COALESCE(excluded.number, number)",
         (key.encoded, party, kind, number),
     )
-    of_table(tx, _KEYS).put(key.encoded, (Holder(*row),))
-    if row[2] is not None:
-        _count(tx, kind, number)
+    remembered = of_table(tx, _KEYS)
+    before: tuple[Holder | None] | None = remembered.get(key.encoded)
+    if number is None and before is not None and before[0] is None:
+        remembered.put(key.encoded, (Holder(party, kind, None),))
+        return
+    if number is not None:
+        remembered.put(key.encoded, (Holder(party, kind, number),))
+    else:
+        remembered.drop(key.encoded)
+    _count(tx, kind, number)
 
 
 def _count(tx: Tx, kind: int, number: int | None) -> None:
-    """A key of ours was written; one that changed its kind took its number along."""
+    """A key of ours may have been written; one that changed its kind took its number along."""
     remembered = of_table(tx, _LAST)
     before: tuple[int | None] | None = remembered.get(kind)
     remembered.drop(WELL_KNOWN)
@@ -119,9 +139,12 @@ def _count(tx: Tx, kind: int, number: int | None) -> None:
 
 def next_salt(tx: Tx) -> int:
     """How many salts were made before, counting this one from now on."""
-    [(used,)] = tx.execute("UPDATE ledger_salts SET used = used + 1 RETURNING used")
-    found: int = used
-    return found
+    used: int | None = tx.known.get(_SALTS)
+    if used is None:
+        [(used,)] = tx.execute("SELECT used FROM ledger_salts")
+    tx.execute("UPDATE ledger_salts SET used = ?", (used + 1,))
+    tx.known[_SALTS] = used + 1
+    return used + 1
 
 
 def learned(tx: Tx, party: str) -> int:
@@ -137,12 +160,13 @@ def learned(tx: Tx, party: str) -> int:
 
 def count_learned(tx: Tx, party: str) -> None:
     """One more."""
-    [(count,)] = tx.execute(
+    before = learned(tx, party)
+    tx.execute(
         "INSERT INTO ledger_learned VALUES (?, 1) "
-        "ON CONFLICT (party) DO UPDATE SET pseudonyms = pseudonyms + 1 RETURNING pseudonyms",
+        "ON CONFLICT (party) DO UPDATE SET pseudonyms = pseudonyms + 1",
         (party,),
     )
-    of_table(tx, _LEARNED).put(party, count)
+    of_table(tx, _LEARNED).put(party, before + 1)
 
 
 # --- the network map --------------------------------------------------------------------------

@@ -6,6 +6,7 @@ fails. It knows no contract: what is signed was judged before.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 
 from flowrt.core.flow import Tx
@@ -22,6 +23,15 @@ from flowrt.ledger.transactions import SignedTransaction, sign
 from flowrt.stdlib.ledger.keys_flow import SigningRefused
 from flowrt.stdlib.ledger.parts_flow import Identity
 
+RECOVERED = 10_000
+"""When a database was put back to an older state, so many pseudonyms after the last one that it
+knows are taken for ours."""
+
+_IDENTITIES = 2
+"""And so many well-known keys."""
+
+_log = logging.getLogger("flowrt.ledger")
+
 
 class Keys:
     """The keys of one node."""
@@ -32,17 +42,21 @@ class Keys:
         network: Network,
         rulebook: Rulebook | None = None,
         memory: GoodSignatures | None = None,
+        recovered: int = RECOVERED,
     ) -> None:
         """The rulebook reads states, to find those who take part in them. `memory` learns which
-        signatures are ours, so that this node need not verify them."""
+        signatures are ours, so that this node need not verify them. `recovered`: so many
+        pseudonyms are made between two backups of the database, at most."""
         self._keystore = keystore
         self._network = network
         self._rulebook = rulebook or Rulebook()
         self._memory = GoodSignatures() if memory is None else memory
+        self._recovered = recovered
 
     def setup(self, tx: Tx) -> None:
-        """Make the tables and the first well-known key, if they are not there. Raises LedgerError
-        if the database is that of another seed."""
+        """Make the tables and the first well-known key, if they are not there. In a database that
+        was put back to an older state the next keys are taken for ours: others may have seen them.
+        Raises LedgerError if the database is that of another seed."""
         register.set_up(tx)
         last = register.last_number(tx, register.WELL_KNOWN)
         if last is None:
@@ -51,6 +65,18 @@ class Keys:
             raise LedgerError(
                 f"the key store is not the one that {tx.me.name}'s database was made with: "
                 "restore it from the backup of its seed"
+            )
+        if register.went_back(tx):
+            pseudonym = register.last_number(tx, register.PSEUDONYM) or 0
+            self.recover(tx, pseudonym + 1, pseudonym + self._recovered)
+            for number in range(_IDENTITIES):
+                self._keep_identity(tx, (last or 0) + 1 + number)
+            _log.warning(
+                "%s: the database was put back to an older state; %d pseudonyms after number %d "
+                "are taken for ours. If more were made since, run ledger.keys.RecoverKeys",
+                tx.me.name,
+                self._recovered,
+                pseudonym,
             )
 
     # --- what flows ask ---

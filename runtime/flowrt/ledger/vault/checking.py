@@ -38,6 +38,9 @@ from flowrt.stdlib.ledger.parts_flow import Identity, StateRef
 MOST_JUDGED = 65_536
 """How many ids of good transactions are remembered, and keys that take part in them."""
 
+SIGNED_BYTES = 4 * 1024 * 1024
+"""How many bytes of signed transactions are remembered of which all signatures are good."""
+
 KnowsNotary = Callable[[Tx, Identity], bool]
 """Whether the network has, or had, such a notary."""
 
@@ -56,6 +59,7 @@ class Checker:
         self._records = records
         self._knows_notary = knows_notary
         self._good: Remembered[bytes, tuple[PublicKey, ...]] = Remembered(MOST_JUDGED)
+        self._signed: Remembered[bytes, bool] = Remembered(SIGNED_BYTES)
         self._memory = GoodSignatures() if memory is None else memory
 
     def check(self, tx: Tx, transaction: Transaction) -> tuple[PublicKey, ...]:
@@ -132,8 +136,11 @@ class Checker:
         if missing:
             error = SignaturesMissing(tuple(key.text for key in missing), transaction.id.hex())
             raise core.SignaturesMissing(", ".join(error.missing), transaction.id) from error
-        for signature in transaction.signatures:
-            self.check_signature(transaction.id, signature)
+        data = transaction.to_flow()
+        if self._signed.get(data) is None:
+            for signature in transaction.signatures:
+                self.check_signature(transaction.id, signature)
+            self._signed.put(data, True, len(data))
 
     def check_signature(self, id: bytes, signature: TransactionSignature) -> None:
         """That a signature is one of the transaction of this id. Raises BadSignature."""

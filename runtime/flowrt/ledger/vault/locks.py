@@ -66,8 +66,7 @@ def release(tx: Tx, flow_id: int) -> None:
     """A flow lets go of all that it has reserved."""
     if flow_id not in reserving(tx):
         return
-    for lock in (flow_id, -flow_id):
-        tx.execute("UPDATE ledger_state SET lock = NULL WHERE lock = ?", (lock,))
+    tx.execute("UPDATE ledger_state SET lock = NULL WHERE lock IN (?, ?)", (flow_id, -flow_id))
     reserving(tx).discard(flow_id)
 
 

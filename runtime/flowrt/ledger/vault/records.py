@@ -33,7 +33,12 @@ class Row(NamedTuple):
 ROWS_BYTES = 8 * 1024 * 1024
 """How many bytes of rows are remembered, so that they need not be asked for again."""
 
-_ROWS, _IDS_OF = "ledger_transaction", "ledger_transaction number"
+_ROWS, _IDS_OF, _LAST = (
+    "ledger_transaction",
+    "ledger_transaction number",
+    "ledger_transaction last number",
+)
+"""What is remembered: rows by id, ids by number, the last number."""
 
 
 def find(tx: Tx, id: bytes) -> Row | None:
@@ -88,21 +93,22 @@ class Records:
         signed = transaction.to_flow()
         self._parsed.put(signed, transaction, len(signed))
         at_us = time_us(tx.now)
+        last: int | None = tx.known.get(_LAST)
+        if last is None:
+            [(last,)] = tx.execute("SELECT coalesce(max(number), 0) FROM ledger_transaction")
+        number = last + 1
         if before is None:
-            rows = tx.execute(
-                "INSERT INTO ledger_transaction VALUES "
-                "((SELECT coalesce(max(number), 0) + 1 FROM ledger_transaction), ?, ?, ?, ?) "
-                "RETURNING number",
-                (transaction.id, status, at_us, signed),
+            tx.execute(
+                "INSERT INTO ledger_transaction VALUES (?, ?, ?, ?, ?)",
+                (number, transaction.id, status, at_us, signed),
             )
         else:
-            rows = tx.execute(
-                "UPDATE ledger_transaction SET number = "
-                "(SELECT max(number) + 1 FROM ledger_transaction), "
-                "status = ?, at_us = ?, signed = ? WHERE number = ? RETURNING number",
-                (status, at_us, signed, before.number),
+            tx.execute(
+                "UPDATE ledger_transaction SET number = ?, status = ?, at_us = ?, signed = ? "
+                "WHERE number = ?",
+                (number, status, at_us, signed, before.number),
             )
-        number: int = rows[0][0]
+        tx.known[_LAST] = number
         row = Row(number, status, signed)
         of_table(tx, _ROWS, ROWS_BYTES).put(transaction.id, (row,), _weight(row))
         if before is not None:
@@ -120,6 +126,7 @@ class Records:
         for (id,) in rows:
             of_table(tx, _ROWS, ROWS_BYTES).drop(id)
             of_table(tx, _IDS_OF).drop(number)
+            tx.known.pop(_LAST, None)
 
     def in_flight(self, tx: Tx, most: int = -1) -> list[tuple[int, bytes, int, bytes]]:
         """(number, id, time, bytes) of those in flight, the oldest first."""

@@ -18,6 +18,7 @@ from flowrt.ledger.transactions import Output
 from flowrt.ledger.vault.records import Records, time_us
 from flowrt.ledger.vault.tables import ref_parts
 from flowrt.stdlib.ledger.parts_flow import StateRef
+from flowrt.stdlib.ledger.vault_flow import Overdue
 
 MAX_ARGUMENTS = 32
 """How many arguments an activity may have."""
@@ -97,11 +98,7 @@ class Scheduled:
         if not rows:
             return None
         [(data, due_us)] = rows
-        output: Output = decode(Output, data)
-        state = self._rules.read_state(output.schema, output.version, output.data)
-        number, index = ref_parts(entry)
-        ref = StateRef(self._records.ids(tx, [number])[number], index)
-        found = _activity(state, ref, tx)
+        ref, found = self._wanted(tx, entry, data)
         if found is None:
             return None
         # A newer version of the state may want it at another time.
@@ -115,6 +112,47 @@ class Scheduled:
 
     def refuse(self, tx: Tx, entry: int, why: str) -> None:
         self._put(tx, entry, time_us(tx.now), why[:MAX_WHY])
+
+    # --- what people ask ---
+
+    def overdue(self, tx: Tx, most: int) -> tuple[Overdue, ...]:
+        """States whose time has come, that are still there and that the clock starts no flow for."""
+        found: list[Overdue] = []
+        rows = tx.execute(
+            "SELECT s.ref, s.output, d.refused FROM ledger_state s "
+            "LEFT JOIN ledger_scheduled d ON d.ref = s.ref "
+            "WHERE s.consumed IS NULL AND s.relevant = 1 "
+            "AND (d.ref IS NULL OR d.refused IS NOT NULL) ORDER BY s.ref"
+        )
+        for row, data, refused in rows:
+            if len(found) >= most:
+                break
+            ref, wanted = self._wanted(tx, row, data)
+            if wanted is not None and wanted.at <= tx.now:
+                found.append(Overdue(ref, wanted.flow, wanted.at, refused))
+        return tuple(found)
+
+    def again(self, tx: Tx, row: int, ref: StateRef) -> bool:
+        """Start the flow that a state of ours wants now, or when it wants that; False if there is
+        no such state any more, or it wants nothing."""
+        rows = tx.execute(
+            "SELECT output FROM ledger_state WHERE ref = ? AND consumed IS NULL AND relevant = 1",
+            (row,),
+        )
+        wanted = self._wanted(tx, row, rows[0][0])[1] if rows else None
+        if wanted is None:
+            return False
+        self._put(tx, row, max(time_us(wanted.at), time_us(tx.now)))
+        return True
+
+    def _wanted(self, tx: Tx, row: int, data: bytes) -> tuple[StateRef, ScheduledActivity | None]:
+        output: Output = decode(Output, data)
+        state = self._rules.read_state(output.schema, output.version, output.data)
+        number, index = ref_parts(row)
+        if getattr(state, "next_activity", None) is None:
+            return StateRef(b"", index), None  # Most states: nothing else is read for them.
+        ref = StateRef(self._records.ids(tx, [number])[number], index)
+        return ref, _activity(state, ref, tx)
 
     def _put(self, tx: Tx, row: int, due_us: int, refused: str | None = None) -> None:
         tx.execute(

@@ -34,7 +34,7 @@ from flowrt.ledger.vault.tables import IN_FLIGHT, VERIFIED, ref_parts, row_of
 from flowrt.ledger.vault.updates import Update, Updates
 from flowrt.stdlib.ledger import core_flow as core
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
-from flowrt.stdlib.ledger.vault_flow import InFlight, StatePage, StateQuery, Total
+from flowrt.stdlib.ledger.vault_flow import InFlight, Overdue, StatePage, StateQuery, Total
 
 MOST_AT_ONCE = 10_000
 """How many things one operation answers with, at most."""
@@ -169,8 +169,7 @@ class Vault:
                 )
         number = self._records.put(tx, transaction, VERIFIED, before)
         attachments.needed(tx, transaction.transaction.attachments)
-        if before is not None:
-            locks.no_longer_await(tx, before.number)
+        # What waited for it, while it was in flight, are its inputs.
         for ref, found in inputs:
             if found.output is not None:
                 states.consume(tx, found.row, number)
@@ -264,6 +263,13 @@ class Vault:
     def in_flight(self, tx: Tx, most: int) -> tuple[InFlight, ...]:
         rows = self._records.in_flight(tx, _bounded(most))
         return tuple(InFlight(id, time_of(at_us)) for _, id, at_us, _ in rows)
+
+    def overdue(self, tx: Tx, most: int) -> tuple[Overdue, ...]:
+        return self.diary.overdue(tx, _bounded(most))
+
+    def schedule_again(self, tx: Tx, ref: StateRef) -> bool:
+        found = named(tx, ref)
+        return found is not None and self.diary.again(tx, found.row, ref)
 
     # --- what was downloaded ---
 

@@ -74,7 +74,11 @@ def consume(tx: Tx, row: int, by: int) -> None:
         "WHERE ref = ? AND consumed IS NULL",
         (by, time_us(tx.now), row),
     )
-    of_table(tx, _ROWS, ROWS_BYTES).drop(row)
+    remembered = of_table(tx, _ROWS, ROWS_BYTES)
+    found: Named | None = remembered.get(row)
+    if found is not None and found.consumed is None:
+        found = found._replace(consumed=by)
+        remembered.put(row, found, _weight(found))
 
 
 _LAST = (
@@ -113,6 +117,7 @@ class Writer:
                 kinds[written] = self._kind(tx, output)
             if output.notary not in kinds:
                 kinds[output.notary] = _notary(tx, output.notary)
+            written_out = encode(output)
             tx.execute(
                 "INSERT INTO ledger_state VALUES "
                 "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, NULL)",
@@ -120,7 +125,7 @@ class Writer:
                     row,
                     kinds[written],
                     kinds[output.notary],
-                    encode(output),
+                    written_out,
                     *_columns(tx, columns),
                     time_us(tx.now),
                     tx.flow_id or None if columns.spendable else None,
@@ -130,7 +135,8 @@ class Writer:
                 reserving(tx).add(tx.flow_id)
             if columns.relevant:
                 self._scheduled.add(tx, row, state, StateRef(transaction.id, index))
-            of_table(tx, _ROWS, ROWS_BYTES).drop(row)
+            found = Named(row, written_out, None)
+            of_table(tx, _ROWS, ROWS_BYTES).put(row, found, _weight(found))
             made.append(row)
         return made
 

@@ -7,6 +7,7 @@ both are processes of the example's own code.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -22,19 +23,16 @@ import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO
 
+from flowlang.demo.report import Audit, Check, Holding, Report, summary
+from flowlang.demo.tally import Tally
+from flowlang.demo.views import Lines, Silence, Trees, View, of
 from flowlang.diagnostics import Diagnostic, as_text
 from flowlang.project import Project, write_all
 from flowlang.source import Source
 
-if TYPE_CHECKING:
-    # At run time only a terminal needs it, and only then is it imported.
-    from rich.console import RenderableType
-
 EXAMPLE = "two_party_trade"
-SELLER = "seller"
-PARTIES = (SELLER, "buyer", "notary")
 
 PATIENCE_S = 30.0
 """How long a worker may say nothing before the demo gives up on it."""
@@ -52,233 +50,6 @@ EARLY = 0.1
 
 class DemoFailed(Exception):
     """The worker or the auditor could not do its work; the message has what it said last."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Kill:
-    """One SIGKILL: how many trades had ended before it, and how many were in flight."""
-
-    ended: int
-    in_flight: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One thing that must be true in the end, and what was found wrong with it."""
-
-    check: str
-    wrong: list[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Holding:
-    """What a party owns: cash in minor units, papers and bonds by their count."""
-
-    party: str
-    cash: int
-    papers: int
-    bonds: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Audit:
-    """What the auditor says: the checks, and who owned what in the morning and owns what now."""
-
-    checks: list[Check]
-    morning: list[Holding]
-    now: list[Holding]
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """How the day went. `flows_resumed` counts flows of all parties that went on after a kill;
-    checkpoint sizes are in bytes, one for each time that a flow was committed at rest."""
-
-    ok: bool
-    seed: int
-    trades: int
-    settled: int
-    refused: int
-    kills_wanted: int
-    killed: int
-    kills: list[Kill]
-    flows_resumed: int
-    checkpoints: int
-    largest_checkpoint: int
-    median_checkpoint: int
-    seconds: float
-    morning: list[Holding]
-    now: list[Holding]
-    checks: list[Check]
-
-
-# --- what people see while it runs ------------------------------------------------------------
-
-
-class View(Protocol):
-    """Shows a day while it happens."""
-
-    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
-        """The worker told something; `day` has it already."""
-        ...
-
-    def killed(self, day: Tally) -> None:
-        """The worker was killed."""
-        ...
-
-
-class Tally:
-    """What the workers have told so far."""
-
-    def __init__(self, trades: int, kills: int) -> None:
-        self.trades = trades
-        self.kills_due = kills
-        self.ends: dict[str, str] = {}
-        self.transactions: dict[str, str] = {}
-        self.kills: list[Kill] = []
-        self.unseen = 0  # kills since the databases were last opened
-        self.over = 0  # trades whose flow has ended; `ends` has those that a worker told of
-        self.flying: set[int] = set()  # flows of the trades under way
-        self.flows_resumed = 0
-        self.resting: list[int] = []
-        self.opened = False
-        self.closed = False
-
-    def take(self, fact: dict[str, Any]) -> None:
-        """Note one line of a worker."""
-        match fact["tell"]:
-            case "opened":
-                # Nothing has run since the kill, so what lives now was in flight then.
-                self.over = fact["begun"] - fact["in_flight"]
-                self.flying = {flow_id for flow_id, *_ in fact["moves"][SELLER]}
-                self.kills += [Kill(self.over, fact["in_flight"])] * self.unseen
-                self.flows_resumed += fact["flows"] if self.unseen else 0
-                self.unseen = 0
-                self.opened = True
-            case "commit":
-                self.resting += fact["resting"]
-                if fact["party"] == SELLER:
-                    self._fly(fact["moves"])
-            case "ended":
-                self.ends[fact["order"]] = fact["end"]
-                if fact["transaction"] is not None:
-                    self.transactions[fact["order"]] = fact["transaction"]
-            case "closed":
-                self.closed = True
-
-    def _fly(self, moves: list[Any]) -> None:
-        for flow_id, *_, outcome in moves:
-            if outcome is None:
-                self.flying.add(flow_id)
-            else:
-                self.flying.discard(flow_id)
-                self.over += 1
-
-    @property
-    def killed(self) -> int:
-        return len(self.kills) + self.unseen
-
-    @property
-    def settled(self) -> int:
-        return len(self.transactions)
-
-
-class Silence:
-    """Shows nothing: for `--json`."""
-
-    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
-        pass
-
-    def killed(self, day: Tally) -> None:
-        pass
-
-
-class Lines:
-    """Plain lines, for logs and simple terminals."""
-
-    def __init__(self, out: IO[str]) -> None:
-        self._out = out
-        self._shown = 0
-
-    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
-        if fact["tell"] == "opened" and day.kills:
-            self._print(
-                f"  started again: {_of(fact['in_flight'], 'trade')} in flight then, "
-                f"{_of(fact['flows'], 'flow')} to go on"
-            )
-        elif day.over >= self._shown + 10:
-            self._shown = day.over
-            self._print(f"{day.over} of {day.trades} trades have ended")
-
-    def killed(self, day: Tally) -> None:
-        self._print(f"killed the worker (kill -9, number {day.killed})")
-
-    def _print(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
-
-
-class Trees:
-    """The progress trees of the flows under way, drawn by rich in a terminal."""
-
-    ROWS = 8
-    """So many flows of a party are drawn, each in three lines at most."""
-
-    def __init__(self, update: Any) -> None:
-        self._update = update
-        self._flows: dict[str, dict[int, list[str]]] = {party: {} for party in PARTIES}
-
-    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
-        if fact["tell"] == "opened":
-            for party, moves in fact["moves"].items():
-                self._flows[party].clear()
-                self._move(self._flows[party], moves)
-        if fact["tell"] == "commit":
-            self._move(self._flows[fact["party"]], fact["moves"])
-        self._update(self.drawn(day))
-
-    def killed(self, day: Tally) -> None:
-        self._update(self.drawn(day))
-
-    @staticmethod
-    def _move(flows: dict[int, list[str]], moves: list[Any]) -> None:
-        for flow_id, depth, label, outcome in moves:
-            if outcome is not None:
-                flows.pop(flow_id, None)
-                continue
-            labels = flows.setdefault(flow_id, [])
-            del labels[depth:]
-            labels += [""] * (depth - len(labels))
-            labels.append(label)
-
-    def drawn(self, day: Tally) -> RenderableType:
-        """The picture of this moment."""
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-        from rich.tree import Tree
-
-        table = Table(box=None, expand=True, pad_edge=False)
-        for party in PARTIES:
-            table.add_column(party, ratio=1, no_wrap=True, overflow="ellipsis")
-        columns = []
-        for party in PARTIES:
-            trees = []
-            for labels in list(self._flows[party].values())[: self.ROWS]:
-                # The library's flows lie deep: what it is about, and what happens just now.
-                named = [label for label in labels if label] or ["…"]
-                shown = [*named[:1], *named[1:][-2:]]
-                tree = branch = Tree(Text(shown[0]), guide_style="dim")
-                for label in shown[1:]:
-                    branch = branch.add(Text(label, style="cyan"))
-                trees.append(tree)
-            columns.append(Group(*trees))
-        table.add_row(*columns)
-        kills = ", ".join(str(kill.in_flight) for kill in day.kills) or "none yet"
-        status = (
-            f"{day.over} of {day.trades} trades ended"
-            f"  ·  killed {day.killed} of {day.kills_due} times  ·  in flight then: {kills}"
-        )
-        return Group(Text(status, style="bold"), Text(), table)
 
 
 # --- the worker and who kills it --------------------------------------------------------------
@@ -510,6 +281,9 @@ def run(trades: int, kills: int, seed: int, folder: Path, view: View) -> Report:
         trades=trades,
         settled=day.settled,
         refused=len(day.ends) - day.settled,
+        refusals=dict(
+            sorted(collections.Counter(e for e in day.ends.values() if e != "settled").items())
+        ),
         kills_wanted=kills,
         killed=day.killed,
         kills=day.kills,
@@ -553,8 +327,8 @@ def _view(as_json: bool, trades: int, kills: int, seed: int) -> Iterator[View]:
     if as_json:
         yield Silence()
         return
-    who = f"{_of(trades, 'trade')} on the ledger of seller, buyer and notary"
-    print(f"{who}; {_of(kills, 'kill')}; seed {seed}")
+    who = f"{of(trades, 'trade')} on the ledger of seller, buyer and notary"
+    print(f"{who}; {of(kills, 'kill')}; seed {seed}")
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if plain or not sys.stdout.isatty():
         yield Lines(sys.stdout)
@@ -563,65 +337,3 @@ def _view(as_json: bool, trades: int, kills: int, seed: int) -> Iterator[View]:
 
     with Live(refresh_per_second=12, transient=True) as live:
         yield Trees(live.update)
-
-
-def _of(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _holdings(report: Report) -> list[str]:
-    """Who owns what, and owned what in the morning."""
-    rows = [("who owns what now", "cash in EUR", "papers", "bonds")]
-    before = {one.party: one for one in report.morning}
-    for one in report.now:
-        was = before.get(one.party, one)
-        rows.append(
-            (
-                f"  {one.party}",
-                f"{was.cash / 100:,.2f} → {one.cash / 100:,.2f}",
-                f"{was.papers} → {one.papers}",
-                f"{was.bonds} → {one.bonds}",
-            )
-        )
-    if not report.now:
-        return []
-    cash = sum(one.cash for one in report.now)
-    papers, bonds = (sum(getattr(o, kind) for o in report.now) for kind in ("papers", "bonds"))
-    rows.append(("  together", f"{cash / 100:,.2f}", str(papers), str(bonds)))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    ]
-
-
-def summary(report: Report, keep: Path | None) -> str:
-    """The report for people."""
-    lines = [
-        f"{report.settled} trades settled, {report.refused} refused as they had to be, "
-        f"in {report.seconds:.1f} s"
-    ]
-    if report.killed:
-        in_flight = ", ".join(str(kill.in_flight) for kill in report.kills)
-        lines += [
-            f"killed with SIGKILL {_of(report.killed, 'time')}, and resumed each time",
-            f"  trades in flight at each kill: {in_flight}",
-            f"  flows that went on afterwards: {report.flows_resumed}",
-        ]
-    if report.killed < report.kills_wanted:
-        lines.append(f"  {report.kills_wanted} kills were wanted, but the trades were done by then")
-    lines += [
-        f"suspended flows: {report.checkpoints} checkpoints, median {report.median_checkpoint} "
-        f"bytes, largest {report.largest_checkpoint}",
-        *_holdings(report),
-        "verified in the databases of both sides and the notary's book:",
-    ]
-    for check in report.checks:
-        lines.append(f"  {'no ' if check.wrong else 'yes'}  {check.check}")
-        lines += [f"         {wrong}" for wrong in check.wrong[:5]]
-        if len(check.wrong) > 5:
-            lines.append(f"         and {len(check.wrong) - 5} more")
-    if keep is not None:
-        lines.append(f"databases, sources and compiled flows are in {keep}")
-    if not report.ok:
-        lines.append(f"FAILED; again with: flowc demo --seed {report.seed}")
-    return "\n".join(lines)
