@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import ssl
 from collections.abc import Callable
@@ -314,3 +315,12 @@ def test_who_is_let_in(tmp_path: Path, make: Callable[[Town], Credentials]) -> N
             assert alice.mail[0][1] == b"good day"
 
     play(test, tmp_path)
+
+
+def test_the_page_has_every_reason_and_limit() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "nodes.md").read_text()
+    for why in Refusal:
+        assert why.value in page, why
+    for field in dataclasses.fields(WireLimits):
+        assert f"`{field.name}`" in page
+        assert f"{field.default:,g}" in page or field.name == "waiting_bytes"
