@@ -1,6 +1,6 @@
-"""How long a node takes from its start until it serves, with flows at rest, and what it costs idle.
+"""How long a node takes from its start until it serves, with flows at rest, and its memory.
 
-`python tests/benchmarks/serving.py [FLOWS]` prints the figures; `make bench` has them among its own.
+`python tests/benchmarks/serving.py [FLOWS]` prints the figures; `make bench` has them, too.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def rotate(party: Path, identity: bool, network: Path | None) -> None:
     for other in networks.distribute(network, operator.map.data):
         click.echo(f"{other} has map {operator.map.serial}: `kill -HUP` its node, if it is served")
     if not identity:
-        click.echo("start the node again: it shows its certificate when it starts")
+        click.echo("the node shows the new certificate by `kill -HUP`, or when it starts")
 
 
 @keys.command("install")

@@ -57,11 +57,29 @@ def init(
 @PARTY
 @click.option("--accept-clock", is_flag=True, help="The clock is right, though it went back.")
 @click.option("--new-store", is_flag=True, help="Begin with an empty database if it is gone.")
-def up(party: Path, accept_clock: bool, new_store: bool) -> None:
+@click.option(
+    "--log",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How what happens is written to stderr.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="warning",
+    show_default=True,
+    help="What of it is written.",
+)
+def up(party: Path, accept_clock: bool, new_store: bool, log: str, log_level: str) -> None:
     """Serve a PARTY (its folder, or its node.toml) until SIGTERM."""
     import logging
 
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    from flowrt.logs import JsonLines, TextLines
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if log == "json" else TextLines())
+    logging.basicConfig(handlers=[handler], level=log_level.upper())
     from flowrt.serving.config import read
     from flowrt.serving.process import serve
 

@@ -27,7 +27,7 @@ from flowrt.store import RestoredFromBackup, StoreError
 from flowrt.store.copies import Look, copy
 from flowrt.store.sqlite import SqliteStore
 from flowrt.store.upgrades import FORMAT
-from flowrt.transport.credentials import Credentials
+from flowrt.transport.credentials import BadCredentials, Credentials
 from flowrt.transport.peers import Directory, FixedDirectory, MapDirectory
 from flowrt.transport.tls import ListenFailed, TlsNetwork
 
@@ -109,6 +109,8 @@ class Served:
         self.address = network.address or ""
         self.http = ""
         self.door: Door | None = None
+        config = parts.config
+        self._shown = config.file(config.settings.tls.certificate).read_bytes()
 
     @classmethod
     async def open(cls, parts: Parts) -> Served:
@@ -170,6 +172,22 @@ class Served:
         flows = self.parts.look.flows if self.parts.look is not None else 0
         found.append(f"{_count(flows, 'flow')} resumed")
         return ", ".join(found)
+
+    async def take_certificate(self) -> bool:
+        """Show the TLS certificate that the configuration's files have, if it is another one than
+        that which is shown; whether it is. Raises Refused: it stays as it was."""
+        config = self.parts.config
+        pem = config.file(config.settings.tls.certificate).read_bytes()
+        if pem == self._shown:
+            return False
+        passphrase = passphrase_of(config)
+        _, credentials = await asyncio.to_thread(checks.badge, config, passphrase)
+        try:
+            self.network.renew(credentials)
+        except BadCredentials as error:
+            raise Refused([config.trouble("tls", str(error))]) from None
+        self._shown = pem
+        return True
 
     async def take_map(self) -> int | None:
         """Take the map in the configuration's file, if it is newer than the one that is in force;
@@ -330,14 +348,19 @@ async def _serve(parts: Parts, say: Say, warn: Say) -> int:
 
 
 async def _reread(served: Served, reread: asyncio.Event, warn: Say) -> None:
-    """Whenever SIGHUP comes, take what may be taken while the node runs: users, a newer map."""
+    """Whenever SIGHUP comes, take what may be taken while the node runs: users, a TLS certificate,
+    a newer map."""
     while True:
         await reread.wait()
         reread.clear()
         try:
             if served.door is not None:
                 served.door.take_users(read(served.parts.config.path))
+            if await served.take_certificate():
+                _LOG.info("the TLS certificate is new")
             serial = await served.take_map()
+        except OSError as error:
+            warn(f"warning: {error.filename}: it cannot be read: {error.strerror}")
         except Refused as error:
             for trouble in error.troubles:
                 warn(f"warning: {trouble.text}; it stays as it was")
