@@ -73,7 +73,10 @@ def init(
 )
 def up(party: Path, accept_clock: bool, new_store: bool, log: str, log_level: str) -> None:
     """Serve a PARTY (its folder, or its node.toml) until SIGTERM."""
+    import gc
     import logging
+
+    gc.disable()  # Nothing of what is imported becomes garbage; `serve` lets it work again.
 
     from flowrt.logs import JsonLines, TextLines
 

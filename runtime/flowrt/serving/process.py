@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import logging
 import os
 import signal
@@ -324,6 +325,9 @@ async def _serve(parts: Parts, say: Say, warn: Say) -> int:
         loop.add_signal_handler(signal.SIGHUP, reread.set)
     served = await Served.open(parts)
     try:
+        # What is there now stays, so nobody need look through it again.
+        gc.freeze()
+        gc.enable()
         say(served.line)
         tasks: dict[str, asyncio.Task[Any]] = {
             "told": asyncio.create_task(told.wait()),
