@@ -184,7 +184,13 @@ class Scene:
         answer = await self.ask(user, "POST", "/v1/flows", body)
         assert answer.status_code in (200, 201), answer.text
         found: int = answer.json()["id"]
+        await self.rest()
         return found
+
+    async def rest(self) -> None:
+        """Until the node has nothing to do at once."""
+        while self.node.next_due() == 0:
+            await asyncio.sleep(0)
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -1,7 +1,7 @@
 """docs/http.md shows what happens: every request in it is made, in order, and answered so.
 
-A request is a line `$ curl …`, read here as curl reads it; the JSON under it may have "…" where each
-run has something else.
+A request is a line `$ curl …`, read here as curl reads it; the JSON under it may have "…" where
+each run has something else.
 """
 
 from __future__ import annotations
