@@ -16,7 +16,7 @@ from typing import IO, Any
 import httpx
 import pytest
 
-from flowrt.serving import network, process
+from flowrt.serving import network, party, process, rotation
 from flowrt.serving.config import read
 
 PATIENCE_S = 120.0
@@ -190,6 +190,13 @@ def test_a_newcomer_is_taken_by_a_node_that_runs(
             assert directory.knows("carol")
             assert directory.addresses("carol") == ("127.0.0.1:7409",)
             assert await served.take_map() is None
+            assert not await served.take_certificate()
+            until = served.network.until
+            await asyncio.to_thread(_renew, town)
+            assert await served.take_certificate()
+            assert served.network.until >= until
+            assert not await served.take_certificate()
+            assert await served.take_map() == 3
             (town / "alice/network.map").write_bytes(b"spoilt")
             with pytest.raises(process.Refused, match="not a network map"):
                 await served.take_map()
@@ -213,13 +220,20 @@ def test_a_newcomer_is_taken_by_a_node_that_runs(
 
 
 def _admit(town: Path, folder: Path) -> None:
-    from flowrt.serving import party
-
     secret = party.new_passphrase()
     party.create(folder, party.Party("carol", "127.0.0.1:7409"), secret, keep_passphrase=True)
     operator = network.Operator(town, network.passphrase_in(town))
     operator.admit(party.read_request(folder / party.REQUEST))
     assert network.distribute(town, operator.map.data) == [town / "alice"]
+
+
+def _renew(town: Path) -> None:
+    config = read(town / "alice", {})
+    secret = party.passphrase_of(config, {})
+    operator = network.Operator(town, network.passphrase_in(town))
+    asked = party.read_request(rotation.rotate_tls(config, secret))
+    place = network.lay_out(town, operator.admit(asked))
+    assert "tls.pem" in rotation.install(config, place, secret)
 
 
 def test_a_taken_port_disturbs_nobody(tmp_path: Path) -> None:
@@ -236,10 +250,7 @@ def test_a_taken_port_disturbs_nobody(tmp_path: Path) -> None:
             assert again is not None
             with pytest.raises(process.Refused, match="is taken by another process"):
                 await process.Served.open(again)
-            other = {"FLOWRT_LISTEN_ADDRESS": "127.0.0.1:0"}
             assert served.node.flows() == []
-            parts_b, _ = process.inspected(read(folder, other))
-            assert parts_b is not None
         finally:
             await served.close()
 
