@@ -8,9 +8,11 @@ import logging
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flowrt.api import metrics
 from flowrt.api.app import Offer
 from flowrt.core.values import encode
 from flowrt.logs import JsonLines, TextLines
@@ -69,6 +71,27 @@ def test_the_names_of_figures_stay() -> None:
         assert found[f"flowrt_http_request_seconds_count{{{of}}}"] == "1"
 
     play(story, offer=offer())
+
+
+def test_many_flows_are_not_counted_for_everybody_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1.0]
+    monkeypatch.setattr(metrics.time, "perf_counter", lambda: now[0])
+
+    class Slow:
+        counts = 0
+
+        def count(self) -> tuple[int, int]:
+            self.counts += 1
+            now[0] += 0.05
+            return self.counts, 0
+
+    node: Any = Slow()
+    figures = metrics.Figures()
+    told = []
+    for _ in range(4):
+        told.append(figures.counted(node)[0])
+        now[0] += 2.0
+    assert told == [1, 1, 1, 2]
 
 
 # --- log lines --------------------------------------------------------------------------------

@@ -109,6 +109,12 @@ def test_r19_r20_what_is_no_request_is_refused(on: Served, case: str, data: byte
     assert httpx.get(f"{on.url}/v1/health").status_code == 200
 
 
+def test_an_answer_in_two_parts_is_not_held_back(on: Served) -> None:
+    """What asyncio looks at before it switches TCP's delaying off."""
+    listening = on.server._server.servers[0].sockets[0]
+    assert listening.proto == socket.IPPROTO_TCP
+
+
 def test_two_requests_of_one_connection_are_both_answered(on: Served) -> None:
     one = request("GET /v1/health", b"\r\n")
     assert said(on, one + one).count(b"HTTP/1.1 200") == 2

@@ -39,6 +39,7 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.benchmarks.flood import FLOOD  # noqa: E402  # this is a script, in no package
+from tests.benchmarks.interface import interface  # noqa: E402
 
 FLOWS = 200_000
 """How many flows rest in W3 if nothing else is said."""
@@ -386,6 +387,7 @@ def main() -> None:
         simulation(figures)
     ledger(figures)
     serving(figures)
+    interface(figures)
     figures["w1_flows_per_raw_row"] = figures["w1_flows_per_s"] / figures["raw_sqlite_rows_per_s"]
     _report(figures)
 

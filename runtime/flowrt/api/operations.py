@@ -54,7 +54,7 @@ async def ready(call: Call) -> Response:
 
 async def show_node(call: Call) -> Response:
     node = call.node
-    living, ended = node.count()
+    living, ended = call.app.figures.counted(node)
     outbox = sum(one.outbox for one in node.peers())
     counts = bodies.Counts(living, node.in_hospital, ended, outbox)
     return said(
