@@ -42,7 +42,7 @@ class TaskView(msgspec.Struct, frozen=True):
 
     `role` is who may answer, `flow` the versioned name of the flow that asks, `question` its value.
     `answer` is the Python type of the answer. `since` and `due` are in UTC; `due` is None if there
-    is no deadline.
+    is no deadline. `claimed` is who alone may answer it, None if nobody has claimed it.
     """
 
     flow_id: int
@@ -53,6 +53,27 @@ class TaskView(msgspec.Struct, frozen=True):
     answer: Any
     since: datetime.datetime
     due: datetime.datetime | None
+    claimed: str | None = None
+    claimed_since: datetime.datetime | None = None
+
+
+class ScheduleView(msgspec.Struct, frozen=True):
+    """A schedule of a node: the versioned name of the flow that it starts, when, and when next
+    (UTC); None if it is paused, by whom `paused` says.
+
+    `last` is the flow that it started last, None if there is none or it was forgotten; `ended` is
+    "" while that runs or is in the hospital, "well", or the error that ended it. The next one comes
+    whatever became of the last.
+    """
+
+    name: str
+    flow: str
+    cron: str
+    zone: str
+    due: datetime.datetime | None
+    paused: str | None
+    last: int | None
+    ended: str
 
 
 class FlowView(msgspec.Struct, frozen=True):
@@ -185,23 +206,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             and (self.before is None or found.since < self.before)
             and self.in_hospital in (None, found.in_hospital)
         )
-
-
-class ScheduleView(msgspec.Struct, frozen=True):
-    """A schedule of a node: what it starts, when next, and what became of the last one.
-
-    `last` is the flow that it started last, None if there is none or it was forgotten; `ended` is
-    "" while that runs or is in the hospital, "well", or the error that ended it. The next one comes
-    whatever became of the last.
-    """
-
-    name: str
-    flow: str
-    cron: str
-    zone: str
-    due: datetime.datetime
-    last: int | None
-    ended: str
 
 
 class PeerView(msgspec.Struct, frozen=True):

@@ -39,6 +39,7 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.benchmarks.flood import FLOOD  # noqa: E402  # this is a script, in no package
+from tests.benchmarks.interface import interface  # noqa: E402
 
 FLOWS = 200_000
 """How many flows rest in W3 if nothing else is said."""
@@ -56,6 +57,7 @@ GOALS: dict[str, str] = {
     "w3_rss_mib": "under 400",
     "w3_resumed_per_s": "5,000 or more",
     "w4_first_flow_s": "under 0.25",
+    "serve_s": "under 0.5",
     "check_unchanged_cpu_s": "under 0.2",
     "check_cold_s": "under 6, with compile_cold_s",
     "check_one_changed_s": "under 0.6",
@@ -303,6 +305,13 @@ def wire(figures: dict[str, float]) -> dict[str, float]:
     return figures
 
 
+def serving(figures: dict[str, float]) -> None:
+    """From a node's start until it serves, and its memory when it is idle."""
+    from tests.benchmarks import serving as of_serving
+
+    of_serving.served(figures)
+
+
 def flowc_table(environment: dict[str, str]) -> None:
     """Make the parser's table, which is there once and for all after a first run on a machine."""
     code = "from flowlang.parser.table import load_table; load_table()"
@@ -391,6 +400,8 @@ def main() -> None:
         simulation(figures)
     ledger(figures)
     wire(figures)
+    serving(figures)
+    interface(figures)
     figures["w1_flows_per_raw_row"] = figures["w1_flows_per_s"] / figures["raw_sqlite_rows_per_s"]
     _report(figures)
 
