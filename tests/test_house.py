@@ -45,10 +45,13 @@ ROOMS = {
     # who: whom of the runtime it may import
     "flowrt.core": {"flowrt.core"},
     "flowrt.store": {"flowrt.core", "flowrt.store"},
-    "flowrt.transport": {"flowrt.core", "flowrt.transport"},
+    # Who a peer is, its certificate says.
+    "flowrt.transport": {
+        "flowrt.core", "flowrt.transport", "flowrt.ledger.identity", "flowrt.ledger.problems",
+    },
     "flowrt.services": {"flowrt.core", "flowrt.store"},
     "flowrt.stdlib": {"flowrt.core", "flowrt.stdlib", "flowrt.ledger", "flowrt.finance"},
-}
+}  # fmt: skip
 LEDGER_CORE = {
     f"flowrt.ledger.{name}"
     for name in (

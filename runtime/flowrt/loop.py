@@ -156,6 +156,7 @@ class Loop(Agenda):
             self._open_store()
             self._set_up(services)
             self._transport = network.join(party, self._received)
+            self._transport.up = self._reached
         except BaseException:
             store.close()  # A store that stays open may keep a lock.
             raise
@@ -637,13 +638,20 @@ class Loop(Agenda):
 
     # --- from outside ---
 
-    def _received(self, peer: str, data: bytes) -> None:
+    def _received(self, peer: str, data: bytes) -> bool:
         if self._stopped is not None:
-            return
+            return True
         if self._inbound.append((peer, data)):
             self._wake()
-        else:
-            self._quotas.refuse(peer, "more packets than may wait, or too large ones, are dropped")
+            return True
+        self._quotas.refuse(peer, "more packets than may wait, or too large ones, are not taken")
+        return False
+
+    def _reached(self, peer: str) -> None:
+        """A peer that was away is back, or what was under way to it is lost: say it again now."""
+        if self._stopped is None:
+            self._outbox.send_to(peer, self._transport, self._clock())
+            self._wake()
 
     def _wake(self) -> None:
         """Something is ready: whoever drives the loop may want to know."""

@@ -124,6 +124,26 @@ def test_a_busy_peer_is_not_sent_again_what_it_has_before_it() -> None:
     assert [number for _, number, _ in wire.take()] == [4, 5, 6], "it took nothing any more"
 
 
+def test_who_comes_back_often_is_not_sent_more_for_it_later() -> None:
+    """Each time all is said at once; what was due before is not due besides."""
+    outbox, wire = Outbox(nothing), Wire()
+    for number in (1, 2):
+        outbox.send(number, "bob", b"x", wire, 0)
+    outbox.send(3, "carol", b"x", wire, 0)
+    wire.take()
+    for times in range(1, 6):
+        outbox.send_to("bob", wire, times * 100_000)
+        assert [number for _, number, _ in wire.take()] == [1, 2]
+    outbox.send_again(wire, RESEND_US[0])
+    assert [number for _, number, _ in wire.take()] == [3]
+    outbox.send_again(wire, RESEND_US[0] + 400_000)
+    assert wire.take() == []
+    outbox.send_again(wire, RESEND_US[0] + 500_000)
+    assert [number for _, number, _ in wire.take()] == [1, 2]
+    outbox.send_again(wire, RESEND_US[0] + RESEND_US[1])
+    assert [number for _, number, _ in wire.take()] == [3]
+
+
 def test_packets_of_acknowledgement_want_none() -> None:
     packet = unpack(packed_ack([1, 2**40]))
     assert packet is not None

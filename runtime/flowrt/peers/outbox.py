@@ -74,7 +74,8 @@ class Outbox:
         self._fetch = fetch
         self._limits = limits or Limits()
         self._lanes: dict[str, _Lane] = {}
-        self._unacked: dict[int, tuple[_Lane, bytes]] = {}
+        # When it is due again stands here and in a queue: what a queue has of another time is void.
+        self._unacked: dict[int, tuple[_Lane, bytes, int]] = {}
         # One queue for each number of times sent: within a queue all wait equally long, so the
         # first is always due first.
         # (When, which row, how many the peer had taken when it was sent.)
@@ -154,8 +155,7 @@ class Outbox:
         lane.bytes += len(frame)
         if is_answer:
             lane.answers.add(number)
-            self._unacked[number] = (lane, frame)
-            self._send(number, transport, now_us, 0)
+            self._send(number, lane, frame, transport, now_us, 0)
         elif lane.later or not self._fits(lane):
             lane.later.append(number)
         else:
@@ -193,8 +193,7 @@ class Outbox:
     ) -> None:
         lane.under_way += 1
         lane.under_way_bytes += len(frame)
-        self._unacked[number] = (lane, frame)
-        self._send(number, transport, now_us, 0)
+        self._send(number, lane, frame, transport, now_us, 0)
 
     def send_again(self, transport: Transport, now_us: int) -> None:
         """Send the rows whose acknowledgement is overdue, but not those that a peer has before it
@@ -203,22 +202,32 @@ class Outbox:
         for times, queue in enumerate(self._again):
             latest_us = now_us + RESEND_US[times]
             while queue and not now_us < queue[0][0] <= latest_us:
-                _, number, taken = queue.popleft()
+                due_us, number, taken = queue.popleft()
                 held = self._unacked.get(number)
-                if held is None:
+                if held is None or held[2] != due_us:
                     continue
-                lane = held[0]
+                lane, frame, _ = held
                 if lane.taken > taken and number > lane.latest:
+                    self._unacked[number] = (lane, frame, latest_us)
                     queue.append((latest_us, number, lane.taken))
                 else:
-                    self._send(number, transport, now_us, times + 1)
+                    self._send(number, lane, frame, transport, now_us, times + 1)
 
-    def _send(self, number: int, transport: Transport, now_us: int, times: int) -> None:
-        lane, frame = self._unacked[number]
+    def _send(
+        self,
+        number: int,
+        lane: _Lane,
+        frame: bytes,
+        transport: Transport,
+        now_us: int,
+        times: int,
+    ) -> None:
         times = min(times, len(RESEND_US) - 1)
         while len(self._again) <= times:
             self._again.append(collections.deque())
-        self._again[times].append((now_us + RESEND_US[times], number, lane.taken))
+        due_us = now_us + RESEND_US[times]
+        self._unacked[number] = (lane, frame, due_us)
+        self._again[times].append((due_us, number, lane.taken))
         transport.send(lane.peer, packed(number, self.mark, frame))
 
     def rows_for(self, peer: str) -> list[tuple[int, bytes]]:
@@ -232,8 +241,9 @@ class Outbox:
 
     def send_to(self, peer: str, transport: Transport, now_us: int) -> None:
         """Send a peer now what is under way to it."""
-        for number in [number for number, row in self._unacked.items() if row[0].peer == peer]:
-            self._send(number, transport, now_us, 0)
+        rows = [(number, row) for number, row in self._unacked.items() if row[0].peer == peer]
+        for number, (lane, frame, _) in rows:
+            self._send(number, lane, frame, transport, now_us, 0)
 
     def forget(self, peer: str, number: int) -> None:
         """Delete a row that a peer must not get any more, wherever it is."""

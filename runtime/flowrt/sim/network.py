@@ -122,13 +122,14 @@ class SimNetwork:
 class SimPlace:
     """One process's place in a network; `sending` may stop it in the middle of its packets."""
 
-    __slots__ = ("network", "party", "receive", "sending")
+    __slots__ = ("network", "party", "receive", "sending", "up")
 
     def __init__(self, network: SimNetwork, party: str, receive: Receiver) -> None:
         self.network = network
         self.party = party
         self.receive = receive
         self.sending: Callable[[], None] | None = None
+        self.up: Callable[[str], None] | None = None
 
     def send(self, peer: str, data: bytes) -> None:
         self.network.send(self.party, peer, data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import random
+from collections.abc import Callable
 
 from flowrt.transport import Receiver
 
@@ -86,6 +87,7 @@ class _Place:
         self.network = network
         self.party = party
         self.receive = receive
+        self.up: Callable[[str], None] | None = None  # Nobody comes back unnoticed in one process.
 
     def send(self, peer: str, data: bytes) -> None:
         self.network._send(self.party, peer, data)

@@ -82,8 +82,9 @@ DEFECTS = (
         "I6",
         (
             f"{_STEPPING}._step",
-            "    except NotTaken:\n        return\n",
-            "    except NotTaken:\n        turn.acknowledge(peer, job.outbox_id)\n        return\n",
+            "        except NotTaken:\n            return\n",
+            "        except NotTaken:\n            turn.acknowledge(peer, job.outbox_id)\n"
+            "            return\n",
         ),
     ),
     defect(
@@ -93,8 +94,9 @@ DEFECTS = (
         "I6",
         (
             f"{_OUTBOX}._begin",
-            "    self._send(number, transport, now_us, 0)\n",
-            "    self._send(number, transport, now_us, 0)\n    self._settled.append(number)\n",
+            "    self._send(number, lane, frame, transport, now_us, 0)\n",
+            "    self._send(number, lane, frame, transport, now_us, 0)\n"
+            "    self._settled.append(number)\n",
         ),
     ),
     defect(
@@ -102,7 +104,11 @@ DEFECTS = (
         _ROOM,
         "what is not acknowledged is not sent again",
         "I16",
-        (f"{_OUTBOX}.send_again", "self._send(number, transport, now_us, times + 1)", "pass"),
+        (
+            f"{_OUTBOX}.send_again",
+            "self._send(number, lane, frame, transport, now_us, times + 1)",
+            "pass",
+        ),
     ),
     defect(
         "gives up sending",
@@ -111,8 +117,8 @@ DEFECTS = (
         "I16",
         (
             f"{_OUTBOX}.send_again",
-            "if held is None:",
-            "if held is None or times > 1:",
+            "if held is None or",
+            "if held is None or times > 1 or",
         ),
     ),
     defect(

@@ -251,6 +251,14 @@ def name_in(chain: Sequence[bytes]) -> str:
     return of_subject(_read(chain[0]).subject).text
 
 
+def holder_of(certificate: bytes, usage: Usage) -> tuple[Name, datetime.datetime]:
+    """Whose a certificate is, and until when, if it is of the form that is issued here and for that
+    usage. Its chain and time are not looked at: for those who have had them verified, as TLS does.
+    Raises BadCertificate, WrongUsage."""
+    leaf = _read(certificate)
+    return _checked_leaf(leaf, usage), leaf.not_valid_after_utc
+
+
 def key_of(certificate: x509.Certificate) -> PublicKey:
     """The key that a certificate is over. Raises BadCertificate."""
     try:
