@@ -250,17 +250,17 @@ class People(Control):
     # --- schedules ---
 
     def schedules(self) -> list[ScheduleView]:
-        """The schedules of this node, by name, with what became of the flow that each started
-        last."""
+        """The node's schedules, by name, with what became of the flow that each started last."""
         self.refuse_if_stopped()
         rows = self._store.schedules()
-        return [self._view_of(name, rows) for name in sorted(self._schedules.known)]
+        return [self._schedule(name, rows) for name in sorted(self._schedules.known)]
 
     def schedule(self, name: str) -> ScheduleView:
         """One of them. KeyError if there is none of that name."""
-        return self._view_of(name, self._store.schedules())
+        self.refuse_if_stopped()
+        return self._schedule(name, self._store.schedules())
 
-    def _view_of(self, name: str, rows: Mapping[str, bytes]) -> ScheduleView:
+    def _schedule(self, name: str, rows: Mapping[str, bytes]) -> ScheduleView:
         known = self._schedules.known[name]
         paused = self._schedules.paused.get(name)
         last = last_started(rows.get(name))
@@ -271,11 +271,16 @@ class People(Control):
             self.registry.names[known.flow],
             known.cron,
             known.zone,
-            None if paused else time_of(self._schedules.next_of(name)),
-            paused,
+            None if paused else time_of(self._schedules.due_us(name)),
             last if lives or outcome is not None else None,
             "" if outcome is None else outcome[1] or "well",
+            paused,
         )
+
+    def _last_started(self, name: str, turn: Turn) -> int:
+        """The flow that a schedule started last, in this batch or before."""
+        row = turn.batch.schedules.get(name) or self._store.schedules().get(name)
+        return last_started(row)
 
     async def pause_schedule(self, name: str, *, by: str, reason: str = "") -> None:
         """Start no flow by this schedule until it is resumed, over restarts. Returns when that is
@@ -284,8 +289,9 @@ class People(Control):
         by = writable(by) or "?"
 
         def act(turn: Turn) -> None:
-            due_us = dict(turn.fired).get(name, self._schedules.next_of(name))
-            self._put_schedule(schedule, due_us, by, turn)
+            due_us = dict(turn.fired).get(name, self._schedules.due_us(name))
+            last = self._last_started(name, turn)
+            turn.batch.schedules[name] = self._schedules.row_of(schedule, due_us, last, by)
             turn.after.append(functools.partial(self._schedules.pause, name, by))
             note = (by, writable(reason), f"schedule {name} is paused")
             turn.audit.append((0, 0, SCHEDULED, [], note))
@@ -301,17 +307,13 @@ class People(Control):
             if name not in self._schedules.paused:
                 return
             due_us = next_us(schedule.cron, schedule.zone, self._world.now_us)
-            self._put_schedule(schedule, due_us, "", turn)
+            last = self._last_started(name, turn)
+            turn.batch.schedules[name] = self._schedules.row_of(schedule, due_us, last, "")
             turn.after.append(functools.partial(self._schedules.resume, name, due_us))
             note = (writable(by), writable(reason), f"schedule {name} goes on")
             turn.audit.append((0, 0, SCHEDULED, [], note))
 
         await self._have_done(act)
-
-    def _put_schedule(self, schedule: Schedule, due_us: int, paused: str, turn: Turn) -> None:
-        rows = turn.batch.schedules
-        before = rows.get(schedule.name) or self._store.schedules().get(schedule.name)
-        rows[schedule.name] = self._schedules.row_of(schedule, due_us, paused, before)
 
     async def run_schedule(self, name: str, *, by: str) -> Handle[Any]:
         """Start a schedule's flow now, one more than it starts by itself, be it paused or not.
