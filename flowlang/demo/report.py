@@ -72,9 +72,9 @@ def _holdings(report: Report) -> list[str]:
         rows.append(
             (
                 f"  {one.party}",
-                f"{was.cash / 100:,.2f} → {one.cash / 100:,.2f}",
-                f"{was.papers} → {one.papers}",
-                f"{was.bonds} → {one.bonds}",
+                f"{was.cash / 100:,.2f} -> {one.cash / 100:,.2f}",
+                f"{was.papers} -> {one.papers}",
+                f"{was.bonds} -> {one.bonds}",
             )
         )
     if not report.now:

@@ -10,7 +10,7 @@ import asyncio
 import concurrent.futures
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -24,7 +24,7 @@ from flowrt.core.values import Ending, decode, encode, writable
 from flowrt.events import CLAIMED, SCHEDULED
 from flowrt.handle import Handle, NotAccepted, NotStartable
 from flowrt.hospital.treatment import as_declared
-from flowrt.schedules import next_us
+from flowrt.schedules import last_started, next_us
 from flowrt.turn import Deed, Job, Turn, Waiter
 from flowrt.views import ScheduleView, TaskView, time_of
 
@@ -250,17 +250,37 @@ class People(Control):
     # --- schedules ---
 
     def schedules(self) -> list[ScheduleView]:
-        """The schedules of this node, by name."""
+        """The node's schedules, by name, with what became of the flow that each started last."""
         self.refuse_if_stopped()
-        return [self.schedule(name) for name in sorted(self._schedules.known)]
+        rows = self._store.schedules()
+        return [self._schedule(name, rows) for name in sorted(self._schedules.known)]
 
     def schedule(self, name: str) -> ScheduleView:
         """One of them. KeyError if there is none of that name."""
+        self.refuse_if_stopped()
+        return self._schedule(name, self._store.schedules())
+
+    def _schedule(self, name: str, rows: Mapping[str, bytes]) -> ScheduleView:
         known = self._schedules.known[name]
         paused = self._schedules.paused.get(name)
-        flow = self.registry.names[known.flow]
-        due = None if paused else time_of(self._schedules.next_of(name))
-        return ScheduleView(name, flow, known.cron, known.zone, due, paused)
+        last = last_started(rows.get(name))
+        outcome = self._store.outcome(last) if last else None
+        lives = bool(last) and self._store.load(last) is not None
+        return ScheduleView(
+            name,
+            self.registry.names[known.flow],
+            known.cron,
+            known.zone,
+            None if paused else time_of(self._schedules.due_us(name)),
+            last if lives or outcome is not None else None,
+            "" if outcome is None else outcome[1] or "well",
+            paused,
+        )
+
+    def _last_started(self, name: str, turn: Turn) -> int:
+        """The flow that a schedule started last, in this batch or before."""
+        row = turn.batch.schedules.get(name) or self._store.schedules().get(name)
+        return last_started(row)
 
     async def pause_schedule(self, name: str, *, by: str, reason: str = "") -> None:
         """Start no flow by this schedule until it is resumed, over restarts. Returns when that is
@@ -269,8 +289,9 @@ class People(Control):
         by = writable(by) or "?"
 
         def act(turn: Turn) -> None:
-            due_us = dict(turn.fired).get(name, self._schedules.next_of(name))
-            turn.batch.schedules[name] = self._schedules.row_of(schedule, due_us, by)
+            due_us = dict(turn.fired).get(name, self._schedules.due_us(name))
+            last = self._last_started(name, turn)
+            turn.batch.schedules[name] = self._schedules.row_of(schedule, due_us, last, by)
             turn.after.append(functools.partial(self._schedules.pause, name, by))
             note = (by, writable(reason), f"schedule {name} is paused")
             turn.audit.append((0, 0, SCHEDULED, [], note))
@@ -286,7 +307,8 @@ class People(Control):
             if name not in self._schedules.paused:
                 return
             due_us = next_us(schedule.cron, schedule.zone, self._world.now_us)
-            turn.batch.schedules[name] = self._schedules.row_of(schedule, due_us, "")
+            last = self._last_started(name, turn)
+            turn.batch.schedules[name] = self._schedules.row_of(schedule, due_us, last, "")
             turn.after.append(functools.partial(self._schedules.resume, name, due_us))
             note = (writable(by), writable(reason), f"schedule {name} goes on")
             turn.audit.append((0, 0, SCHEDULED, [], note))

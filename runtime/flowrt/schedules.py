@@ -22,12 +22,13 @@ class ScheduleWrong(Exception):
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the store remembers: when it is due next, by which text and zone that was found; who
-    has paused it, "" if nobody has."""
+    """What the store remembers: when it is due next, by which text and zone that was found, which
+    flow it started last (0: none), who has paused it ("" if nobody has)."""
 
     due_us: int
     cron: str
     zone: str
+    last: int = 0
     paused: str = ""
 
 
@@ -75,9 +76,9 @@ class Schedules:
         for name, schedule in self.known.items():
             row = _read(rows.get(name))
             if row is None or (row.cron, row.zone) != (schedule.cron, schedule.zone):
-                paused = row.paused if row is not None else ""
+                last, paused = (0, "") if row is None else (row.last, row.paused)
                 due_us = next_us(schedule.cron, schedule.zone, now_us)
-                row = _Row(due_us, schedule.cron, schedule.zone, paused)
+                row = _Row(due_us, schedule.cron, schedule.zone, last, paused)
                 changed[name] = encode(row)
             self._next[name] = row.due_us
             if row.paused:
@@ -91,6 +92,10 @@ class Schedules:
         """When the next one is due (microseconds)."""
         return self._due[0][0] if self._due else None
 
+    def due_us(self, name: str) -> int:
+        """When one comes next; one that is paused, when it would have come."""
+        return self._next[name]
+
     def take_due(self, now_us: int) -> list[Schedule]:
         """Those that are due now; each comes again when `fired` is told."""
         taken = []
@@ -102,19 +107,15 @@ class Schedules:
         """Whether it is due and its flow is not started yet."""
         return schedule.name not in self.paused and self._next[schedule.name] <= now_us
 
-    def next_of(self, name: str) -> int:
-        """When one is due next; of one that is paused, when it would have been."""
-        return self._next[name]
-
     def wait_again(self, schedule: Schedule) -> None:
         """It was taken as due and is not: the clock was set back since. It comes when it is."""
         if schedule.name not in self.paused and all(n != schedule.name for _, n in self._due):
             heapq.heappush(self._due, (self._next[schedule.name], schedule.name))
 
-    def following(self, schedule: Schedule, now_us: int) -> tuple[int, bytes]:
-        """When it comes next, and the row that remembers it."""
+    def following(self, schedule: Schedule, now_us: int, flow_id: int) -> tuple[int, bytes]:
+        """When it comes next, and the row that remembers it; `flow_id` is started now."""
         due_us = next_us(schedule.cron, schedule.zone, now_us)
-        return due_us, encode(_Row(due_us, schedule.cron, schedule.zone))
+        return due_us, encode(_Row(due_us, schedule.cron, schedule.zone, flow_id))
 
     def fired(self, name: str, due_us: int) -> None:
         """Its flow is started, and that is committed."""
@@ -122,9 +123,9 @@ class Schedules:
         if name not in self.paused:
             heapq.heappush(self._due, (due_us, name))
 
-    def row_of(self, schedule: Schedule, due_us: int, paused: str) -> bytes:
+    def row_of(self, schedule: Schedule, due_us: int, last: int, paused: str) -> bytes:
         """The row that remembers that it is paused, or not any more."""
-        return encode(_Row(due_us, schedule.cron, schedule.zone, paused))
+        return encode(_Row(due_us, schedule.cron, schedule.zone, last, paused))
 
     def pause(self, name: str, by: str) -> None:
         """It is paused, and that is committed."""
@@ -136,6 +137,12 @@ class Schedules:
         """It goes on at that time, and that is committed."""
         if self.paused.pop(name, None) is not None:
             self.fired(name, due_us)
+
+
+def last_started(row: bytes | None) -> int:
+    """The flow that a schedule started last, by its row; 0 if none."""
+    found = _read(row)
+    return 0 if found is None else found.last
 
 
 def _read(data: bytes | None) -> _Row | None:

@@ -607,7 +607,7 @@ class Stepping:
     ) -> None:
         """Put a step's commit into the batch; what leaves with it is there already."""
         batch = turn.batch
-        if commit.ran or checkpoint.admitted:
+        if commit.ran or checkpoint.admitted or type(event) is not Arrival:
             turn.ran.add(flow_id)
         after = NOTHING if commit.gone else standing(checkpoint)
         if after is not self._before:

@@ -183,7 +183,7 @@ class Turn:
         self.settled: list[tuple[int, int]] = []
         self.paused: set[int] = set()
         self.ran: set[int] = set()
-        """The flows of which a step is in the batch, and those that failed."""
+        """The flows of which more is in the batch than what was put into their inbox."""
         self.gone: list[int] = []
         self.visits: list[tuple[int, int]] = []
         self.discharged: list[int] = []

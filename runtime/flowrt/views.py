@@ -57,18 +57,6 @@ class TaskView(msgspec.Struct, frozen=True):
     claimed_since: datetime.datetime | None = None
 
 
-class ScheduleView(msgspec.Struct, frozen=True):
-    """A schedule: the versioned name of the flow that it starts, when, and when next (UTC); None
-    if it is paused, by whom `paused` says."""
-
-    name: str
-    flow: str
-    cron: str
-    zone: str
-    due: datetime.datetime | None
-    paused: str | None
-
-
 class FlowView(msgspec.Struct, frozen=True):
     """A living flow, for people: where it rests and for what.
 
@@ -199,6 +187,24 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             and (self.before is None or found.since < self.before)
             and self.in_hospital in (None, found.in_hospital)
         )
+
+
+class ScheduleView(msgspec.Struct, frozen=True):
+    """A schedule of a node: what it starts, when next, and what became of the last one.
+
+    `last` is the flow that it started last, None if there is none or it was forgotten; `ended` is
+    "" while that runs or is in the hospital, "well", or the error that ended it. The next one comes
+    whatever became of the last. Of one that is paused, by whom `paused` says, `due` is None.
+    """
+
+    name: str
+    flow: str
+    cron: str
+    zone: str
+    due: datetime.datetime | None
+    last: int | None
+    ended: str
+    paused: str | None = None
 
 
 class PeerView(msgspec.Struct, frozen=True):

@@ -179,6 +179,9 @@ class Known:
     def setup(self, tx: StepTx) -> None:
         """Nothing is kept."""
 
+    def offer_anew(self, tx: StepTx, to: Party, offered: Any) -> None:
+        """Nor is what was offered."""
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "flow_ended":
             raise AttributeError(name)

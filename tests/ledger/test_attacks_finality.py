@@ -17,10 +17,14 @@ from flowrt.stdlib.ledger.finality_flow import (
 )
 from flowrt.stdlib.ledger.network_flow import AcceptMap_v1
 from flowrt.stdlib.ledger.parts_flow import StateRef
-from flowrt.stdlib.ledger.transactions_flow import NotSealed
+from flowrt.stdlib.ledger.transactions_flow import NotSealed, Wanted
 from tests.ledger.market import ALICE, BOB, CAROL, DAY_US, Market
 from tests.ledger.tampering import Mallory
 
+WHOLE = "ledger.notary.ValidationRequest"
+NOTARISED = "ledger.notary.Notarised"
+WANTED = "ledger.transactions.Wanted"
+SUPPLIED = "ledger.transactions.Supplied"
 SEALED = "ledger.finality.Sealed"
 UNSEALED = "ledger.finality.Unsealed"
 REQUEST = "ledger.notary.NotarisationRequest"
@@ -256,3 +260,39 @@ def test_what_it_sealed_before_it_was_struck_off_counts(market: Market) -> None:
     mallory.rest()
     assert market.has(latest(market, "alice")) >= {"alice", "bob"}
     assert market.ask("bob", "network", "notaries") == (CAROL,)
+
+
+def test_a_notary_that_lost_what_it_was_given_is_given_it_again() -> None:
+    """What it asks for twice is not taken for a refusal of the transaction."""
+    with Market("alice", validating=True) as market:
+        id = market.do("alice", "Grow", count=3)
+        mallory = Mallory(market)
+        said = []
+
+        def lose(name: str, body: bytes) -> tuple[str, bytes] | None:
+            said.append(name)
+            return None if said.count(SUPPLIED) == 1 and name == SUPPLIED else (name, body)
+
+        mallory.change = lose
+        ref = StateRef(id, 0)
+        market.do("alice", "AgreeAgain", others=(), before=ref, words="again")
+        assert said.count(WHOLE) == 2
+        market.nothing_is_left()
+
+
+def test_who_gets_another_answer_than_a_seal_looks_before_it_is_forgotten(market: Market) -> None:
+    """It is notarised; what went wrong after that is no refusal."""
+    ref = deal(market)
+    mallory = Mallory(market, "notary")
+    question = WANTED, encode(Wanted((bytes(32),), 1, None))
+    said = []
+
+    def ask(name: str, body: bytes) -> tuple[str, bytes]:
+        said.append(name)
+        return question if said == [NOTARISED] else (name, body)
+
+    mallory.change = ask
+    id = market.do("alice", "AgreeAgain", others=(), before=ref, words="again")
+    assert said == [NOTARISED, NOTARISED]
+    assert market.vault("alice", "consumer", ref) == id
+    assert market.vault("alice", "in_flight", 9) == ()

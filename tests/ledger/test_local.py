@@ -13,6 +13,8 @@ from flowrt.handle import StillRunning
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.local import LocalNetwork, Stuck
 from flowrt.ledger.node import Ledger
+from flowrt.ledger.problems import UnknownSchema
+from flowrt.ledger.states import Rulebook
 from flowrt.sim import World
 from flowrt.stdlib.ledger import core_flow as core
 from flowrt.stdlib.ledger.parts_flow import StateRef
@@ -101,7 +103,7 @@ def test_a_network_in_a_simulated_world() -> None:
             world.result(asking)
 
 
-def test_a_transaction_with_all_that_it_names() -> None:
+def test_a_transaction_with_all_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
     with Market("alice", "bob") as market:
         id = market.do("alice", "Agree", others=(BOB,), words="tea")
         ref = StateRef(id, 0)
@@ -119,7 +121,11 @@ def test_a_transaction_with_all_that_it_names() -> None:
         assert market.vault("bob", "resolved", stranger).inputs
         with Market("carol") as other, pytest.raises(core.UnknownTransaction):
             other.vault("carol", "resolved", stranger)
-        market.local.ledgers["bob"].vault.rules._states.clear()
+
+        def unread(*_: object) -> None:
+            raise UnknownSchema("no state deals.Deal is installed")
+
+        monkeypatch.setattr(Rulebook, "read_state", unread)
         with pytest.raises(core.TransactionInvalid, match=r"no state deals\.Deal"):
             market.vault("bob", "read", ref)
         with pytest.raises(core.TransactionInvalid, match=r"no state deals\.Deal"):

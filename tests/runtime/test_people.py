@@ -280,3 +280,19 @@ def test_a_schedule_that_is_paused_starts_nothing_over_restarts(place: Place) ->
             ]
 
     run(work())
+
+
+def test_a_paused_schedule_remembers_what_it_started_last(place: Place) -> None:
+    async def work() -> None:
+        async with on(place) as node:
+            name = node.schedules()[0].name
+            place.now_us += 3_600_000_000
+            node.turn()
+            assert node.schedule(name).last == 1
+            await node.pause_schedule(name, by="ann")
+            await node.resume_schedule(name, by="ann")
+            node = await place.open()
+            seen = node.schedule(name)
+            assert (seen.last, seen.ended, seen.paused) == (1, "well", None)
+
+    run(work())

@@ -27,7 +27,7 @@ from flowrt.ledger.local import LocalNetwork
 from flowrt.ledger.node import Ledger
 from flowrt.ledger.notary.judging import hash_of, name_of
 from flowrt.ledger.transactions import SignedTransaction
-from flowrt.sim import Host, Started, Violation, World
+from flowrt.sim import Host, Started, Violation, World, backup
 from flowrt.sim.history import Called
 from flowrt.stdlib.finance import cash_flow, money_flow
 from flowrt.stdlib.ledger.finality_flow import RecoverTransaction_v1
@@ -46,6 +46,11 @@ FORGERIES = 2
 
 STEPS = 8
 """How many things at most people do in a world."""
+
+RECOVERED = 30
+"""How many pseudonyms a party takes for its own whose disk went back; more than it makes."""
+
+KEYS = 60 + RECOVERED
 
 HERE = Path(__file__).parent
 
@@ -78,7 +83,12 @@ def programs() -> tuple[ModuleType, ModuleType, ModuleType]:
 @functools.cache
 def _network(parties: tuple[str, ...], validating: bool) -> LocalNetwork:
     return LocalNetwork(
-        parties, [cash, market.RULES], validating=validating, seed="world", clock=lambda: 0
+        parties,
+        [cash, market.RULES],
+        validating=validating,
+        seed="world",
+        clock=lambda: 0,
+        recovered=RECOVERED,
     )
 
 
@@ -88,7 +98,7 @@ def _owners(parties: tuple[str, ...]) -> dict[bytes, str]:
     found = {}
     for name in parties:
         keys = KeyStore.derive(f"world {name}".encode())
-        found.update({keys.fresh(number).public.encoded: name for number in range(1, 60)})
+        found.update({keys.fresh(number).public.encoded: name for number in range(1, KEYS)})
     return found
 
 
@@ -125,9 +135,15 @@ class Truth:
         self.issued: dict[Any, int] = {}
         self._read: dict[str, int] = {}
         self.has: dict[str, set[bytes]] = {}
+        self._disks: dict[str, Any] = {}
 
     def see(self, host: Host) -> None:
-        """What a party has recorded since it was looked at last."""
+        """What a party has recorded since it was looked at last; all of it, if its disk is another
+        one."""
+        if self._disks.setdefault(host.name, host.disk) is not host.disk:
+            self._disks[host.name] = host.disk
+            self._read[host.name] = 0
+            self.has[host.name] = set()
         last = self._read.get(host.name, 0)
         found = rows(
             host,
@@ -431,8 +447,9 @@ class Town:
         for name in self.honest:
             self.settled(world, world.hosts[name])
         self.signatures(world)
+        went_back = any(host.disk_lost for host in world.hosts.values())
         for started, who in self.starts:
-            if who == MALLORY:
+            if who == MALLORY or started.is_lost:
                 continue
             try:
                 self._recorded(who, world.result(started))
@@ -442,7 +459,8 @@ class Town:
             except FlowError as error:
                 # Its own coins were taken by another flow of its own.
                 lost = type(error).__name__ in ("NotaryConflict", "StatesUnavailable")
-                require(not lost or self.is_hostile, "L11", f"{started} of {who}: {error}")
+                foretold = self.is_hostile or went_back
+                require(not lost or foretold, "L11", f"{started} of {who}: {error}")
 
     def _recorded(self, who: str, result: Any) -> None:
         """L8: who gives a transaction as final has recorded it."""
@@ -466,6 +484,8 @@ class Town:
         for event in world.history:
             if type(event) is not Called or event.party != name:
                 continue
+            if host.disk_lost:
+                break  # What it has lost is asked for: L13.
             if event.operation.endswith("Vault.record_in_flight"):
                 id = event.arguments[0].id
                 refs = event.arguments[0].inputs
@@ -480,6 +500,9 @@ class Town:
         used = {name_of(ref): ref for ref in self.signed}
         for id, index, pending in mine:
             ref = self.truth.known[id].transaction.output(index).ref
+            user = self.signed.get(used.get(name_of(ref), ref))
+            if host.disk_lost and user not in has:
+                continue  # What it was never told again it cannot know.
             if name_of(ref) in used and pending is None:
                 text = f"{name} counts {id.hex()[:8]}:{index} as its own, and it is used up"
                 raise Violation("L7", text)
@@ -553,6 +576,73 @@ class Town:
                 if id in self.truth.known:
                     queue += self.truth.known[id].transaction.dependencies
         return found
+
+
+class RestoredTown(Town):
+    """The same, and one computer's disk is replaced by an older copy of it. Somebody accepts that,
+    and asks the others for each transaction that concerns him and is not there any more.
+
+    L13: then he has all of it, or was told why not; nobody honest has it, if that is the reason.
+    """
+
+    name = "ledger restored"
+
+    def build(self, world: World) -> None:
+        super().build(world)
+        world.strangers.clear()
+        who = (*HONEST, BANK, NOTARY)[world.tape.uniform("who goes back", 4)]
+        self.fetched: dict[tuple[str, bytes], Started] = {}
+        backup.expect(world, who, 15_000)
+        world.people.append(self.fetch)
+
+    def missing(self, world: World, host: Host) -> list[bytes]:
+        """What concerns a party and is not on its disk, by all that others have."""
+        keys, found = self.local.ledgers[host.name].keys, []
+        reading = world.node(host.name).reading()
+        has = self.truth.has.get(host.name, set())
+        for id, signed in self.truth.known.items():
+            coins = [self.truth.coin(ref) for ref in signed.inputs] + list(coins_of(signed))
+            if id not in has and any(coin and keys.is_ours(reading, coin.owner) for coin in coins):
+                found.append(id)
+        return found
+
+    def fetch(self, world: World) -> bool:
+        """Once all is well again, who went back asks for what he has lost."""
+        begun = False
+        for host in world.hosts.values():
+            if (
+                world.is_faulty
+                or not host.accepted
+                or host.disk.flows
+                or host.name not in self.honest
+            ):
+                continue
+            for id in self.missing(world, host):
+                peers = [one for one in self.honest if id in self.truth.has.get(one, ())]
+                if peers and (host.name, id) not in self.fetched:
+                    flow, peer = RecoverTransaction_v1, Party(peers[0])
+                    started = world.start(host.name, flow, transaction=id, peer=peer)
+                    self.fetched[host.name, id] = started
+                    begun = True
+        return begun
+
+    def judge(self, world: World) -> None:
+        super().judge(world)
+        for host in world.hosts.values():
+            if not host.accepted or host.name not in self.honest or host.disk.patients:
+                continue
+            for id in self.missing(world, host):
+                name = f"{id.hex()[:8]}, which concerns {host.name},"
+                peers = [one for one in self.honest if id in self.truth.has.get(one, ())]
+                told = self.fetched.get((host.name, id))
+                require(told or not peers, "L13", f"{name} is lost, and {peers} have it")
+                if told:
+                    try:
+                        world.result(told)
+                    except FlowError as why:
+                        require(str(why), "L13", f"{name} is lost, and nobody says why")
+                    else:
+                        raise Violation("L13", f"{name} was fetched, and is not there")
 
 
 def quiet() -> None:

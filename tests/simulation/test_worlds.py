@@ -15,6 +15,9 @@ EACH = 100
 LEDGER = 10
 """Worlds of the ledger."""
 
+RESTORED = 12
+"""And so many in which a disk goes back."""
+
 PROGRAMS, WORLDS = 100, 16
 CHUNKS = 10
 
@@ -45,7 +48,19 @@ def test_the_ledger_is_right_in_every_world() -> None:
     assert figures.outcomes["market.Buy_v1", ""] > 0
 
 
+def test_the_ledger_is_right_when_a_disk_goes_back() -> None:
+    figures = campaign.run([ledger.RestoredTown()], RESTORED, processes=1)
+    hold(figures)
+    assert figures.outcomes["ledger.finality.RecoverTransaction_v1", ""] > 0
+
+
 # --- the judges can be unhappy --------------------------------------------------------------------
+
+
+def test_money_that_nobody_asks_for_again_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger.RestoredTown, "fetch", lambda town, world: False)
+    played = (play(ledger.RestoredTown(), seed).violation for seed in range(RESTORED))
+    assert any(one is not None and one.invariant == "L13" for one in played)
 
 
 def violations(story: object, worlds: int) -> list[str]:

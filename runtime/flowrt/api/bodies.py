@@ -337,13 +337,16 @@ class Tasks(msgspec.Struct, frozen=True):
 
 
 class ScheduleInfo(msgspec.Struct, frozen=True):
-    """A schedule; `due` is None while it is paused, by whom `paused` says."""
+    """A schedule; `due` is None while it is paused, by whom `paused` says. `last` is the flow that
+    it started last; `ended` is "" while that runs, "well", or the error that ended it."""
 
     name: str
     flow: str
     cron: str
     zone: str
     due: datetime.datetime | None
+    last: int | None
+    ended: str
     paused: str | None
 
 

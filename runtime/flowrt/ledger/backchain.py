@@ -298,7 +298,7 @@ class Backchain:
         """
         if wanted.attachment is None and not 0 < len(wanted.ids) <= wanted.most <= MOST_ASKED:
             raise TooLarge(f"a question about {len(wanted.ids)} transactions and {wanted.most}")
-        offer = sha256(b"offer", to.name.encode(), *sorted(offered))[:16]
+        offer = _offer_to(to, offered)
         if not tx.execute(
             "SELECT 1 FROM ledger_offered WHERE flow = ? AND offer = ? LIMIT 1", (tx.flow_id, offer)
         ):
@@ -326,6 +326,15 @@ class Backchain:
                     seen.add(id)
                     queue.append(id)
         return Supplied(tuple(given), None)
+
+    def offer_anew(self, tx: Tx, to: Party, offered: Sequence[bytes]) -> None:
+        """In a new session this is offered to a party as if it never was: what he was given in an
+        earlier one of this flow he may ask for again."""
+        if tx.flow_id in _offering(tx):
+            tx.execute(
+                "DELETE FROM ledger_offered WHERE flow = ? AND offer = ?",
+                (tx.flow_id, _offer_to(to, offered)),
+            )
 
     def _supply_attachment(self, tx: Tx, offer: bytes, id: bytes) -> Supplied:
         if not self._may(tx, offer, id):
@@ -407,3 +416,8 @@ def _asking(tx: Tx) -> Holders:
 def _offering(tx: Tx) -> Holders:
     """The flows that may have offered something."""
     return holders(tx, "ledger_offered", "SELECT max(flow) FROM ledger_offered")
+
+
+def _offer_to(to: Party, offered: Sequence[bytes]) -> bytes:
+    """What stands for a party and what was offered to it."""
+    return sha256(b"offer", to.name.encode(), *sorted(offered))[:16]

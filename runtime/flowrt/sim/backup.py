@@ -14,16 +14,18 @@ if typing.TYPE_CHECKING:
 
 STEP_US = 5_000
 STEPS = 200
-"""A copy is made within a second, and brought back within a second after that."""
+"""A copy is made within a second, and brought back within a second after that, if nobody says
+otherwise."""
 
 
-def expect(world: World, party: str) -> None:
-    """Have the party's disk copied at some time, and replaced by that copy at a later one. In the
-    end somebody accepts it, if the party has refused to go on."""
+def expect(world: World, party: str, step_us: int = STEP_US) -> None:
+    """Have the party's disk copied at some time, and replaced by that copy at a later one: each
+    within `STEPS` steps of so long. In the end somebody accepts it, if the party has refused to go
+    on."""
     tape = world.tape
     host = world.hosts[party]
-    taken_us = STEP_US * (1 + tape.uniform(f"backup of {party}", STEPS))
-    lost_us = STEP_US * (1 + tape.uniform(f"restore of {party}", STEPS))
+    taken_us = step_us * (1 + tape.uniform(f"backup of {party}", STEPS))
+    lost_us = step_us * (1 + tape.uniform(f"restore of {party}", STEPS))
     kept = tape.uniform(f"mark of {party}", 2)
     world.promise(taken_us, host.back_up)
     world.promise(taken_us + lost_us, lambda: host.restore(kept))
@@ -43,6 +45,6 @@ def accept(world: World) -> bool:
     for host in silent:
         host.has_greeted = True
     for host in world.hosts.values():
-        if silent and host.node is not None:
-            host.node.greet()
+        if silent:
+            host.greet()
     return bool(silent)

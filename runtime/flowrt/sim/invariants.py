@@ -104,7 +104,7 @@ class Invariants:
             for end, number in talk.read.items()
             if end[0] == party
         ]
-        known = (self._steps, self._moves, self._outcomes)
+        known = (self._steps, self._moves, self._paths, self._outcomes)
         said = [
             (secret, end, len(words))
             for secret, talk in self._talks.items()
@@ -119,6 +119,7 @@ class Invariants:
             reads,
             said,
             *mine,
+            {key for key in self._troubled if key[0] == party},
             began,
             acked,
             ward,
@@ -128,7 +129,7 @@ class Invariants:
     def go_back(self, party: str) -> None:
         """The party's disk is that copy. What it had said, its peers may still read; but who has
         read what it has lost may read nothing of what it says instead."""
-        reads, said, steps, moves, outcomes, began, acked, ward, granted = self._copies[party]
+        reads, said, *mine, troubled, began, acked, ward, granted = self._copies[party]
         self._granted[party] = copy.deepcopy(granted)
         for talk in self._talks.values():
             for end in [end for end in talk.read if end[0] == party]:
@@ -146,11 +147,17 @@ class Invariants:
                         talk.of[reader] = {(end, True)}
                     else:
                         talk.of.pop(reader, None)
-        known: tuple[dict[tuple[str, int], Any], ...] = (self._steps, self._moves, self._outcomes)
-        for one, old in zip(known, (steps, moves, outcomes), strict=True):
+        known: tuple[dict[tuple[str, int], Any], ...] = (
+            self._steps,
+            self._moves,
+            self._paths,
+            self._outcomes,
+        )
+        for one, old in zip(known, mine, strict=True):
             for key in [key for key in one if key[0] == party]:
                 del one[key]
             one.update(old)
+        self._troubled = {key for key in self._troubled if key[0] != party} | troubled
         self._began = {key for key in self._began if key[0] != party} | began
         self._acked = {key for key in self._acked if key[0] != party} | acked
         self._wards.pop(party, None)

@@ -305,7 +305,7 @@ class World:
                 self.heal()
                 return True
             # A patient that reads nothing may have filled its inbox: then it is never quiet.
-            return _mend(self)
+            return _mend(self, operations=True)
         at_us = self._queue[0][0]
         if end_us is not None and at_us > end_us:
             return False
@@ -499,7 +499,8 @@ class World:
             )
         for operation, arguments in record.calls:
             self.history.append(Called(at_us, party, flow_id, operation, arguments))
-        self.history.append(Rested(at_us, party, flow_id, record.before, record.path))
+        passed = tuple(record.passed)
+        self.history.append(Rested(at_us, party, flow_id, record.before, record.path, passed))
 
     def _check_watches(self) -> None:
         for host in self.hosts.values():
@@ -551,8 +552,8 @@ def _frame_kind(frame: bytes) -> str:
     return "Invite" if type(found) is Invite else type(found).__name__ if type(found) is Ack else ""
 
 
-def _mend(world: World) -> bool:
-    return sum(host.mend() for host in world.hosts.values()) > 0
+def _mend(world: World, operations: bool = False) -> bool:
+    return sum(host.mend(operations) for host in world.hosts.values()) > 0
 
 
 _MICROSECOND = datetime.timedelta(microseconds=1)

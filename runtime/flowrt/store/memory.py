@@ -91,7 +91,7 @@ class MemoryDisk:
         made.beside = None
         if self.tables is not None:
             made.tables = _no_tables()
-            made.tables.deserialize(self.tables.serialize())
+            self.tables.backup(made.tables)  # Not `serialize`, which fails while it is empty.
         return made
 
     def __del__(self) -> None:

@@ -82,8 +82,9 @@ DEFECTS = (
         "I6",
         (
             f"{_STEPPING}._step",
-            "    except NotTaken:\n        return\n",
-            "    except NotTaken:\n        turn.acknowledge(peer, job.outbox_id)\n        return\n",
+            "        except NotTaken:\n            return\n",
+            "        except NotTaken:\n            turn.acknowledge(peer, job.outbox_id)\n"
+            "            return\n",
         ),
     ),
     defect(

@@ -116,7 +116,7 @@ class Scheduled:
     # --- what people ask ---
 
     def overdue(self, tx: Tx, most: int) -> tuple[Overdue, ...]:
-        """States whose time has come, that are still there and that the clock starts no flow for."""
+        """States of ours that are still there, after their time, and have no entry that is due."""
         found: list[Overdue] = []
         rows = tx.execute(
             "SELECT s.ref, s.output, d.refused FROM ledger_state s "
