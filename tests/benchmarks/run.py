@@ -297,19 +297,19 @@ def ledger(figures: dict[str, float]) -> dict[str, float]:
     return figures
 
 
+def serving(figures: dict[str, float]) -> None:
+    """From a node's start until it serves, and its memory when it is idle."""
+    from tests.benchmarks import serving as of_serving
+
+    of_serving.served(figures)
+
+
 def wire(figures: dict[str, float]) -> dict[str, float]:
     """What connections between processes cost."""
     from tests.benchmarks import wire as of_wire
 
     of_wire.measure(figures)
     return figures
-
-
-def serving(figures: dict[str, float]) -> None:
-    """From a node's start until it serves, and its memory when it is idle."""
-    from tests.benchmarks import serving as of_serving
-
-    of_serving.served(figures)
 
 
 def flowc_table(environment: dict[str, str]) -> None:
@@ -399,9 +399,9 @@ def main() -> None:
         agreement(figures)
         simulation(figures)
     ledger(figures)
-    wire(figures)
     serving(figures)
     interface(figures)
+    wire(figures)
     figures["w1_flows_per_raw_row"] = figures["w1_flows_per_s"] / figures["raw_sqlite_rows_per_s"]
     _report(figures)
 

@@ -275,3 +275,17 @@ def test_a_newcomer_is_admitted_and_removed(town: Path, flowctl: Flowctl) -> Non
     text = re.sub(r"01[0-9a-f]{20}", "KEY", text)
     expect("admitted.txt", re.sub(r"20\d\d-\d\d-\d\d", "DAY", text))
     assert (town / "bob/network.map").read_bytes() == (town / "network.map").read_bytes()
+
+
+def test_a_party_without_a_ledger_has_a_certificate_alone(town: Path, flowctl: Flowctl) -> None:
+    before = (town / "network.map").read_bytes()
+    assert flowctl("init", "dave", "--name", "dave", "--no-ledger")[0] == 0
+    code, out, _ = flowctl(
+        "network", "admit", town, "dave/certificate.request", "--yes", "--into", "dave"
+    )
+    assert code == 0
+    assert out.endswith("dave has no key on the ledger: list it under [peers] of its peers\n")
+    assert (town / "network.map").read_bytes() == before
+    code, out, err = flowctl("config", "check", "dave")
+    assert (code, out) == (0, "dave/node.toml: dave can be served\n")
+    assert "nobody can be reached; write [peers.bob] with an address" in err

@@ -120,7 +120,10 @@ def admit(folder: Path, request: Path, notary: str | None, into: Path | None, ye
         click.echo(f"{into} has its certificates")
     else:
         click.echo(f"give {place} to the party, which installs it (`flowctl keys install`)")
-    _told(folder, operator.map.serial, operator.map.data)
+    if asked.name in operator.map.entries:
+        _told(folder, operator.map.serial, operator.map.data)
+    else:
+        click.echo(f"{asked.name} has no key on the ledger: list it under [peers] of its peers")
 
 
 @network.command("remove")

@@ -97,16 +97,14 @@ class Operator:
         return _pem(self._root.certificate)
 
     def admit(self, request: Request, *, notary: str | None = None) -> Admission:
-        """Certify what a party asks for, and publish a map with it; `notary` is how it is one.
+        """Certify what a party asks for, and publish a map with it; `notary` is how it is one. Who
+        takes part in no ledger, and asks for a TLS certificate alone, is not in the map.
 
         Raises:
-            Refused: a name or key that the map does not take; a newcomer that asks for a TLS
-                certificate alone.
+            Refused: a name or key that the map does not take.
         """
         name = request.name
         known = dict(self.map.entries)
-        if request.identity is None and request.tls is not None and name not in known:
-            raise refused(name, "it is not in the network, and asks for no key on the ledger")
         for other in known:
             if other != name and skeleton(other) == skeleton(name):
                 raise refused(name, f"it looks like {other}, which is in the network")
@@ -114,6 +112,8 @@ class Operator:
         now = _now()
         if request.tls is not None:
             files["tls.pem"] = self._certified(name, request.tls, Usage.TLS, TLS_DAYS, now)
+        if request.identity is None and name not in known:
+            return Admission(name, files)
         chain: tuple[bytes, ...] = known[name].chain if name in known else ()
         if request.identity is not None:
             until = _until(now, IDENTITY_DAYS, self._root)
