@@ -72,10 +72,8 @@ async def opened(config: Config, node: Node, network: TlsNetwork, apps: Sequence
         authority = config.file(http.tls.client_ca) if http.tls.client_ca is not None else None
         tls = Tls(config.file(http.tls.certificate), key, authority, secret)
 
-    def figures() -> Mapping[str, int | float]:
-        found = dataclasses.asdict(network.figures())
-        found["refused"] = sum(found["refused"].values())
-        return found
+    def figures() -> Mapping[str, int | float | Mapping[str, int]]:
+        return dataclasses.asdict(network.figures())
 
     async def backup(name: str) -> None:
         await asyncio.to_thread(_copied, config, name)
