@@ -19,10 +19,10 @@ from flowlang.source import Source
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "conversations.md"
-TRADE = ROOT / "examples" / "two_party_trade"
+TRADE = ROOT / "tests" / "examples" / "small_trade"
 SHOWN = re.compile(r"^### (.*?)\n.*?^```diff\n(.*?)^```\n\n^```text\n(.*?)^```", re.M | re.S)
 LISTED = re.compile(
-    r"^\$ flowc check --tests examples/two_party_trade\n```\n\n^```text\n(.*?)^```", re.M | re.S
+    r"^\$ flowc check --tests tests/examples/small_trade\n```\n\n^```text\n(.*?)^```", re.M | re.S
 )
 
 

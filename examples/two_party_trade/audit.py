@@ -1,7 +1,9 @@
-"""The audit of a trading day: opens the three parties' databases and believes none of them.
+"""The audit of a trading day: opens the databases of the parties and the notary's book, and
+believes none of them.
 
-It asks no node and no flow: it reads the tables, decodes every transaction, checks every signature
-again and adds up the money. Each check returns what it found wrong; nothing found means it holds.
+It asks no node, no flow and no vault: it reads the tables, decodes every transaction, checks every
+signature and every contract again, and adds up the money. Each check returns what it found wrong;
+nothing found means it holds.
 
     python -m audit FOLDER --seed 7 --trades 50
 """
@@ -15,18 +17,26 @@ import dataclasses
 import json
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
+from bonds import Bond
 from day import AT_ONCE, store_path
-from desk import Desk
-from keys import directory, has_signed, is_valid
-from ledger_flow import SignedTransaction, State, StateRef
-from market import BANK, BUYER, ISSUER, NOTARY, PARTIES, SELLER, Day, plan
-from transactions import CASH, balances, from_bytes, id_of, outputs_of
+from desk import serial_of
+from market import BUYER, PARTIES, RULES, SELLER, Day, plan
 
 from flowrt.core.flow import Party
+from flowrt.finance.cash import Cash
+from flowrt.finance.paper import CommercialPaper
+from flowrt.ledger.notary.judging import hash_of, name_of
+from flowrt.ledger.problems import LedgerError
+from flowrt.ledger.states import Rulebook, State
+from flowrt.ledger.transactions import SignedTransaction
+from flowrt.ledger.verifying import verify
+from flowrt.stdlib.ledger.parts_flow import StateRef
+
+OWNERS = (SELLER, BUYER)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,188 +44,225 @@ class Books:
     """What the databases say, and what they should say it about."""
 
     day: Day
-    public: dict[str, bytes]
-    seller: sqlite3.Connection
-    buyer: sqlite3.Connection
-    notary: sqlite3.Connection
-    sealed: dict[bytes, SignedTransaction]  # by the id under which the notary keeps it
-    made: dict[StateRef, State]  # every state that a sealed transaction made
+    databases: Mapping[Party, sqlite3.Connection]
+    kept: Mapping[Party, Mapping[bytes, bytes]]  # what each has recorded, by its id
+    recorded: Mapping[bytes, SignedTransaction]  # all of that
+    made: Mapping[StateRef, State]  # every state that one of them made
+    used: Mapping[bytes, bytes]  # the notary's book: the name of a state, the hash of its user
 
-    def user_of(self, ref: StateRef) -> list[bytes]:
-        """The sealed transactions that use up the state `ref`."""
-        return [key for key, signed in self.sealed.items() if ref in signed.transaction.inputs]
+    @property
+    def trades(self) -> dict[bytes, SignedTransaction]:
+        """Those that use something up: all but the morning's."""
+        return {key: one for key, one in self.recorded.items() if one.inputs}
+
+    def users_of(self, ref: StateRef) -> list[bytes]:
+        """The transactions that use up the state `ref`."""
+        return [key for key, signed in self.recorded.items() if ref in signed.inputs]
+
+    def keys_of(self, party: Party) -> set[bytes]:
+        """A party's own keys, its pseudonyms among them."""
+        query = "SELECT key FROM ledger_keys WHERE number IS NOT NULL"
+        return {key for (key,) in self.databases[party].execute(query)}
+
+    def holdings(self, party: Party) -> list[State]:
+        """What a party's vault says that it owns."""
+        query = (
+            "SELECT t.id, s.ref & 16383 FROM ledger_state s"
+            " JOIN ledger_transaction t ON t.number = s.ref >> 14"
+            " WHERE s.consumed IS NULL AND s.relevant AND t.status = 1"
+        )
+        rows = self.databases[party].execute(query)
+        found = (self.made.get(StateRef(id_, index)) for id_, index in rows)
+        return [state for state in found if state is not None]
 
 
 @contextlib.contextmanager
 def opened(folder: Path, seed: str, trades: int) -> Iterator[Books]:
     """The books of the day that was held in `folder`."""
     with contextlib.ExitStack() as stack:
-        seller, buyer, notary = (
-            stack.enter_context(contextlib.closing(_connect(store_path(folder, party))))
+        databases = {
+            party: stack.enter_context(contextlib.closing(_connect(store_path(folder, party))))
             for party in PARTIES
-        )
-        sealed = _signed(notary, "register_sealed")
-        made = {
-            ref: state
-            for signed in sealed.values()
-            for ref, state in outputs_of(signed.transaction)
         }
-        names = [party.name for party in (*PARTIES, BANK, ISSUER)]
-        day = plan(seed, trades, AT_ONCE)
-        yield Books(day, dict(directory(seed, names)), seller, buyer, notary, sealed, made)
+        book = stack.enter_context(contextlib.closing(_connect(folder / "notary.book.db")))
+        query = "SELECT id, signed FROM ledger_transaction WHERE status = 1"
+        kept = {party: dict(databases[party].execute(query)) for party in OWNERS}
+        recorded = {
+            key: SignedTransaction.from_flow(data)
+            for rows in kept.values()
+            for key, data in rows.items()
+        }
+        rules = Rulebook(RULES)
+        made = {
+            StateRef(key, index): rules.read_state(output.schema, output.version, output.data)
+            for key, signed in recorded.items()
+            for index, output in enumerate(signed.transaction.outputs)
+        }
+        used = dict(book.execute("SELECT name, by FROM used"))
+        yield Books(plan(seed, trades, AT_ONCE), databases, kept, recorded, made, used)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
 
-def _signed(db: sqlite3.Connection, table: str) -> dict[bytes, SignedTransaction]:
-    return {key: from_bytes(data) for key, data in db.execute(f"SELECT id, signed FROM {table}")}
-
-
 # --- the checks -------------------------------------------------------------------------------
 
 
 def every_order_ended_once(books: Books) -> list[str]:
-    """Each order was begun, and its paper was sold once, or not at all where nobody wanted it."""
-    begun = {name for (name,) in books.seller.execute("SELECT name FROM desk_orders")}
+    """Each order was begun, and its asset was sold once, or not at all where nobody wanted it."""
+    rows = books.databases[SELLER].execute("SELECT name FROM desk_orders")
+    begun = {name for (name,) in rows}
     wrong = [
         f"{order.name} was never begun" for order in books.day.orders if order.name not in begun
     ]
     wrong += [f"{name} was never ordered" for name in begun - {o.name for o in books.day.orders}]
     for order in books.day.orders:
-        sales, due = len(books.user_of(order.paper)), 1 if order.ends == "settled" else 0
+        sales, due = len(books.users_of(order.asset)), 1 if order.ends == "settled" else 0
         if sales != due:
             wrong.append(f"{order.name}: sold {sales} times instead of {due}")
     return wrong
 
 
-def all_sides_have_the_same_transactions(books: Books) -> list[str]:
-    """Seller, buyer and notary keep the same transactions under the same ids, byte for byte."""
-    kept = {
-        name: dict(db.execute(f"SELECT id, signed FROM {table}"))
-        for name, db, table in (
-            ("seller", books.seller, "vault_transactions"),
-            ("buyer", books.buyer, "vault_transactions"),
-            ("notary", books.notary, "register_sealed"),
-        )
-    }
+def both_sides_have_the_same_transactions(books: Books) -> list[str]:
+    """Seller and buyer keep each trade under the same id, byte for byte."""
     wrong = []
-    for key in sorted({key for rows in kept.values() for key in rows}):
-        versions = {name: rows.get(key) for name, rows in kept.items()}
-        if len(set(versions.values())) > 1:
-            wrong.append(f"{key.hex()[:16]} is not the same at {', '.join(versions)}")
+    for key in sorted(books.trades):
+        versions = {books.kept[party].get(key) for party in OWNERS}
+        if len(versions) > 1:
+            wrong.append(f"{key.hex()[:16]} is not the same at seller and buyer")
     return wrong
 
 
 def every_id_and_signature_is_good(books: Books) -> list[str]:
-    """Each id is its transaction's; each owner of an input signed; each signature is valid; the
-    notary sealed it."""
+    """Each id is its transaction's; all who must sign have signed, the notary among them; each
+    signature is valid."""
     wrong = []
-    for key, signed in books.sealed.items():
+    for key, signed in books.recorded.items():
         name = key.hex()[:16]
-        if id_of(signed.transaction) != key:
+        if signed.id != key:
             wrong.append(f"{name} is not the id of what is kept under it")
-        for signature in signed.signatures:
-            if not is_valid(books.public, signature, signed.transaction):
-                wrong.append(f"{name}: the signature of {signature.by.name} is not valid")
-        owners = {books.made[ref].owner for ref in signed.transaction.inputs if ref in books.made}
-        for party in sorted({owner.name for owner in owners} | {NOTARY.name}):
-            if not has_signed(books.public, Party(party), signed):
-                wrong.append(f"{name}: {party} has not signed")
+        try:
+            signed.check_signatures()
+        except LedgerError as error:
+            wrong.append(f"{name}: {error}")
     return wrong
 
 
-def no_input_was_sealed_twice(books: Books) -> list[str]:
-    """No two sealed transactions use the same state, and the notary's table says the same."""
+def every_contract_accepts(books: Books) -> list[str]:
+    """Each transaction is accepted by the contracts of what it uses up and makes: no money and no
+    paper comes out of nothing but by those who owe it."""
+    wrong = []
+    rules = Rulebook(RULES)
+    known = {key: signed.transaction for key, signed in books.recorded.items()}
+    for key, signed in books.recorded.items():
+        try:
+            verify(
+                signed.transaction,
+                lambda ref: known[ref.transaction].outputs[ref.index],
+                rules,
+                {},
+            )
+        except (LedgerError, LookupError) as error:
+            wrong.append(f"{key.hex()[:16]}: {error}")
+    return wrong
+
+
+def no_state_was_used_twice(books: Books) -> list[str]:
+    """No two transactions use the same state, and the notary's book says the same."""
     users = collections.defaultdict(list)
-    for key, signed in books.sealed.items():
-        for ref in signed.transaction.inputs:
+    for key, signed in books.trades.items():
+        for ref in signed.inputs:
             users[ref].append(key)
     wrong = [
-        f"output {ref.index} of {ref.made_by.hex()[:16]} was sealed away {len(keys)} times"
+        f"output {ref.index} of {ref.transaction.hex()[:16]} was used up {len(keys)} times"
         for ref, keys in users.items()
         if len(keys) > 1
     ]
-    rows = books.notary.execute("SELECT made_by, position, used_by FROM register_used")
-    noted = {StateRef(made_by, position): used_by for made_by, position, used_by in rows}
-    if noted != {ref: keys[0] for ref, keys in users.items()}:
-        wrong.append("the notary's table of used states is not what its seals say")
-    return wrong
-
-
-def every_transaction_balances(books: Books) -> list[str]:
-    """Each transaction but the first uses states that exist and makes as much as it uses."""
-    wrong = []
-    first = id_of(books.day.first.transaction)
-    for key, signed in books.sealed.items():
-        used = [books.made.get(ref) for ref in signed.transaction.inputs]
-        known = [state for state in used if state is not None]
-        if key == first:
-            continue
-        if len(known) != len(used) or not balances(known, list(signed.transaction.outputs)):
-            wrong.append(f"{key.hex()[:16]} does not balance")
+    if dict(books.used) != {name_of(ref): hash_of(keys[0]) for ref, keys in users.items()}:
+        wrong.append("the notary's book is not what was recorded")
     return wrong
 
 
 def cash_is_conserved(books: Books) -> list[str]:
-    """What both have in their vaults is what was issued, and what the seals say they have."""
-    issued = sum(s.value.units for s in books.day.first.transaction.outputs if s.kind == CASH)
-    gone = {ref for signed in books.sealed.values() for ref in signed.transaction.inputs}
-    wrong, total = [], 0
-    for party, db in ((SELLER, books.seller), (BUYER, books.buyer)):
-        query = "SELECT sum(units) FROM vault_states WHERE kind = ? AND used_by IS NULL"
-        in_vault = db.execute(query, (CASH,)).fetchone()[0] or 0
-        by_seals = sum(
-            state.value.units
-            for ref, state in books.made.items()
-            if state.kind == CASH and state.owner == party and ref not in gone
-        )
-        total += in_vault
-        if in_vault != by_seals:
-            wrong.append(f"{party.name} has {in_vault} in its vault, but {by_seals} by the seals")
-    if total != issued:
-        wrong.append(f"{issued} were issued, {total} are there")
+    """What both have in their vaults is what was issued, and what nothing has used up."""
+    opening = {one.id for some in books.day.market.opening.values() for one in some}
+    wrong = [
+        f"{key.hex()[:16]} was issued by whom nobody knows"
+        for key in books.recorded.keys() - books.trades.keys() - opening
+    ]
+    issued = sum(units_of(books.made[StateRef(key, 0)]) for key in opening)
+    gone = {ref for signed in books.recorded.values() for ref in signed.inputs}
+    there = sum(units_of(state) for ref, state in books.made.items() if ref not in gone)
+    if there != issued:
+        wrong.append(f"{issued} were issued, {there} were not used up")
+    in_vaults = sum(cash_of(books, party) for party in OWNERS)
+    if in_vaults != issued:
+        wrong.append(f"{issued} were issued, {in_vaults} are in the vaults")
     return wrong
 
 
 def prices_are_as_agreed(books: Books) -> list[str]:
     """Each paper went to the buyer, for the first price of its order that the buyer accepts."""
+    ours = {party: books.keys_of(party) for party in OWNERS}
     wrong = []
     for order in books.day.orders:
-        paper = books.made[order.paper]
-        limit = paper.value.units * Desk().percent // 100
-        agreed = next((price.units for price in order.prices if price.units <= limit), None)
-        for key in books.user_of(order.paper):
-            outputs = books.sealed[key].transaction.outputs
-            paid = sum(s.value.units for s in outputs if s.kind == CASH and s.owner == SELLER)
-            if paid != agreed:
-                wrong.append(f"{order.name}: {paid} was paid instead of {agreed}")
-            if not any(s.serial == paper.serial and s.owner == BUYER for s in outputs):
+        for key in books.users_of(order.asset):
+            outputs = [
+                books.made[StateRef(key, index)]
+                for index in range(len(books.recorded[key].transaction.outputs))
+            ]
+            paid = sum(units_of(one) for one in outputs if _owner(one) in ours[SELLER])
+            if order.paid is None or paid != order.paid.units:
+                due = "nothing" if order.paid is None else order.paid.units
+                wrong.append(f"{order.name}: {paid} was paid instead of {due}")
+            bought = [one for one in outputs if serial_of(one) == order.serial]
+            if [_owner(one) in ours[BUYER] for one in bought] != [True]:
                 wrong.append(f"{order.name}: the buyer did not get the paper")
     return wrong
 
 
-def nothing_is_left_locked(books: Books) -> list[str]:
-    """Every coin that no trade used is free again."""
-    query = "SELECT count(*) FROM vault_states WHERE locked_by IS NOT NULL"
-    left = {
-        party.name: db.execute(query).fetchone()[0]
-        for party, db in ((SELLER, books.seller), (BUYER, books.buyer))
-    }
-    return [f"{name}: {count} states are still locked" for name, count in left.items() if count]
+def nothing_is_left_over(books: Books) -> list[str]:
+    """No coin and no paper is reserved, and no transaction waits for its notary."""
+    wrong = []
+    for party in OWNERS:
+        for what, query in (
+            ("states are reserved", "SELECT count(*) FROM ledger_state WHERE lock IS NOT NULL"),
+            ("are in flight", "SELECT count(*) FROM ledger_transaction WHERE status = 0"),
+        ):
+            count = books.databases[party].execute(query).fetchone()[0]
+            if count:
+                wrong.append(f"{party.name}: {count} {what}")
+    return wrong
 
 
 CHECKS = (
     ("every trade settled once, or was refused as it had to be", every_order_ended_once),
-    ("the same transactions on all sides", all_sides_have_the_same_transactions),
+    ("the same transactions on both sides", both_sides_have_the_same_transactions),
     ("every id and signature is good", every_id_and_signature_is_good),
-    ("no seal on a conflicting input", no_input_was_sealed_twice),
-    ("every transaction balances", every_transaction_balances),
+    ("every contract accepts every transaction", every_contract_accepts),
+    ("nothing was used up twice, and the notary's book agrees", no_state_was_used_twice),
     ("cash is conserved", cash_is_conserved),
     ("every price is as agreed", prices_are_as_agreed),
-    ("no coin is left locked", nothing_is_left_locked),
+    ("nothing is left reserved or in flight", nothing_is_left_over),
 )
+
+
+def units_of(state: State) -> int:
+    """How much money a state is: none, if it is no cash."""
+    return state.amount.units if isinstance(state, Cash) else 0
+
+
+def cash_of(books: Books, party: Party) -> int:
+    return sum(map(units_of, books.holdings(party)))
+
+
+def _owner(state: State) -> bytes | None:
+    owner = getattr(state, "owner", None)
+    return None if owner is None else owner.encoded
+
+
+# --- what comes of it -------------------------------------------------------------------------
 
 
 class Finding(msgspec.Struct):
@@ -225,16 +272,52 @@ class Finding(msgspec.Struct):
     wrong: list[str]
 
 
-def audit(folder: Path, seed: str, trades: int) -> tuple[list[Finding], dict[str, str]]:
-    """The findings, and the id of the transaction by which each order was settled.
+class Holding(msgspec.Struct):
+    """What a party owns: cash in minor units, papers and bonds by their count."""
+
+    party: str
+    cash: int
+    papers: int
+    bonds: int
+
+
+class Answer(msgspec.Struct):
+    """The findings; who owned what in the morning, and owns what now; by order, how it had to end,
+    and the transaction by which it was settled."""
+
+    findings: list[Finding]
+    morning: list[Holding]
+    now: list[Holding]
+    ends: dict[str, str]
+    settled: dict[str, str]
+
+
+def audit(folder: Path, seed: str, trades: int) -> Answer:
+    """What the databases say.
 
     Raises:
-        ValueError, sqlite3.Error: a database is missing or holds what is not a transaction.
+        LedgerError, ValueError, sqlite3.Error: a database is missing, or holds what is no
+            transaction.
     """
     with opened(folder, seed, trades) as books:
-        findings = [Finding(name, check(books)) for name, check in CHECKS]
-        users = {order.name: books.user_of(order.paper) for order in books.day.orders}
-        return findings, {name: keys[0].hex() for name, keys in users.items() if keys}
+        users = {order.name: books.users_of(order.asset) for order in books.day.orders}
+        return Answer(
+            [Finding(name, check(books)) for name, check in CHECKS],
+            [
+                _holding(party, [books.made[StateRef(one.id, 0)] for one in opening])
+                for party, opening in books.day.market.opening.items()
+                if party in OWNERS
+            ],
+            [_holding(party, books.holdings(party)) for party in OWNERS],
+            {order.name: order.ends for order in books.day.orders},
+            {name: keys[0].hex() for name, keys in users.items() if keys},
+        )
+
+
+def _holding(party: Party, states: list[State]) -> Holding:
+    kinds = [type(state) for state in states]
+    units = sum(map(units_of, states))
+    return Holding(party.name, units, kinds.count(CommercialPaper), kinds.count(Bond))
 
 
 def main() -> int:
@@ -244,12 +327,11 @@ def main() -> int:
     parser.add_argument("--trades", type=int, default=50)
     options = parser.parse_args()
     try:
-        findings, settled = audit(options.folder, options.seed, options.trades)
-    except (ValueError, sqlite3.Error) as error:
-        findings, settled = [Finding("the databases can be read", [str(error)])], {}
-    answer = {"findings": msgspec.to_builtins(findings), "settled": settled}
-    sys.stdout.write(json.dumps(answer) + "\n")
-    return 1 if any(finding.wrong for finding in findings) else 0
+        answer = audit(options.folder, options.seed, options.trades)
+    except (LedgerError, LookupError, ValueError, sqlite3.Error) as error:
+        answer = Answer([Finding("the databases can be read", [str(error)])], [], [], {}, {})
+    sys.stdout.write(json.dumps(msgspec.to_builtins(answer)) + "\n")
+    return 1 if any(finding.wrong for finding in answer.findings) else 0
 
 
 if __name__ == "__main__":

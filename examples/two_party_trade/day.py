@@ -21,16 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import trade_flow
-from market import BUYER, PARTIES, SELLER, Day, Order, plan, services
-from transactions import id_of
+from market import BUYER, MODULES, PARTIES, SELLER, TOO_MUCH, Day, Order, plan
 
 from flowrt.core.flow import FlowError, Party
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.values import decode
 from flowrt.node import Node
+from flowrt.stdlib.ledger.approval_flow import PaymentDecision_Approve, PaymentDecision_Refuse
 from flowrt.store import Batch
 from flowrt.store.sqlite import SqliteStore
-from flowrt.transport.memory import MemoryNetwork
 
 AT_ONCE = 8
 """How many orders are under way at a time."""
@@ -77,8 +76,8 @@ def _move(flow_id: int, event: ProgressEvent) -> Move:
 
 async def run(folder: Path, seed: str, trades: int, tell: Tell) -> None:
     """Carry out the day's orders, from wherever an earlier process left them."""
-    day = plan(seed, trades, AT_ONCE)
-    nodes = await _open(folder, seed, day, tell)
+    day = plan(seed, trades, AT_ONCE, folder)
+    nodes = await _open(folder, day, tell)
     seller = nodes[SELLER.name]
     begun = _begun(folder)
     living = {party: [view.id for view in node.flows()] for party, node in nodes.items()}
@@ -95,30 +94,36 @@ async def run(folder: Path, seed: str, trades: int, tell: Tell) -> None:
             "moves": moves,
         }
     )
+    treasury = asyncio.create_task(_decide(nodes[BUYER.name]))
     gate = asyncio.Semaphore(AT_ONCE)
     async with asyncio.TaskGroup() as group:
         for order in day.orders:
             group.create_task(_carry_out(seller, order, begun.get(order.name), gate, tell))
-    # The last settlement is on its way when the last seller is done: let everybody finish.
+    # The last seal is on its way when the last seller is done: let everybody finish.
     while any(node.flows() for node in nodes.values()):
         await asyncio.sleep(0.002)
+    treasury.cancel()
     for node in nodes.values():
         await node.close()
+    await day.market.local.close()
     tell({"tell": "closed"})
 
 
-async def _open(folder: Path, seed: str, day: Day, tell: Tell) -> dict[str, Node]:
-    network = MemoryNetwork()
-    return {
-        party.name: await Node.open(
+async def _open(folder: Path, day: Day, tell: Tell) -> dict[str, Node]:
+    nodes = {}
+    for party in PARTIES:
+
+        def own(ledger: Any, party: Party = party) -> dict[str, object]:
+            return day.market.services(ledger, party)
+
+        nodes[party.name] = await Node.open(
             party.name,
             store=WatchedStore(store_path(folder, party), party, tell),
-            network=network,
-            modules=[trade_flow],
-            services=services(seed, party, [day.first]),
+            network=day.market.local.network,
+            modules=MODULES,
+            services=day.market.local.services(party.name, MODULES, own),
         )
-        for party in PARTIES
-    }
+    return nodes
 
 
 def _begun(folder: Path) -> dict[str, int]:
@@ -126,6 +131,17 @@ def _begun(folder: Path) -> dict[str, int]:
     uri = f"{store_path(folder, SELLER).as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
         return dict(db.execute("SELECT name, flow_id FROM desk_orders"))
+
+
+async def _decide(buyer: Node) -> None:
+    """The buyer's treasury, which knows a sum that is too much. A question that was asked before a
+    crash is there afterwards, and so is its answer."""
+    while True:
+        for task in buyer.tasks("treasury"):
+            is_fine = task.question.amount * 100 <= TOO_MUCH
+            said = PaymentDecision_Approve() if is_fine else PaymentDecision_Refuse("too much")
+            await buyer.answer(task.flow_id, task.number, said, by="kim")
+        await asyncio.sleep(0.01)
 
 
 async def _carry_out(
@@ -148,7 +164,7 @@ async def _carry_out(
         except FlowError as error:
             end, transaction = type(error).__name__, None
         else:
-            end, transaction = "settled", id_of(settled.transaction).hex()
+            end, transaction = "settled", settled.transaction.hex()
         tell({"tell": "ended", "order": order.name, "end": end, "transaction": transaction})
 
 

@@ -119,14 +119,15 @@ class Agenda(Recognition):
         if not self._schedules.is_due(schedule, self._world.now_us):
             self._schedules.wait_again(schedule)
             return
-        due_us, row = self._schedules.following(schedule, self._world.now_us)
+        flow_id = self._new_flow()
+        due_us, row = self._schedules.following(schedule, self._world.now_us, flow_id)
         turn.batch.schedules[schedule.name] = row
         turn.fired.append((schedule.name, due_us))
         name = self.registry.names[schedule.flow]
         start = schedule.start
         make = functools.partial(engine.begin, name, schedule.flow, start)
         asker = schedule.name.encode()
-        self._step(Job(self._new_flow(), BEGIN, make, asker=asker), turn)
+        self._step(Job(flow_id, BEGIN, make, asker=asker), turn)
 
     def _keep(self, item: Appointed, turn: Turn) -> None:
         """Start the flow that an entry of a diary wants, and take the entry out."""

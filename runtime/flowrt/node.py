@@ -62,6 +62,7 @@ from flowrt.loop import BATCH
 from flowrt.peers.reception import Responders, Versions
 from flowrt.policies import Policy
 from flowrt.retention import Retention
+from flowrt.schedules import last_started
 from flowrt.services import External, Reading
 from flowrt.store import Store
 from flowrt.streams import PAGE
@@ -71,6 +72,7 @@ from flowrt.turn import Job, Waiter
 from flowrt.views import (
     FlowView,
     PeerView,
+    ScheduleView,
     TaskView,
     VersionView,
     Wanted,
@@ -255,6 +257,28 @@ class Node(Control):
         """What still needs which version of which flow."""
         self.refuse_if_stopped()
         return versions(self._store.flows(), self.registry)
+
+    def schedules(self) -> list[ScheduleView]:
+        """The node's schedules, by name, with what became of the flow that each started last."""
+        self.refuse_if_stopped()
+        rows, found = self._store.schedules(), []
+        for name, schedule in sorted(self._schedules.known.items()):
+            last = last_started(rows.get(name))
+            outcome = self._store.outcome(last) if last else None
+            lives = bool(last) and self._store.load(last) is not None
+            ended = "" if outcome is None else outcome[1] or "well"
+            found.append(
+                ScheduleView(
+                    name,
+                    self.registry.names[schedule.flow],
+                    schedule.cron,
+                    schedule.zone,
+                    time_of(self._schedules.due_us(name)),
+                    last if lives or outcome is not None else None,
+                    ended,
+                )
+            )
+        return found
 
     def peers(self) -> list[PeerView]:
         """What each peer that the node knows of uses of what it may, by name."""

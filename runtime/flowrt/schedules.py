@@ -22,11 +22,13 @@ class ScheduleWrong(Exception):
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the store remembers: when it is due next, by which text and zone that was found."""
+    """What the store remembers: when it is due next, by which text and zone that was found, which
+    flow it started last (0: none)."""
 
     due_us: int
     cron: str
     zone: str
+    last: int = 0
 
 
 def next_us(cron: str, zone: str, after_us: int) -> int:
@@ -70,9 +72,9 @@ class Schedules:
         for name, schedule in self.known.items():
             row = _read(rows.get(name))
             if row is None or (row.cron, row.zone) != (schedule.cron, schedule.zone):
-                row = _Row(
-                    next_us(schedule.cron, schedule.zone, now_us), schedule.cron, schedule.zone
-                )
+                last = 0 if row is None else row.last
+                due_us = next_us(schedule.cron, schedule.zone, now_us)
+                row = _Row(due_us, schedule.cron, schedule.zone, last)
                 changed[name] = encode(row)
             self._due.append((row.due_us, name))
             self._next[name] = row.due_us
@@ -82,6 +84,10 @@ class Schedules:
     def next_due(self) -> int | None:
         """When the next one is due (microseconds)."""
         return self._due[0][0] if self._due else None
+
+    def due_us(self, name: str) -> int:
+        """When one comes next."""
+        return self._next[name]
 
     def take_due(self, now_us: int) -> list[Schedule]:
         """Those that are due now; each comes again when `fired` is told."""
@@ -99,15 +105,21 @@ class Schedules:
         if all(name != schedule.name for _, name in self._due):
             heapq.heappush(self._due, (self._next[schedule.name], schedule.name))
 
-    def following(self, schedule: Schedule, now_us: int) -> tuple[int, bytes]:
-        """When it comes next, and the row that remembers it."""
+    def following(self, schedule: Schedule, now_us: int, flow_id: int) -> tuple[int, bytes]:
+        """When it comes next, and the row that remembers it; `flow_id` is started now."""
         due_us = next_us(schedule.cron, schedule.zone, now_us)
-        return due_us, encode(_Row(due_us, schedule.cron, schedule.zone))
+        return due_us, encode(_Row(due_us, schedule.cron, schedule.zone, flow_id))
 
     def fired(self, name: str, due_us: int) -> None:
         """Its flow is started, and that is committed."""
         self._next[name] = due_us
         heapq.heappush(self._due, (due_us, name))
+
+
+def last_started(row: bytes | None) -> int:
+    """The flow that a schedule started last, by its row; 0 if none."""
+    found = _read(row)
+    return 0 if found is None else found.last
 
 
 def _read(data: bytes | None) -> _Row | None:

@@ -187,6 +187,23 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class ScheduleView(msgspec.Struct, frozen=True):
+    """A schedule of a node: what it starts, when next, and what became of the last one.
+
+    `last` is the flow that it started last, None if there is none or it was forgotten; `ended` is
+    "" while that runs or is in the hospital, "well", or the error that ended it. The next one comes
+    whatever became of the last.
+    """
+
+    name: str
+    flow: str
+    cron: str
+    zone: str
+    due: datetime.datetime
+    last: int | None
+    ended: str
+
+
 class PeerView(msgspec.Struct, frozen=True):
     """What a peer uses of what a node grants it (`flowrt.limits.Limits`, of the same names).
 

@@ -102,7 +102,7 @@ def test_processes_hand_on_plain_data(tally: Tally) -> None:
 
 
 def test_what_is_said_to_an_owner_is_no_message_between_parties() -> None:
-    text = (ROOT / "examples" / "payment_channel" / "channel.flow").read_text()
+    text = (ROOT / "tests" / "examples" / "small_channel" / "channel.flow").read_text()
     found = Tally()
     found.know(compiled(text).modules.values(), {})
     messages = found.data()["known"]["shop.PayOnCommand_v1"][5]

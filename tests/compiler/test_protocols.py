@@ -18,7 +18,7 @@ from flowlang.protocol.automaton import Automaton
 from flowlang.protocol.check import conversations, program_of, sessions_of
 from flowlang.protocol.pairs import check, in_turns
 from flowlang.source import Source
-from tests.examples.loaded import EXAMPLES
+from tests.examples.loaded import EXAMPLES, SMALL
 from tests.programs.generator import LIBRARY, seeded
 
 MESSAGES = "".join(f"message M{number}\n" for number in range(6)) + "\n"
@@ -215,7 +215,7 @@ def _called(protocol: machine.Protocol, names: dict[str, str]) -> machine.Protoc
 
 def test_the_examples_follow_protocols() -> None:
     found = {}
-    for path in sorted(EXAMPLES.glob("*/*.flow")):
+    for path in sorted([*EXAMPLES.glob("*/*.flow"), *SMALL.glob("*/*.flow")]):
         texts = {one.stem: one.read_text() for one in path.parent.glob("*.flow")}
         sources = {name: Source(f"{name}.flow", name, text) for name, text in texts.items()}
         found |= dict(followed(compile_modules([path.stem], sources.get)))

@@ -24,7 +24,8 @@ ACCOUNT = b"\x01"
 
 
 class LedgerWorld(World):
-    """`parties`, a mint that issues money, a notary."""
+    """`parties`, a mint that issues money, a notary. `modules` are what some have in place of
+    `flow`, `library` what all have beside it."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class LedgerWorld(World):
         *,
         restless: bool = False,
         modules: Mapping[str, ModuleType] | None = None,
+        library: Sequence[ModuleType] = (),
         **options: Any,
     ) -> None:
         super().__init__(reload=True, **options)
@@ -43,7 +45,7 @@ class LedgerWorld(World):
         self._own = own
         self.local = LocalNetwork((*parties, "mint"), rules, clock=lambda: self.now_us)
         for name in self.local.parties:
-            installed = Ledger.modules((modules or {}).get(name, flow), cash_flow)
+            installed = Ledger.modules((modules or {}).get(name, flow), *library, cash_flow)
             services = functools.partial(self.local.services, name, installed, self._services)
             self.add(name, installed, services)
         self.money = Issuer(self.local.key("mint"), ACCOUNT)

@@ -1,4 +1,8 @@
-"""An example's modules, compiled into a folder of their own and imported. Knows no example."""
+"""An example's modules, compiled into a folder of their own and imported. Knows no example.
+
+Beside this file are two that only tests and pages have: small_trade and small_channel do without
+a ledger, so that all of a conversation is in one file.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,19 @@ from flowlang.diagnostics import as_text
 from flowlang.source import Source
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+SMALL = Path(__file__).parent
+
+
+def folder_of(example: str) -> Path:
+    """Where the example is: among those for users, or those of the tests."""
+    return (SMALL if example.startswith("small_") else EXAMPLES) / example
 
 
 @contextlib.contextmanager
 def loaded(example: str, module: str, folder: Path) -> Iterator[SimpleNamespace]:
     """The example's Python modules by name, `flow` being what became of `module`; copied to
     `folder`, so that nothing is written beside the sources."""
-    texts = {path.stem: path.read_text("utf-8") for path in (EXAMPLES / example).glob("*.flow")}
+    texts = {path.stem: path.read_text("utf-8") for path in folder_of(example).glob("*.flow")}
     sources = {name: Source(f"{name}.flow", name, text) for name, text in texts.items()}
     made = compile_modules(
         [module], lambda name: sources.get(name) or _library(name), lambda: sources
@@ -32,7 +42,7 @@ def loaded(example: str, module: str, folder: Path) -> Iterator[SimpleNamespace]
         if name not in texts:
             continue
         (folder / f"{name}_flow.py").write_text(generate(compiled), "utf-8")
-    own = [path for path in (EXAMPLES / example).glob("*.py") if not path.stem.endswith("_flow")]
+    own = [path for path in folder_of(example).glob("*.py") if not path.stem.endswith("_flow")]
     for path in own:
         (folder / path.name).write_text(path.read_text("utf-8"), "utf-8")
     sys.path.insert(0, str(folder))

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from flowrt.core.flow import FlowError, Party
+from flowrt.finance import cash
+from flowrt.ledger.keys import ED25519, SigningKey
+from flowrt.stdlib.ledger.core_flow import InsufficientBalance
+from flowrt.stdlib.ledger.parts_flow import Amount, Identity, Issuer, StateRef, TimeWindow
+from flowrt.stdlib.ledger.vault_flow import StateQuery
+from tests.examples.ledgered import DAY_US, LedgerWorld
 from tests.examples.loaded import loaded
-from tests.runtime.crashes import HOUR_US, Member, Power, World, every_crash
+from tests.runtime.crashes import HOUR_US, START_US, Power, every_crash
 
 COINS, DEPOSIT = 1_500, 100
-BOB = Party("bob")
-PARTIES = ("alice", "bob")
-KEYS = {name: Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32)) for name in PARTIES}
-PUBLIC = {name: key.public_key().public_bytes_raw() for name, key in KEYS.items()}
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +31,12 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
         yield found
 
 
-class Street(World):
-    """Alice pays bob as her application says: `wanted` are the totals, one after the other, and a
-    finish behind them if it is to finish."""
+Lies = Callable[[str, Any, dict[str, object]], None]
+
+
+class Street(LedgerWorld):
+    """The reader pays the newspaper as its application says: `wanted` are the totals, one after the
+    other, and a finish behind them if it is to finish. `lie` may put other services in place."""
 
     def __init__(
         self,
@@ -39,208 +44,340 @@ class Street(World):
         wanted: list[int],
         *,
         finish: bool = True,
-        deposit: int = DEPOSIT,
-        wallet: Any = None,
+        lie: Lies | None = None,
+        coins: int = COINS,
         **options: Any,
     ) -> None:
-        super().__init__(reload=True, **options)
+        def own(local: Any, ledger: Any) -> dict[str, object]:
+            money = Issuer(local.key("mint"), b"\x01")
+            found: dict[str, object] = {"Deposits": app.deposits.Deposits(ledger, [money])}
+            if lie is not None:
+                [name] = [name for name, one in local.ledgers.items() if one is ledger]
+                lie(name, ledger, found)
+            return found
+
         self.app = app
-        self.ledger = app.ledger.Ledger(PUBLIC, self.now)
+        self.flow = app.flow
         self.wanted = wanted
         self.finish = finish
-        self.away: dict[str, Member] = {}
-        wallet = wallet or app.wallet.Wallet
-        for name in PARTIES:
-            coins = COINS if name == "alice" else 0
-            kind = app.wallet.Wallet if name == "bob" else wallet
-            self.add(
-                name,
-                [app.flow],
-                lambda name=name, coins=coins, kind=kind: {  # type: ignore[misc]
-                    "Wallet": kind(KEYS[name], PUBLIC, coins),
-                    "Ledger": self.ledger,
-                },
-            )
-        hours = datetime.timedelta(hours=24)
-        self.channel = self.start(
-            "alice", app.flow.Channel_v1, payee=BOB, deposit=deposit, open_for=hours
+        self.channel: Any = None
+        super().__init__(("reader", "newspaper"), (cash,), app.flow, own, **options)
+        self.give("reader", coins)
+        self.channel = self.open()
+
+    def open(self, units: int = DEPOSIT, hours: int = 24, money: Issuer | None = None) -> Any:
+        return self.start(
+            "reader",
+            self.flow.Channel_v1,
+            payee=Party("newspaper"),
+            deposit=Amount(units, "EUR"),
+            money=money or self.money,
+            open_for=datetime.timedelta(hours=hours),
         )
 
-    def now(self) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(self.now_us / 1_000_000, datetime.UTC)
-
-    def run(self, horizon_us: int = 48 * HOUR_US, limit: int = 100_000) -> None:
-        super().run(horizon_us, limit)
-
     def tick(self) -> bool:
-        return super().tick() or ("alice" in self.members and self._command())
+        return super().tick() or (self.channel is not None and self._command())
 
     def _command(self) -> bool:
         """What the application does when all is quiet: say what is not done yet, even if it was
         said before, because nobody knows what a crash took."""
+        if "reader" not in self.members or not (self.wanted or self.finish):
+            return False
         handle = self.handle(self.channel)
-        if handle.outcome is not None or not (self.wanted or self.finish):
+        if handle.outcome is not None:
             return False
-        if self.node("alice").flows()[0].state != "AwaitPayOrFinishOrSettled":
+        [state] = [one.state for one in self.node("reader").flows() if one.id == handle.id]
+        if state != "AwaitPayOrFinishOrSettled":
             return False
-        flow = self.app.flow
         paid = max(self.balances(), default=0)
         due = [total for total in self.wanted if total > paid]
         if not due and not self.finish:
             return False
-        message = flow.Pay(due[0]) if due else flow.Finish()
-        self.node("alice").submit_command(handle.id, message)
+        message = self.flow.Pay(due[0]) if due else self.flow.Finish()
+        self.node("reader").submit_command(handle.id, message)
         return True
 
     def balances(self) -> list[int]:
-        """What alice's application has heard, from the beginning."""
+        """What the reader's application has heard, from the beginning."""
         heard, number = [], 0
         while True:
-            number, letter = self.node("alice").mail(self.channel.id, number)
+            number, letter = self.node("reader").mail(self.channel.id, number)
             if letter is None or isinstance(letter, Exception):
                 return heard
             heard.append(letter.paid)  # type: ignore[attr-defined]
             number += 1
 
-    def leave(self, party: str) -> None:
-        """From now on the party hears and does nothing."""
-        self.away[party] = self.members.pop(party)
+    def transactions(self) -> int:
+        """How many transactions of a channel the reader has: those with a part of both."""
+        page = self.vault("reader", "states", StateQuery(consumed=None, size=100))
+        shared = [one for one in page.states if one.locked_by is None and self.is_shared(one)]
+        used = {one.consumed_by for one in shared} - {None}
+        return len(shared) + len(used)
 
-    def come_back(self) -> None:
-        self.members |= self.away
-        self.away.clear()
-
-    def coins(self) -> tuple[int, int]:
-        return tuple(  # type: ignore[return-value]
-            self.rows(name, "SELECT units FROM wallet_coins")[0][0] for name in PARTIES
-        )
+    def is_shared(self, found: Any) -> bool:
+        return len(self.vault("reader", "read", found.state.ref).owner.leaves) == 2
 
     def story(self) -> Any:
         """What may not depend on any crash."""
-        divided = [division.to_payee for division in self.ledger.divisions.values()]
+        self.run(48 * HOUR_US)
+        self.nothing_is_left()
         return (
-            self.result(self.channel),
-            self.coins(),
-            divided,
-            self.residue(),
+            self.result(self.channel).units,
+            self.cash("reader", "newspaper"),
+            self.transactions(),
             self.balances()[-1:],
         )
 
 
-def test_many_payments_are_one_division(app: SimpleNamespace) -> None:
-    with Street(app, [10, 30, 60]) as world:
-        world.run()
-        assert world.balances() == [10, 30, 60]
-        assert world.story()[:3] == (40, (1_440, 60), [60])
-        assert world.node("bob").handle(1).result_now() == 60
-        labels = [event.label for event in world.node("bob").progress(1)]
-        assert labels[:4] == ["Looking at the refund", "0 received", "10 received", "30 received"]
+def test_many_payments_are_two_transactions_whoever_crashes(app: SimpleNamespace) -> None:
+    with Street(app, [10, 30, 60], restless=True) as world:
+        assert world.story() == (40, (COINS - 60, 60), 2, [60])
+        assert sum(member.crashes for member in world.members.values()) > 15
+        labels = [event.label for event in world.node("newspaper").progress(1)]
+        assert "30 received" in labels
 
 
-def test_a_crash_at_any_commit_changes_nothing(app: SimpleNamespace) -> None:
+@pytest.mark.campaign
+@pytest.mark.parametrize("finish", [True, False])
+def test_a_crash_at_any_commit_changes_nothing(app: SimpleNamespace, finish: bool) -> None:
     def build(power: Power) -> Street:
-        return Street(app, [10, 60], power=power)
+        return Street(app, [10, 60], finish=finish, power=power)
 
-    stories = [(power, world) for power, world in every_crash(build, Street.story)]
-    assert len(stories) > 30
-    for power, story in stories:
-        assert story == stories[0][1], power
+    for power, seen in every_crash(build, Street.story):
+        assert seen == (40, (COINS - 60, 60), 2, [60]), power
 
 
 def test_more_than_the_deposit_is_not_paid(app: SimpleNamespace) -> None:
     with Street(app, [10], finish=False) as world:
         world.run(HOUR_US)
         for total in (DEPOSIT + 1, 10, -5):
-            world.node("alice").submit_command(world.channel.id, app.flow.Pay(total))
+            world.node("reader").submit_command(world.channel.id, app.flow.Pay(total))
         world.finish = True
         world.run()
         assert world.balances() == [10, 10, 10, 10]
-        assert world.coins() == (1_490, 10)
+        assert world.cash("reader", "newspaper") == (COINS - 10, 10)
 
 
-def test_a_payer_who_stops_has_paid_what_was_paid(app: SimpleNamespace) -> None:
+def test_all_of_the_deposit_is_paid(app: SimpleNamespace) -> None:
+    with Street(app, [DEPOSIT]) as world:
+        assert world.story() == (0, (COINS - DEPOSIT, DEPOSIT), 2, [DEPOSIT])
+
+
+def test_a_reader_who_stops_has_paid_what_was_paid(app: SimpleNamespace) -> None:
     with Street(app, [10, 30], finish=False) as world:
         world.run(HOUR_US)
-        world.leave("alice")
-        world.run()
-        assert [one.to_payee for one in world.ledger.divisions.values()] == [30]
-        world.come_back()
-        world.run()
-        assert world.story()[:3] == (70, (1_470, 30), [30])
+        gone = world.leave("reader")
+        world.run(48 * HOUR_US)
+        assert world.cash("newspaper") == (30,)
+        # The rest was made for it, and is handed over when it is back.
+        world.back(gone)
+        assert world.story()[:3] == (70, (COINS - 30, 30), 2)
 
 
 def test_an_owner_who_says_nothing_more_pays_what_was_paid(app: SimpleNamespace) -> None:
-    def build(power: Power) -> Street:
-        return Street(app, [10], finish=False, power=power)
-
-    for power, story in every_crash(build, Street.story):
-        assert story[:3] == (90, (1_490, 10), [10]), power
+    with Street(app, [10], finish=False, restless=True) as world:
+        assert world.story() == (90, (COINS - 10, 10), 2, [10])
 
 
-def test_a_payee_who_stops_gets_nothing_after_that(app: SimpleNamespace) -> None:
+def test_a_newspaper_that_stops_gets_nothing_and_the_deposit_comes_back(
+    app: SimpleNamespace,
+) -> None:
     with Street(app, [10, 30], finish=False) as world:
         world.run(HOUR_US)
-        world.leave("bob")
+        gone = world.leave("newspaper")
         world.wanted.append(50)
-        world.run()
-        assert world.result(world.channel) == DEPOSIT
-        assert [one.to_payee for one in world.ledger.divisions.values()] == [0]
-        # It wakes up when the refund is in the ledger: the first one counts, and both know it.
-        world.come_back()
-        world.run()
-        assert world.coins() == (COINS, 0)
+        assert world.cash("reader") == (COINS - DEPOSIT,)
+        world.run(48 * HOUR_US)
+        assert world.result(world.channel) == Amount(DEPOSIT, "EUR")
+        assert world.cash("reader") == (COINS,)
+        # Its claim is worth nothing any more, and it is told why.
+        world.back(gone)
+        world.run(HOUR_US)
+        assert world.cash("reader", "newspaper") == (COINS, 0)
+        world.nothing_is_left()
 
 
-def test_a_payee_who_never_answers_costs_nothing(app: SimpleNamespace) -> None:
+def test_where_nothing_was_paid_all_comes_back(app: SimpleNamespace) -> None:
+    with Street(app, []) as world:
+        assert world.story()[:3] == (DEPOSIT, (COINS, 0), 2)
+
+
+def test_a_newspaper_that_never_answers_costs_nothing(app: SimpleNamespace) -> None:
     with Street(app, [10]) as world:
-        world.leave("bob")
-        world.run()
+        gone = world.leave("newspaper")
+        world.run(HOUR_US)
         with pytest.raises(FlowError, match="did not come in time"):
             world.result(world.channel)
-        world.come_back()
-        assert world.coins() == (COINS, 0)
-        assert world.ledger.locks == {}
+        assert world.cash("reader") == (COINS,)
+        world.back(gone)
+        world.run(2 * HOUR_US)
+        world.nothing_is_left()
 
 
-def test_who_has_not_enough_opens_no_channel(app: SimpleNamespace) -> None:
-    with Street(
-        app, [10], wallet=lambda key, public, _: app.wallet.Wallet(key, public, 5)
-    ) as world:
-        world.run()
-        with pytest.raises(app.flow.NotEnough):
-            world.result(world.channel)
-        assert world.ledger.locks == {}
+def test_terms_that_are_refused(app: SimpleNamespace) -> None:
+    with Street(app, []) as world:
+        stranger = Issuer(world.local.key("reader"), b"\x01")
+        for opening in (
+            world.open(units=0),
+            world.open(hours=2),
+            world.open(money=stranger),
+        ):
+            world.ends(opening, app.flow.BadTerms)
+        world.ends(world.open(units=COINS + 1), InsufficientBalance)
+
+
+# --- who is gone with what the other needs --------------------------------------------------------
+
+
+def test_who_claimed_and_went_away_is_waited_for(app: SimpleNamespace) -> None:
+    with Street(app, [10]) as world:
+        while not world.cash("newspaper")[0]:
+            assert world.tick()
+        gone = world.leave("newspaper")
+        # The refund is refused: the coin was used up, and only the newspaper knows by what.
+        world.run(25 * HOUR_US)
+        [view] = world.node("reader").flows()
+        assert view.flow.endswith("Channel_v1")
+        world.back(gone)
+        assert world.story()[:3] == (90, (COINS - 10, 10), 2)
+
+
+def test_who_claimed_and_never_tells_is_shown_to_people(app: SimpleNamespace) -> None:
+    with Street(app, [10]) as world:
+        while not world.cash("newspaper")[0]:
+            assert world.tick()
+        gone = world.leave("newspaper")
+        world.run(72 * HOUR_US)
+        [patient] = world.node("reader").hospital()
+        assert "does not say how much" in patient.cause
+        world.back(gone)
+        world.node("reader").submit_retry(patient.flow_id, by="kim", reason="they are back")
+        assert world.story()[:3] == (90, (COINS - 10, 10), 2)
+
+
+def test_a_reader_whose_clock_is_fast_waits_for_the_notarys(app: SimpleNamespace) -> None:
+    with Street(app, [10], finish=False) as world:
+        world.run(HOUR_US)
+        world.leave("newspaper")
+        world.local._clock = lambda: world.now_us - 600_000_000
+        world.run(START_US + DAY_US + 300_000_000 - world.now_us)
+        assert world.outcome(world.channel) is None
+        world.run(HOUR_US)
+        assert world.result(world.channel).units == DEPOSIT
+        assert world.now_us >= START_US + DAY_US + 600_000_000
+
+
+# --- cheats ---------------------------------------------------------------------------------------
+
+
+class Forger:
+    """Keys that sign a claim with another key than that of the channel, from the second one on."""
+
+    def __init__(self, honest: Any) -> None:
+        self._honest = honest
+        self._claims = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._honest, name)
+
+    def sign_with(self, tx: Any, transaction: Any, keys: Any) -> Any:
+        self._claims += 1
+        other = [self._honest.me(tx).key]
+        return self._honest.sign_with(tx, transaction, other if self._claims == 2 else keys)
 
 
 def test_a_forged_claim_is_not_taken(app: SimpleNamespace) -> None:
-    class Forger(app.wallet.Wallet):  # type: ignore[name-defined,misc]
-        def sign(self, tx: Any, division: Any) -> bytes:
-            signature: bytes = super().sign(tx, division)
-            return bytes(64) if division.to_payee == 30 else signature
+    def lie(name: str, ledger: Any, services: dict[str, object]) -> None:
+        if name == "reader":
+            services["ledger.keys.Keys"] = Forger(ledger.keys)
 
-    with Street(app, [10, 30], wallet=Forger) as world:
-        world.run()
-        assert [one.to_payee for one in world.ledger.divisions.values()] == [10]
-        assert world.coins() == (1_490, 10)
+    with Street(app, [10, 30], lie=lie) as world:
+        # What was good before is claimed.
+        assert world.story()[:3] == (90, (COINS - 10, 10), 2)
 
 
-def test_a_thousand_payments_keep_no_more_than_one(app: SimpleNamespace) -> None:
-    with Street(app, [], finish=False, deposit=1_000) as world:
+@pytest.mark.parametrize("what", ["amount", "payer"])
+def test_a_deposit_that_is_not_what_was_agreed(app: SimpleNamespace, what: str) -> None:
+    class Liar(app.deposits.Deposits):  # type: ignore[name-defined,misc]
+        def lock(self, tx: Any, payer: Any, payee: Any, amount: Any, *rest: Any) -> Any:
+            if what == "payer":
+                return super().lock(tx, payee, payee, amount, *rest)
+            found = super().lock(tx, payer, payee, Amount(amount.units - 1, "EUR"), *rest)
+            values = [getattr(found.deposit, name) for name in found.deposit.__struct_fields__]
+            values[1] = amount
+            return type(found)(found.transaction, type(found.deposit)(*values))
+
+    def lie(name: str, ledger: Any, services: dict[str, object]) -> None:
+        if name == "reader":
+            services["Deposits"] = Liar(ledger, [])
+
+    with Street(app, [10], lie=lie) as world:
+        world.run(48 * HOUR_US)
+        [refused] = [
+            world.node("newspaper").handle(number)
+            for number in (1, 2)
+            if isinstance(_error(world, number), (app.flow.NotFunded, app.flow.BadTerms))
+        ]
+        assert refused is not None
+        assert world.cash("newspaper") == (0,)
+
+
+def _error(world: Street, number: int) -> Exception | None:
+    try:
+        world.node("newspaper").handle(number).result_now()
+    except (FlowError, KeyError) as error:
+        return error
+    return None
+
+
+def test_what_nobody_asked_for_is_not_taken(app: SimpleNamespace) -> None:
+    with Street(app, []) as world:
         world.run(HOUR_US)
-        alice, bob = world.node("alice"), world.node("bob")
-        sizes = []
-        for total in range(1, 1_001):
-            alice.submit_command(world.channel.id, app.flow.Pay(total))
-            while world.tick():
-                pass
-            sizes.append((alice.flows()[0].checkpoint_bytes, bob.flows()[0].checkpoint_bytes))
-        # Numbers take more bytes when they are larger; nothing else grows.
-        assert all(last <= first + 16 for first, last in zip(sizes[1], sizes[-1], strict=True))
-        world.finish = True
+        world.give("reader", 7)
+        *_, own = world.vault("reader", "states", StateQuery()).states
+        telling = world.start(
+            "reader", app.flow.Tell_v1, id_=own.state.ref.transaction, other=Party("newspaper")
+        )
         world.run()
-        assert world.coins() == (500, 1_000)
+        world.result(telling)
+        assert isinstance(_error(world, 2), app.flow.NotAsked)
+        assert not world.vault("newspaper", "has", own.state.ref.transaction)
+
+
+# --- the splits -----------------------------------------------------------------------------------
+
+
+def test_at_no_time_is_a_claim_good_and_the_refund_too(app: SimpleNamespace) -> None:
+    payer, payee, mint, notary = (
+        SigningKey(ED25519, bytes([number]) * 32).public for number in range(1, 5)
+    )
+    ends = EPOCH + datetime.timedelta(days=20_000)
+    deposit = app.flow.Deposit(
+        StateRef(bytes(32), 1),
+        Amount(DEPOSIT, "EUR"),
+        Issuer(mint, b"\x01"),
+        Identity(Party("notary"), notary),
+        payer,
+        payee,
+        ends,
+        bytes(32),
+    )
+    refund, claims = app.splits.refund(deposit), [app.splits.claim(deposit, n) for n in (1, 30)]
+    assert refund.transaction.window == TimeWindow(ends, None)
+    assert {one.transaction.window for one in claims} == {TimeWindow(None, ends)}
+    assert {one.inputs for one in (refund, *claims)} == {(deposit.coin,)}
+    assert len({one.id for one in (refund, *claims)}) == 3
+    # Each side makes the same transaction from the same facts.
+    assert app.splits.claim(deposit, 30).id == claims[1].id
+    both = app.splits.owner_of(payer, payee)
+    assert both == app.splits.owner_of(payee, payer)
+    assert not both.is_fulfilled_by({payer})
+    assert both.is_fulfilled_by({payer, payee})
 
 
 def test_the_demo(app: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert asyncio.run(app.pay.show(tmp_path, payments=40)) == (4_880, 120)
-    assert "1 division in the ledger" in capsys.readouterr().out
+    found = asyncio.run(app.pay.show(tmp_path, payments=8))
+    assert found == {"reader": 8_000 - 24 + 5_000}
+    out = capsys.readouterr().out
+    assert "one transaction of 8 payments; 49.76 EUR came back" in out
+    assert "the refund is sealed, 50.00 EUR came back" in out

@@ -16,16 +16,16 @@ from flowlang.pictures import sequence_svg, sequence_text
 from flowlang.pictures.conversation import conversation, opened_by
 from flowlang.pictures.sequence import Alternatives, Frame, Message, Note, Sequence, every
 from flowlang.source import Source
+from tests.examples.loaded import folder_of
 from tests.ledger.played import compiled
 from tests.programs.generator import LIBRARY, MODULE, seeded
 
 EXPECTED = Path(__file__).parent / "expected"
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def example(folder: str, name: str) -> Compilation:
     def load(module: str) -> Source:
-        text = (EXAMPLES / folder / f"{module}.flow").read_text("utf-8")
+        text = (folder_of(folder) / f"{module}.flow").read_text("utf-8")
         return Source(f"{module}.flow", module, text)
 
     return compile_modules([name], load)
@@ -34,7 +34,7 @@ def example(folder: str, name: str) -> Compilation:
 @pytest.mark.parametrize(
     ("folder", "module", "root"),
     [
-        ("two_party_trade", "trade", "Seller"),
+        ("small_trade", "trade", "Seller"),
         ("purchase", "purchase", "Purchase"),
     ],
 )
@@ -50,7 +50,7 @@ def test_the_examples_look_as_expected(folder: str, module: str, root: str) -> N
 
 @pytest.mark.parametrize(
     ("folder", "module", "root"),
-    [("payment_channel", "channel", "Channel"), ("loan", "loan", "Borrow")],
+    [("small_channel", "channel", "Channel"), ("loan", "loan", "Borrow")],
 )
 def test_the_other_examples_are_drawn_whole(folder: str, module: str, root: str) -> None:
     made = example(folder, module)

@@ -14,11 +14,11 @@ from flowlang.compiler import compile_modules
 from flowlang.pictures import states_svg
 from flowlang.pictures.ways import END, resting, ways
 from flowlang.source import Source
+from tests.examples.loaded import folder_of
 from tests.pictures import letters
 from tests.programs.generator import LIBRARY, MODULE, seeded
 
 EXPECTED = Path(__file__).parent / "expected"
-EXAMPLES = Path(__file__).parents[2] / "examples"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -113,7 +113,7 @@ def test_a_picture_of_two_thousand_states_is_made() -> None:
 
 
 def test_the_buyer_looks_as_expected() -> None:
-    folder = EXAMPLES / "two_party_trade"
+    folder = folder_of("small_trade")
 
     def load(name: str) -> Source:
         return Source(f"{name}.flow", name, (folder / f"{name}.flow").read_text("utf-8"))

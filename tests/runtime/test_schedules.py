@@ -270,3 +270,44 @@ def test_what_a_schedule_may_start_is_looked_at_when_a_node_opens() -> None:
     stranger.SCHEDULES = (nightly(),)  # type: ignore[attr-defined]
     with pytest.raises(NotRegistrable, match=r"starts Netting, which is not registered"):
         World().add("alice", [stranger])
+
+
+def test_what_became_of_the_last_is_seen_and_the_next_comes(folder: Path | None) -> None:
+    ends: list[Any] = [Return(1), rt.Timeout(), ZeroDivisionError("a bug"), Return(4)]
+
+    def step(run: Any, at_: At) -> Any:
+        found = ends[0]
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    with world(nightly("*/10 * * * *", "t.Nightly", step), folder=folder) as on:
+        on.run(0)
+
+        def next_one() -> tuple[int | None, str]:
+            [seen] = on.node("alice").schedules()
+            assert (seen.name, seen.flow, seen.cron, seen.zone) == (
+                "t.Nightly",
+                "t.Netting_v1",
+                "*/10 * * * *",
+                UTC,
+            )
+            on.run(round(seen.due.timestamp() * 1e6) - on.now_us)
+            on.crash("alice")
+            [seen] = on.node("alice").schedules()
+            ends.pop(0)
+            return seen.last, seen.ended
+
+        assert on.node("alice").schedules()[0].last is None
+        assert next_one() == (1, "well")
+        assert next_one() == (2, "Timeout")
+        assert next_one() == (3, "")
+        assert [one.flow_id for one in on.node("alice").hospital()] == [3]
+        last, ended = next_one()
+        assert ended == "well"
+        assert last is not None
+        assert last > 3
+        # A text that changes keeps what is known.
+        on.members["alice"].modules = [scheduling(nightly("5 0 * * *", "t.Nightly", step))]
+        on.crash("alice")
+        assert on.node("alice").schedules()[0].last == last

@@ -1,4 +1,4 @@
-"""The trade of examples/two_party_trade: how it ends, what a crash may change (nothing), what a
+"""The trade of tests/examples/small_trade: how it ends, what a crash may change (nothing), what a
 cheat achieves (nothing either)."""
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import hashlib
 import importlib
 import itertools
 import sqlite3
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from flowlang import demo
 from flowlang.codegen import generate
 from flowlang.compiler import compile_modules
 from flowlang.source import Source
 from flowrt.core.flow import FlowError, Party
 from flowrt.transport.memory import MemoryNetwork
+from tests.examples.loaded import loaded
 from tests.runtime.crashes import Member, Power, Start, World, every_crash
 
 SEED = "tests"
@@ -39,16 +38,8 @@ TABLES = {
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """The example, compiled, as its modules by name."""
-    folder = tmp_path_factory.mktemp("trade")
-    demo.prepare(folder)
-    sys.path.insert(0, str(folder / "app"))
-    names = ("ledger_flow", "trade_flow", "transactions", "keys", "vault", "register", "desk")
-    try:
-        yield SimpleNamespace(
-            folder=folder, **{name: importlib.import_module(name) for name in (*names, "market")}
-        )
-    finally:
-        sys.path.remove(str(folder / "app"))
+    with loaded("small_trade", "trade", tmp_path_factory.mktemp("trade")) as found:
+        yield found
 
 
 # --- a world of three parties -----------------------------------------------------------------
@@ -530,7 +521,7 @@ def _idle(app: SimpleNamespace) -> ModuleType:
     text = "flow Idle():\n    checkpoint\n"
     source = Source("idle.flow", "idle", text)
     compilation = compile_modules(["idle"], lambda _: source, lambda: ["idle"])
-    (app.folder / "app" / "idle_flow.py").write_text(generate(compilation.modules["idle"]))
+    (app.folder / "idle_flow.py").write_text(generate(compilation.modules["idle"]))
     return importlib.import_module("idle_flow")
 
 

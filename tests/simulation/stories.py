@@ -80,7 +80,7 @@ class Trade:
     coins = (80_000, 70_000, 50_000)
 
     def __init__(self) -> None:
-        self.app = app("two_party_trade", "trade")
+        self.app = app("small_trade", "trade")
         market = self.app.market
         seller, buyer = Party("seller"), Party("buyer")
         papers = [market.security("CommercialPaper", n, 100_000, seller) for n in ("P-1", "P-2")]
@@ -172,7 +172,7 @@ class Channel:
     coins, deposit = 1_500, 100
 
     def __init__(self) -> None:
-        self.app = app("payment_channel", "channel")
+        self.app = app("small_channel", "channel")
         self.keys = {
             name: Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32))
             for name in ("alice", "bob")

@@ -11,9 +11,9 @@ from tests.examples.loaded import loaded
 
 EXAMPLES = {
     "loan": "loan",
-    "payment_channel": "channel",
+    "small_channel": "channel",
     "purchase": "purchase",
-    "two_party_trade": "trade",
+    "small_trade": "trade",
 }
 
 

@@ -103,7 +103,7 @@ def test_a_loan_of_two_lenders(examples: dict[str, SimpleNamespace]) -> None:
 
 
 def test_a_channel_with_an_owner(examples: dict[str, SimpleNamespace]) -> None:
-    flow = examples["payment_channel"].flow
+    flow = examples["small_channel"].flow
     seen = set()
 
     def test(run: Conversation) -> None:
@@ -127,7 +127,7 @@ def test_a_channel_with_an_owner(examples: dict[str, SimpleNamespace]) -> None:
 
 
 def test_a_trade_of_three(examples: dict[str, SimpleNamespace]) -> None:
-    flow = examples["two_party_trade"].flow
+    flow = examples["small_trade"].flow
     check(conversations(flow.Seller_v1, flow.Buyer_v1, flow.Notary_v1), everything, 15)
 
 

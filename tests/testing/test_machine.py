@@ -25,10 +25,10 @@ FLOWS = [
     ("purchase", "Purchase_v1", {}),
     ("loan", "Lend_v1", {}),
     ("loan", "Borrow_v1", {"peers": ("ann", "ben")}),
-    ("payment_channel", "Channel_v1", {}),
-    ("payment_channel", "Collect_v1", {}),
-    ("two_party_trade", "Buyer_v1", {}),
-    ("two_party_trade", "Notary_v1", {}),
+    ("small_channel", "Channel_v1", {}),
+    ("small_channel", "Collect_v1", {}),
+    ("small_trade", "Buyer_v1", {}),
+    ("small_trade", "Notary_v1", {}),
 ]
 
 

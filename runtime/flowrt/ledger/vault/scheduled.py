@@ -116,7 +116,7 @@ class Scheduled:
     # --- what people ask ---
 
     def overdue(self, tx: Tx, most: int) -> tuple[Overdue, ...]:
-        """States whose time has come, that are still there and that the clock starts no flow for."""
+        """States of ours that are still there, after their time, and have no entry that is due."""
         found: list[Overdue] = []
         rows = tx.execute(
             "SELECT s.ref, s.output, d.refused FROM ledger_state s "
@@ -145,9 +145,7 @@ class Scheduled:
         self._put(tx, row, max(time_us(wanted.at), time_us(tx.now)))
         return True
 
-    def _wanted(
-        self, tx: Tx, row: int, data: bytes
-    ) -> tuple[StateRef, ScheduledActivity | None]:
+    def _wanted(self, tx: Tx, row: int, data: bytes) -> tuple[StateRef, ScheduledActivity | None]:
         output: Output = decode(Output, data)
         state = self._rules.read_state(output.schema, output.version, output.data)
         number, index = ref_parts(row)

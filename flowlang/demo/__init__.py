@@ -7,6 +7,7 @@ both are processes of the example's own code.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -22,19 +23,16 @@ import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO
 
+from flowlang.demo.report import Audit, Check, Holding, Report, summary
+from flowlang.demo.tally import Tally
+from flowlang.demo.views import Lines, Silence, Trees, View, of
 from flowlang.diagnostics import Diagnostic, as_text
 from flowlang.project import Project, write_all
 from flowlang.source import Source
 
-if TYPE_CHECKING:
-    # At run time only a terminal needs it, and only then is it imported.
-    from rich.console import RenderableType
-
 EXAMPLE = "two_party_trade"
-SELLER = "seller"
-PARTIES = (SELLER, "buyer", "notary")
 
 PATIENCE_S = 30.0
 """How long a worker may say nothing before the demo gives up on it."""
@@ -52,209 +50,6 @@ EARLY = 0.1
 
 class DemoFailed(Exception):
     """The worker or the auditor could not do its work; the message has what it said last."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Kill:
-    """One SIGKILL: how many trades had ended before it, and how many were in flight."""
-
-    ended: int
-    in_flight: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One thing that must be true in the end, and what was found wrong with it."""
-
-    check: str
-    wrong: list[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """How the day went. `flows_resumed` counts flows of all parties that went on after a kill;
-    checkpoint sizes are in bytes, one for each time that a flow was committed at rest."""
-
-    ok: bool
-    seed: int
-    trades: int
-    settled: int
-    refused: int
-    kills_wanted: int
-    killed: int
-    kills: list[Kill]
-    flows_resumed: int
-    checkpoints: int
-    largest_checkpoint: int
-    median_checkpoint: int
-    seconds: float
-    checks: list[Check]
-
-
-# --- what people see while it runs ------------------------------------------------------------
-
-
-class View(Protocol):
-    """Shows a day while it happens."""
-
-    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
-        """The worker told something; `day` has it already."""
-        ...
-
-    def killed(self, day: Tally) -> None:
-        """The worker was killed."""
-        ...
-
-
-class Tally:
-    """What the workers have told so far."""
-
-    def __init__(self, trades: int, kills: int) -> None:
-        self.trades = trades
-        self.kills_due = kills
-        self.ends: dict[str, str] = {}
-        self.transactions: dict[str, str] = {}
-        self.kills: list[Kill] = []
-        self.unseen = 0  # kills since the databases were last opened
-        self.over = 0  # trades whose flow has ended; `ends` has those that a worker told of
-        self.flying: set[int] = set()  # flows of the trades under way
-        self.flows_resumed = 0
-        self.resting: list[int] = []
-        self.opened = False
-        self.closed = False
-
-    def take(self, fact: dict[str, Any]) -> None:
-        """Note one line of a worker."""
-        match fact["tell"]:
-            case "opened":
-                # Nothing has run since the kill, so what lives now was in flight then.
-                self.over = fact["begun"] - fact["in_flight"]
-                self.flying = {flow_id for flow_id, *_ in fact["moves"][SELLER]}
-                self.kills += [Kill(self.over, fact["in_flight"])] * self.unseen
-                self.flows_resumed += fact["flows"] if self.unseen else 0
-                self.unseen = 0
-                self.opened = True
-            case "commit":
-                self.resting += fact["resting"]
-                if fact["party"] == SELLER:
-                    self._fly(fact["moves"])
-            case "ended":
-                self.ends[fact["order"]] = fact["end"]
-                if fact["transaction"] is not None:
-                    self.transactions[fact["order"]] = fact["transaction"]
-            case "closed":
-                self.closed = True
-
-    def _fly(self, moves: list[Any]) -> None:
-        for flow_id, *_, outcome in moves:
-            if outcome is None:
-                self.flying.add(flow_id)
-            else:
-                self.flying.discard(flow_id)
-                self.over += 1
-
-    @property
-    def killed(self) -> int:
-        return len(self.kills) + self.unseen
-
-    @property
-    def settled(self) -> int:
-        return len(self.transactions)
-
-
-class Silence:
-    """Shows nothing: for `--json`."""
-
-    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
-        pass
-
-    def killed(self, day: Tally) -> None:
-        pass
-
-
-class Lines:
-    """Plain lines, for logs and simple terminals."""
-
-    def __init__(self, out: IO[str]) -> None:
-        self._out = out
-        self._shown = 0
-
-    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
-        if fact["tell"] == "opened" and day.kills:
-            self._print(
-                f"  started again: {_of(fact['in_flight'], 'trade')} in flight then, "
-                f"{_of(fact['flows'], 'flow')} to go on"
-            )
-        elif day.over >= self._shown + 10:
-            self._shown = day.over
-            self._print(f"{day.over} of {day.trades} trades have ended")
-
-    def killed(self, day: Tally) -> None:
-        self._print(f"killed the worker (kill -9, number {day.killed})")
-
-    def _print(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
-
-
-class Trees:
-    """The progress trees of the flows under way, drawn by rich in a terminal."""
-
-    ROWS = 8
-
-    def __init__(self, update: Any) -> None:
-        self._update = update
-        self._flows: dict[str, dict[int, list[str]]] = {party: {} for party in PARTIES}
-
-    def fact(self, day: Tally, fact: dict[str, Any]) -> None:
-        if fact["tell"] == "opened":
-            for party, moves in fact["moves"].items():
-                self._flows[party].clear()
-                self._move(self._flows[party], moves)
-        if fact["tell"] == "commit":
-            self._move(self._flows[fact["party"]], fact["moves"])
-        self._update(self.drawn(day))
-
-    def killed(self, day: Tally) -> None:
-        self._update(self.drawn(day))
-
-    @staticmethod
-    def _move(flows: dict[int, list[str]], moves: list[Any]) -> None:
-        for flow_id, depth, label, outcome in moves:
-            if outcome is not None:
-                flows.pop(flow_id, None)
-                continue
-            labels = flows.setdefault(flow_id, [])
-            del labels[depth:]
-            labels += [""] * (depth - len(labels))
-            labels.append(label)
-
-    def drawn(self, day: Tally) -> RenderableType:
-        """The picture of this moment."""
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-        from rich.tree import Tree
-
-        table = Table(box=None, expand=True, pad_edge=False)
-        for party in PARTIES:
-            table.add_column(party, ratio=1, no_wrap=True, overflow="ellipsis")
-        columns = []
-        for party in PARTIES:
-            trees = []
-            for labels in list(self._flows[party].values())[: self.ROWS]:
-                shown = [label for label in labels if label] or ["…"]
-                tree = branch = Tree(Text(shown[0]), guide_style="dim")
-                for label in shown[1:]:
-                    branch = branch.add(Text(label, style="cyan"))
-                trees.append(tree)
-            columns.append(Group(*trees))
-        table.add_row(*columns)
-        kills = ", ".join(str(kill.in_flight) for kill in day.kills) or "none yet"
-        status = (
-            f"{day.over} of {day.trades} trades ended"
-            f"  ·  killed {day.killed} of {day.kills_due} times  ·  in flight then: {kills}"
-        )
-        return Group(Text(status, style="bold"), Text(), table)
 
 
 # --- the worker and who kills it --------------------------------------------------------------
@@ -397,7 +192,7 @@ def _last_words(work: Work) -> str:
 # --- the audit --------------------------------------------------------------------------------
 
 
-def checks(work: Work, day: Tally) -> list[Check]:
+def audited(work: Work, day: Tally) -> Audit:
     """What the auditor finds in the databases, and whether the flows told the same.
 
     Raises:
@@ -417,16 +212,21 @@ def checks(work: Work, day: Tally) -> list[Check]:
         raise DemoFailed(f"the audit failed\n{run.stderr}") from None
     found = [Check(finding["check"], finding["wrong"]) for finding in answer["findings"]]
     settled: dict[str, str] = answer["settled"]
-    wrong = [
-        f"{order}: the flow ended with {end} {day.transactions.get(order, '')}, "
-        f"the databases say {settled.get(order, 'that nothing was sold')}"
-        for order, end in sorted(day.ends.items())
-        if (settled.get(order), "settled" if order in settled else "AssetMismatch")
-        != (day.transactions.get(order), end)
-    ]
+    wrong = []
+    for order, end in sorted(day.ends.items()):
+        due = "settled" if order in settled else answer["ends"].get(order, "nothing")
+        if (settled.get(order), due) != (day.transactions.get(order), end):
+            wrong.append(
+                f"{order}: the flow ended with {end} {day.transactions.get(order, '')}, "
+                f"the databases say {settled.get(order, 'that nothing was sold')}"
+            )
     if len(day.ends) != work.trades:
         wrong.append(f"{len(day.ends)} trades ended, of {work.trades}")
-    return [*found, Check("the flows returned what the databases say", wrong)]
+    return Audit(
+        [*found, Check("the flows returned what the databases say", wrong)],
+        [Holding(**one) for one in answer["morning"]],
+        [Holding(**one) for one in answer["now"]],
+    )
 
 
 # --- the demo ---------------------------------------------------------------------------------
@@ -474,13 +274,16 @@ def run(trades: int, kills: int, seed: int, folder: Path, view: View) -> Report:
     work = Work(folder, seed, trades)
     prepare(folder)
     day = hold(work, kills, view)
-    found = checks(work, day)
+    found = audited(work, day)
     return Report(
-        ok=not any(check.wrong for check in found),
+        ok=not any(check.wrong for check in found.checks),
         seed=seed,
         trades=trades,
         settled=day.settled,
         refused=len(day.ends) - day.settled,
+        refusals=dict(
+            sorted(collections.Counter(e for e in day.ends.values() if e != "settled").items())
+        ),
         kills_wanted=kills,
         killed=day.killed,
         kills=day.kills,
@@ -489,7 +292,9 @@ def run(trades: int, kills: int, seed: int, folder: Path, view: View) -> Report:
         largest_checkpoint=max(day.resting),
         median_checkpoint=round(statistics.median(day.resting)),
         seconds=round(time.monotonic() - began, 2),
-        checks=found,
+        morning=found.morning,
+        now=found.now,
+        checks=found.checks,
     )
 
 
@@ -522,7 +327,8 @@ def _view(as_json: bool, trades: int, kills: int, seed: int) -> Iterator[View]:
     if as_json:
         yield Silence()
         return
-    print(f"{_of(trades, 'trade')} of seller, buyer and notary; {_of(kills, 'kill')}; seed {seed}")
+    who = f"{of(trades, 'trade')} on the ledger of seller, buyer and notary"
+    print(f"{who}; {of(kills, 'kill')}; seed {seed}")
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if plain or not sys.stdout.isatty():
         yield Lines(sys.stdout)
@@ -531,39 +337,3 @@ def _view(as_json: bool, trades: int, kills: int, seed: int) -> Iterator[View]:
 
     with Live(refresh_per_second=12, transient=True) as live:
         yield Trees(live.update)
-
-
-def _of(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def summary(report: Report, keep: Path | None) -> str:
-    """The report for people."""
-    lines = [
-        f"{report.settled} trades settled, {report.refused} refused as they had to be, "
-        f"in {report.seconds:.1f} s"
-    ]
-    if report.killed:
-        in_flight = ", ".join(str(kill.in_flight) for kill in report.kills)
-        lines += [
-            f"killed with SIGKILL {_of(report.killed, 'time')}, and resumed each time",
-            f"  trades in flight at each kill: {in_flight}",
-            f"  flows that went on afterwards: {report.flows_resumed}",
-        ]
-    if report.killed < report.kills_wanted:
-        lines.append(f"  {report.kills_wanted} kills were wanted, but the trades were done by then")
-    lines += [
-        f"suspended flows: {report.checkpoints} checkpoints, median {report.median_checkpoint} "
-        f"bytes, largest {report.largest_checkpoint}",
-        "verified in the three databases:",
-    ]
-    for check in report.checks:
-        lines.append(f"  {'no ' if check.wrong else 'yes'}  {check.check}")
-        lines += [f"         {wrong}" for wrong in check.wrong[:5]]
-        if len(check.wrong) > 5:
-            lines.append(f"         and {len(check.wrong) - 5} more")
-    if keep is not None:
-        lines.append(f"databases, sources and compiled flows are in {keep}")
-    if not report.ok:
-        lines.append(f"FAILED; again with: flowc demo --seed {report.seed}")
-    return "\n".join(lines)
