@@ -13,7 +13,7 @@ from flowrt.sim.faults import (
     UNKNOWN_UNDONE,
 )
 from flowrt.sim.violation import Violation
-from flowrt.store import Batch, Opened, OutcomeUnknown, Unwritable
+from flowrt.store import Batch, Opened, OutcomeUnknown, StoreError, Unwritable
 from flowrt.store.memory import MemoryDisk, MemoryStore
 
 
@@ -56,7 +56,11 @@ class SimStore(MemoryStore):
             self._refused()
         else:
             is_stale = self._epoch != self.disk.epoch
-            super().commit(batch)
+            try:
+                super().commit(batch)
+            except StoreError:
+                self._refused()
+                raise
             if is_stale:
                 raise Violation("I12", "a process wrote whose store another had opened since")
             self._written(batch)

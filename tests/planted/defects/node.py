@@ -82,8 +82,10 @@ DEFECTS = (
         "I6",
         (
             f"{_STEPPING}._step",
-            "    except NotTaken:\n        return\n",
-            "    except NotTaken:\n        turn.acknowledge(peer, job.outbox_id)\n        return\n",
+            "        except NotTaken:\n            return\n",
+            "        except NotTaken:\n"
+            "            turn.acknowledge(peer, job.outbox_id)\n"
+            "            return\n",
         ),
     ),
     defect(
@@ -567,6 +569,6 @@ DEFECTS = (
         _ROOM,
         "an operation that has ended makes no room for the next one",
         "L",
-        (f"{_OPERATIONS}._run", "self._running[found.gathers] -= 1", "pass"),
+        (f"{_OPERATIONS}._run", "self._running[line] -= 1", "pass"),
     ),
 )
