@@ -264,6 +264,8 @@ class Host:
         self._backup: MemoryDisk | None = None
         self._store: SimStore | None = None
         self._running: set[str] = set()
+        self._fatal: set[int] = set()
+        """Flows whose operations have ended their process by themselves: no world mends them."""
         self._due_us = 0
         self._is_awake = False
 
@@ -553,7 +555,11 @@ class Host:
         found = [decode(Patient, patient) for patient in self.disk.patients.values()]
         broken = [one for one in found if _is_broken(one) and not one.next]
         # Who has been let go on and waits, as for a clock that was set back, needs nobody.
-        waiting = [one for one in broken if self._is_admitted(one.flow_id)]
+        waiting = [
+            one
+            for one in broken
+            if one.flow_id not in self._fatal and self._is_admitted(one.flow_id)
+        ]
         for one in waiting:
             node.submit_retry(one.flow_id, by="the world", reason="mended")
         return bool(waiting)
@@ -629,6 +635,10 @@ class Host:
                         value = asyncio.run(_awaited(value))
                 if fate == FAILS:
                     raise ConnectionError("the network is down")
+            except Crash:
+                self._fatal.add(int(key.split("-")[1]))
+                self.end("crash", "an operation runs")
+                return
             except Exception as failure:
                 error = failure
             if fate == NOT_TOLD:
