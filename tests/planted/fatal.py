@@ -19,6 +19,7 @@ MOST = 30
 TEXT = """
 service Native:
     write call(what: Text) -> Int
+    external ring(what: Text) -> Int
 
 flow Outer() -> Int:
     startable by rpc
@@ -43,6 +44,11 @@ flow Calls(what: Text) -> Int:
     startable by rpc
     checkpoint
     let n = Native.call(what)
+    return n
+
+flow Rings(what: Text) -> Int:
+    startable by rpc
+    let n = await Native.ring(what)
     return n
 
 flow Asks(other: Party, what: Text) -> Int:
@@ -72,6 +78,14 @@ class Native:
             raise Crash
         return len(what)
 
+    def ring(self, key: str, what: str) -> int:
+        if what == "fatal":
+            self.story.rings += 1
+            if self.story.rings > MOST:
+                raise Violation("L", f"{MOST} processes have ended in one operation")
+            raise Crash
+        return len(what)
+
 
 class Fatal(Story):
     """Some flows go well, and some end their process."""
@@ -82,7 +96,7 @@ class Fatal(Story):
     def __init__(self) -> None:
         super().__init__()
         self.flows = program(TEXT)
-        self.deaths = 0
+        self.deaths = self.rings = 0
 
     def _services(self, party: str) -> Callable[[], Mapping[str, object]]:
         return lambda: {"Native": Native(self)}
@@ -95,6 +109,8 @@ class Fatal(Story):
         self.start(world, ALICE, "Asks", 1, other=BOB, what="harmless")
         self.start(world, BOB, "Calls", 6, what="coffee")
         self.start(world, BOB, "Outer", 6)
+        self.start(world, BOB, "Rings", 3, what="tea")
+        self.start(world, ALICE, "Rings", 0, what="fatal")
 
     def judge(self, world: World) -> None:
         super().judge(world)
@@ -102,8 +118,9 @@ class Fatal(Story):
             party: [patient.cause for patient in world.node(party).patients()]
             for party in ("alice", "bob")
         }
-        for party, found in causes.items():
-            if len(found) != 1 or not found[0].startswith("EndsItsProcess: "):
+        for party, count in (("alice", 2), ("bob", 1)):
+            found = causes[party]
+            if [cause[:16] for cause in found] != ["EndsItsProcess: "] * count:
                 raise Violation("J2", f"the patients of {party}: {found}")
 
 
@@ -129,6 +146,20 @@ DEFECTS = (
         "is another one each time",
         "L, J2",
         ("flowrt.turn:Job.__init__", "mark_of(asker) if asker else flow_id", "id(self) >> 4"),
+    ),
+    defect(
+        "calls' ends are not counted",
+        "node",
+        "an operation is begun again by itself, although three processes have ended in it",
+        "L",
+        ("flowrt.operations:Operations.see_to", "self.deaths.get(key, 0) >= DEADLY", "False"),
+    ),
+    defect(
+        "calls are not marked",
+        "node",
+        "that an operation is under way is not noted before it runs",
+        "L",
+        ("flowrt.operations:Operations._run", "self._store.begin_call(call)", "pass"),
     ),
     defect(
         "subflow's end is not told",

@@ -264,6 +264,8 @@ class Host:
         self._backup: MemoryDisk | None = None
         self._store: SimStore | None = None
         self._running: set[str] = set()
+        self._fatal: set[int] = set()
+        """Flows whose operations have ended their process by themselves: no world mends them."""
         self._due_us = 0
         self._is_awake = False
 
@@ -555,17 +557,20 @@ class Host:
         world.trouble(self.name, f"service {SERVICES[fate]}", what)
         raise (ServiceDown if fate == DOWN else ServiceBroken)(what)
 
-    def mend(self, operations: bool = False) -> bool:
-        """Whoever mends services has those tried again that wait for that; and, if the world will
-        end no process any more, those whose `operations` it has ended processes in. False if none
-        does."""
+    def mend(self) -> bool:
+        """Whoever mends services has those tried again that wait for that, and those whose
+        operations the world has ended processes in. False if none does."""
         node = self.node
         if node is None:
             return False
         found = [decode(Patient, patient) for patient in self.disk.patients.values()]
-        broken = [one for one in found if _is_broken(one, operations) and not one.next]
+        broken = [one for one in found if _is_broken(one) and not one.next]
         # Who has been let go on and waits, as for a clock that was set back, needs nobody.
-        waiting = [one for one in broken if self._is_admitted(one.flow_id)]
+        waiting = [
+            one
+            for one in broken
+            if one.flow_id not in self._fatal and self._is_admitted(one.flow_id)
+        ]
         for one in waiting:
             node.submit_retry(one.flow_id, by="the world", reason="mended")
         return bool(waiting)
@@ -641,6 +646,10 @@ class Host:
                         value = asyncio.run(_awaited(value))
                 if fate == FAILS:
                     raise ConnectionError("the network is down")
+            except Crash:
+                self._fatal.add(int(key.split("-")[1]))
+                self.end("crash", "an operation runs")
+                return
             except Exception as failure:
                 error = failure
             if fate == NOT_TOLD:
@@ -662,11 +671,11 @@ _BROKEN = (ServiceDown.__name__, ServiceBroken.__name__)
 """How the causes of the patients begin whose services the world has broken."""
 
 
-def _is_broken(patient: Patient, operations: bool) -> bool:
+def _is_broken(patient: Patient) -> bool:
     """Whether the world's own faults brought it there. Processes that end while an operation runs
     are such a fault; those that end in a step are not."""
     if patient.cause.startswith(ENDS_ITS_PROCESS):
-        return operations and patient.kind == LOST
+        return patient.kind == LOST
     return patient.cause.startswith(_BROKEN)
 
 

@@ -159,7 +159,9 @@ class Invariants:
             one.update(old)
         self._troubled = {key for key in self._troubled if key[0] != party} | troubled
         self._began = {key for key in self._began if key[0] != party} | began
-        self._acked = {key for key in self._acked if key[0] != party} | acked
+        # What peers have taken since then of the rows that the copy holds, they have taken.
+        rows = self._hosts[party].disk.outbox
+        self._acked = {key for key in self._acked if key[0] != party or key[1] in rows} | acked
         self._wards.pop(party, None)
         if ward is not None:
             self._wards[party] = ward

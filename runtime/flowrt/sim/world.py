@@ -133,7 +133,7 @@ class World:
         """How many frames at most were committed to be sent, and not yet taken."""
         self.people: list[Callable[[World], bool]] = []
         """What people do once nothing goes on by itself; each tells whether it did anything."""
-        if self.faults.service:
+        if self.faults.service or self.faults.operation:
             self.people.append(_mend)
         self.witnesses: list[Callable[[Host, Batch], None]] = []
         """Who is shown every batch that is on a disk, and may raise Violation."""
@@ -305,7 +305,7 @@ class World:
                 self.heal()
                 return True
             # A patient that reads nothing may have filled its inbox: then it is never quiet.
-            return _mend(self, operations=True)
+            return _mend(self)
         at_us = self._queue[0][0]
         if end_us is not None and at_us > end_us:
             return False
@@ -552,8 +552,8 @@ def _frame_kind(frame: bytes) -> str:
     return "Invite" if type(found) is Invite else type(found).__name__ if type(found) is Ack else ""
 
 
-def _mend(world: World, operations: bool = False) -> bool:
-    return sum(host.mend(operations) for host in world.hosts.values()) > 0
+def _mend(world: World) -> bool:
+    return sum(host.mend() for host in world.hosts.values()) > 0
 
 
 _MICROSECOND = datetime.timedelta(microseconds=1)

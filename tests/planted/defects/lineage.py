@@ -44,7 +44,7 @@ DEFECTS = (
         _ROOM,
         "a store does not look at what was written beside it",
         "B2",
-        (f"{_STORE}.open", "is_behind(disk.beside, self._as_opened(party))", "None"),
+        (f"{_STORE}.open", "is_behind(disk.beside, self._as_opened(party, is_new))", "None"),
     ),
     defect(
         "nothing beside the store is written",

@@ -573,6 +573,6 @@ DEFECTS = (
         _ROOM,
         "an operation that has ended makes no room for the next one",
         "L",
-        (f"{_OPERATIONS}._run", "self._running[found.gathers] -= 1", "pass"),
+        (f"{_OPERATIONS}._run", "self._running[line] -= 1", "pass"),
     ),
 )
