@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from flowrt.core.flow import FlowError
 from flowrt.finance import cash, obligation, paper
 from flowrt.finance.cash import Cash
 from flowrt.finance.desk import coins_of
 from flowrt.finance.trading import TradeDesk, TradeRules
+from flowrt.handle import StillRunning
 from flowrt.ledger.builder import TransactionBuilder
 from flowrt.ledger.identity.signing import Keys
+from flowrt.ledger.local import NotaryEntry
 from flowrt.ledger.transactions import SignedTransaction
 from flowrt.stdlib.finance import trade_flow as trade
 from flowrt.stdlib.finance.trade_flow import (
@@ -23,7 +26,9 @@ from flowrt.stdlib.finance.trade_flow import (
     Settling_BySeller,
     Settling_Together,
 )
-from flowrt.stdlib.ledger.core_flow import StatesUnavailable, TimeWindowInvalid
+from flowrt.stdlib.ledger.core_flow import NotaryUnknown, StatesUnavailable, TimeWindowInvalid
+from flowrt.stdlib.ledger.finality_flow import RecoverTransaction_v1
+from flowrt.stdlib.ledger.network_flow import AcceptMap_v1
 from flowrt.stdlib.ledger.parts_flow import Amount, Issuer, StateRef
 from tests.ledger.trades import ALICE, BOB, TradeTown, play
 from tests.runtime.crashes import Power, Start
@@ -304,6 +309,51 @@ def test_a_buyer_who_says_no_and_has_it_notarised_all_the_same(town: TradeTown) 
     sold = town.result(selling)
     assert town.ask("alice", "has", sold.id)
     assert (town.owned("alice"), town.balance("alice")) == (0, 100_000)
+
+
+def test_a_seller_who_is_refused_learns_that_the_buyer_has_had_it_notarised(
+    town: TradeTown,
+) -> None:
+    """Whoever settles has not to believe a refusal: the other side has all signatures as well."""
+    town.coins(110_000)
+    asset = town.paper()
+    no_notary(town)
+    price = Amount(100_000, "EUR")
+    flow = play().SellToWhomHurries_v1
+    sold = town.do("alice", flow, buyer=BOB, asset=asset, price=price)
+    assert town.ask("alice", "has", sold.id)
+    assert (town.owned("alice"), town.balance("alice")) == (0, 100_000)
+    assert town.ask("alice", "in_flight", 10) == ()
+
+
+def test_what_a_refused_seller_signed_stays_in_flight_until_it_is_over(town: TradeTown) -> None:
+    town.coins(110_000)
+    asset = town.paper()
+    no_notary(town)
+    selling = town.offer(asset, settling=Settling_BySeller())
+    while (found := outcome(town, selling)) is None:
+        assert town.world.tick()
+    assert isinstance(found, NotaryUnknown)
+    [left] = town.ask("alice", "in_flight", 10)  # The buyer may still have it notarised.
+    town.world.run()  # Its time is over then.
+    with pytest.raises(TimeWindowInvalid):
+        town.do("alice", RecoverTransaction_v1, transaction=left.id_, peer=BOB)
+    assert (town.ask("alice", "in_flight", 10), town.owned("alice")) == ((), 1)
+
+
+def outcome(town: TradeTown, started: Start) -> object:
+    try:
+        return town.world.result(started)
+    except StillRunning:
+        return None
+    except FlowError as error:
+        return error
+
+
+def no_notary(town: TradeTown) -> None:
+    """As far as Alice knows, the network has struck its notary off."""
+    newer = town.local.publish(2, [NotaryEntry("bank", False)]).data
+    assert town.do("alice", AcceptMap_v1, map_=newer) == 2
 
 
 # --- the end of a process ---------------------------------------------------------------------

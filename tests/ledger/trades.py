@@ -34,7 +34,7 @@ PROGRAM = """
 use ledger.core: SignedTransaction
 use ledger.parts: Amount, StateRef
 use ledger.notary: NotariseTransaction
-use finance.trade: AgreeOnSale, ReceiveOffer, Sell
+use finance.trade: AgreeOnSale, ReceiveOffer, Sell, SellAndSettle, SignaturesKept
 use ledger.finality: Finality, Kept, ReceiveFinality, Unsealed
 use ledger.transactions: NotSealed
 use ledger.vault: Vault
@@ -66,6 +66,19 @@ flow Cheat():
     receive kept: Kept from talk unchecked
     send NotSealed("we do not want it", []) to talk
     subflow NotariseTransaction(signed)
+
+flow SellToWhomHurries(buyer: Party, asset: StateRef, price: Amount) -> SignedTransaction:
+    startable by rpc
+    open Hurry with buyer as talk
+    return subflow SellAndSettle(talk, asset, price)
+
+flow Hurry() -> SignedTransaction:
+    responds to SellToWhomHurries as talk
+    let sale = subflow ReceiveOffer(talk)
+    let signed = subflow AgreeOnSale(talk, sale)
+    subflow NotariseTransaction(signed)
+    send SignaturesKept() to talk
+    return signed
 
 flow Enter(signed: SignedTransaction):
     startable by rpc

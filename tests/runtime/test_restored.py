@@ -12,8 +12,10 @@ import pytest
 
 from flowrt.core.flow import Party, SessionRejected, UnexpectedFlowEnd
 from flowrt.core.lineage import LATER, LIVES, OWN, STRANGE, Lineage, life_after
+from flowrt.core.values import is_invitation
 from flowrt.handle import NodeStopped
 from flowrt.node import Node
+from flowrt.peers.outbox import frame_of
 from flowrt.store import Batch, RestoredFromBackup, Store, StoreError
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.store.sqlite import SqliteStore
@@ -244,6 +246,64 @@ def test_an_accepted_restore_ends_the_sessions_on_both_sides(parties: Parties, w
     again = asks(parties, 3)
     parties.close(who)
     parties.open(who)
+    parties.run(seconds=20)
+    assert parties.nodes[ALICE].handle(again).result_now() == 3
+    assert parties.nodes[BOB].flows() == []
+
+
+def packets(parties: Parties, party: str) -> list[bytes]:
+    """All that reaches a party from now on."""
+    place, heard = parties.network._places[party], []  # type: ignore[var-annotated]
+    receive = place.receive
+
+    def both(sender: str, data: bytes) -> None:
+        heard.append(data)
+        receive(sender, data)
+
+    place.receive = both  # type: ignore[method-assign]
+    return heard
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+def test_a_late_invitation_of_a_peer_that_was_forgotten_begins_nothing(
+    parties: Parties, speaks: bool
+) -> None:
+    backup = parties.back_up(BOB)
+    heard = packets(parties, BOB)
+    asks(parties, 2)
+    [late, *_] = [data for data in heard if is_invitation(frame_of(data))]
+    parties.restore(BOB, backup, mark_too=True)
+    parties.store(BOB).accept_restore(BOB)
+    bob = parties.open(BOB)
+    if speaks:
+        parties.nodes[ALICE].greet()
+        parties.run()
+    parties.nodes[ALICE]._transport.send(BOB, late)
+    parties.run()
+    assert (bob.flows(), parties.nodes[ALICE].flows()) == ([], [])
+    again = asks(parties, 3)
+    parties.run(seconds=10)
+    assert parties.nodes[ALICE].handle(again).result_now() == 3
+
+
+@pytest.mark.parametrize("knew", [True, False])
+def test_two_who_both_went_back_talk_anew(parties: Parties, knew: bool) -> None:
+    if knew:
+        asks(parties, 1)
+    backups = {}
+    for party in (ALICE, BOB):
+        backup = parties.back_up(party)
+        if isinstance(backup, Path):
+            backup = backup.rename(backup.with_name(f"{party}.backup"))
+        backups[party] = backup
+    asks(parties, 2)
+    for party, backup in backups.items():
+        parties.restore(party, backup, mark_too=True)
+        parties.store(party).accept_restore(party)
+    for party in backups:
+        parties.open(party)
+    parties.run(seconds=5)
+    again = asks(parties, 3)
     parties.run(seconds=20)
     assert parties.nodes[ALICE].handle(again).result_now() == 3
     assert parties.nodes[BOB].flows() == []

@@ -17,7 +17,7 @@ from flowrt.core.engine import Severed
 from flowrt.core.hospital import one_line
 from flowrt.core.lineage import LATER, STRANGE, Lineage, count_of, life_of
 from flowrt.core.registry import Registry
-from flowrt.core.session import INVITED
+from flowrt.core.session import INVITED, Peer
 from flowrt.core.values import Ack, Invite, Recall, Recalled, decode_frame, encode
 from flowrt.core.waiting import find
 from flowrt.limits import Limits
@@ -82,6 +82,15 @@ class Recognition(Stepping):
             if known.mark:
                 self._transport.send(name, packed_word(Recall(known.mark), self._outbox.mark))
 
+    def _peer(self, name: str) -> Peer:
+        """What is known of a peer. Who is a stranger to a store that went back need not be one: it
+        has forgotten whom it met since it was copied, so late words of that time are kept off."""
+        known = self._peers.get(name)
+        if known is None:
+            known = super()._peer(name)
+            known.wary = bool(self._former)
+        return known
+
     # --- what peers are ---
 
     def _is_known(self, name: str, mark: bytes) -> bool:
@@ -89,7 +98,6 @@ class Recognition(Stepping):
         known = self._peers.get(name)
         if known is None and self._former and mark:
             known = self._peer(name)
-            known.wary = True  # Our store has forgotten whom it met since it was copied.
         last = known.mark if known is not None else b""
         if known is not None and known.wary:
             self._ask(name, mark, last)
@@ -155,12 +163,13 @@ class Recognition(Stepping):
             why = f"{name} knows of commits that it does not hold"
             self._store.refuse(why)
             raise gone_back(f"the store of {self.party.name}", why)
-        known = self._peers.get(name)
-        if known is None or not (known.mark or known.wary or self._former):
-            known = self._peer(name)
+        known = self._peer(name)
+        if not known.mark and not known.wary:
             known.mark = its
             self._heard.add(name)
-        knows = life_of(its) == life_of(known.mark)
+        # Where we are wary, our own store has lost all that it had with whatever the peer was, and
+        # has taken nothing since: two who went back would wait for each other's word otherwise.
+        knows = known.wary or life_of(its) == life_of(known.mark)
         answer = Recalled(mark, verdict == STRANGE, knows)
         self._transport.send(name, packed_word(answer, self._outbox.mark))
         if name not in self._recalled_by:
