@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from flowlang import machine, types, walk
-from flowrt.sim.history import Began, Event, Rested, Said, Sent
+from flowrt.sim.history import Began, Event, Place, Rested, Said, Sent
 
 END = "its end"
 START = "Start"
@@ -108,10 +108,14 @@ class Tally:
         return self._seen.setdefault(flow, Seen())
 
     def _rested(self, event: Rested) -> None:
+        for before, after in itertools.pairwise((event.before, *event.places)):
+            self._moved(before, after)
+
+    def _moved(self, start: Place, end: Place) -> None:
         """Each frame has gone from a state to another, has begun or has ended."""
-        for depth in range(max(len(event.before), len(event.path))):
-            before = event.before[depth] if depth < len(event.before) else None
-            after = event.path[depth] if depth < len(event.path) else None
+        for depth in range(max(len(start), len(end))):
+            before = start[depth] if depth < len(start) else None
+            after = end[depth] if depth < len(end) else None
             if before is not None and after is not None and before[0] == after[0]:
                 self._went(before[0], _plain(before[1]), _plain(after[1]))
                 continue

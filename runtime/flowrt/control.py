@@ -11,16 +11,18 @@ import contextlib
 import datetime
 from collections.abc import Mapping
 
-from flowrt.core.engine import RESUME, RETRY, Event, Kill, Pause, Retry, Told
+from flowrt.core import engine
+from flowrt.core.engine import RESUME, Event, Kill, Pause, Retry, Told
 from flowrt.core.flow import FlowError
 from flowrt.core.hospital import PAUSED, Patient
 from flowrt.core.values import BadBytes, decode
 from flowrt.core.waiting import open_events
+from flowrt.events import DRAINED
 from flowrt.hospital.treatment import PatientView, change, throw, view
 from flowrt.starting import Starting
 from flowrt.store import Purged
 from flowrt.store.chain import Verified, verify
-from flowrt.turn import Draining, Job, Waiter
+from flowrt.turn import Deed, Job, Turn, Waiter
 
 PURGED_AT_ONCE = 1000
 """How many flows one call of `purge` forgets, if nothing else is said."""
@@ -165,17 +167,19 @@ class Control(Starting):
         self._must_be_known(flow_id)
         self._put(flow_id, Pause(by, reason), waiter)
 
-    async def resume(self, flow_id: int) -> None:
+    async def resume(self, flow_id: int, *, by: str = "", reason: str = "") -> None:
         """Let a paused flow go on. KeyError if it is not paused: one that failed is retried."""
         waiter = asyncio.get_running_loop().create_future()
-        self.submit_resume(flow_id, waiter)
+        self.submit_resume(flow_id, waiter, by=by, reason=reason)
         await waiter
 
-    def submit_resume(self, flow_id: int, waiter: Waiter | None = None) -> None:
+    def submit_resume(
+        self, flow_id: int, waiter: Waiter | None = None, *, by: str = "", reason: str = ""
+    ) -> None:
         """Like `resume`, but does not wait: `turn` does it."""
         if self._patient(flow_id).kind != PAUSED:
             raise KeyError(flow_id)
-        self._put(flow_id, RETRY, waiter)
+        self._put(flow_id, Retry(by, reason), waiter)
 
     async def happened(self, event: str, *arguments: object) -> None:
         """Say that what an event of a service asks for with these arguments is so, where that came
@@ -238,7 +242,17 @@ class Control(Starting):
     def submit_draining(self, on: bool, waiter: Waiter | None = None, *, by: str) -> None:
         """Like `drain` and `undrain`, but does not wait: `turn` does it."""
         self.refuse_if_stopped()
-        self._ready.append(Draining(on, by, waiter))
+
+        def act(turn: Turn) -> None:
+            turn.batch.draining = on
+            what = "takes nothing new" if on else "takes new flows again"
+            turn.audit.append((0, 0, DRAINED, [("warn", f"{what}: {engine.writable(by)}")]))
+            turn.after.append(done)
+
+        def done() -> None:
+            self._draining = on
+
+        self._ready.append(Deed(act, waiter))
         self._wake()
 
     def purge(

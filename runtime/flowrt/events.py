@@ -44,6 +44,10 @@ STALE = {
 ENDS_A_CALL = frozenset({CallEnded, Lost})
 """Events that say what came of an operation."""
 
+DRAINED, CLAIMED, SCHEDULED = 100, 101, 102
+"""Deeds as the audit trail writes them: a node begins or ends to drain; a task is claimed, or let
+go; a schedule is paused, or goes on. Events of flows have numbers below 100."""
+
 CODE: dict[type, int] = {
     Begin: 0,
     Resume: 1,

@@ -175,16 +175,25 @@ class Handle(Generic[R]):
             raise letter
         return letter
 
+    def posted(self) -> asyncio.Future[None]:
+        """Done as soon as the flow, from now on, says more to its owner, or ends; NodeStopped if
+        its node stops."""
+        self._node.refuse_if_stopped()
+        waiter = asyncio.get_running_loop().create_future()
+        self._post.append(waiter)
+        return waiter
+
     def mailed(self) -> None:
         """The flow said something to its owner: told by the node after the commit."""
         _let_go(self._post, None)
 
     # --- progress and end ---
 
-    async def progress(self) -> AsyncIterator[ProgressEvent]:
-        """Every event of the flow's tracker from its beginning, then live, until the flow ends:
-        moves, trouble, reports of operations; not that subflows begin and end (`track`)."""
-        with self._listening(0) as stream:
+    async def progress(self, *, after: int = -1) -> AsyncIterator[ProgressEvent]:
+        """Every event of the flow's tracker from its beginning, or `after` that number, then live,
+        until the flow ends: moves, trouble, reports of operations; not that subflows begin and end
+        (`track`)."""
+        with self._listening(after + 1) as stream:
             while True:
                 event = await stream.next()
                 if not event.is_structure:

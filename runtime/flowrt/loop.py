@@ -44,7 +44,7 @@ from flowrt.core.values import (
     encode,
     is_invitation,
 )
-from flowrt.handle import Handle, NodeStopped
+from flowrt.handle import Handle, NodeStopped, NotAccepted
 from flowrt.limits import Limits
 from flowrt.operations import Operations
 from flowrt.peers.inbound import Inbound
@@ -57,7 +57,7 @@ from flowrt.services import External, set_up
 from flowrt.store import Batch, CommitFailed, OutcomeUnknown, Store, StoreError, Unwritable
 from flowrt.timers import NEAREST, Timers
 from flowrt.transport import Network
-from flowrt.turn import Appointed, Draining, Firing, Job, Packet, Severing, Turn, log_errors
+from flowrt.turn import Appointed, Deed, Firing, Job, Packet, Severing, Turn, log_errors
 
 BATCH = 512
 """How many events one transaction takes at most."""
@@ -77,11 +77,6 @@ _FLOW_LOG = logging.getLogger("flowrt.flow")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
 
 
-DRAINED = 100
-"""How the audit trail writes that a node begins or ends to drain; it is no flow's. Events of flows
-have numbers below 100."""
-
-
 class Asked:
     """A flow that somebody wants under a name of his own, and that is not committed yet."""
 
@@ -95,7 +90,7 @@ class Asked:
         self.told = told
 
 
-Item: TypeAlias = "Job | Firing | Appointed | Draining | Severing | Packet"
+Item: TypeAlias = "Job | Firing | Appointed | Deed | Severing | Packet"
 """What a turn takes: an event for a flow, a schedule that is due, what a store has lost, what a
 peer sent."""
 
@@ -128,7 +123,7 @@ class Loop(Agenda):
         self._reload = reload
         if reload:
             self._large = -1
-        self._ready: collections.deque[Job | Firing | Appointed | Draining] = collections.deque()
+        self._ready: collections.deque[Job | Firing | Appointed | Deed] = collections.deque()
         self._inbound = Inbound(limits)
         self._handles: weakref.WeakValueDictionary[int, Handle[Any]] = weakref.WeakValueDictionary()
         self._world.has_room = self._outbox.has_room
@@ -305,8 +300,8 @@ class Loop(Agenda):
             self._fire(item.schedule, turn)
         elif type(item) is Appointed:
             self._keep(item, turn)
-        elif type(item) is Draining:
-            self._drain(item, turn)
+        elif type(item) is Deed:
+            self._do(item, turn)
         elif type(item) is Severing:
             self._sever(item, turn)
         else:
@@ -320,10 +315,13 @@ class Loop(Agenda):
                 self._step(turn.endings.popleft(), turn)
             self._refused = None
 
-    def _drain(self, item: Draining, turn: Turn) -> None:
-        turn.batch.draining = item.on
-        what = "takes nothing new" if item.on else "takes new flows again"
-        turn.audit.append((0, 0, DRAINED, [("warn", f"{what}: {engine.writable(item.by)}")]))
+    def _do(self, item: Deed, turn: Turn) -> None:
+        try:
+            item.act(turn)
+        except NotAccepted as reason:
+            if item.waiter is not None:
+                turn.refused.append((item.waiter, reason))
+            return
         if item.waiter is not None:
             turn.waiters.append(item.waiter)
 
@@ -386,7 +384,8 @@ class Loop(Agenda):
             error_id = self._world.secret(self._next_outbox, 0, b"reject")[:8].hex()
             content = msgspec.structs.replace(found, error_id=error_id)
             text = one_line(found.reason)
-            _LOG.info("%s rejects %s: %s (%s)", me, peer, text, error_id)
+            about = {"party": me, "peer": peer, "error_id": error_id}
+            _LOG.info("%s rejects %s: %s (%s)", me, peer, text, error_id, extra=about)
             letter = Letter(
                 invitation.from_flow, invitation.from_session, invitation.secret, 0, content
             )
@@ -442,8 +441,8 @@ class Loop(Agenda):
         now_us = turn.batch.now_us
         self._refusals = 0
         self._suspect = None
-        if turn.batch.draining is not None:
-            self._draining = turn.batch.draining
+        for act in turn.after:
+            act()
         if turn.batch.severed is not None:
             self._severed = turn.batch.severed or None
         for name in turn.asked:
@@ -467,7 +466,9 @@ class Loop(Agenda):
         for visit in turn.visits:
             self._ward.visits.set(*visit)
         for flow_id in turn.discharged:
-            _LOG.info("%s: flow %d is discharged from the hospital", self.party.name, flow_id)
+            about = {"party": self.party.name, "flow_id": flow_id}
+            text = "%s: flow %d is discharged from the hospital"
+            _LOG.info(text, self.party.name, flow_id, extra=about)
         self._ready.extend(turn.later)
         for waiter in turn.waiters:
             if not waiter.done():
@@ -578,7 +579,7 @@ class Loop(Agenda):
         started = [
             job
             for job in self._ready
-            if type(job) is Draining or (type(job) is Job and job.event is not RESUME)
+            if type(job) is Deed or (type(job) is Job and job.event is not RESUME)
         ]
         self._live.clear()
         self._ready.clear()
@@ -674,7 +675,7 @@ class Loop(Agenda):
         self._store.close()
         taken = self._taking.taken if self._taking is not None else ()
         for job in (*self._ready, *itertools.chain(*self._again), *taken):
-            if type(job) not in (Job, Draining):
+            if type(job) not in (Job, Deed):
                 continue
             if job.waiter is not None and not job.waiter.done():
                 job.waiter.set_exception(reason)

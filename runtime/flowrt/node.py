@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import contextvars
 import functools
+import hashlib
 import inspect
 import itertools
 import logging
@@ -19,10 +20,9 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from flowrt.control import Control
 from flowrt.core import engine
-from flowrt.core.commit import Mail, Task
-from flowrt.core.engine import CallEnded, Command, Outcome
+from flowrt.core.commit import Mail
+from flowrt.core.engine import Command, Outcome
 from flowrt.core.flow import (
     Flow,
     Malformed,
@@ -39,13 +39,13 @@ from flowrt.core.values import (
     BadBytes,
     Bounce,
     Data,
-    Ending,
     Failure,
     decode,
     decode_checkpoint,
     decode_message,
     encode,
     error_of,
+    writable,
 )
 from flowrt.handle import (
     Bounced,
@@ -57,14 +57,14 @@ from flowrt.handle import (
     StillRunning,
 )
 from flowrt.hospital.treatment import as_declared
+from flowrt.inquiries import Inquiries
 from flowrt.limits import Limits
-from flowrt.loop import BATCH
+from flowrt.loop import BATCH, Asked
 from flowrt.peers.reception import Responders, Versions
 from flowrt.policies import Policy
 from flowrt.retention import Retention
-from flowrt.schedules import last_started
 from flowrt.services import External, Reading
-from flowrt.store import Store
+from flowrt.store import SENT, Store
 from flowrt.streams import PAGE
 from flowrt.timers import NEAREST
 from flowrt.transport import Network
@@ -77,7 +77,6 @@ from flowrt.views import (
     VersionView,
     Wanted,
     dump,
-    time_of,
     versions,
     view,
 )
@@ -98,7 +97,7 @@ CLOSING_S = 10.0
 _LOG = logging.getLogger("flowrt.node")
 
 
-class Node(Control):
+class Node(Inquiries):
     """One party's flows, durable in its store, talking over a network.
 
     `Node.open` runs it in the event loop; `Node.create` makes one that does only what `turn` is
@@ -175,7 +174,7 @@ class Node(Control):
         *,
         store: Store,
         network: Network,
-        modules: Iterable[ModuleType],
+        modules: Iterable[ModuleType] | Registry,
         services: Mapping[str, object] | None = None,
         clock: Callable[[], int] | None = None,
         batch: int = BATCH,
@@ -258,28 +257,6 @@ class Node(Control):
         self.refuse_if_stopped()
         return versions(self._store.flows(), self.registry)
 
-    def schedules(self) -> list[ScheduleView]:
-        """The node's schedules, by name, with what became of the flow that each started last."""
-        self.refuse_if_stopped()
-        rows, found = self._store.schedules(), []
-        for name, schedule in sorted(self._schedules.known.items()):
-            last = last_started(rows.get(name))
-            outcome = self._store.outcome(last) if last else None
-            lives = bool(last) and self._store.load(last) is not None
-            ended = "" if outcome is None else outcome[1] or "well"
-            found.append(
-                ScheduleView(
-                    name,
-                    self.registry.names[schedule.flow],
-                    schedule.cron,
-                    schedule.zone,
-                    time_of(self._schedules.due_us(name)),
-                    last if lives or outcome is not None else None,
-                    ended,
-                )
-            )
-        return found
-
     def peers(self) -> list[PeerView]:
         """What each peer that the node knows of uses of what it may, by name."""
         self.refuse_if_stopped()
@@ -359,13 +336,29 @@ class Node(Control):
         self._command(flow_id, message, waiter)
         await waiter
 
+    async def command_once(self, flow_id: int, message: Message, *, name: str, by: str) -> bool:
+        """The same, under a name that its sender chooses: however often that is asked for, also at
+        once and after a restart, the flow is sent one message. False if it was sent before. The
+        audit trail says by whom.
+
+        Raises as `Handle.send` does; NotAccepted also if the name was used for another message.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        told = self._command(flow_id, message, waiter, name, by)
+        if told is not None:
+            await asyncio.shield(told)
+        return told is waiter
+
     def submit_command(self, flow_id: int, message: Message) -> concurrent.futures.Future[None]:
         """Like `command`, but does not wait: `turn` does it, and the future tells."""
         told: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._command(flow_id, message, told)
         return told
 
-    def _command(self, flow_id: int, message: Message, waiter: Waiter) -> None:
+    def _command(
+        self, flow_id: int, message: Message, waiter: Waiter, name: str = "", by: str = ""
+    ) -> asyncio.Future[None] | None:
+        """Put it before the loop. Gives what tells of its end; None where it was sent before."""
         self.refuse_if_stopped()
         if not isinstance(message, Message):
             raise TypeError(f"{message!r} is not a message")
@@ -373,8 +366,22 @@ class Node(Control):
         body = encode(message)
         if len(body) > MAX_FRAME_BYTES - 1024:
             raise NotAccepted(f"a message of {len(body)} bytes is larger than one may be")
-        self._ready.append(Job(flow_id, Command(Data(message.wire, body)), None, waiter))
+        job = Job(flow_id, Command(Data(message.wire, body)), None, waiter, by=writable(by))
+        told = waiter if isinstance(waiter, asyncio.Future) else None
+        if name:
+            client = f"{SENT}{flow_id}/{name}"
+            digest = hashlib.blake2b(body, key=message.wire.encode()[:64], digest_size=16).digest()
+            asked, kept = self._asked.get(client), self._store.client(client)
+            before = asked.digest if asked is not None else kept and kept[1]
+            if before is not None:
+                if before != digest:
+                    raise NotAccepted(f"{name!r} is the name of another message to flow {flow_id}")
+                return asked.told if asked is not None else None
+            job.client = (client, digest)
+            self._asked[client] = Asked(self.handle(flow_id), digest, told)
+        self._ready.append(job)
         self._wake()
+        return told
 
     def mail(self, flow_id: int, start: int) -> tuple[int, Letter | None]:
         """What a flow said to its owner first, from number `start` on: its number, and a message,
@@ -413,68 +420,6 @@ class Node(Control):
         if found is None:
             raise LookupError(f"{name} is not installed, so it cannot be read")
         return found
-
-    # --- people ---
-
-    def tasks(self, role: str | None = None, *, limit: int | None = None) -> list[TaskView]:
-        """The questions that are open and not overdue, oldest flow first; of one role only, if
-        given, and at most `limit`. Those of flows that are not installed are left out."""
-        self.refuse_if_stopped()
-        now_us = self._clock()
-        found = (decode(Task, task) for task in self._store.tasks())
-        fitting = (
-            self._task(task)
-            for task in found
-            if role in (None, task.role) and self._is_open(task, now_us)
-        )
-        return list(itertools.islice(fitting, limit))
-
-    def _is_open(self, task: Task, now_us: int) -> bool:
-        return not 0 < task.due_us <= now_us and task.flow in self.registry.classes
-
-    def _task(self, task: Task) -> TaskView:
-        kinds = self.registry.classes[task.flow].tasks
-        return TaskView(
-            task.flow_id,
-            task.number,
-            task.role,
-            task.flow,
-            decode(kinds[task.asked], task.value),
-            kinds[task.answer],
-            time_of(task.since_us),
-            time_of(task.due_us) if task.due_us else None,
-        )
-
-    async def answer(self, flow_id: int, number: int, answer: object, by: str) -> None:
-        """Answer a question; returns when that is committed.
-
-        Raises:
-            NotAccepted: it is answered already, or its time is over, or there is no such question.
-            TypeError: the answer is not of the type that is wanted.
-        """
-        waiter = asyncio.get_running_loop().create_future()
-        self._answer(flow_id, number, answer, by, waiter)
-        await waiter
-
-    def submit_answer(
-        self, flow_id: int, number: int, answer: object, by: str
-    ) -> concurrent.futures.Future[None]:
-        """Like `answer`, but does not wait: `turn` does it, and the future tells."""
-        told: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._answer(flow_id, number, answer, by, told)
-        return told
-
-    def _answer(self, flow_id: int, number: int, answer: object, by: str, waiter: Waiter) -> None:
-        self.refuse_if_stopped()
-        data = self._store.task(flow_id, number)
-        task = decode(Task, data) if data is not None else None
-        if task is None or not self._is_open(task, self._clock()):
-            raise NotAccepted(f"there is no open question {number} of flow {flow_id}")
-        asked = self._task(task)
-        data = encode(as_declared(f"the answer to {asked.flow}", asked.answer, answer))
-        ending = Ending(data, by=engine.writable(by), at_us=self._clock())
-        self._ready.append(Job(flow_id, CallEnded(number, ending), None, waiter))
-        self._wake()
 
     def unpack(self, outcome: Outcome) -> Any:
         """The result in an outcome, or its error, raised."""
@@ -596,6 +541,7 @@ __all__ = [
     "NotAccepted",
     "NotStartable",
     "PeerView",
+    "ScheduleView",
     "StillRunning",
     "TaskView",
     "VersionView",

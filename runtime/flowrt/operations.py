@@ -259,7 +259,8 @@ class Operations:
         self._reports.forget(*key)
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         cause = f"{wanted.what} failed: {text_of(error)}"
-        _LOG.warning("flow %d: %s", wanted.flow_id, one_line(cause))
+        about = {"flow_id": wanted.flow_id}
+        _LOG.warning("flow %d: %s", wanted.flow_id, one_line(cause), extra=about)
         if found.once or failures > len(RETRY_US):
             times = "" if found.once else f" ({failures} times)"
             self._lost(*key, cause + times)

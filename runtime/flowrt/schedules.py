@@ -23,12 +23,13 @@ class ScheduleWrong(Exception):
 
 class _Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the store remembers: when it is due next, by which text and zone that was found, which
-    flow it started last (0: none)."""
+    flow it started last (0: none), who has paused it ("" if nobody has)."""
 
     due_us: int
     cron: str
     zone: str
     last: int = 0
+    paused: str = ""
 
 
 def next_us(cron: str, zone: str, after_us: int) -> int:
@@ -61,6 +62,8 @@ class Schedules:
         self.known = {schedule.name: schedule for schedule in schedules}
         self._due: list[tuple[int, str]] = []
         self._next: dict[str, int] = {}
+        self.paused: dict[str, str] = {}
+        """Who has paused it, by name."""
         for schedule in self.known.values():
             next_us(schedule.cron, schedule.zone, 0)
 
@@ -69,15 +72,19 @@ class Schedules:
         that nobody knows any more. What came due while nobody was there is due once, now."""
         changed: dict[str, bytes | None] = dict.fromkeys(rows.keys() - self.known.keys())
         self._due.clear()
+        self.paused.clear()
         for name, schedule in self.known.items():
             row = _read(rows.get(name))
             if row is None or (row.cron, row.zone) != (schedule.cron, schedule.zone):
-                last = 0 if row is None else row.last
+                last, paused = (0, "") if row is None else (row.last, row.paused)
                 due_us = next_us(schedule.cron, schedule.zone, now_us)
-                row = _Row(due_us, schedule.cron, schedule.zone, last)
+                row = _Row(due_us, schedule.cron, schedule.zone, last, paused)
                 changed[name] = encode(row)
-            self._due.append((row.due_us, name))
             self._next[name] = row.due_us
+            if row.paused:
+                self.paused[name] = row.paused
+            else:
+                self._due.append((row.due_us, name))
         heapq.heapify(self._due)
         return changed
 
@@ -86,7 +93,7 @@ class Schedules:
         return self._due[0][0] if self._due else None
 
     def due_us(self, name: str) -> int:
-        """When one comes next."""
+        """When one comes next; one that is paused, when it would have come."""
         return self._next[name]
 
     def take_due(self, now_us: int) -> list[Schedule]:
@@ -98,11 +105,11 @@ class Schedules:
 
     def is_due(self, schedule: Schedule, now_us: int) -> bool:
         """Whether it is due and its flow is not started yet."""
-        return self._next[schedule.name] <= now_us
+        return schedule.name not in self.paused and self._next[schedule.name] <= now_us
 
     def wait_again(self, schedule: Schedule) -> None:
         """It was taken as due and is not: the clock was set back since. It comes when it is."""
-        if all(name != schedule.name for _, name in self._due):
+        if schedule.name not in self.paused and all(n != schedule.name for _, n in self._due):
             heapq.heappush(self._due, (self._next[schedule.name], schedule.name))
 
     def following(self, schedule: Schedule, now_us: int, flow_id: int) -> tuple[int, bytes]:
@@ -113,7 +120,23 @@ class Schedules:
     def fired(self, name: str, due_us: int) -> None:
         """Its flow is started, and that is committed."""
         self._next[name] = due_us
-        heapq.heappush(self._due, (due_us, name))
+        if name not in self.paused:
+            heapq.heappush(self._due, (due_us, name))
+
+    def row_of(self, schedule: Schedule, due_us: int, last: int, paused: str) -> bytes:
+        """The row that remembers that it is paused, or not any more."""
+        return encode(_Row(due_us, schedule.cron, schedule.zone, last, paused))
+
+    def pause(self, name: str, by: str) -> None:
+        """It is paused, and that is committed."""
+        self.paused[name] = by
+        self._due = [one for one in self._due if one[1] != name]
+        heapq.heapify(self._due)
+
+    def resume(self, name: str, due_us: int) -> None:
+        """It goes on at that time, and that is committed."""
+        if self.paused.pop(name, None) is not None:
+            self.fired(name, due_us)
 
 
 def last_started(row: bytes | None) -> int:

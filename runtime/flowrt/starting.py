@@ -9,7 +9,7 @@ import asyncio
 import functools
 import hashlib
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from flowrt.arguments import start_state
@@ -19,6 +19,7 @@ from flowrt.core.flow import Flow, State
 from flowrt.core.values import encode
 from flowrt.handle import Handle, Home, NotStartable
 from flowrt.loop import Asked, Loop
+from flowrt.store import SENT
 from flowrt.turn import Job
 
 P = ParamSpec("P")
@@ -51,6 +52,18 @@ class Starting(Loop):
     ) -> Handle[R]:
         """Like `start`, but does not wait for the commit: `turn` does it. Raises NotStartable."""
         return self._begin(flow, arguments, named, None)
+
+    async def start_named(
+        self, client: str, flow: type[Flow[R]], arguments: Mapping[str, object], *, by: str
+    ) -> Handle[R]:
+        """Like `start_once`, for who has the arguments by name: the audit trail says by whom."""
+        _check_client(client)
+        waiter = asyncio.get_running_loop().create_future()
+        handle: Handle[R] = self._begin(flow, (), dict(arguments), waiter, client, by)
+        asked = self._asked.get(client)
+        if asked is not None and asked.told is not None:
+            await asyncio.shield(asked.told)
+        return handle
 
     async def start_once(
         self, client: str, flow: Callable[P, Flow[R]], /, *arguments: P.args, **named: P.kwargs
@@ -87,6 +100,7 @@ class Starting(Loop):
         named: dict[str, Any],
         waiter: asyncio.Future[None] | None,
         client: str = "",
+        by: str = "",
     ) -> Handle[R]:
         self.refuse_if_stopped()
         kind: Any = flow
@@ -105,15 +119,20 @@ class Starting(Loop):
         if self._draining:
             raise NotStartable(f"{self.party.name} is draining: it takes no new flows")
         flow_id = self._new_flow()
-        handle: Handle[R] = Handle(typing.cast(Home, self), flow_id)
-        self._handles[flow_id] = handle
+        handle: Handle[R] = self.made_handle(flow_id)
         make = functools.partial(engine.begin, name, kind, start)
-        job = Job(flow_id, BEGIN, make, waiter, asker=name.encode())
+        job = Job(flow_id, BEGIN, make, waiter, asker=name.encode(), by=engine.writable(by))
         if client:
             job.client = (client, digest)
             self._asked[client] = Asked(handle, digest, waiter)
         self._ready.append(job)
         self._wake()
+        return handle
+
+    def made_handle(self, flow_id: int) -> Handle[Any]:
+        """The handle of a flow that is about to begin."""
+        handle: Handle[Any] = Handle(typing.cast(Home, self), flow_id)
+        self._handles[flow_id] = handle
         return handle
 
     def _known(self, client: str, digest: bytes, flow: type[Flow[Any]]) -> Handle[Any] | None:
@@ -153,6 +172,8 @@ def _check_client(client: str) -> None:
         raise NotStartable(
             f"a client's name for a flow has 1 to {LONGEST_NAME} characters, not {len(client)}"
         )
+    if client.startswith(SENT):
+        raise NotStartable("a client's name for a flow does not begin with a control character")
 
 
 def _digest(flow: type[Flow[Any]], start: State) -> bytes:

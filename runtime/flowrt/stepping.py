@@ -132,6 +132,8 @@ class Stepping:
         self._ended: dict[int, int] = {}
         self._refused: StoreError | None = None
         self._before: Standing = NOTHING
+        self._by = ""
+        """Who is behind the event that is taken, where the event itself does not say it."""
         find_functions(self.registry.classes.values())
         bound = bind(self.registry.services(), services)
         self._tx = StepTx(self.party, store)
@@ -209,8 +211,14 @@ class Stepping:
         ):
             self._quotas.refuse(peer, "a message that no flow reads now is not taken")
             return
+        if job.check is not None:
+            reason = job.check(turn)
+            if reason is not None:
+                self._refuse(job, reason, turn)
+                return
         tx = self._tx
         tx.flow_id = flow_id
+        self._by = job.by
         if self._refused is not None:
             self._fail(job, self._refused, turn)
             return
@@ -282,7 +290,7 @@ class Stepping:
                 self._refuse(job, STALE[type(event)], turn)
             return
         if type(event) is Arrival and isinstance(event.letter.content, ERRORS):
-            turn.heard.append((flow_id, peer, event.letter.content))
+            turn.heard.append((flow_id, peer, event.letter.to_session, event.letter.content))
         if commit.held is not None:
             cause = f"hold: {commit.held}"
             self._admission.admit(flow_id, checkpoint, commit, cause, "", turn, HELD)
@@ -413,6 +421,8 @@ class Stepping:
     def _refuse(self, job: Job, reason: str, turn: Turn) -> None:
         """Tell who waits that it was not taken. Others do not need to know: a flow that ended has
         no use for a timer or an answer."""
+        if job.client is not None:
+            turn.asked.append(job.client[0])
         if job.waiter is not None and type(job.event) in (Command, CallEnded, Change, Throw):
             turn.waiters.remove(job.waiter)
             turn.refused.append((job.waiter, NotAccepted(reason)))
@@ -500,7 +510,8 @@ class Stepping:
         self._ward.admit(patient)
         turn.batch.patients[flow_id] = encode(patient)
         text = one_line(cause)
-        _LOG.error("%s: flow %d %s", self.party.name, flow_id, text)
+        about = {"party": self.party.name, "flow_id": flow_id}
+        _LOG.error("%s: flow %d %s", self.party.name, flow_id, text, extra=about)
 
     def _bury(self, flow_id: int, event: Kill, turn: Turn) -> None:
         """End a flow that cannot be loaded. Its sessions can be read without its class; if not
@@ -647,6 +658,8 @@ class Stepping:
                 entry += ([],)
             note = (engine.writable(event.by), engine.writable(event.reason), said)  # type: ignore[union-attr]  # as just looked at
             entry += (note,)
+        elif self._by:
+            entry += ((self._by, "", ""),) if commit.logs else ([], (self._by, "", ""))
         turn.audit.append(entry)
 
     def _count(self, before: Standing, after: Standing, turn: Turn) -> None:

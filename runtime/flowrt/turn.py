@@ -39,10 +39,22 @@ def mark_of(asker: bytes) -> int:
 class Job:
     """One event for one flow. `make` builds the checkpoint of a flow that is not stored yet;
     `waiter` is told when the event is committed, or why it is not taken. `client` is the name under
-    which somebody wants the flow, and a digest of what he wants. `mark` is what its step is known
-    by to the next process: the flow's id, or for a new one a number of who asks for it."""
+    which somebody wants it, and a digest of what he wants. `mark` is what its step is known
+    by to the next process: the flow's id, or for a new one a number of who asks for it. `by` is the
+    person behind it, for the audit trail; `check` looks once more, in the batch that takes it,
+    whether it may be, and says why not."""
 
-    __slots__ = ("client", "event", "flow_id", "make", "mark", "outbox_id", "waiter")
+    __slots__ = (
+        "by",
+        "check",
+        "client",
+        "event",
+        "flow_id",
+        "make",
+        "mark",
+        "outbox_id",
+        "waiter",
+    )
 
     def __init__(
         self,
@@ -53,6 +65,8 @@ class Job:
         outbox_id: int = 0,
         client: Client | None = None,
         asker: bytes = b"",
+        by: str = "",
+        check: Callable[[Turn], str | None] | None = None,
     ) -> None:
         self.flow_id = flow_id
         self.event = event
@@ -60,6 +74,8 @@ class Job:
         self.waiter = waiter
         self.outbox_id = outbox_id
         self.client = client
+        self.by = by
+        self.check = check
         self.mark = mark_of(asker) if asker else flow_id
 
 
@@ -80,14 +96,14 @@ class Appointed:
     entry: int
 
 
-class Draining:
-    """That the node shall take nothing new from now on, or shall again."""
+class Deed:
+    """What a person does that is no flow's step. `act` puts it into the batch, as often as that is
+    tried, and raises NotAccepted if it cannot be done any more."""
 
-    __slots__ = ("by", "on", "waiter")
+    __slots__ = ("act", "waiter")
 
-    def __init__(self, on: bool, by: str, waiter: Waiter | None) -> None:
-        self.on = on
-        self.by = by
+    def __init__(self, act: Callable[[Turn], None], waiter: Waiter | None) -> None:
+        self.act = act
         self.waiter = waiter
 
 
@@ -115,6 +131,7 @@ class Turn:
 
     __slots__ = (
         "acks",
+        "after",
         "allowed",
         "answers",
         "asked",
@@ -146,7 +163,7 @@ class Turn:
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.taken: list[Job | Firing | Appointed | Draining | Severing | Packet] = []
+        self.taken: list[Job | Firing | Appointed | Deed | Severing | Packet] = []
         self.acks: dict[str, list[int]] = {}
         self.resumed: dict[int, None] = {}
         self.timers: list[tuple[int, int, bool]] = []
@@ -172,9 +189,11 @@ class Turn:
         self.discharged: list[int] = []
         self.answers: set[int] = set()
         self.had_endings = False
+        self.after: list[Callable[[], None]] = []
+        """What is done in memory once the batch is written."""
         self.diaries = False
         """Whether a service's diary was written."""
-        self.heard: list[tuple[int, str, Failure | Reject]] = []
+        self.heard: list[tuple[int, str, int, Failure | Reject]] = []
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:
         if outbox_id:
@@ -183,12 +202,14 @@ class Turn:
 
 def log_errors(party: str, turn: Turn) -> None:
     """Both sides of a session log an error under its id."""
-    for flow_id, peer, content in turn.heard:
+    for flow_id, peer, session, content in turn.heard:
         what = content.reason if isinstance(content, Reject) else f"ends with {content.name}"
         said = (party, flow_id, peer, one_line(what), one_line(content.error_id))
-        _LOG.info("%s: flow %d hears of %s: %s (%s)", *said)
+        about = {"party": party, "flow_id": flow_id, "peer": peer, "error_id": content.error_id}
+        _LOG.info("%s: flow %d hears of %s: %s (%s)", *said, extra={**about, "session": session})
     for flow_id, outcome in turn.ended:
         if outcome.error is not None:
             error_id = decode(tuple[msgspec.Raw, str, str | None, str], outcome.value)[1]
             ended = (party, flow_id, outcome.flow, outcome.error, error_id)
-            _LOG.info("%s: flow %d (%s) ends with %s (%s)", *ended)
+            about = {"party": party, "flow_id": flow_id, "error_id": error_id}
+            _LOG.info("%s: flow %d (%s) ends with %s (%s)", *ended, extra=about)

@@ -42,7 +42,7 @@ class TaskView(msgspec.Struct, frozen=True):
 
     `role` is who may answer, `flow` the versioned name of the flow that asks, `question` its value.
     `answer` is the Python type of the answer. `since` and `due` are in UTC; `due` is None if there
-    is no deadline.
+    is no deadline. `claimed` is who alone may answer it, None if nobody has claimed it.
     """
 
     flow_id: int
@@ -53,6 +53,8 @@ class TaskView(msgspec.Struct, frozen=True):
     answer: Any
     since: datetime.datetime
     due: datetime.datetime | None
+    claimed: str | None = None
+    claimed_since: datetime.datetime | None = None
 
 
 class FlowView(msgspec.Struct, frozen=True):
@@ -192,16 +194,17 @@ class ScheduleView(msgspec.Struct, frozen=True):
 
     `last` is the flow that it started last, None if there is none or it was forgotten; `ended` is
     "" while that runs or is in the hospital, "well", or the error that ended it. The next one comes
-    whatever became of the last.
+    whatever became of the last. Of one that is paused, by whom `paused` says, `due` is None.
     """
 
     name: str
     flow: str
     cron: str
     zone: str
-    due: datetime.datetime
+    due: datetime.datetime | None
     last: int | None
     ended: str
+    paused: str | None = None
 
 
 class PeerView(msgspec.Struct, frozen=True):

@@ -39,6 +39,7 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.benchmarks.flood import FLOOD  # noqa: E402  # this is a script, in no package
+from tests.benchmarks.interface import interface  # noqa: E402
 
 FLOWS = 200_000
 """How many flows rest in W3 if nothing else is said."""
@@ -56,6 +57,7 @@ GOALS: dict[str, str] = {
     "w3_rss_mib": "under 400",
     "w3_resumed_per_s": "5,000 or more",
     "w4_first_flow_s": "under 0.25",
+    "serve_s": "under 0.5",
     "check_unchanged_cpu_s": "under 0.2",
     "check_cold_s": "under 6, with compile_cold_s",
     "check_one_changed_s": "under 0.6",
@@ -70,6 +72,7 @@ GOALS: dict[str, str] = {
     "protocol_cost_per_session_growth": "about 1",
     "sim_worlds_per_s": "50 or more",
     "sim_events_per_s": "15,000 or more",
+    "wire_dribbled_p99_us": "as wire_alone_p99_us, but for the processor that it takes",
 }
 
 SIM = """
@@ -294,6 +297,21 @@ def ledger(figures: dict[str, float]) -> dict[str, float]:
     return figures
 
 
+def serving(figures: dict[str, float]) -> None:
+    """From a node's start until it serves, and its memory when it is idle."""
+    from tests.benchmarks import serving as of_serving
+
+    of_serving.served(figures)
+
+
+def wire(figures: dict[str, float]) -> dict[str, float]:
+    """What connections between processes cost."""
+    from tests.benchmarks import wire as of_wire
+
+    of_wire.measure(figures)
+    return figures
+
+
 def flowc_table(environment: dict[str, str]) -> None:
     """Make the parser's table, which is there once and for all after a first run on a machine."""
     code = "from flowlang.parser.table import load_table; load_table()"
@@ -328,7 +346,11 @@ def main() -> None:
     parser.add_argument("--flows", type=int, default=FLOWS, help="how many flows rest in W3")
     parser.add_argument("--runtime", action="store_true", help="leave the compiler's figures out")
     parser.add_argument("--ledger", action="store_true", help="the ledger's figures alone")
+    parser.add_argument("--wire", action="store_true", help="the figures of connections alone")
     options = parser.parse_args()
+    if options.wire:
+        _report(wire({}))
+        return
     if options.ledger:
         _report(ledger({}))
         return
@@ -377,6 +399,9 @@ def main() -> None:
         agreement(figures)
         simulation(figures)
     ledger(figures)
+    serving(figures)
+    interface(figures)
+    wire(figures)
     figures["w1_flows_per_raw_row"] = figures["w1_flows_per_s"] / figures["raw_sqlite_rows_per_s"]
     _report(figures)
 

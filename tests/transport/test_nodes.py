@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+import random
 from pathlib import Path
+
+import pytest
 
 from flowrt.core.flow import Party
 from flowrt.limits import Limits
@@ -12,7 +17,7 @@ from flowrt.store.memory import MemoryStore
 from flowrt.store.sqlite import SqliteStore
 from flowrt.transport.memory import MemoryNetwork
 from tests.contracts.test_transports import talk
-from tests.transport.certified import QUICK, Town, until
+from tests.transport.certified import QUICK, Cable, Town, until
 from tests.transport.test_tls import play
 
 
@@ -97,7 +102,7 @@ def test_a_node_is_sent_no_more_than_it_takes(tmp_path: Path) -> None:
                 for network in networks
             ]
             ask = {"whom": Party("bob"), "rounds": 3, "ballast": b"x" * 1000}
-            handles = [await alice.start(talk().Asker_v1, **ask) for _ in range(100)]
+            handles = [await alice.start(talk().Asker_v1, **ask) for _ in range(40)]
             for handle in handles:
                 assert await handle.result() == (0, 1001, 2002)
             for network in networks:
@@ -107,3 +112,56 @@ def test_a_node_is_sent_no_more_than_it_takes(tmp_path: Path) -> None:
             await bob.close()
 
     play(test, tmp_path)
+
+
+async def _survive(town: Town, seed: int) -> None:
+    """Conversations both ways over cables that are cut after some bytes, again and again."""
+    chance = random.Random(seed)
+    async with contextlib.AsyncExitStack() as stack:
+        networks = await stack.enter_async_context(town.open("alice", "bob"))
+        cables = []
+        for network in networks:
+            cable = await stack.enter_async_context(Cable(network).laid())
+            town.known[network.party] = [cable.address]
+            cables.append(cable)
+        nodes = [
+            await Node.open(network.party, store=MemoryStore(), network=network, modules=[talk()])
+            for network in networks
+        ]
+        handles = []
+        for node, whom in zip(nodes, ("bob", "alice"), strict=True):
+            for _ in range(5):
+                ask = {"whom": Party(whom), "rounds": 10, "ballast": chance.randbytes(3000)}
+                handles.append(await node.start(talk().Asker_v1, **ask))
+        for _ in range(12):
+            cable = chance.choice(cables)
+            cable.left = chance.choice((1, 100, 3_000, 40_000))
+            before = sum(node._commits for node in nodes)
+
+            def has_moved(cable: Cable = cable, before: int = before) -> bool:
+                moved = sum(node._commits for node in nodes) > before + 6
+                return moved or cable.left == -1 or not any(node.flows() for node in nodes)
+
+            await until(has_moved)
+            if chance.random() < 0.2:
+                cable.cut()
+        for cable in cables:
+            cable.left = -1
+        for handle in handles:
+            assert await handle.result() == tuple(round * 1001 for round in range(10))
+        await until(lambda: not any(node.flows() or len(node._outbox) for node in nodes))
+        for node in nodes:
+            await node.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_conversations_over_cables_that_are_cut(tmp_path: Path, seed: int) -> None:
+    play(lambda town: _survive(town, seed), tmp_path)
+
+
+@pytest.mark.campaign
+def test_many_conversations_over_cables_that_are_cut(tmp_path: Path) -> None:
+    for seed in range(1000, 1000 + int(os.environ.get("FLOW_CABLES", "200"))):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        play(lambda town, seed=seed: _survive(town, seed), folder)  # type: ignore[misc]

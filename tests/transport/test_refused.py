@@ -312,6 +312,8 @@ def test_who_is_let_in(tmp_path: Path, make: Callable[[Town], Credentials]) -> N
             async with Raw.dial(network, context(make(town)), life=LIFE) as raw:
                 raw.writer.write(framed(PACKET, b"good day"))
                 await until(lambda: alice.mail)
+                tls = raw.writer.get_extra_info("ssl_object")
+                assert not tls.session.has_ticket, "nobody comes again without a certificate"
             assert alice.mail[0][1] == b"good day"
 
     play(test, tmp_path)

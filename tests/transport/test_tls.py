@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 from collections.abc import Callable, Coroutine
@@ -147,6 +148,9 @@ def test_what_a_party_does_not_take_stays_with_who_sends_it(tmp_path: Path) -> N
             await until(lambda: bob.network.figures().held_back > 5)
             waiting = alice.network.figures().waiting_bytes
             assert waiting > 20 << 20, "sockets hold little; nothing is read beyond one packet"
+            [connection] = bob.network._all
+            assert connection._transport is not None
+            assert not connection._transport.is_reading()
             assert bob.network.figures().packets_received == 0
             bob.takes = True
             await until(lambda: len(bob.mail) == 40)
@@ -242,7 +246,9 @@ def test_a_peer_that_gives_no_sign_of_life_is_asked_and_then_cut(tmp_path: Path)
         async with town.open("alice", limits=limits) as [network]:
             Party(network)
             async with Raw.dial(network, context, life=LIFE) as raw:
-                for _ in range(3):
+                loop = asyncio.get_running_loop()
+                end = loop.time() + 0.8  # Longer than who is dead may be silent.
+                while loop.time() < end:
                     assert await raw.frame() == (PING, b"")
                     raw.writer.write(framed(PONG))
                 raw.writer.write(framed(PING) * 1000)
@@ -277,16 +283,17 @@ def test_a_peer_has_few_connections(tmp_path: Path) -> None:
         context = town.issue("mallory").load().dialing
         async with town.open("alice") as [network]:
             alice = Party(network)
-            opened = []
-            for number in range(20):
-                dialed = Raw.dial(network, context, life=LIFE)
-                raw = await dialed.__aenter__()
-                opened.append(dialed)
-                if number % 2:
-                    raw.writer.write(framed(BYE))  # And it never ends what it has left.
-                await until(lambda: alice.connections <= 6)
-            for dialed in opened:
-                await dialed.__aexit__(None, None, None)
+            async with contextlib.AsyncExitStack() as stack:
+                for number in range(12):
+                    raw = await stack.enter_async_context(Raw.dial(network, context, life=LIFE))
+                    await until(lambda: alice.connections <= 5)
+                    if number % 2:
+                        # It says goodbye, and reads nothing of what there is for it.
+                        raw.writer.transport.pause_reading()
+                        for _ in range(14):
+                            alice.send("mallory", b"x" * (1 << 20))
+                        raw.writer.write(framed(BYE))
+                        await until(lambda: network.figures().connections == 0)
 
     play(test, tmp_path)
 

@@ -112,7 +112,8 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `role` is who may answer, `flow` the versioned name of the flow that asks. `asked` and `answer`
     name the types of question and answer, `value` are the question's bytes. `since_us` and `due_us`
-    are microseconds since 1970, `due_us` 0 if there is no deadline.
+    are microseconds since 1970, `due_us` 0 if there is no deadline. `claimed` is who alone may
+    answer it, since `claimed_us`; "" if nobody has claimed it.
     """
 
     flow_id: int
@@ -124,6 +125,8 @@ class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     answer: str
     since_us: int
     due_us: int
+    claimed: str = ""
+    claimed_us: int = 0
 
 
 class More:

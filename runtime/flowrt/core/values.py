@@ -437,7 +437,7 @@ def writable(text: str) -> str:
 def plain(value: Any) -> Any:
     """A value of the language as JSON data: records as objects, enums as `{case: fields}` or, where
     there are none, the case's name; bytes as hex, parties as names, decimals, times and durations
-    as text."""
+    as text; values of Python's classes as their bytes, errors as `{name: fields}`."""
     if isinstance(value, str):
         return writable(value)
     if isinstance(value, Party):
@@ -456,6 +456,10 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, FlowError):
+        return {value.wire: plain(value.fields())}
+    if hasattr(type(value), "to_flow"):
+        return plain(opaque.to_plain(value))
     return msgspec.to_builtins(value)
 
 

@@ -158,6 +158,7 @@ class Admission:
             line or state.place,
             said,
             one_line(cause),
+            extra={"party": self._party, "flow_id": flow_id},
         )
 
     def remedies(self, checkpoint: Checkpoint) -> Mapping[str, Remedy]:

@@ -155,6 +155,17 @@ def throw(
     return Throw(by, reason, name, encode(fields), writable(f"{name}: {error}")[:4000])
 
 
+def variables(flow_id: int, data: bytes | None, registry: Registry) -> Mapping[str, Any]:
+    """The types of the variables of a patient that can be changed, by name. Raises NotAccepted: its
+    checkpoint cannot be read."""
+    return _changeable(_checkpoint(flow_id, data, registry).frames[-1].state)
+
+
+def errors(flow_id: int, data: bytes | None, registry: Registry) -> Mapping[str, type[FlowError]]:
+    """The declared errors that can be thrown into a patient, by name. Raises as `variables`."""
+    return _errors(_checkpoint(flow_id, data, registry), registry)
+
+
 def as_declared(what: str, kind: Any, value: Any) -> Any:
     """A value from outside, if it has the type that it says it has. Raises TypeError."""
     try:

@@ -101,10 +101,11 @@ class Ledger:
         """All modules of a node: the library's, and its own."""
         return (*MODULES, *(module for module in own if module not in MODULES))
 
-    def services(self, modules: Iterable[ModuleType]) -> dict[str, object]:
+    def services(self, modules: Iterable[ModuleType] | Registry) -> dict[str, object]:
         """Those of the ledger's services that the modules use, by name, as `Node.open` wants
         them."""
-        used = {key.name for key in Registry(modules).services()}
+        known = modules if isinstance(modules, Registry) else Registry(modules)
+        used = {key.name for key in known.services()}
         return {name: found for name, found in self._named().items() if name in used}
 
     def _named(self) -> dict[str, object]:

@@ -106,7 +106,9 @@ class Quotas:
         if count & (count - 1) == 0:
             detail = f": {one_line(text)}" if text else ""
             times = f" ({count} times)" if count > 1 else ""
-            _LOG.warning("%s: %s from %s%s%s", self._party, why, one_line(peer), detail, times)
+            said = (self._party, why, one_line(peer), detail, times)
+            about = {"party": self._party, "peer": peer}
+            _LOG.warning("%s: %s from %s%s%s", *said, extra=about)
 
     def rejected(self, peer: str) -> None:
         """An invitation was rejected, because too many sessions of the peer are open."""

@@ -376,7 +376,7 @@ def _course(played: Played) -> tuple[object, ...]:
     found: list[tuple[object, ...]] = []
     for event in played.world.history:
         if type(event) is Rested:
-            found.append(event.path)
+            found.extend(event.places)
         elif type(event) is Ended:
             found.append((event.flow, event.error))
     return tuple(found)
@@ -385,5 +385,6 @@ def _course(played: Played) -> tuple[object, ...]:
 def _sights(played: Played) -> set[tuple[str, str]]:
     """The states and the endings that a world has."""
     history = played.world.history
-    states = {part for event in history if type(event) is Rested for part in event.path}
+    rested = [event for event in history if type(event) is Rested]
+    states = {part for event in rested for place in event.places for part in place}
     return states | {(e.flow, f"ends {e.error}") for e in history if type(e) is Ended}

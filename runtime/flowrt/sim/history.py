@@ -74,15 +74,26 @@ class Called(msgspec.Struct, frozen=True):
     arguments: tuple[Any, ...]
 
 
+Place: TypeAlias = tuple[tuple[str, str], ...]
+"""Where a flow is: (flow, state) for it and the subflows in it; () before it begins and when it has
+ended."""
+
+
 class Rested(msgspec.Struct, frozen=True):
-    """A step was committed: where it began and where its flow rests now, each a tuple of (flow,
-    state) by subflow; () if it ended or had not begun."""
+    """A step was committed: where it began and where its flow rests now. `passed` are the
+    places between them where it read on, since what it waited for was there."""
 
     at_us: int
     party: str
     flow_id: int
-    before: tuple[tuple[str, str], ...]
-    path: tuple[tuple[str, str], ...]
+    before: Place
+    path: Place
+    passed: tuple[Place, ...] = ()
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where the step led its flow, one place after the other: `passed`, then `path`."""
+        return (*self.passed, self.path)
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -24,12 +24,11 @@ from flowrt.core.values import (
     StackFrame,
 )
 from flowrt.core.waiting import can_go_on, find, is_ready
+from flowrt.sim.history import Place
 from flowrt.sim.violation import Violation
 
 S = TypeVar("S")
 M = TypeVar("M", bound=Message)
-
-Path = tuple[tuple[str, str], ...]
 
 
 class Record:
@@ -45,6 +44,7 @@ class Record:
         "flow_id",
         "held",
         "parent",
+        "passed",
         "path",
         "said",
     )
@@ -54,8 +54,9 @@ class Record:
         self.flow = checkpoint.frames[0].flow if checkpoint.frames else ""
         self.began = checkpoint.steps == 0
         self.parent = checkpoint.extra.parent if checkpoint.extra is not None else 0
-        self.before: Path = () if self.began else path_of(checkpoint.frames)
-        self.path: Path = ()
+        self.before: Place = () if self.began else path_of(checkpoint.frames)
+        self.path: Place = ()
+        self.passed: list[Place] = []
         self.said: list[tuple[bool, str, str, bytes, str, Content, type[Message] | None]] = []
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.dropping: list[bytes] = []
@@ -76,7 +77,7 @@ class Watch:
         self.violations: list[Violation] = []
 
 
-def path_of(frames: list[StackFrame]) -> Path:
+def path_of(frames: list[StackFrame]) -> Place:
     """Where a flow is: (flow, state) for it and the subflows in it."""
     return tuple([(frame.flow, type(frame.state).__name__) for frame in frames])
 
@@ -107,6 +108,13 @@ class WatchedRun(StepRun):
             self._violates("I16", f"flow {self.flow_id} goes on, and is in the hospital")
         super().go()
         self._has_gone()
+
+    def _reads_on(self) -> bool:
+        at = path_of(self._checkpoint.frames)
+        does = super()._reads_on()
+        if does:
+            self._record.passed.append(at)
+        return does
 
     def end(self, error: FlowKilled) -> None:
         super().end(error)

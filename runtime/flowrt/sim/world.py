@@ -499,7 +499,8 @@ class World:
             )
         for operation, arguments in record.calls:
             self.history.append(Called(at_us, party, flow_id, operation, arguments))
-        self.history.append(Rested(at_us, party, flow_id, record.before, record.path))
+        passed = tuple(record.passed)
+        self.history.append(Rested(at_us, party, flow_id, record.before, record.path, passed))
 
     def _check_watches(self) -> None:
         for host in self.hosts.values():

@@ -89,6 +89,16 @@ class Row(typing.NamedTuple):
     since_s: int
 
 
+class Ended(typing.NamedTuple):
+    """A flow that has ended: its versioned name, the name of its error or None, and when
+    (microseconds since 1970)."""
+
+    flow_id: int
+    flow: str
+    error: str | None
+    at_us: int
+
+
 class Purged(typing.NamedTuple):
     """How much was forgotten: flows that had ended, entries of the audit trail."""
 
@@ -213,6 +223,28 @@ class Store(typing.Protocol):
         """(flow id, digest) of what was asked for under that name."""
         ...
 
+    def client_of(self, flow_id: int) -> str | None:
+        """Under which name somebody asked for that flow; None if nobody named it."""
+        ...
+
+    def flows_of(self, prefix: str, after: int, limit: int) -> list[int]:
+        """The ids, above `after`, of flows that were asked for under names that begin so (names
+        of what was sent to flows are not among them), at most `limit`."""
+        ...
+
+    def outcomes(self, after: int, limit: int) -> list[Ended]:
+        """Flows that ended and are not purged, with larger ids than `after`, at most `limit`."""
+        ...
+
+    def count(self) -> tuple[int, int]:
+        """How many flows live, and of how many that ended the outcome is kept. It looks at every
+        row."""
+        ...
+
+    def links(self, after: int, limit: int) -> list[Link]:
+        """Rows of the audit trail with larger numbers than `after`, at most `limit`."""
+        ...
+
     def purge(self, before_us: int, limit: int, audit_us: int | None = None) -> Purged:
         """Forget, in a transaction of its own, at most `limit` flows that ended before that time,
         with their progress, mail and client's name, and as many entries of the audit trail, from
@@ -285,6 +317,9 @@ class Store(typing.Protocol):
         """Let go of it. Committed work stays."""
         ...
 
+
+SENT = "\x01"
+"""Names of what clients have sent begin so: no name of a flow does."""
 
 APART = 1 << 32
 """How far the numbers of outbox rows leap where a restore is accepted: what peers still say of rows

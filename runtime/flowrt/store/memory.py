@@ -18,9 +18,11 @@ from typing import Any, TypeVar
 from flowrt.core.lineage import LIVES, life_after
 from flowrt.store import (
     APART,
+    SENT,
     Batch,
     Beside,
     CommitFailed,
+    Ended,
     Fenced,
     Opened,
     Purged,
@@ -228,6 +230,29 @@ class MemoryStore:
 
     def client(self, client: str) -> tuple[int, bytes] | None:
         return self.disk.clients.get(client)
+
+    def client_of(self, flow_id: int) -> str | None:
+        names = (name for name, one in self.disk.clients.items() if one[0] == flow_id)
+        return next((name for name in names if not name.startswith(SENT)), None)
+
+    def flows_of(self, prefix: str, after: int, limit: int) -> list[int]:
+        clients = self.disk.clients.items()
+        found = (one[0] for name, one in clients if name.startswith(prefix) and one[0] > after)
+        return sorted(found)[:limit]
+
+    def outcomes(self, after: int, limit: int) -> list[Ended]:
+        disk = self.disk
+        return [
+            Ended(flow_id, *disk.outcomes[flow_id][:2], disk.ended[flow_id])
+            for flow_id in heapq.nsmallest(limit, (one for one in disk.outcomes if one > after))
+        ]
+
+    def count(self) -> tuple[int, int]:
+        return len(self.disk.flows), len(self.disk.outcomes)
+
+    def links(self, after: int, limit: int) -> list[Link]:
+        links = (link for link in self.chain()[1] if link.number > after)
+        return list(itertools.islice(links, limit))
 
     def purge(self, before_us: int, limit: int, audit_us: int | None = None) -> Purged:
         disk = self.disk

@@ -36,6 +36,7 @@ from flowrt.store import (
 from flowrt.store.chain import NOTHING, Link, Verified, digest_of, verify
 from flowrt.store.files import MACHINE, Files, Note
 from flowrt.store.marks import SIZE, Call, Marks
+from flowrt.store.queries import Queries
 from flowrt.store.rows import delete, flat, insert
 from flowrt.store.transaction import Transaction, refusal
 from flowrt.store.upgrades import FORMAT, UPGRADES
@@ -55,7 +56,7 @@ _UPSERT = (
 )
 
 
-class SqliteStore:
+class SqliteStore(Queries):
     """One party's flows in the file `path`, created when it is first opened.
 
     Created safely: written aside, synchronised with its folder, renamed, reopened and verified

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FORMAT = 5
+FORMAT = 6
 UPGRADES: dict[int, str] = {
     2: """
         ALTER TABLE engine_node ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
@@ -34,5 +34,8 @@ UPGRADES: dict[int, str] = {
             PRIMARY KEY (event, flow, number)
         ) WITHOUT ROWID;
     """,
+    # No table changes, but what rows may say: who has claimed a task, that a schedule is paused. A
+    # version that does not know these would let others answer, and start what was stopped.
+    5: "",
 }
 """What makes the next format of an older one, in the transaction that claims the store."""

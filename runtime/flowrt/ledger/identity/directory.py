@@ -77,6 +77,11 @@ class Network:
         self._is_read = not self._is_replaced
         return self._known
 
+    @property
+    def newest(self) -> NetworkMap:
+        """The newest map that a step has seen: for connections, which ask outside of steps."""
+        return self._known
+
     # --- parties ---
 
     def identity(self, tx: Tx, of: Party) -> Identity:

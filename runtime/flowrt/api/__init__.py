@@ -1,0 +1,1 @@
+"""The HTTP interface of a node: flows, people, operators, figures. `server` opens it."""

@@ -1,0 +1,105 @@
+"""flowctl, the command of who runs nodes and uses them: arguments, exit codes, printing.
+
+Everything slow is imported by the command that needs it. Exit codes: 0 fine, 1 something is wrong,
+2 wrong usage, 70 our bug.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from flowrt.cli.printing import print_json, print_refused, wants_json
+
+COMMANDS: Final = {
+    "init": "flowrt.cli.parties:init",
+    "up": "flowrt.cli.parties:up",
+    "config": "flowrt.cli.parties:config",
+    "apps": "flowrt.cli.parties:apps",
+    "user": "flowrt.cli.users:user",
+    "keys": "flowrt.cli.keys:keys",
+    "backup": "flowrt.cli.backups:backup",
+    "restore": "flowrt.cli.backups:restore",
+    "network": "flowrt.cli.networks:network",
+}
+"""Where each command is; it is imported when it is asked for."""
+
+
+class _Flowctl(click.Group):
+    """A group whose commands are imported late, and that knows what a misspelt one meant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        found = getattr(importlib.import_module(module), name)
+        assert isinstance(found, click.Command)
+        return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from flowrt.serving.troubles import Refused
+
+        try:
+            return super().invoke(ctx)
+        except Refused as error:
+            print_refused(error)
+            sys.exit(1)
+        except click.UsageError as error:
+            if not wants_json():
+                raise
+            print_json({"ok": False, "message": error.format_message()})
+            sys.exit(error.exit_code)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            if near and "Did you mean" not in error.message:
+                raise click.UsageError(f"{error.message} Did you mean `{near[0]}`?", ctx) from None
+            raise
+
+
+@click.group(cls=_Flowctl, context_settings={"help_option_names": ["-h", "--help"]})
+def commands() -> None:
+    """Run parties' nodes: make them, serve them, look after them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point of `flowctl`. Never shows a traceback for a user's mistake."""
+    try:
+        commands.main(args=list(arguments) if arguments is not None else None, prog_name="flowctl")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _DISK and error.filename is None:
+            _bug()
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {place}{error.strerror}", err=True)
+        sys.exit(1)
+    except Exception:
+        _bug()
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+
+
+def _bug() -> None:
+    click.echo(traceback.format_exc(), err=True)
+    click.echo("flowctl: this is a bug of flowctl; please report it", err=True)
+    sys.exit(70)

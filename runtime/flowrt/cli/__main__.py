@@ -1,0 +1,5 @@
+"""`python -m flowrt.cli` is `flowctl`."""
+
+from flowrt.cli import main
+
+main()
