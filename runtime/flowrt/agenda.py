@@ -85,7 +85,9 @@ class Agenda(Recognition):
         super().__init__(party, store, modules, services, clock, key, policy, limits)
         self._schedules = Schedules(self.registry.schedules)
         kept = (getattr(service, "diary", None) for service in services.values())
-        found = {id(diary): diary for diary in kept if isinstance(diary, Diary)}
+        found = {
+            id(diary): diary for diary in kept if diary is not None and isinstance(diary, Diary)
+        }
         self._diaries: tuple[Diary, ...] = tuple(found.values())
         self._appointed: set[Appointed] = set()
         """Those that wait for their turn."""

@@ -266,7 +266,7 @@ def test_an_operator_sees_what_each_peer_uses() -> None:
             *rows,
             {"too many sessions: invitations are rejected": 3},
         )
-        too_large = "more packets than may wait, or too large ones, are dropped"
+        too_large = "more packets than may wait, or too large ones, are not taken"
         assert eve == PeerView("eve", 0, 0, 0, 0, 0, 0, 0, 0, {too_large: 1})
         # What comes back by time does so.
         world.now_us += 1_000_000

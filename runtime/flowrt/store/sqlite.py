@@ -75,6 +75,9 @@ class SqliteStore(Queries):
         self._life = b""
         self._incarnation = b""
         self._commits = 0
+        self._awaited = True
+        """Whether a flow may wait for an event: while none has since the store was opened, who
+        waits for one needs no question."""
 
     # --- opening ---
 
@@ -219,6 +222,7 @@ class SqliteStore(Queries):
         if self._epoch not in (0, epoch):
             raise Fenced(f"{self.path} was opened by another process; this one stops")
         self._digest = self._written = _last_digest(db)
+        self._awaited = db.execute("SELECT 1 FROM engine_wait LIMIT 1").fetchone() is not None
         lives = decode(list[tuple[bytes, int]], past)
         opened = Opened(
             party,
@@ -413,6 +417,8 @@ class SqliteStore(Queries):
         return found[0] if found else None
 
     def waiting(self, key: bytes) -> list[tuple[int, int]]:
+        if not self._awaited:
+            return []
         return self._open_db.execute(
             "SELECT flow, number FROM engine_wait WHERE event = ? ORDER BY flow, number", (key,)
         ).fetchall()
@@ -586,6 +592,8 @@ class SqliteStore(Queries):
             db.execute("DELETE FROM engine_schedule WHERE name = ?", (name,))
             if state is not None:
                 db.execute("INSERT INTO engine_schedule VALUES (?, ?)", (name, state))
+        if batch.waits:
+            self._awaited = True
         for event, changes in batch.waits.items():
             for wait, waits in changes.items():
                 db.execute(_WAITS if waits else _WAITS_NO_MORE, (event, *wait))
