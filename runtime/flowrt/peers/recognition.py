@@ -15,7 +15,7 @@ from types import ModuleType
 from flowrt.core import engine
 from flowrt.core.engine import Severed
 from flowrt.core.hospital import one_line
-from flowrt.core.lineage import LATER, STRANGE, Lineage, count_of, life_of
+from flowrt.core.lineage import LATER, OWN, STRANGE, Lineage, count_of, life_of
 from flowrt.core.registry import Registry
 from flowrt.core.session import INVITED, Peer
 from flowrt.core.values import Ack, Invite, Recall, Recalled, decode_frame, encode
@@ -152,17 +152,35 @@ class Recognition(Stepping):
 
     # --- what we are ---
 
-    def _recall(self, name: str, its: bytes, mark: bytes) -> None:
-        """A peer, whose own mark is `its`, tells the last that it knows of us.
+    def _judge(self, name: str, mark: bytes) -> int:
+        """What our store makes of a mark that a peer has of it: OWN or STRANGE.
 
         Raises:
-            RestoredFromBackup: it knows more than our store.
+            RestoredFromBackup: the peer knows more than our store.
         """
         verdict = self._lineage.judge(mark, self._commits)
         if verdict == LATER:
             why = f"{name} knows of commits that it does not hold"
             self._store.refuse(why)
             raise gone_back(f"the store of {self.party.name}", why)
+        return verdict
+
+    def _is_of_ours(self, name: str, mark: bytes) -> bool:
+        """Whether an acknowledgement of what came to a peer with that mark is of rows that our
+        store has numbered, and not of those that had their numbers before it went back.
+
+        Raises:
+            RestoredFromBackup: the peer knows more than our store.
+        """
+        return not mark or self._judge(name, mark) == OWN
+
+    def _recall(self, name: str, its: bytes, mark: bytes) -> None:
+        """A peer, whose own mark is `its`, tells the last that it knows of us.
+
+        Raises:
+            RestoredFromBackup: it knows more than our store.
+        """
+        verdict = self._judge(name, mark)
         known = self._peer(name)
         if not known.mark and not known.wary:
             known.mark = its
