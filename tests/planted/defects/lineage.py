@@ -33,13 +33,6 @@ DEFECTS = (
         (f"{_RECOGNITION}._is_known", "if life_of(mark) != life_of(last):", "if False:"),
     ),
     defect(
-        "who was forgotten is a stranger",
-        _ROOM,
-        "a restored store takes what a peer says whom it met after the copy was made",
-        "L, I8",
-        (f"{_RECOGNITION}._peer", "known.wary = bool(self._former)", "known.wary = False"),
-    ),
-    defect(
         "count stands still",
         _ROOM,
         "of each life of a peer's store only the first mark is kept",
