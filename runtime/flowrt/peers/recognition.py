@@ -224,7 +224,8 @@ class Recognition(Stepping):
 
     def _spared(self, peer: str, turn: Turn) -> set[tuple[int, int]]:
         """Which sessions (flow, number) are still being asked for: the new store will answer. An
-        invitation that the old one has answered already is not sent to it."""
+        invitation that the old one has answered already, if only with words that came before their
+        turn, is not sent to it: nobody reads what two have said."""
         spared = set()
         for number, data in self._outbox.rows_for(peer):
             frame = decode_frame(data)
@@ -232,7 +233,7 @@ class Recognition(Stepping):
                 continue
             checkpoint = self._checkpoint(Job(frame.from_flow, engine.RESUME), turn)
             session = find(checkpoint, frame.from_session) if checkpoint is not None else None
-            if session is not None and session.status == INVITED:
+            if session is not None and session.status == INVITED and not session.inbox:
                 spared.add((frame.from_flow, frame.from_session))
             else:
                 self._outbox.forget(peer, number)
