@@ -37,6 +37,7 @@ flowrt_peers gauge
 flowrt_refused_total counter
 flowrt_sessions_open gauge
 flowrt_unread_messages gauge
+flowrt_wire_bytes_sent_total counter
 flowrt_wire_connections gauge
 flowrt_wire_refused_total counter
 """
@@ -45,7 +46,7 @@ OPERATIONS_PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def offer() -> Offer:
-    return Offer(wire=lambda: {"connections": 2, "refused_total": 5})
+    return Offer(wire=lambda: {"connections": 2, "bytes_sent": 7, "refused": {"garbage": 5}})
 
 
 def test_the_names_of_figures_stay() -> None:
@@ -63,7 +64,8 @@ def test_the_names_of_figures_stay() -> None:
         found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         assert found["flowrt_flows_started_total"] == "1"
         assert found["flowrt_flows_living"] == "1"
-        assert found["flowrt_wire_refused_total"] == "5"
+        assert found["flowrt_wire_bytes_sent_total"] == "7"
+        assert found['flowrt_wire_refused_total{reason="garbage"}'] == "5"
         of = 'operation="start_flow"'
         assert found[f'flowrt_http_requests_total{{{of},status="201"}}'] == "1"
         assert found['flowrt_http_requests_total{operation="none",status="404"}'] == "1"

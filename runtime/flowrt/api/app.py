@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -64,7 +64,7 @@ class Offer:
     origins: Sequence[str] = ()
     apps: Sequence[tuple[str, str]] = ()
     backup: Callable[[str], Awaitable[None]] | None = None
-    wire: Callable[[], Mapping[str, int | float]] | None = None
+    wire: Callable[[], metrics.Wire] | None = None
 
 
 class App:

@@ -9,7 +9,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from starlette.responses import Response
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 UNNOTICED_S = 0.005
 """What may be counted whenever somebody asks."""
+
+Wire: TypeAlias = Mapping[str, "int | float | Mapping[str, int]"]
+"""What a network has counted, by name; of some things by reason."""
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)
 """Upper bounds of the times of requests, in seconds."""
@@ -107,11 +110,21 @@ def _of_node(node: Node, figures: Figures) -> Iterable[str]:
         yield _line("flowrt_refused_total", count, {"reason": reason})
 
 
-def _of_network(figures: Mapping[str, int | float]) -> Iterable[str]:
-    for name, value in sorted(figures.items()):
-        kind = "counter" if name.endswith("_total") else "gauge"
-        yield from _head(f"flowrt_wire_{name}", kind, f"Of the connections to peers: {name}.")
-        yield _line(f"flowrt_wire_{name}", value)
+AS_OF_NOW = frozenset({"connections", "handshakes", "waiting_bytes"})
+"""What of the connections to peers goes up and down; the rest counts."""
+
+
+def _of_network(figures: Wire) -> Iterable[str]:
+    for what, value in sorted(figures.items()):
+        is_now = what in AS_OF_NOW
+        name = f"flowrt_wire_{what}" if is_now else f"flowrt_wire_{what}_total"
+        about = f"Connections to peers: {what.replace('_', ' ')}."
+        yield from _head(name, "gauge" if is_now else "counter", about)
+        if isinstance(value, Mapping):
+            for reason, count in sorted(value.items()):
+                yield _line(name, count, {"reason": reason})
+        else:
+            yield _line(name, value)
 
 
 def _head(name: str, kind: str, about: str) -> tuple[str, str]:
