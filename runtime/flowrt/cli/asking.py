@@ -115,7 +115,7 @@ def ask(node: str | None, work: Callable[[Client], Awaitable[T]], *, tries: int 
 def _told(place: Place, error: ClientError) -> Refused:
     remedy = error.remedy
     if error.code == "unauthorized":
-        remedy = remedy or "give the token of a user that the node knows by FLOWCTL_TOKEN"
+        remedy = "give a token that is in force by FLOWCTL_TOKEN; `flowctl user add` makes one"
     return Refused([Trouble(place.url, error.code, error.message, remedy)])
 
 

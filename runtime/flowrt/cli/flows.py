@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,10 @@ def chosen(types: bodies.Types, name: str) -> bodies.FlowType:
         return known[ending[0]]
     if ending:
         raise refused(name, "several flows end so", "take " + " or ".join(ending))
-    remedy = nearest(name, known) or "ask who runs the node for a role that may start one"
+    short = {one.rpartition(".")[2]: one for one in known}
+    near = difflib.get_close_matches(name.rpartition(".")[2], short, 1, 0.6)
+    remedy = f"did you mean `{short[near[0]]}`?" if near else nearest(name, known)
+    remedy = remedy or "ask who runs the node for a role that may start one"
     raise refused(name, "there is no such flow that you may start", remedy)
 
 
@@ -225,7 +229,9 @@ def show(id: str, node: str | None, as_json: bool) -> None:
             click.echo(f"    {clean(variable)} = {clean(value)}")
     for one in detail.sessions:
         counts = f"{one.sent} sent, {one.received} received, {one.unread} unread"
-        click.echo(f"  session {one.number} with {clean(one.peer)}: {one.status}, {counts}")
+        click.echo(
+            f"  session {one.number} with {clean(one.peer or 'its owner')}: {one.status}, {counts}"
+        )
     for mail in said:
         click.echo(f"  said to its owner: {clean(mail.message)} {clean(mail.fields)}")
 
@@ -244,7 +250,7 @@ def _show_flow(detail: bodies.FlowDetail) -> None:
         ("error", one.error),
         ("cause", detail.cause and detail.cause + retried),
         ("next try", moment(detail.next_try) if detail.next_try else ""),
-        ("one may", ", ".join(detail.commands)),
+        ("one may", ", ".join(detail.commands).replace("retry_with", "repair")),
     ):
         if text:
             click.echo(f"  {name}: {clean(text)}")

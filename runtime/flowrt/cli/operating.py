@@ -20,7 +20,7 @@ def hospital(node: str | None, as_json: bool) -> None:
     rows = [
         (
             *(one.id, clean(one.flow), clean(one.place), one.tries, moment(one.next_try)),
-            *(clean(", ".join(one.commands)), clean(one.cause)),
+            *(clean(", ".join(one.commands).replace("retry_with", "repair")), clean(one.cause)),
         )
         for one in found
     ]

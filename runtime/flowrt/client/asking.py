@@ -52,13 +52,7 @@ class Asking:
         self.url = url.rstrip("/")
         self._tries = max(tries, 1)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        try:
-            trust = ssl.create_default_context(cafile=str(root) if root else None)
-            if certificate is not None:
-                trust.load_cert_chain(str(certificate))
-        except (OSError, ssl.SSLError) as error:
-            cause = f"{certificate or root}: it cannot be used: {error}"
-            raise Untrusted("untrusted", cause, "it is PEM; a certificate has its key") from None
+        trust = _trust(certificate, root) if self.url.startswith("https:") else False
         try:
             self._http = httpx.AsyncClient(
                 base_url=self.url,
@@ -156,6 +150,18 @@ class Asking:
                 if failures >= self._tries or not isinstance(found, Unreachable):
                     raise found from None
             await pause(max(failures, 2))
+
+
+def _trust(certificate: Path | None, root: Path | None) -> ssl.SSLContext:
+    """Whom we trust, and what we show."""
+    try:
+        trust = ssl.create_default_context(cafile=str(root) if root else None)
+        if certificate is not None:
+            trust.load_cert_chain(str(certificate))
+    except (OSError, ssl.SSLError) as error:
+        cause = f"{certificate or root}: it cannot be used: {error}"
+        raise Untrusted("untrusted", cause, "it is PEM; a certificate has its key") from None
+    return trust
 
 
 async def _parsed(lines: AsyncIterator[str]) -> AsyncIterator[Event]:
