@@ -82,6 +82,7 @@ def test_every_step_of_a_tutorial_does_what_the_page_says(
         "NO_COLOR": "1",
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_ADDOPTS": "-p no:schemathesis",  # it would have hypothesis print no examples
     }
     environment.pop("FORCE_COLOR", None)
     page = where.read_text()

@@ -486,7 +486,7 @@ DEFECTS = (
         _ROOM,
         "a schedule that has fired never comes again",
         "judge",
-        (f"{_SCHEDULES}.fired", "    heapq.heappush(self._due, (due_us, name))\n", ""),
+        (f"{_SCHEDULES}.fired", "    if name not in self.paused:", "    if False:"),
     ),
     defect(
         "refused schedule fires again",
