@@ -30,13 +30,13 @@ SHELL |= {
 HOMES = {
     "lark": "flowlang.parser",
     "jinja2": "flowlang.codegen",
-    "rich": "flowlang.demo",
     "sqlite3": "flowrt.store",
     "hypothesis": "flowrt.testing",
 }
 SIDES = {
     "cronsim": {"flowlang.checker.schedules", "flowrt.schedules"},
     "click": {"flowlang.cli", "flowrt.cli"},
+    "rich": {"flowlang.demo", "flowrt.cli.watching"},
 }
 """What the compiler and the runtime each have one home for."""
 CORE_MAY_IMPORT = {

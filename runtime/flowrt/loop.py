@@ -331,6 +331,7 @@ class Loop(Agenda):
         if packet is None:
             return
         outbox_id, mark, content = packet
+        turn.mark = mark
         now_us = self._world.now_us
         if is_invitation(content) and not self._quotas.may_invite(peer, now_us):
             self._quotas.refuse(peer, "more invitations than are looked at")
@@ -351,7 +352,8 @@ class Loop(Agenda):
         elif type(frame) is Letter:
             self._step(Job(frame.to_flow, Arrival(peer, frame), outbox_id=outbox_id), turn)
         elif type(frame) is Ack:
-            self._outbox.acknowledged(peer, frame.ids)
+            if self._is_of_ours(peer, frame.mark):
+                self._outbox.acknowledged(peer, frame.ids)
             turn.acknowledge(peer, outbox_id)
         else:
             assert isinstance(frame, Invite)
@@ -451,9 +453,11 @@ class Loop(Agenda):
             is_answer = outbox_id in turn.answers
             self._outbox.send(outbox_id, peer, frame, self._transport, now_us, is_answer)
         self._outbox.refill(self._transport, now_us)
-        for peer, ids in turn.acks.items():
+        mark = self._outbox.mark
+        for key, ids in turn.acks.items():
             for at in range(0, len(ids), MAX_ACKS):
-                self._transport.send(peer, packed_ack(ids[at : at + MAX_ACKS], self._outbox.mark))
+                packet = packed_ack(ids[at : at + MAX_ACKS], mark, turn.held[key])
+                self._transport.send(key[0], packet)
         for flow_id in turn.resumed:
             self._ready.append(Job(flow_id, RESUME))
         for flow_id, _ in turn.settled:

@@ -17,6 +17,7 @@ import msgspec
 from flowrt.core.engine import Event, Outcome
 from flowrt.core.flow import Schedule
 from flowrt.core.hospital import one_line
+from flowrt.core.lineage import count_of, life_of
 from flowrt.core.progress import ProgressEvent
 from flowrt.core.values import Checkpoint, Failure, Reject, decode
 from flowrt.operations import Wanted
@@ -145,8 +146,10 @@ class Turn:
         "gone",
         "had_endings",
         "heard",
+        "held",
         "later",
         "logs",
+        "mark",
         "moves",
         "paused",
         "ran",
@@ -164,7 +167,12 @@ class Turn:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self.taken: list[Job | Firing | Appointed | Deed | Severing | Packet] = []
-        self.acks: dict[str, list[int]] = {}
+        self.mark = b""
+        """With which mark of its sender's store the packet came that is read now."""
+        self.acks: dict[tuple[str, bytes], list[int]] = {}
+        """By peer and life of its store, for another life may number other rows the same."""
+        self.held: dict[tuple[str, bytes], bytes] = {}
+        """With which mark of that life the last of those came."""
         self.resumed: dict[int, None] = {}
         self.timers: list[tuple[int, int, bool]] = []
         self.ended: list[tuple[int, Outcome]] = []
@@ -196,8 +204,14 @@ class Turn:
         self.heard: list[tuple[int, str, int, Failure | Reject]] = []
 
     def acknowledge(self, peer: str, outbox_id: int) -> None:
-        if outbox_id:
-            self.acks.setdefault(peer, []).append(outbox_id)
+        """Tell a peer, after the commit, that the row is here which is read now."""
+        if not outbox_id:
+            return
+        mark = self.mark
+        key = peer, life_of(mark)
+        self.acks.setdefault(key, []).append(outbox_id)
+        if count_of(mark) >= count_of(self.held.get(key, b"")):
+            self.held[key] = mark
 
 
 def log_errors(party: str, turn: Turn) -> None:

@@ -17,8 +17,9 @@ class Acknowledges(Node):
     """Acknowledges a message before the commit that takes it."""
 
     def _commit(self, turn: Turn) -> None:
-        for peer, ids in turn.acks.items():
-            self._transport.send(peer, packed_ack(ids, self._outbox.mark))
+        for key, ids in turn.acks.items():
+            packet = packed_ack(ids, self._outbox.mark, turn.held[key])
+            self._transport.send(key[0], packet)
         super()._commit(turn)
 
 

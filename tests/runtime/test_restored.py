@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from flowrt.core.flow import Party, SessionRejected, UnexpectedFlowEnd
-from flowrt.core.lineage import LATER, LIVES, OWN, STRANGE, Lineage, life_after
-from flowrt.core.values import is_invitation
+from flowrt.core.lineage import LATER, LIVES, OWN, STRANGE, Lineage, life_after, life_of
+from flowrt.core.values import Ack, decode_frame, is_invitation
 from flowrt.handle import NodeStopped
 from flowrt.node import Node
 from flowrt.peers.outbox import frame_of
@@ -20,6 +20,7 @@ from flowrt.store import Batch, RestoredFromBackup, Store, StoreError
 from flowrt.store.memory import MemoryDisk, MemoryStore
 from flowrt.store.sqlite import SqliteStore
 from flowrt.transport.memory import MemoryNetwork
+from flowrt.turn import Turn
 from tests.runtime.written import compiled
 
 PROGRAM = compiled("""
@@ -209,6 +210,73 @@ def test_a_peer_that_knows_more_stops_who_went_back(parties: Parties, who: str) 
     with pytest.raises(RestoredFromBackup, match=f"{other} knows of commits"):
         parties.open(who)
     assert told(parties, other, flow) == known, "nothing was taken from who went back"
+
+
+def acknowledged(parties: Parties, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bytes]]:
+    """What bob acknowledges to alice from now on: the row, and the packet."""
+    found: list[tuple[int, bytes]] = []
+    send = parties.network._send
+
+    def note(sender: str, receiver: str, data: bytes) -> None:
+        frame = decode_frame(frame_of(data))
+        if sender == BOB and isinstance(frame, Ack):
+            found.extend((row, data) for row in frame.ids)
+        send(sender, receiver, data)
+
+    monkeypatch.setattr(parties.network, "_send", note)
+    return found
+
+
+def test_an_old_acknowledgement_does_not_delete_a_row_that_has_its_number_anew(
+    parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks(parties)
+    backup = parties.back_up(ALICE)
+    found = acknowledged(parties, monkeypatch)
+    parties.run()
+    parties.restore(ALICE, backup, mark_too=True)
+    node = parties.open(ALICE)
+    row = node._next_outbox
+    [late] = [packet for number, packet in found if number == row]
+    node.submit(PROGRAM.Asks_v1, other=Party(BOB), times=1)
+    assert node.turn()
+    assert row in {number for number, _, _ in node._store.outbox()}
+    assert node._received(BOB, late)
+    with pytest.raises(NodeStopped, match="bob knows of commits that it does not hold"):
+        node.turn()
+    with pytest.raises(RestoredFromBackup):
+        parties.open(ALICE)
+
+
+def test_an_acknowledgement_of_a_row_that_the_backup_holds_deletes_it(
+    parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = parties.nodes[ALICE]
+    node.submit(PROGRAM.Asks_v1, other=Party(BOB), times=2)
+    assert node.turn()
+    [(row, _, _)] = node._store.outbox()
+    backup = parties.back_up(ALICE)
+    found = acknowledged(parties, monkeypatch)
+    parties.network.pump()
+    parties.nodes[BOB].turn()
+    [late] = [packet for number, packet in found if number == row]
+    parties.restore(ALICE, backup, mark_too=True)
+    node = parties.open(ALICE)
+    assert node._received(BOB, late)
+    while node.turn():
+        pass
+    assert row not in {number for number, _, _ in node._store.outbox()}
+
+
+def test_an_acknowledgement_tells_of_each_life_by_itself() -> None:
+    lives = [Lineage(b"secret", [(life_after(epoch, b"it"), 0)]) for epoch in (1, 2)]
+    turn = Turn(Batch(0, 1, 1))
+    for lineage, count, row in ((0, 4, 5), (1, 7, 6), (0, 3, 4), (1, 9, 5)):
+        turn.mark = lives[lineage].mark(count)
+        turn.acknowledge(BOB, row)
+    keys = [(BOB, life_of(lineage.mark(0))) for lineage in lives]
+    assert turn.acks == dict(zip(keys, ([5, 4], [6, 5]), strict=True))
+    assert turn.held == {keys[0]: lives[0].mark(4), keys[1]: lives[1].mark(9)}
 
 
 def told(parties: Parties, party: str, flow: int) -> object:

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from flowrt.core.flow import Party
+from flowrt.core.lineage import Lineage
 from flowrt.core.session import INVITED, OPEN, OVER, WINDOW
 from flowrt.core.values import (
     DRAINING,
@@ -36,6 +37,7 @@ from flowrt.core.values import (
     decode_frame,
     encode,
 )
+from flowrt.handle import NodeStopped
 from flowrt.limits import Limits
 from flowrt.node import Node
 from flowrt.peers.outbox import frame_of, packed_ack
@@ -435,4 +437,23 @@ def test_every_acknowledgement() -> None:
         room.run()
         changed = room.disk.outbox != before
         assert (changed, page[name]) == (word == gone, word), name
-    assert list(page) == [list(cases)[i] for i in (2, 3, 1, 0)]
+    back = (
+        "the store has gone back: nothing is deleted, and the node refuses to go on, as with Recall"
+    )
+    other = "nothing: it is of a store that was before this one"
+    room = Room("invited")
+    marks = {
+        "with a mark that the store does not know": (Lineage(bytes(16), [(bytes(5), 0)]), other),
+        "with a mark that is ahead of the store": (room.node._lineage, back),
+    }
+    for name, (lineage, word) in marks.items():
+        before = dict(room.disk.outbox)
+        assert list(before) == [number]
+        room.network._send("bob", "alice", packed_ack([number], held=lineage.mark(1000)))
+        if word == other:
+            room.run()
+        else:
+            with pytest.raises(NodeStopped, match="bob knows of commits"):
+                room.run()
+        assert (room.disk.outbox, page[name]) == (before, word), name
+    assert set(page) == {*cases, *marks}

@@ -51,7 +51,8 @@ FRAMES: dict[str, Frame] = {
     "a rejection that names versions": Letter(
         12, 0, SECRET, 0, Reject("shop.Buyer 1 is not answered", "beef", 3, (2, 3))
     ),
-    "an acknowledgement": Ack((1, 2, 65_536, 2**40)),
+    "an acknowledgement": Ack((1, 2, 65_536, 2**40), MARK),
+    "an acknowledgement of rows without a mark": Ack((1,)),
     "a recall": Recall(MARK),
     "a recall that was recognised": Recalled(MARK, False, True),
 }  # fmt: skip

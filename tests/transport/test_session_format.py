@@ -174,6 +174,7 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 
 def test_a_reader_takes_fields_that_it_does_not_know_and_longer_numbers() -> None:
-    assert decode_frame(pack([2, [1], "later"])) == values.Ack((1,))
+    assert decode_frame(pack([2, [1], {"hex": ""}, "later"])) == values.Ack((1,))
     assert decode_frame(b"\x92\x02\x91\xcd\x00\x01") == values.Ack((1,))
-    assert encode(values.Ack((1,))) == pack([2, [1]])
+    assert decode_frame(pack([2, [1]])) == values.Ack((1,)), "without a mark, as it was before"
+    assert encode(values.Ack((1,))) == pack([2, [1], {"hex": ""}])

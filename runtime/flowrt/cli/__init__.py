@@ -29,6 +29,32 @@ COMMANDS: Final = {
     "backup": "flowrt.cli.backups:backup",
     "restore": "flowrt.cli.backups:restore",
     "network": "flowrt.cli.networks:network",
+    "start": "flowrt.cli.flows:start",
+    "send": "flowrt.cli.flows:send",
+    "result": "flowrt.cli.flows:result",
+    "watch": "flowrt.cli.watching:watch",
+    "list": "flowrt.cli.flows:list_flows",
+    "show": "flowrt.cli.flows:show",
+    "dump": "flowrt.cli.flows:dump",
+    "hospital": "flowrt.cli.operating:hospital",
+    "retry": "flowrt.cli.flows:retry",
+    "repair": "flowrt.cli.flows:repair",
+    "throw": "flowrt.cli.flows:throw",
+    "kill": "flowrt.cli.flows:kill",
+    "pause": "flowrt.cli.flows:pause",
+    "resume": "flowrt.cli.flows:resume",
+    "tasks": "flowrt.cli.people:tasks",
+    "answer": "flowrt.cli.people:answer",
+    "claim": "flowrt.cli.people:claim",
+    "release": "flowrt.cli.people:release",
+    "delegate": "flowrt.cli.people:delegate",
+    "expire": "flowrt.cli.people:expire",
+    "schedule": "flowrt.cli.operating:schedule",
+    "drain": "flowrt.cli.operating:drain",
+    "versions": "flowrt.cli.operating:versions",
+    "peers": "flowrt.cli.operating:peers",
+    "audit": "flowrt.cli.operating:audit",
+    "completion": "flowrt.cli.completing:completion",
 }
 """Where each command is; it is imported when it is asked for."""
 
@@ -76,7 +102,7 @@ class _Flowctl(click.Group):
 
 @click.group(cls=_Flowctl, context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
-    """Run parties' nodes: make them, serve them, look after them."""
+    """Run parties' nodes: make them, serve them, use and look after them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

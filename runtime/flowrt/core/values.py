@@ -134,13 +134,16 @@ class Letter(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     content: Content
 
 
+MarkBytes: TypeAlias = Annotated[bytes, msgspec.Meta(max_length=MOST_MARK_BYTES)]
+
+
 class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """The receiver's store holds these of the sender's outbox rows."""
+    """The sender's store holds these of the receiver's outbox rows. `mark` is the last of the
+    receiver's marks with which they came: a store that went back numbers other rows the same, and
+    knows by it which are meant. Empty if they came without one."""
 
     ids: Annotated[tuple[int, ...], msgspec.Meta(max_length=MAX_ACKS)]
-
-
-MarkBytes: TypeAlias = Annotated[bytes, msgspec.Meta(max_length=MOST_MARK_BYTES)]
+    mark: MarkBytes = b""
 
 
 class Recall(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):

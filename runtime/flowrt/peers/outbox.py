@@ -305,9 +305,10 @@ def packed(number: int, mark: bytes, frame: bytes) -> bytes:
     return b"%c%b%b%b" % (head, number.to_bytes(size, "big"), mark, frame)
 
 
-def packed_ack(numbers: Iterable[int], mark: bytes = b"") -> bytes:
-    """The packet that acknowledges rows of the peer's outbox, at most MAX_ACKS of them."""
-    return packed(0, mark, encode(Ack(tuple(numbers))))
+def packed_ack(numbers: Iterable[int], mark: bytes = b"", held: bytes = b"") -> bytes:
+    """The packet that acknowledges rows of the peer's outbox, at most MAX_ACKS of them, which came
+    with the peer's mark `held` or an earlier one of the same life."""
+    return packed(0, mark, encode(Ack(tuple(numbers), held)))
 
 
 def packed_word(frame: Frame, mark: bytes) -> bytes:

@@ -15,7 +15,7 @@ from types import ModuleType
 from flowrt.core import engine
 from flowrt.core.engine import Severed
 from flowrt.core.hospital import one_line
-from flowrt.core.lineage import LATER, STRANGE, Lineage, count_of, life_of
+from flowrt.core.lineage import LATER, OWN, STRANGE, Lineage, count_of, life_of
 from flowrt.core.registry import Registry
 from flowrt.core.session import INVITED, Peer
 from flowrt.core.values import Ack, Invite, Recall, Recalled, decode_frame, encode
@@ -152,17 +152,35 @@ class Recognition(Stepping):
 
     # --- what we are ---
 
-    def _recall(self, name: str, its: bytes, mark: bytes) -> None:
-        """A peer, whose own mark is `its`, tells the last that it knows of us.
+    def _judge(self, name: str, mark: bytes) -> int:
+        """What our store makes of a mark that a peer has of it: OWN or STRANGE.
 
         Raises:
-            RestoredFromBackup: it knows more than our store.
+            RestoredFromBackup: the peer knows more than our store.
         """
         verdict = self._lineage.judge(mark, self._commits)
         if verdict == LATER:
             why = f"{name} knows of commits that it does not hold"
             self._store.refuse(why)
             raise gone_back(f"the store of {self.party.name}", why)
+        return verdict
+
+    def _is_of_ours(self, name: str, mark: bytes) -> bool:
+        """Whether an acknowledgement of what came to a peer with that mark is of rows that our
+        store has numbered, and not of those that had their numbers before it went back.
+
+        Raises:
+            RestoredFromBackup: the peer knows more than our store.
+        """
+        return not mark or self._judge(name, mark) == OWN
+
+    def _recall(self, name: str, its: bytes, mark: bytes) -> None:
+        """A peer, whose own mark is `its`, tells the last that it knows of us.
+
+        Raises:
+            RestoredFromBackup: it knows more than our store.
+        """
+        verdict = self._judge(name, mark)
         known = self._peer(name)
         if not known.mark and not known.wary:
             known.mark = its
@@ -206,7 +224,8 @@ class Recognition(Stepping):
 
     def _spared(self, peer: str, turn: Turn) -> set[tuple[int, int]]:
         """Which sessions (flow, number) are still being asked for: the new store will answer. An
-        invitation that the old one has answered already is not sent to it."""
+        invitation that the old one has answered already, if only with words that came before their
+        turn, is not sent to it: nobody reads what two have said."""
         spared = set()
         for number, data in self._outbox.rows_for(peer):
             frame = decode_frame(data)
@@ -214,7 +233,7 @@ class Recognition(Stepping):
                 continue
             checkpoint = self._checkpoint(Job(frame.from_flow, engine.RESUME), turn)
             session = find(checkpoint, frame.from_session) if checkpoint is not None else None
-            if session is not None and session.status == INVITED:
+            if session is not None and session.status == INVITED and not session.inbox:
                 spared.add((frame.from_flow, frame.from_session))
             else:
                 self._outbox.forget(peer, number)

@@ -12,7 +12,7 @@ from typing import Any
 from flowrt.core import session as sessions
 from flowrt.core.flow import Message
 from flowrt.core.hospital import UNLOADABLE, Patient
-from flowrt.core.lineage import LATER, Lineage
+from flowrt.core.lineage import LATER, Lineage, life_of
 from flowrt.core.progress import END as END_OF_FLOW
 from flowrt.core.progress import TROUBLE, WELL, ProgressEvent, path_of
 from flowrt.core.registry import Registry
@@ -41,7 +41,7 @@ from flowrt.core.values import (
     decode_frame,
 )
 from flowrt.core.waiting import can_go_on, find, is_outside, is_over, is_undecided
-from flowrt.peers.outbox import unpack
+from flowrt.peers.outbox import unpack_marked
 from flowrt.sim.expecting import belong, is_expected
 from flowrt.sim.granted import Granted
 from flowrt.sim.host import Host, Started
@@ -88,6 +88,8 @@ class Invariants:
         self._troubled: set[tuple[str, int]] = set()
         self._talks: dict[bytes, Conversation] = {}
         self._acked: set[tuple[str, int]] = set()
+        # To whom a row went, and what it said: by its party, its number, the life of the store.
+        self._rows: dict[tuple[str, int, bytes], tuple[str, bytes]] = {}
         self._began: set[tuple[str, int]] = set()
         self._outcomes: dict[tuple[str, int], tuple[str, str | None, bytes]] = {}
         self._wards: dict[str, Treated] = {}
@@ -121,7 +123,7 @@ class Invariants:
             *mine,
             {key for key in self._troubled if key[0] == party},
             began,
-            acked,
+            (acked, self._hosts[party].disk.next_outbox),
             ward,
             copy.deepcopy(self._granted[party]),
         )
@@ -129,7 +131,7 @@ class Invariants:
     def go_back(self, party: str) -> None:
         """The party's disk is that copy. What it had said, its peers may still read; but who has
         read what it has lost may read nothing of what it says instead."""
-        reads, said, *mine, troubled, began, acked, ward, granted = self._copies[party]
+        reads, said, *mine, troubled, began, (acked, behind), ward, granted = self._copies[party]
         self._granted[party] = copy.deepcopy(granted)
         for talk in self._talks.values():
             for end in [end for end in talk.read if end[0] == party]:
@@ -159,9 +161,9 @@ class Invariants:
             one.update(old)
         self._troubled = {key for key in self._troubled if key[0] != party} | troubled
         self._began = {key for key in self._began if key[0] != party} | began
-        # What peers have taken since then of the rows that the copy holds, they have taken.
-        rows = self._hosts[party].disk.outbox
-        self._acked = {key for key in self._acked if key[0] != party or key[1] in rows} | acked
+        # What was taken since of rows that the copy holds is taken; later numbers it gives anew.
+        still = {key for key in self._acked if key[0] != party or key[1] < behind}
+        self._acked = still | acked
         self._wards.pop(party, None)
         if ward is not None:
             self._wards[party] = ward
@@ -366,11 +368,12 @@ class Invariants:
     def sent(self, sender: str, receiver: str, data: bytes) -> None:
         """I5: nothing leaves that is not committed. I6: nothing is acknowledged that is not."""
         host = self._hosts.get(sender)
-        packet = unpack(data)
+        packet = unpack_marked(data)
         if host is None or packet is None:
             return
-        number, content = packet
+        number, mark, content = packet
         if number:
+            self._rows[sender, number, life_of(mark)] = receiver, content
             if host.disk.outbox.get(number) != (receiver, content) and (
                 (sender, number) not in self._acked
             ):
@@ -383,7 +386,9 @@ class Invariants:
         for row in frame.ids:
             if (receiver, row) in self._acked:
                 continue
-            held = other.disk.outbox.get(row)
+            # Who went back gives the number to another row: the mark says which is meant.
+            present = other.disk.outbox.get(row)
+            held = self._rows.get((receiver, row, life_of(frame.mark))) if frame.mark else present
             if held is not None and held[0] == sender:
                 if not self._holds(host, receiver, held[1]):
                     raise Violation(
@@ -391,7 +396,8 @@ class Invariants:
                         f"{sender} acknowledges row {row} of {receiver}, and its store has it not: "
                         f"{decode_frame(held[1])}",
                     )
-                self._acked.add((receiver, row))
+                if held == present:
+                    self._acked.add((receiver, row))
 
     def _holds(self, host: Host, sender: str, content: bytes) -> bool:
         """Whether a store has taken what a frame says, or will never need it."""

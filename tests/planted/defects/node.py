@@ -25,8 +25,9 @@ DEFECTS = (
             f"{_LOOP}._commit",
             "    batch = turn.batch\n",
             "    batch = turn.batch\n"
-            "    for peer, ids in turn.acks.items():\n"
-            "        self._transport.send(peer, packed_ack(ids, self._outbox.mark))\n",
+            "    for key, ids in turn.acks.items():\n"
+            "        packet = packed_ack(ids, self._outbox.mark, turn.held[key])\n"
+            "        self._transport.send(key[0], packet)\n",
         ),
     ),
     defect(
