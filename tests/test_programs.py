@@ -27,7 +27,8 @@ from tests.programs.constructs import NOT_GENERATED, WANTED, Count, sorts
 from tests.programs.generator import Program, seeded
 
 CHUNKS = 21
-IN_CHUNK = 48
+IN_CHUNK = 20
+IN_CHUNK_OF_CAMPAIGN = 48
 CAMPAIGN = int(os.environ.get("FLOW_PROGRAMS", "5000"))
 CAMPAIGN_CHUNKS = 20
 FIRST = 1_000_000
@@ -67,8 +68,11 @@ def hold(first: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(CHUNKS))
-def test_programs_do_what_the_reference_says(number: int) -> None:
-    hold(number * 1000, IN_CHUNK)
+@pytest.mark.parametrize(
+    "count", [IN_CHUNK, pytest.param(IN_CHUNK_OF_CAMPAIGN, marks=pytest.mark.campaign)]
+)
+def test_programs_do_what_the_reference_says(number: int, count: int) -> None:
+    hold(number * 1000, count)
 
 
 @pytest.mark.campaign

@@ -1,4 +1,5 @@
-"""Two thousand worlds: random programs and the examples' flows, with everything that goes wrong."""
+"""A thousand worlds, two thousand in a campaign: random programs and the examples' flows, with
+everything that goes wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import pytest
 from flowrt.sim import Violation, campaign, play
 from tests.simulation import ledger, programs, stories
 
-EACH = 100
+EACH, EACH_OF_CAMPAIGN = 50, 100
 """Worlds of each example."""
 
 LEDGER = 10
@@ -18,7 +19,7 @@ LEDGER = 10
 RESTORED = 12
 """And so many in which a disk goes back."""
 
-PROGRAMS, WORLDS = 100, 16
+PROGRAMS, WORLDS, WORLDS_OF_CAMPAIGN = 100, 7, 16
 CHUNKS = 10
 
 
@@ -27,14 +28,20 @@ def hold(figures: campaign.Figures) -> None:
 
 
 @pytest.mark.parametrize("kind", [stories.Trade, stories.Channel, stories.Loan, stories.Purchase])
-def test_the_examples_keep_their_promises(kind: type) -> None:
-    hold(campaign.run([kind()], EACH, processes=1))
+@pytest.mark.parametrize(
+    "worlds", [EACH, pytest.param(EACH_OF_CAMPAIGN, marks=pytest.mark.campaign)]
+)
+def test_the_examples_keep_their_promises(kind: type, worlds: int) -> None:
+    hold(campaign.run([kind()], worlds, processes=1))
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_programs_do_what_the_reference_says(chunk: int) -> None:
+@pytest.mark.parametrize(
+    "worlds", [WORLDS, pytest.param(WORLDS_OF_CAMPAIGN, marks=pytest.mark.campaign)]
+)
+def test_programs_do_what_the_reference_says(chunk: int, worlds: int) -> None:
     found = list(itertools.islice(programs.stories(chunk * 1_000), PROGRAMS // CHUNKS))
-    figures = campaign.run(found, WORLDS * len(found), first=chunk * 1_000, processes=1)
+    figures = campaign.run(found, worlds * len(found), first=chunk * 1_000, processes=1)
     hold(figures)
     assert 2 * sum(story.made.expected is not None for story in found) >= len(found)
     assert figures.most_in_flight >= 4
