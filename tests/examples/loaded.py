@@ -47,6 +47,8 @@ def loaded(example: str, module: str, folder: Path) -> Iterator[SimpleNamespace]
         (folder / path.name).write_text(path.read_text("utf-8"), "utf-8")
     sys.path.insert(0, str(folder))
     names = [path.stem for path in folder.glob("*.py")]
+    # Another example, loaded by who knows whom, may have modules of these names.
+    others = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     try:
         found = {name: importlib.import_module(name) for name in names}
         yield SimpleNamespace(flow=found[f"{module}_flow"], folder=folder, **found)
@@ -54,6 +56,7 @@ def loaded(example: str, module: str, folder: Path) -> Iterator[SimpleNamespace]
         sys.path.remove(str(folder))
         for name in names:
             sys.modules.pop(name, None)
+        sys.modules.update(others)
 
 
 def _library(name: str) -> Source | None:
