@@ -8,6 +8,7 @@ that is killed. It judges nothing.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import gc
 import json
@@ -34,6 +35,9 @@ POLL_S = 0.002
 
 ONCE = "it is not known whether"
 """What the hospital says of an operation that may run only once and was interrupted."""
+
+DEADLY = "processes in a row have ended while "
+"""What it says of an operation that was under way at so many kills that it may be their cause."""
 
 
 class Unexpected(AssertionError):
@@ -91,18 +95,29 @@ class Process:
         self.ended: int | None = None
         self.taken_over_by: Process | None = None
         self.must_stop = float("inf")
+        self._unsaid: collections.deque[bytes] = collections.deque()
 
     def kill(self, by: signal.Signals = signal.SIGKILL) -> None:
         """Send it a signal, while it lives."""
         if self.ended is None:
             os.kill(self.pid, by)
 
-    def say(self, message: bytes) -> None:
-        """Say something to it; lost if it does not listen."""
-        try:
-            self.line.send(message, socket.MSG_DONTWAIT)
-        except OSError:
-            return
+    def carry(self, packet: bytes) -> None:
+        """Bring it a packet; lost if it does not listen, as on any network."""
+        with contextlib.suppress(OSError):
+            self.line.send(packet, socket.MSG_DONTWAIT)
+
+    def say(self, content: dict[str, Any]) -> None:
+        """Say what is no packet: it hears all of that, in order, as long as it lives."""
+        self._unsaid.append(said(content))
+        self.go_on_saying()
+
+    def go_on_saying(self) -> None:
+        """Say what its line had no room for."""
+        with contextlib.suppress(OSError):
+            while self._unsaid:
+                self.line.send(self._unsaid[0], socket.MSG_DONTWAIT)
+                self._unsaid.popleft()
 
 
 class Supervisor:
@@ -210,6 +225,8 @@ class Supervisor:
     def turn(self) -> None:
         """Take what the processes said, for a moment at most."""
         lines = {process.line: process for process in self._all if process.ended is None}
+        for process in lines.values():
+            process.go_on_saying()
         ready, _, _ = select.select(list(lines), [], [], POLL_S)
         for line in ready:
             self._read(lines[line])
@@ -247,9 +264,9 @@ class Supervisor:
         message = packed(sender, data)
         process = self.living(receiver)
         if process is not None:
-            process.say(message)
+            process.carry(message)
             if self.random.random() < self.repeat:
-                process.say(message)
+                process.carry(message)
         elif self.random.random() < self.keep:
             self._held[receiver].append(message)
 
@@ -259,7 +276,7 @@ class Supervisor:
                 process.is_open = True
                 held, self._held[process.life.party] = self._held[process.life.party], []
                 for message in held:
-                    process.say(message)
+                    process.carry(message)
                 for order in self.orders.values():
                     if order.buyer == process.life.party and not order.ended:
                         self.ask(order, process)
@@ -273,14 +290,15 @@ class Supervisor:
                 self._decide(process, told)
             case "call":
                 value = self._effect(told)
-                process.say(said({"ask": "take", "number": told["number"], "value": value}))
+                process.say({"ask": "take", "number": told["number"], "value": value})
 
     def _decide(self, process: Process, told: dict[str, Any]) -> None:
         """The person at the hospital: what may run only once is tried again, because that does no
-        harm here; whatever else brings a flow there is not as it should be."""
-        if ONCE in told["cause"]:
-            self.effects["stamp", told["order"]].retries += 1
-            process.say(said({"ask": "retry", "flow": told["flow"]}))
+        harm here, and so is what only happened to be under way when processes were killed; whatever
+        else brings a flow there is not as it should be."""
+        if ONCE in told["cause"] or DEADLY in told["cause"]:
+            self.effects["stamp", told["order"]].retries += "Outside.stamp" in told["cause"]
+            process.say({"ask": "retry", "flow": told["flow"]})
         else:
             self.patients.append(f"{told['order']}: {told['cause']}")
 
@@ -314,7 +332,7 @@ class Supervisor:
             "count": order.count,
             "known": bool(order.started),
         }
-        process.say(said({"ask": "buy", **about}))
+        process.say({"ask": "buy", **about})
 
     def under_way(self) -> int:
         """How many orders have not ended, as far as their clients know."""
@@ -343,7 +361,7 @@ class Supervisor:
         """Ask every party to close."""
         for party in PARTIES:
             process = self.processes[party]
-            process.say(said({"ask": "close"}))
+            process.say({"ask": "close"})
             self.wait(process)
             if process.ended != 0:
                 raise Unexpected(f"{party} did not close: {process.ended}\n{_log(process)}")
