@@ -596,7 +596,8 @@ def test_the_largest_file_takes_little_memory() -> None:
         "line = next(l for l in open('/proc/self/status') if l.startswith('VmHWM'))\n"
         "print(int(line.split()[1]) // 1024)"
     )
-    if not pathlib.Path("/proc/self/status").exists():
+    # Where a submission is judged nothing is passed over: there it runs, and fails.
+    if not pathlib.Path("/proc/self/status").exists() and not os.environ.get("CI"):
         pytest.skip("no /proc here")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert int(done.stdout) < 256

@@ -17,22 +17,23 @@ from tests.simulation import programs, stories
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 18
+MANY = 36
 
-DIGESTS = f"""
-import itertools, logging
+DIGESTS = """
+import itertools, logging, sys
 from flowrt.sim import play
 from tests.simulation import programs, stories
 logging.disable()
 made = [*stories.examples(), *itertools.islice(programs.stories(), 5)]
-for seed in range({SEEDS}):
+for seed in range(int(sys.argv[1])):
     story = made[seed % len(made)]
     print(story.name, seed, play(story, seed).world.digest)
 """
 
 
-def digests(*options: str, hash_seed: str) -> list[str]:
+def digests(seeds: int, *options: str, hash_seed: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, *options, "-c", DIGESTS],
+        [sys.executable, *options, "-c", DIGESTS, str(seeds)],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
         check=True,
@@ -42,11 +43,12 @@ def digests(*options: str, hash_seed: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_digests_do_not_depend_on_the_process() -> None:
-    plain = digests(hash_seed="0")
-    assert len(set(plain)) == SEEDS
-    assert digests(hash_seed="1") == plain
-    assert digests("-O", hash_seed="2") == plain
+@pytest.mark.parametrize("seeds", [SEEDS, pytest.param(MANY, marks=pytest.mark.campaign)])
+def test_digests_do_not_depend_on_the_process(seeds: int) -> None:
+    plain = digests(seeds, hash_seed="0")
+    assert len(set(plain)) == seeds
+    assert digests(seeds, hash_seed="1") == plain
+    assert digests(seeds, "-O", hash_seed="2") == plain
 
 
 @pytest.mark.parametrize("kind", [stories.Trade, stories.Channel, stories.Loan, stories.Purchase])
@@ -54,8 +56,9 @@ def test_examples_are_replayed_exactly(kind: type) -> None:
     replayed([kind()], 30)
 
 
-def test_programs_are_replayed_exactly() -> None:
-    replayed(list(itertools.islice(programs.stories(500), 8)), 40)
+@pytest.mark.parametrize("worlds", [40, pytest.param(100, marks=pytest.mark.campaign)])
+def test_programs_are_replayed_exactly(worlds: int) -> None:
+    replayed(list(itertools.islice(programs.stories(500), 8)), worlds)
 
 
 def replayed(made: list[object], worlds: int) -> None:

@@ -4,18 +4,20 @@ parts. Reads only, and knows no flow.
 
 from __future__ import annotations
 
+import abc
 import sqlite3
 
 from flowrt.store import SENT, Ended
 from flowrt.store.chain import Link
 
 
-class Queries:
+class Queries(abc.ABC):
     """Questions that no step asks."""
 
     @property
+    @abc.abstractmethod
     def _open_db(self) -> sqlite3.Connection:
-        raise NotImplementedError
+        """The store's connection, while it is open."""
 
     def client_of(self, flow_id: int) -> str | None:
         rows = self._open_db.execute(
