@@ -659,7 +659,9 @@ class Stepping:
             note = (engine.writable(event.by), engine.writable(event.reason), said)  # type: ignore[union-attr]  # as just looked at
             entry += (note,)
         elif self._by:
-            entry += ((self._by, "", ""),) if commit.logs else ([], (self._by, "", ""))
+            # Of a question whose time somebody ended, why.
+            why = event.ending.text if isinstance(event, engine.CallEnded) else ""
+            entry += ((self._by, why, ""),) if commit.logs else ([], (self._by, why, ""))
         turn.audit.append(entry)
 
     def _count(self, before: Standing, after: Standing, turn: Turn) -> None:

@@ -65,6 +65,7 @@ class Offer:
     apps: Sequence[tuple[str, str]] = ()
     backup: Callable[[str], Awaitable[None]] | None = None
     wire: Callable[[], metrics.Wire] | None = None
+    notices: Callable[[], metrics.Notices] | None = None
 
 
 class App:

@@ -37,6 +37,7 @@ class Assembly:
     ledger: Ledger | None = None
     desk: Desk | None = None
     services: dict[str, object] = dataclasses.field(default_factory=dict)
+    notifiers: dict[str, Any] = dataclasses.field(default_factory=dict)
     responders: dict[str, list[type[Flow[Any]]]] = dataclasses.field(default_factory=dict)
     policy: Policy | None = None
 
@@ -115,7 +116,7 @@ def assemble(config: Config, passphrase: str) -> Assembly:
 
 def _fill(config: Config, made: Assembly) -> None:
     settings = config.settings
-    troubles = [*_services(config, made)]
+    troubles = [*_services(config, made), *_notifiers(config, made)]
     for name, text in settings.responders.items():
         flow = _found(config, ("responders", name), text, troubles)
         if flow is not None and not (isinstance(flow, type) and issubclass(flow, Flow)):
@@ -209,6 +210,28 @@ def _services(config: Config, made: Assembly) -> Iterable[Trouble]:
                     yield config.trouble("services", line)
                 else:
                     yield _at(config, ("services", key), named[2])
+
+
+def _notifiers(config: Config, made: Assembly) -> Iterable[Trouble]:
+    """Make who is told of tasks; what is wrong with them."""
+    place = Place(config.settings.name, config.folder.absolute(), made.ledger)
+    for name, table in config.settings.notices.items():
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", name):
+            yield _at(config, ("notices", name), "a name has letters, digits, _ and - alone")
+            continue
+        if table.use is None:
+            remedy = 'write `use = "flowrt.notices.webhook:Webhook"`'
+            yield _at(config, ("notices", name, "use"), "this key is needed", remedy)
+            continue
+        try:
+            found = make(target(table.use), place, table.given)
+        except AppTrouble as error:
+            yield _at(config, ("notices", name), error.cause, error.remedy)
+            continue
+        if not hasattr(found, "tell"):
+            yield _at(config, ("notices", name, "use"), f"{table.use} has no `tell`")
+            continue
+        made.notifiers[name] = found
 
 
 def _found(config: Config, keys: tuple[str, ...], text: str, troubles: list[Trouble]) -> Any:

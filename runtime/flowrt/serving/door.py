@@ -16,6 +16,7 @@ from flowrt.api.access import Access, AccessWrong
 from flowrt.api.app import Offer
 from flowrt.api.server import ApiConfig, CannotServe, Server, Tls, serve
 from flowrt.node import Node
+from flowrt.notices.telling import Teller
 from flowrt.serving.apps import App
 from flowrt.serving.config import Config
 from flowrt.serving.party import passphrase_of
@@ -60,7 +61,13 @@ def access_of(config: Config) -> Access:
         raise Refused([config.trouble("users", str(error))]) from None
 
 
-async def opened(config: Config, node: Node, network: TlsNetwork, apps: Sequence[App]) -> Door:
+async def opened(
+    config: Config,
+    node: Node,
+    network: TlsNetwork,
+    apps: Sequence[App],
+    tellers: Sequence[Teller] = (),
+) -> Door:
     """Open it. Raises Refused."""
     http = config.settings.http
     assert http is not None
@@ -84,6 +91,7 @@ async def opened(config: Config, node: Node, network: TlsNetwork, apps: Sequence
         apps=[(app.name, app.version) for app in apps],
         backup=backup,
         wire=figures,
+        notices=lambda: {one.name: dataclasses.asdict(one.figures) for one in tellers},
     )
     settings = config.settings
     try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flowrt.node import Node, NodeStopped
+from flowrt.notices.telling import Teller
 from flowrt.serving import checks
 from flowrt.serving.assembly import Assembly, assemble
 from flowrt.serving.config import Config, read
@@ -110,6 +111,7 @@ class Served:
         self.address = network.address or ""
         self.http = ""
         self.door: Door | None = None
+        self.tellers: list[Teller] = []
         config = parts.config
         self._shown = config.file(config.settings.tls.certificate).read_bytes()
 
@@ -139,6 +141,10 @@ class Served:
             parts.assembly.close()
             raise
         served = cls(parts, network, node)
+        for name, notifier in parts.assembly.notifiers.items():
+            teller = Teller(name, node, notifier, config.file(f"{name}.notices.db"))
+            teller.start()
+            served.tellers.append(teller)
         if settings.http is not None:
             try:
                 await served._open_door()
@@ -151,13 +157,17 @@ class Served:
         from flowrt.serving.door import opened
 
         parts = self.parts
-        self.door = await opened(parts.config, self.node, self.network, parts.assembly.apps)
+        self.door = await opened(
+            parts.config, self.node, self.network, parts.assembly.apps, self.tellers
+        )
         self.http = self.door.url
 
     async def close(self, grace_s: float = GRACE_S) -> None:
         """Close in order: nobody comes in any more, the node rests, what was said leaves."""
         if self.door is not None:
             await self.door.close()
+        for teller in self.tellers:
+            await teller.close()
         await self.node.close()
         await self.network.close(grace_s)
         self.parts.assembly.close()

@@ -1,0 +1,114 @@
+"""The file of one notifier: which tasks it was told of, and what it is still to be told.
+
+Knows neither nodes nor receivers.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["new", "claimed", "released", "answered", "expired", "closed"]
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """What became of a task. The same `id` may come twice: it is the same notice.
+
+    `closed` is a task that is over, where it is not known how: its flow ended, or the audit trail
+    does not tell. `by` is who claimed or answered it, if that is known. The question itself is
+    not told: who may see it asks the node.
+    """
+
+    id: str
+    party: str
+    kind: Kind
+    flow_id: int
+    number: int
+    role: str
+    flow: str
+    since: datetime.datetime
+    due: datetime.datetime | None = None
+    by: str | None = None
+
+
+class Open(msgspec.Struct, frozen=True):
+    """A task as it was when it was looked at last."""
+
+    role: str
+    flow: str
+    since: datetime.datetime
+    due: datetime.datetime | None
+    claimed: str | None
+
+
+Key = tuple[int, int]
+Change = tuple[Kind, Key, Open, str | None]
+
+
+class Book:
+    """What one notifier was told, and is to be told: a SQLite file. Raises sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(
+            "CREATE TABLE IF NOT EXISTS known (flow, number, task, PRIMARY KEY (flow, number));"
+            "CREATE TABLE IF NOT EXISTS waiting (id INTEGER PRIMARY KEY AUTOINCREMENT, notice);"
+            "CREATE TABLE IF NOT EXISTS place (one INTEGER PRIMARY KEY, audit, name);"
+            "INSERT OR IGNORE INTO place VALUES (1, -1, lower(hex(randomblob(8))));"
+        )
+        self.name, self.audit = self._db.execute("SELECT name, audit FROM place").fetchone()
+
+    def known(self) -> dict[Key, Open]:
+        """The tasks that it knows as open."""
+        rows = self._db.execute("SELECT flow, number, task FROM known")
+        return {(f, n): msgspec.json.decode(task, type=Open) for f, n, task in rows}
+
+    def note(self, party: str, changes: Iterable[Change], audit: int) -> None:
+        """Write changes down, and up to where the audit trail was read, in one transaction."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for kind, (flow, number), task, by in changes:
+                about = (party, kind, flow, number, task.role, task.flow, task.since, task.due, by)
+                cursor = self._db.execute("INSERT INTO waiting (notice) VALUES ('')")
+                notice = Notice(f"{self.name}-{cursor.lastrowid}", *about)
+                row = (msgspec.json.encode(notice), cursor.lastrowid)
+                self._db.execute("UPDATE waiting SET notice = ? WHERE id = ?", row)
+                if kind in ("new", "claimed", "released"):
+                    known = (flow, number, msgspec.json.encode(task))
+                    self._db.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", known)
+                else:
+                    over = (flow, number)
+                    self._db.execute("DELETE FROM known WHERE flow = ? AND number = ?", over)
+            self._db.execute("UPDATE place SET audit = ?", (audit,))
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self.audit = audit
+
+    def first(self) -> tuple[int, Notice] | None:
+        """The oldest notice that is not told."""
+        row = self._db.execute("SELECT id, notice FROM waiting ORDER BY id LIMIT 1").fetchone()
+        return (row[0], msgspec.json.decode(row[1], type=Notice)) if row else None
+
+    def waiting(self) -> int:
+        """How many are not told."""
+        count: int = self._db.execute("SELECT count(*) FROM waiting").fetchone()[0]
+        return count
+
+    def told(self, number: int) -> None:
+        """One was taken."""
+        self._db.execute("DELETE FROM waiting WHERE id = ?", (number,))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
