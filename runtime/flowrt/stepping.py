@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from flowrt import tasklog
 from flowrt.core import engine
 from flowrt.core.commit import READS_ON, More, Started
 from flowrt.core.engine import (
@@ -662,6 +663,9 @@ class Stepping:
             # Of a question whose time somebody ended, why.
             why = event.ending.text if isinstance(event, engine.CallEnded) else ""
             entry += ((self._by, why, ""),) if commit.logs else ([], (self._by, why, ""))
+        if commit.rest is not None and commit.rest.tasks:
+            entry += ([], None)[len(entry) - 3 :]
+            entry += (tasklog.of_step(commit.rest.tasks, event),)
         turn.audit.append(entry)
 
     def _count(self, before: Standing, after: Standing, turn: Turn) -> None:

@@ -1,7 +1,7 @@
 """Telling of tasks, after they are committed, at least once: what changed, and what still waits.
 
-Compares the open tasks of a node with those that it knew, and keeps both what it knew and what is
-not told yet in a file of its own. Takes part in no step; knows no receiver.
+Reads the audit trail, in which a step says what it makes of tasks, and keeps up to where it has
+read, and what is not told yet, in a file of its own. Takes part in no step; knows no receiver.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import datetime
 import logging
 import random
-from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from flowrt.store.noticebook import Book, Change, Key, Kind, Notice, Open
+from flowrt.core.commit import Task
+from flowrt.handle import NodeStopped
+from flowrt.store.chain import NOTHING, Link, digest_of
+from flowrt.store.noticebook import OVER, Book, Notice, Place
+from flowrt.tasklog import Change, Key, Open, changes_in, differences
+from flowrt.views import time_of
 
 if TYPE_CHECKING:
     from flowrt.node import Node
@@ -57,37 +60,6 @@ class Telling:
     waiting: int
 
 
-def changes(
-    before: Mapping[Key, Open],
-    now: Mapping[Key, Open],
-    ended: Mapping[int, tuple[str, str]],
-    at: datetime.datetime,
-) -> list[Change]:
-    """What became of the tasks. `ended` has by whom, and why, a question of a flow was ended since
-    (a reason is there where its time was ended)."""
-    found: list[Change] = []
-    gone = Counter(flow for flow, number in before if (flow, number) not in now)
-    for key, task in before.items():
-        if key in now:
-            continue
-        by, reason = ended.get(key[0], ("", "")) if gone[key[0]] == 1 else ("", "")
-        kind: Kind = "closed"
-        if by:
-            kind = "expired" if reason else "answered"
-        elif task.due is not None and task.due <= at:
-            kind = "expired"
-        found.append((kind, key, task, by or None))
-    for key, task in now.items():
-        old = before.get(key)
-        if old is None:
-            found.append(("new", key, task, None))
-        if task.claimed is not None and (old is None or old.claimed != task.claimed):
-            found.append(("claimed", key, task, task.claimed))
-        elif old is not None and old.claimed is not None and task.claimed is None:
-            found.append(("released", key, task, None))
-    return found
-
-
 class Teller:
     """Tells one notifier of a node's tasks until it is closed; `figures` say how that goes."""
 
@@ -116,7 +88,8 @@ class Teller:
 
     async def _run(self) -> None:
         wait_s = FIRST_S
-        while True:
+        is_over = False
+        while not is_over:
             try:
                 book = await finished(asyncio.to_thread(Book, self._path))
             except Exception as error:
@@ -128,6 +101,8 @@ class Teller:
                     more = asyncio.Event()
                     group.create_task(self._look(book, lock, more))
                     group.create_task(self._tell(book, lock, more))
+            except* NodeStopped:
+                is_over = True
             except* Exception as errors:
                 wait_s = await self._failure(errors.exceptions[0], wait_s)
             finally:
@@ -135,38 +110,67 @@ class Teller:
 
     async def _look(self, book: Book, lock: asyncio.Lock, more: asyncio.Event) -> None:
         known = await finished(asyncio.to_thread(book.known))
+        kept = book.place
         seen = -1
         while True:
-            at = datetime.datetime.now(datetime.UTC)
-            is_due = any(task.due is not None and task.due <= at for task in known.values())
-            if seen != self._node.commits or is_due:
-                seen = self._node.commits
-                now = {
-                    (v.flow_id, v.number): Open(v.role, v.flow, v.since, v.due, v.claimed)
-                    for v in self._node.tasks()
-                }
-                ended, audit = self._ended(book.audit)
-                found = changes(known, now, ended, at)
-                if found:
+            commits = self._node.commits
+            while seen != commits:
+                found, place = self._read(known, book.place)
+                if not found and place == book.place:
+                    seen = commits
+                elif found or kept is None or not kept[0] <= place[0] < kept[0] + PAGE:
+                    name = self._node.party.name
                     async with lock:
-                        await finished(
-                            asyncio.to_thread(book.note, self._node.party.name, found, audit)
-                        )
+                        await finished(asyncio.to_thread(book.note, name, found, place))
+                    kept = place
                     more.set()
                 else:
-                    book.audit = audit
-                known = now
+                    book.place = place  # There is no task in that: it can be read again.
+                    await asyncio.sleep(0)
             await asyncio.sleep(LOOK_S)
 
-    def _ended(self, after: int) -> tuple[dict[int, tuple[str, str]], int]:
-        """By whom and why questions were ended since that row of the audit trail."""
-        found: dict[int, tuple[str, str]] = {}
-        while rows := self._node.audited(after, PAGE):
-            for entry in (entry for row in rows for entry in row.entries):
-                if entry.event == "CallEnded" and entry.by:
-                    found[entry.flow] = (entry.by, entry.reason or "")
-            after = rows[-1].number
-        return found, after
+    def _read(self, known: dict[Key, Open], place: Place | None) -> tuple[list[Change], Place]:
+        """What became of tasks since that place, and the place after it. `known` follows."""
+        node = self._node
+        links = node.links(place[0], PAGE) if place is not None else []
+        if place is None or not self._goes_on(place, links):
+            now = {key: _open(task) for key, task in node.open_tasks().items()}
+            found = list(differences(known, now, node.now))
+            known.clear()
+            known.update(now)
+            return found, self._end(place)
+        found = []
+        for link in links:
+            rows = list(changes_in(link.entries, time_of(link.at_us), known))
+            for kind, key, task, _ in rows:
+                known[key] = task
+                if kind in OVER:
+                    del known[key]
+            found += rows
+            place = (link.number, link.digest)
+        return found, place
+
+    def _goes_on(self, place: Place, links: Sequence[Link]) -> bool:
+        """Whether the trail is the one that was read up to there, and nothing is left out."""
+        if links:
+            first = links[0]
+            return digest_of(place[1], first.at_us, first.entries) == first.digest
+        last = self._node.links(place[0] - 1, 1)
+        return place[0] == 0 or (bool(last) and last[0].digest == place[1])
+
+    def _end(self, place: Place | None) -> Place:
+        """The last row of the trail. Where there is none, a first one goes on from what was
+        read, if all of that was forgotten."""
+        low, high = 0, 1 << 62
+        digest = place[1] if place is not None else NOTHING
+        while low < high:
+            middle = (low + high) // 2
+            found = self._node.links(middle, 1)
+            if found:
+                low, digest = found[0].number, found[0].digest
+            else:
+                high = middle
+        return low, digest
 
     async def _tell(self, book: Book, lock: asyncio.Lock, more: asyncio.Event) -> None:
         wait_s = FIRST_S
@@ -196,6 +200,11 @@ class Teller:
         _LOG.warning("notices %s: %s: %s", self.name, type(error).__name__, error)
         await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
         return min(2 * wait_s, LONGEST_S)
+
+
+def _open(task: Task) -> Open:
+    due = time_of(task.due_us) if task.due_us else None
+    return Open(task.role, task.flow, time_of(task.since_us), due, task.claimed or None)
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:

@@ -10,19 +10,19 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Final, TypeAlias
 
 import msgspec
 
-Kind = Literal["new", "claimed", "released", "answered", "expired", "closed"]
+from flowrt.tasklog import Change, Key, Kind, Open
 
 
 class Notice(msgspec.Struct, frozen=True):
     """What became of a task. The same `id` may come twice: it is the same notice.
 
-    `closed` is a task that is over, where it is not known how: its flow ended, or the audit trail
-    does not tell. `by` is who claimed or answered it, if that is known. The question itself is
-    not told: who may see it asks the node.
+    `closed` is a task that is over though nobody answered it: its flow went on without it, or has
+    ended. `by` is who has claimed it, who let it go, who answered it or ended its time, if that is
+    known. The question itself is not told: who may see it asks the node.
     """
 
     id: str
@@ -37,18 +37,11 @@ class Notice(msgspec.Struct, frozen=True):
     by: str | None = None
 
 
-class Open(msgspec.Struct, frozen=True):
-    """A task as it was when it was looked at last."""
+OVER: Final = frozenset({"answered", "expired", "closed"})
+"""After one of these nothing more is told of a task."""
 
-    role: str
-    flow: str
-    since: datetime.datetime
-    due: datetime.datetime | None
-    claimed: str | None
-
-
-Key = tuple[int, int]
-Change = tuple[Kind, Key, Open, str | None]
+Place: TypeAlias = tuple[int, bytes]
+"""Up to where the audit trail was read: the number of a row, and its digest."""
 
 
 class Book:
@@ -62,17 +55,19 @@ class Book:
         self._db.executescript(
             "CREATE TABLE IF NOT EXISTS known (flow, number, task, PRIMARY KEY (flow, number));"
             "CREATE TABLE IF NOT EXISTS waiting (id INTEGER PRIMARY KEY AUTOINCREMENT, notice);"
-            "CREATE TABLE IF NOT EXISTS place (one INTEGER PRIMARY KEY, audit, name);"
-            "INSERT OR IGNORE INTO place VALUES (1, -1, lower(hex(randomblob(8))));"
+            "CREATE TABLE IF NOT EXISTS place (one INTEGER PRIMARY KEY, row, digest, name);"
+            "INSERT OR IGNORE INTO place VALUES (1, NULL, NULL, lower(hex(randomblob(8))));"
         )
-        self.name, self.audit = self._db.execute("SELECT name, audit FROM place").fetchone()
+        columns = self._db.execute("SELECT name, row, digest FROM place").fetchone()
+        self.name: str = columns[0]
+        self.place: Place | None = (columns[1], columns[2]) if columns[1] is not None else None
 
     def known(self) -> dict[Key, Open]:
         """The tasks that it knows as open."""
         rows = self._db.execute("SELECT flow, number, task FROM known")
         return {(f, n): msgspec.json.decode(task, type=Open) for f, n, task in rows}
 
-    def note(self, party: str, changes: Iterable[Change], audit: int) -> None:
+    def note(self, party: str, changes: Iterable[Change], place: Place) -> None:
         """Write changes down, and up to where the audit trail was read, in one transaction."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -82,18 +77,18 @@ class Book:
                 notice = Notice(f"{self.name}-{cursor.lastrowid}", *about)
                 row = (msgspec.json.encode(notice), cursor.lastrowid)
                 self._db.execute("UPDATE waiting SET notice = ? WHERE id = ?", row)
-                if kind in ("new", "claimed", "released"):
-                    known = (flow, number, msgspec.json.encode(task))
-                    self._db.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", known)
-                else:
+                if kind in OVER:
                     over = (flow, number)
                     self._db.execute("DELETE FROM known WHERE flow = ? AND number = ?", over)
-            self._db.execute("UPDATE place SET audit = ?", (audit,))
+                else:
+                    known = (flow, number, msgspec.json.encode(task))
+                    self._db.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", known)
+            self._db.execute("UPDATE place SET row = ?, digest = ?", place)
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
-        self.audit = audit
+        self.place = place
 
     def first(self) -> tuple[int, Notice] | None:
         """The oldest notice that is not told."""
