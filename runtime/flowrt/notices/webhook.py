@@ -16,32 +16,24 @@ import time
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
+from flowrt.notices.given import NotTaken, Place, Wrong, listed, secret_of, text_of
 from flowrt.store.noticebook import Notice
 
 SIGNATURE: Final = "Flowrt-Signature"
 MIN_KEY: Final = 32
 MAX_AGE_S: Final = 300
+CONNECT_S: Final = 10.0
 _MAX_LINE: Final = 8192
 
 _TUNNELS: Final = [
-    ipaddress.ip_network(text) for text in ("64:ff9b::/96", "2002::/16", "2001::/32")
+    ipaddress.ip_network(text)
+    for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
 ]
 """IPv6 in which an IPv4 address hides."""
-
-
-class Place(Protocol):
-    """Where the files are that are named."""
-
-    @property
-    def folder(self) -> Path: ...
-
-
-class NotTaken(Exception):
-    """The receiver did not take a notice, or may not be asked."""
 
 
 def signature(key: bytes, timestamp: int, body: bytes) -> str:
@@ -76,9 +68,7 @@ class Webhook:
     that are not public and may be asked all the same. Plain http goes to loopback alone, if it is
     allowed. `ca` is the file of another root of certificates.
 
-    Raises:
-        ValueError: the URL, the key or a list cannot be.
-        OSError: a file cannot be read.
+    Raises Wrong: a key cannot be so.
     """
 
     def __init__(
@@ -90,37 +80,41 @@ class Webhook:
         allow: Sequence[str] = (),
         ca: str | None = None,
     ) -> None:
-        if isinstance(hosts, str) or isinstance(allow, str):
-            raise ValueError("hosts and allow are lists")
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("https", "http") or not parts.hostname:
-            raise ValueError("url is https://HOST/PATH")
-        if parts.username or parts.password or any(not 32 < ord(c) < 127 for c in url):
-            raise ValueError("url has no user, no blanks, and ASCII alone")
         folder = place.folder
-        self._host = parts.hostname
-        if self._host not in hosts:
-            raise ValueError(f"{self._host} is not one of hosts; list it there")
-        self._allow = [ipaddress.ip_network(text) for text in allow]
+        try:
+            parts = urllib.parse.urlsplit(text_of("url", url))
+            self._host, port = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise error if isinstance(error, Wrong) else Wrong("url", str(error)) from None
+        if parts.scheme not in ("https", "http") or not self._host:
+            raise Wrong("url", "it leads to no web server", 'write "https://HOST/PATH"')
+        if "@" in parts.netloc:
+            raise Wrong("url", "it has a user's name in it", "a notice is signed by `key_file`")
+        if self._host not in listed("hosts", hosts):
+            raise Wrong("hosts", f"{self._host} of `url` is not one of them", "list it there")
+        try:
+            self._allow = [ipaddress.ip_network(text) for text in listed("allow", allow)]
+        except ValueError as error:
+            cause = f"{error}, or has bits beyond its network"
+            raise Wrong("allow", cause, 'write "10.1.2.0/24"') from None
         self._tls: ssl.SSLContext | None = None
         if parts.scheme == "https":
-            self._tls = ssl.create_default_context(cafile=str(folder / ca) if ca else None)
-        self._port = parts.port or (443 if self._tls else 80)
+            self._tls = trusting(folder, ca)
+        self._port = port or (443 if self._tls else 80)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._authority = parts.netloc
-        path = folder / key_file
-        if path.stat().st_mode & 0o077:
-            raise ValueError(f"others may use {path}; chmod 600 {path}")
-        self._key = path.read_bytes().strip()
+        path = folder / text_of("key_file", key_file)
+        remedy = f"openssl rand -hex 32 > {path}; chmod 600 {path}"
+        self._key = secret_of("key_file", path, remedy)
         if len(self._key) < MIN_KEY:
-            raise ValueError(f"{path} has fewer than {MIN_KEY} bytes; `openssl rand -hex 32`")
+            raise Wrong("key_file", f"{path} has fewer than {MIN_KEY} bytes", remedy)
 
-    async def address(self) -> str:
-        """The address to connect to, looked up now. Raises NotTaken if any of the host's is one
+    async def addresses(self) -> list[str]:
+        """Where to connect to, looked up now. Raises NotTaken if any of the host's addresses is one
         that may not be asked, and OSError."""
         loop = asyncio.get_running_loop()
         rows = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        found = [str(row[4][0]) for row in rows]
+        found = list(dict.fromkeys(str(row[4][0]) for row in rows))
         for one in found:
             plain = ipaddress.ip_address(one.partition("%")[0])
             is_allowed = any(plain in net for net in self._allow)
@@ -130,7 +124,7 @@ class Webhook:
                 raise NotTaken(f"{self._host} is {one}: http goes to an allowed loopback alone")
         if not found:
             raise NotTaken(f"{self._host} has no address")
-        return found[0]
+        return found
 
     async def tell(self, notice: Notice) -> None:
         """Post it. Raises NotTaken, OSError."""
@@ -140,14 +134,7 @@ class Webhook:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
             f"{SIGNATURE}: {signature(self._key, int(time.time()), body)}\r\n\r\n"
         )
-        # Connected to the address that was looked at: the name is not looked up again.
-        reader, writer = await asyncio.open_connection(
-            await self.address(),
-            self._port,
-            limit=_MAX_LINE,
-            ssl=self._tls,
-            server_hostname=self._host if self._tls else None,
-        )
+        reader, writer = await self._connected()
         try:
             writer.write(head.encode("ascii") + body)
             await writer.drain()
@@ -164,3 +151,31 @@ class Webhook:
             raise NotTaken("the answer is no HTTP")
         if not words[1].startswith(b"2"):
             raise NotTaken(f"{self._host} answers {int(words[1][:3])}")
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """To the first address that answers, of those that were looked at: the name is not looked
+        up again."""
+        addresses = await self.addresses()
+        for number, one in enumerate(addresses, 1):
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    return await asyncio.open_connection(
+                        one,
+                        self._port,
+                        limit=_MAX_LINE,
+                        ssl=self._tls,
+                        server_hostname=self._host if self._tls else None,
+                    )
+            except OSError:
+                if number == len(addresses):
+                    raise
+        raise AssertionError("there is an address")
+
+
+def trusting(folder: Path, ca: str | None) -> ssl.SSLContext:
+    """TLS to servers that public roots certify, or the one in the file `ca`. Raises Wrong."""
+    try:
+        return ssl.create_default_context(cafile=str(folder / text_of("ca", ca)) if ca else None)
+    except (OSError, ssl.SSLError) as error:
+        cause = f"{folder / str(ca)} is no file of certificates: {error.strerror or error}"
+        raise Wrong("ca", cause) from None

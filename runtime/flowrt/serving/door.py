@@ -22,6 +22,7 @@ from flowrt.serving.config import Config
 from flowrt.serving.party import passphrase_of
 from flowrt.serving.troubles import Refused
 from flowrt.store.copies import copy
+from flowrt.store.linkbook import Links
 from flowrt.transport.tls import TlsNetwork
 
 BACKUPS: Final = "backups"
@@ -45,6 +46,11 @@ class Door:
         """Take no more requests."""
         await self._server.close()
 
+    @property
+    def access(self) -> Access:
+        """Who may do what, as it is at any time."""
+        return self._server.app.access
+
     def take_users(self, config: Config) -> None:
         """Users and roles as they are written now. Raises Refused: they stay as they were."""
         self._server.app.access.replace(access_of(config))
@@ -67,6 +73,7 @@ async def opened(
     network: TlsNetwork,
     apps: Sequence[App],
     tellers: Sequence[Teller] = (),
+    links: Links | None = None,
 ) -> Door:
     """Open it. Raises Refused."""
     http = config.settings.http
@@ -92,6 +99,7 @@ async def opened(
         backup=backup,
         wire=figures,
         notices=lambda: {one.name: dataclasses.asdict(one.figures) for one in tellers},
+        links=links,
     )
     settings = config.settings
     try:
