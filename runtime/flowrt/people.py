@@ -15,9 +15,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from flowrt import tasklog
 from flowrt.control import Control
-from flowrt.core import engine
+from flowrt.core import engine, tasklog
 from flowrt.core.commit import Task
 from flowrt.core.engine import BEGIN, CallEnded
 from flowrt.core.flow import Schedule, TaskExpired

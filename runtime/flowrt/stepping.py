@@ -14,8 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from flowrt import tasklog
-from flowrt.core import engine
+from flowrt.core import engine, tasklog
 from flowrt.core.commit import READS_ON, More, Started
 from flowrt.core.engine import (
     RESUME,

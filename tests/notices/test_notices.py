@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import http.server
+import re
+import socket
 import sqlite3
+import ssl
+import threading
+import time
 import types
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from flowrt.core.values import decode
 from flowrt.notices import telling
+from flowrt.notices.given import NotTaken, Wrong
 from flowrt.notices.telling import Teller
-from flowrt.notices.webhook import NotTaken, Webhook, is_public, signature, verified
+from flowrt.notices.webhook import Webhook, is_public, signature, verified
 from flowrt.store.copies import copy
 from flowrt.store.noticebook import Notice
 from flowrt.store.sqlite import SqliteStore
+from tests.api.certified import Authority
 from tests.api.scene import Scene, play
 
 KEY = b"k" * 40
@@ -227,43 +236,117 @@ def test_a_step_without_tasks_writes_nothing_of_them() -> None:
     play(story)
 
 
+# --- the webhook ------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+
+
 def _hook(folder: Path, url: str, **how: object) -> Webhook:
-    key = folder / "key"
-    key.write_bytes(KEY)
+    key = folder / "desk.key"
+    key.write_bytes(KEY + b"\n")
     key.chmod(0o600)
     given = {"hosts": ["127.0.0.1"], "allow": ["127.0.0.1"]} | how
-    return Webhook(types.SimpleNamespace(folder=folder), url, "key", **given)  # type: ignore[arg-type]
+    place = types.SimpleNamespace(party="alice", folder=folder)
+    return Webhook(place, url, "desk.key", **given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("status", [200, 302, 500])
-def test_a_webhook_is_signed_and_follows_nothing(tmp_path: Path, status: int) -> None:
+@contextlib.asynccontextmanager
+async def answering(
+    answer: bytes, context: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[int, list[tuple[str, bytes]]]]:
+    """A web server that says that to whatever it is asked: its port, and what it was asked."""
     asked: list[tuple[str, bytes]] = []
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         fields = dict(line.split(": ", 1) for line in head[1:] if line)
         body = await reader.readexactly(int(fields["Content-Length"]))
         asked.append((fields["Flowrt-Signature"], body))
-        writer.write(b"HTTP/1.1 %d x\r\nLocation: /again\r\n\r\n" % status)
+        writer.write(answer)
         await writer.drain()
         writer.close()
 
+    server = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield server.sockets[0].getsockname()[1], asked
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 204 x\r\n\r\n", b"HTTP/1.1 302 x\r\nLocation: /again\r\n\r\n",
+     b"HTTP/1.1 500 x\r\n\r\n", b"hello\r\n", b"", b"x" * 100_000],
+    ids=["taken", "moved", "failed", "other", "nothing", "endless"],
+)  # fmt: skip
+def test_r44_a_webhook_follows_nothing(tmp_path: Path, answer: bytes) -> None:
     async def story() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        async with server:
-            port = server.sockets[0].getsockname()[1]
+        async with answering(answer) as (port, asked):
             hook = _hook(tmp_path, f"http://127.0.0.1:{port}/in")
-            if status == 200:
+            if b"204" in answer:
                 await hook.tell(NOTICE)
             else:
-                with pytest.raises(NotTaken, match=str(status)):
+                with pytest.raises(NotTaken, match=r"answers \d+$|no HTTP"):
                     await hook.tell(NOTICE)
+            [(header, body)] = asked
+            assert verified(KEY, header, body)
+            assert msgspec.json.decode(body, type=Notice) == NOTICE
 
     asyncio.run(story())
-    [(header, body)] = asked
-    assert verified(KEY, header, body)
-    assert not verified(KEY, header, body + b" ")
-    assert not verified(b"x" * 40, header, body)
+
+
+def test_a_webhook_goes_to_who_is_certified_for_its_name(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority(tmp_path).certify("desk"))
+    Authority(tmp_path, "other")
+
+    async def story() -> None:
+        async with answering(b"HTTP/1.1 200 x\r\n\r\n", context) as (port, asked):
+            how = {"hosts": ["localhost"], "allow": ["127.0.0.1", "::1"]}
+            url = f"https://localhost:{port}/in?a=b"
+            await _hook(tmp_path, url, ca="root.pem", **how).tell(NOTICE)
+            for ca in ("other.pem", None):
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await _hook(tmp_path, url, ca=ca, **how).tell(NOTICE)
+            assert len(asked) == 1
+
+    asyncio.run(story())
+
+
+def test_the_receiver_of_the_page_verifies_what_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = re.search(r"^```python\n(# desk.py.*?)^```$", PAGE, re.M | re.S)
+    assert found is not None
+    _hook(tmp_path, "http://127.0.0.1/")
+    monkeypatch.chdir(tmp_path)
+    desk: dict[str, Any] = {"__name__": "desk"}
+    exec(compile(found[1], "desk.py", "exec"), desk)
+    shown: list[dict[str, Any]] = []
+    kind = type("Quiet", (desk["Desk"],), {
+        "log_message": lambda *_: None, "show": lambda _, notice: shown.append(notice),
+    })  # fmt: skip
+    with http.server.HTTPServer(("127.0.0.1", 0), kind) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/"
+            hook = _hook(tmp_path, url)
+            for _ in range(2):  # The same again: taken, and shown once.
+                asyncio.run(hook.tell(NOTICE))
+            hook._key = b"x" * 40
+            with pytest.raises(NotTaken, match="403"):
+                asyncio.run(hook.tell(NOTICE))
+        finally:
+            server.shutdown()
+            thread.join()
+    assert [one["id"] for one in shown] == ["a-1"]
+    now = int(time.time())
+    cases = [(signature(KEY, now + age, b"x"), b"x") for age in (-290, 290, -310, 310)]
+    cases += [(signature(KEY, now, b"x"), b"y"), (signature(b"y" * 40, now, b"x"), b"x")]
+    cases += [(header, b"x") for header in ("", "t=", "t=²,v1=x", f"t={now},v1=é", f"t={now}")]
+    for header, body in cases:
+        theirs, ours = desk["is_genuine"](header, body), verified(KEY, header, body)
+        assert theirs == ours
+        assert ours == (header in (cases[0][0], cases[1][0]) and body == b"x")
 
 
 def test_a_signature_ages() -> None:
@@ -271,30 +354,107 @@ def test_a_signature_ages() -> None:
     assert verified(KEY, header, b"x", 1300)
     assert not verified(KEY, header, b"x", 1301)
     assert not verified(KEY, header, b"x", 699)
-    for bad in ("", "t=", "t=1000", "t=1000,v1=é", "v1=1,t=1000"):
+    for bad in ("", "t=", "t=1000", "t=1000,v1=é", "v1=1,t=1000", f" {header}", header.upper()):
         assert not verified(KEY, bad, b"x", 1000)
 
 
 @pytest.mark.parametrize(
     "address",
     ["169.254.169.254", "127.0.0.1", "10.0.0.1", "::1", "fe80::1%lo", "::ffff:8.8.8.8",
-     "64:ff9b::a00:1", "0.0.0.0", "100.64.0.1", "224.0.0.1", "2002:7f00:1::"],
+     "64:ff9b::a00:1", "64:ff9b:1::a00:1", "0.0.0.0", "100.64.0.1", "224.0.0.1", "2002:7f00:1::",
+     "fc00::1", "192.0.2.1", "198.18.0.1", "::", "255.255.255.255", "ff02::1"],
 )  # fmt: skip
-def test_r44_private_addresses_are_refused(tmp_path: Path, address: str) -> None:
+def test_r44_addresses_that_are_not_public_are_not_asked(tmp_path: Path, address: str) -> None:
     assert not is_public(address)
-
-
-def test_r44_what_is_not_allowed_is_not_asked(tmp_path: Path) -> None:
-    for url in (
-        "file:///etc/passwd",
-        "https://other/",
-        "http://a@127.0.0.1/",
-        "https://127.0.0.1/\r\nX",
-    ):
-        with pytest.raises(ValueError, match=r"url|hosts"):
-            _hook(tmp_path, url)
-    for url, allow in (("https://127.0.0.1/", []), ("http://8.8.8.8/", ["8.8.8.8"])):
-        hook = _hook(tmp_path, url, hosts=["127.0.0.1", "8.8.8.8"], allow=allow)
-        with pytest.raises(NotTaken):
-            asyncio.run(hook.address())
     assert is_public("8.8.8.8")
+    assert is_public("2a00:1450::1")
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        ("url", {"url": "file:///etc/passwd"}),
+        ("url", {"url": "ftp://127.0.0.1/"}),
+        ("url", {"url": "http://a@127.0.0.1/"}),
+        ("url", {"url": "https://127.0.0.1/\r\nX: y"}),
+        ("url", {"url": "https://[::1/"}),
+        ("url", {"url": "https://127.0.0.1:99999/"}),
+        ("url", {"url": "//127.0.0.1/"}),
+        ("url", {"url": 7}),
+        ("hosts", {"url": "https://other/"}),
+        ("hosts", {"url": "https://127.0.0.1.evil.example/"}),
+        ("hosts", {"hosts": "127.0.0.1"}),
+        ("allow", {"allow": ["10.0.0.1/8"]}),
+        ("allow", {"allow": "127.0.0.1"}),
+        ("ca", {"url": "https://127.0.0.1/", "ca": "desk.key"}),
+        ("ca", {"url": "https://127.0.0.1/", "ca": "none.pem"}),
+    ],
+)
+def test_r44_what_cannot_be_is_refused(tmp_path: Path, key: str, given: dict[str, Any]) -> None:
+    with pytest.raises(Wrong) as refused:
+        _hook(tmp_path, **({"url": "http://127.0.0.1/"} | given))
+    assert refused.value.key == key
+
+
+@pytest.mark.parametrize("spoil", ["gone", "open", "short", "folder"])
+def test_a_key_that_others_may_have_is_refused(tmp_path: Path, spoil: str) -> None:
+    path = tmp_path / "other.key"
+    if spoil == "folder":
+        path.mkdir()
+    elif spoil != "gone":
+        path.write_bytes(KEY if spoil == "open" else KEY[:31] + b" ")
+        path.chmod(0o604 if spoil == "open" else 0o600)
+    place: Any = types.SimpleNamespace(party="alice", folder=tmp_path)
+    with pytest.raises(Wrong, match=r"^key_file: .*other\.key.*chmod 600 ") as refused:
+        Webhook(place, "https://x/", "other.key", ["x"])
+    assert KEY[:31].decode() not in str(refused.value)
+
+
+def test_r44_names_that_lead_inside_are_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address of several that is private; a name that leads elsewhere when it is asked again;
+    plain http to others than an allowed loopback."""
+    asked: list[str] = []
+
+    async def connect(host: str, port: int, **how: Any) -> Any:
+        asked.append(host)
+        assert how["server_hostname"] == "desk.example"
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncio, "open_connection", connect)
+
+    async def tell(url: str, *answers: list[str], allow: tuple[str, ...] = ()) -> None:
+        left = list(answers)
+
+        async def look(host: str, port: int, **how: Any) -> Any:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in left.pop(0)]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look)
+        hook = _hook(tmp_path, url, hosts=["desk.example"], allow=list(allow))
+        try:
+            await hook.tell(NOTICE)
+        finally:
+            assert len(left) == len(answers) - 1, "looked up once"
+
+    async def story() -> None:
+        https, plain = "https://desk.example/", "http://desk.example/"
+        with pytest.raises(ConnectionRefusedError):
+            await tell(https, ["8.8.8.8", "2a00:1450::1"], ["127.0.0.1"])
+        assert asked == ["8.8.8.8", "2a00:1450::1"]
+        with pytest.raises(ConnectionRefusedError):
+            await tell(https, ["10.1.2.3"], allow=("10.1.2.0/24",))
+        assert asked.pop() == "10.1.2.3"
+        for url, found, allow in (
+            (https, ["8.8.8.8", "127.0.0.1"], ()),
+            (https, ["169.254.169.254"], ("10.0.0.0/8",)),
+            (https, [], ()),
+            (plain, ["8.8.8.8"], ("8.8.8.8",)),
+            (plain, ["127.0.0.1"], ()),
+            (plain, ["127.0.0.1", "10.0.0.1"], ("127.0.0.1", "10.0.0.1")),
+        ):
+            with pytest.raises(NotTaken, match=r"see `allow`|http goes to|no address"):
+                await tell(url, found, allow=allow)
+        assert len(asked) == 2
+
+    asyncio.run(story())

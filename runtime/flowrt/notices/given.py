@@ -37,16 +37,22 @@ class Wrong(ValueError):
 def secret_of(key: str, path: Path, remedy: str) -> bytes:
     """The content of a file that its owner alone can read, without blanks around it. Raises Wrong,
     without a word of what is in it."""
+    name = shown(path)
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise Wrong(key, f"{path} is no file", remedy)
+                raise Wrong(key, f"{name} is no file", remedy)
             if found.st_mode & 0o077:
-                raise Wrong(key, f"{path}: others may use it", f"chmod 600 {path}")
+                raise Wrong(key, f"{name}: others may use it", f"chmod 600 {name}")
             return file.read(1 << 16).strip()
     except OSError as error:
-        raise Wrong(key, f"{path} cannot be read: {error.strerror}", remedy) from None
+        raise Wrong(key, f"{name} cannot be read: {error.strerror}", remedy) from None
+
+
+def shown(path: Path) -> Path:
+    """A path as people write it, where they are."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def listed(key: str, value: object) -> list[str]:

@@ -21,7 +21,7 @@ from email.message import EmailMessage
 from typing import Any, Final
 
 from flowrt.core.hospital import one_line
-from flowrt.notices.given import NotTaken, Place, Wrong, secret_of, text_of
+from flowrt.notices.given import NotTaken, Place, Wrong, secret_of, shown, text_of
 from flowrt.notices.links import PATH, Desk
 from flowrt.notices.webhook import trusting
 from flowrt.store.noticebook import OVER, Notice
@@ -97,7 +97,7 @@ class Mail:
             remedy = f"write the password of {text_of('user', user)} into it"
             password = secret_of("password_file", path, remedy)
             if not password or not password.isascii():
-                raise Wrong("password_file", f"{path} has no password in ASCII", remedy)
+                raise Wrong("password_file", f"{shown(path)} has no password in ASCII", remedy)
             self._login = (user, password.decode("ascii"))
         age = _AGE.fullmatch(good_for) if isinstance(good_for, str) else None
         if age is None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from flowrt.core.commit import Task
+from flowrt.core.tasklog import Change, Key, Open, changes_in, differences
 from flowrt.handle import NodeStopped
+from flowrt.notices.links import micros
 from flowrt.store.chain import NOTHING, Link, digest_of
 from flowrt.store.noticebook import OVER, Book, Notice, Place
-from flowrt.tasklog import Change, Key, Open, changes_in, differences
 from flowrt.views import time_of
 
 if TYPE_CHECKING:
@@ -119,9 +120,9 @@ class Teller:
                 if not found and place == book.place:
                     seen = commits
                 elif found or kept is None or not kept[0] <= place[0] < kept[0] + PAGE:
-                    name = self._node.party.name
+                    notices = [(self._notice(change), change[2]) for change in found]
                     async with lock:
-                        await finished(asyncio.to_thread(book.note, name, found, place))
+                        await finished(asyncio.to_thread(book.note, notices, place))
                     kept = place
                     more.set()
                 else:
@@ -135,13 +136,13 @@ class Teller:
         links = node.links(place[0], PAGE) if place is not None else []
         if place is None or not self._goes_on(place, links):
             now = {key: _open(task) for key, task in node.open_tasks().items()}
-            found = list(differences(known, now, node.now))
+            found = list(differences(known, now, micros(node.now)))
             known.clear()
             known.update(now)
             return found, self._end(place)
         found = []
         for link in links:
-            rows = list(changes_in(link.entries, time_of(link.at_us), known))
+            rows = list(changes_in(link.entries, link.at_us, known))
             for kind, key, task, _ in rows:
                 known[key] = task
                 if kind in OVER:
@@ -149,6 +150,13 @@ class Teller:
             found += rows
             place = (link.number, link.digest)
         return found, place
+
+    def _notice(self, change: Change) -> Notice:
+        """What is to be told of a change; its id it gets in the book."""
+        kind, key, task, by = change
+        since, due = time_of(task.since_us), time_of(task.due_us) if task.due_us else None
+        party = self._node.party.name
+        return Notice("", party, kind, *key, task.role, task.flow, since, due, by or None)
 
     def _goes_on(self, place: Place, links: Sequence[Link]) -> bool:
         """Whether the trail is the one that was read up to there, and nothing is left out."""
@@ -203,8 +211,7 @@ class Teller:
 
 
 def _open(task: Task) -> Open:
-    due = time_of(task.due_us) if task.due_us else None
-    return Open(task.role, task.flow, time_of(task.since_us), due, task.claimed or None)
+    return Open(task.role, task.flow, task.since_us, task.due_us, task.claimed)
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:

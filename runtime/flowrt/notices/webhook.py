@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from flowrt.notices.given import NotTaken, Place, Wrong, listed, secret_of, text_of
+from flowrt.notices.given import NotTaken, Place, Wrong, listed, secret_of, shown, text_of
 from flowrt.store.noticebook import Notice
 
 SIGNATURE: Final = "Flowrt-Signature"
@@ -104,10 +104,11 @@ class Webhook:
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._authority = parts.netloc
         path = folder / text_of("key_file", key_file)
-        remedy = f"openssl rand -hex 32 > {path}; chmod 600 {path}"
+        name = shown(path)
+        remedy = f"openssl rand -hex 32 > {name}; chmod 600 {name}"
         self._key = secret_of("key_file", path, remedy)
         if len(self._key) < MIN_KEY:
-            raise Wrong("key_file", f"{path} has fewer than {MIN_KEY} bytes", remedy)
+            raise Wrong("key_file", f"{name} has fewer than {MIN_KEY} bytes", remedy)
 
     async def addresses(self) -> list[str]:
         """Where to connect to, looked up now. Raises NotTaken if any of the host's addresses is one
@@ -177,5 +178,5 @@ def trusting(folder: Path, ca: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=str(folder / text_of("ca", ca)) if ca else None)
     except (OSError, ssl.SSLError) as error:
-        cause = f"{folder / str(ca)} is no file of certificates: {error.strerror or error}"
+        cause = f"{shown(folder / str(ca))} is no file of certificates: {error.strerror or error}"
         raise Wrong("ca", cause) from None

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from flowrt.tasklog import Change, Key, Kind, Open
+from flowrt.core.tasklog import Key, Kind, Open
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -67,17 +67,18 @@ class Book:
         rows = self._db.execute("SELECT flow, number, task FROM known")
         return {(f, n): msgspec.json.decode(task, type=Open) for f, n, task in rows}
 
-    def note(self, party: str, changes: Iterable[Change], place: Place) -> None:
-        """Write changes down, and up to where the audit trail was read, in one transaction."""
+    def note(self, notices: Iterable[tuple[Notice, Open]], place: Place) -> None:
+        """Write down what is to be told, each under an id of its own, with the tasks as they are
+        then, and up to where the audit trail was read, in one transaction."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            for kind, (flow, number), task, by in changes:
-                about = (party, kind, flow, number, task.role, task.flow, task.since, task.due, by)
+            for notice, task in notices:
                 cursor = self._db.execute("INSERT INTO waiting (notice) VALUES ('')")
-                notice = Notice(f"{self.name}-{cursor.lastrowid}", *about)
-                row = (msgspec.json.encode(notice), cursor.lastrowid)
+                named = msgspec.structs.replace(notice, id=f"{self.name}-{cursor.lastrowid}")
+                row = (msgspec.json.encode(named), cursor.lastrowid)
                 self._db.execute("UPDATE waiting SET notice = ? WHERE id = ?", row)
-                if kind in OVER:
+                flow, number = notice.flow_id, notice.number
+                if notice.kind in OVER:
                     over = (flow, number)
                     self._db.execute("DELETE FROM known WHERE flow = ? AND number = ?", over)
                 else:
