@@ -1,4 +1,4 @@
-"""A mail server on this machine, that keeps what it is handed, as RFC 5321 has it. Knows no
+"""A mail server and a web server on this machine, that keep what they are handed. Know no
 assertion."""
 
 from __future__ import annotations
@@ -110,3 +110,24 @@ def link_in(mail: EmailMessage) -> str:
     found = re.search(r"^https://node\.example(/answer/\S+)$", text, re.MULTILINE)
     assert found is not None, text
     return found[1]
+
+
+@contextlib.asynccontextmanager
+async def answering(
+    answer: bytes, context: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[int, list[tuple[str, bytes]]]]:
+    """A web server that says that to whatever it is asked: its port, and what it was asked."""
+    asked: list[tuple[str, bytes]] = []
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        fields = dict(line.split(": ", 1) for line in head[1:] if line)
+        body = await reader.readexactly(int(fields["Content-Length"]))
+        asked.append((fields["Flowrt-Signature"], body))
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield server.sockets[0].getsockname()[1], asked

@@ -30,6 +30,7 @@ from flowrt.store.noticebook import Notice
 from flowrt.store.sqlite import SqliteStore
 from tests.api.certified import Authority
 from tests.api.scene import Scene, play
+from tests.notices.post import answering
 
 KEY = b"k" * 40
 YES = {"answer": {"yes": True}}
@@ -248,27 +249,6 @@ def _hook(folder: Path, url: str, **how: object) -> Webhook:
     given = {"hosts": ["127.0.0.1"], "allow": ["127.0.0.1"]} | how
     place = types.SimpleNamespace(party="alice", folder=folder)
     return Webhook(place, url, "desk.key", **given)  # type: ignore[arg-type]
-
-
-@contextlib.asynccontextmanager
-async def answering(
-    answer: bytes, context: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[int, list[tuple[str, bytes]]]]:
-    """A web server that says that to whatever it is asked: its port, and what it was asked."""
-    asked: list[tuple[str, bytes]] = []
-
-    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        fields = dict(line.split(": ", 1) for line in head[1:] if line)
-        body = await reader.readexactly(int(fields["Content-Length"]))
-        asked.append((fields["Flowrt-Signature"], body))
-        writer.write(answer)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield server.sockets[0].getsockname()[1], asked
 
 
 @pytest.mark.parametrize(
