@@ -97,11 +97,13 @@ class Street:
 
 
 @contextlib.asynccontextmanager
-async def street(folder: Path, identify: bool = False, **how: Any) -> AsyncIterator[Street]:
+async def street(
+    folder: Path, identify: bool = False, good_for: str = "1d", **how: Any
+) -> AsyncIterator[Street]:
     links = Links(folder / "links.db")
     offer = Offer(hosts=["node.example"], links=links)
     async with office(folder, **how) as post, scene(offer=offer) as on:
-        writer = _mail(folder, post, identify=identify)
+        writer = _mail(folder, post, identify=identify, good_for=good_for)
         writer.attach(Desk(on.node, on.app.access, links))
         teller = Teller("mail", on.node, writer, folder / "mail.notices.db")
         teller.start()
@@ -313,6 +315,29 @@ def test_t33_a_link_that_is_not_good_answers_nothing(tmp_path: Path) -> None:
         assert len(pages) == 1
 
     played(story, tmp_path)
+
+
+def test_t33_a_link_is_good_for_a_while(tmp_path: Path) -> None:
+    """Less long than its task, if it is said so; and those that are too old are forgotten."""
+
+    async def story(at: Street) -> None:
+        flow, link = await at.asks()
+        at.on.now_us += 60_000_000 - 1
+        assert (await at.get(link))[0] == 200
+        at.on.now_us += 1
+        for method in (at.get(link), at.post_form(link, YES)):
+            status, text = await method
+            assert (status, GONE in text) == (404, True)
+        assert at.is_open(flow)
+        assert at.links._db.execute("SELECT count(*) FROM link").fetchone() == (2,)
+        other, _ = await at.asks()
+        found = at.links._db.execute("SELECT flow FROM link").fetchall()
+        assert found == [(other,), (other,)]
+        # What is over, however that came, needs no link.
+        await at.on.ask("bob", "POST", f"/v1/tasks/{other}/0/answer", {"answer": {"yes": True}})
+        await until(lambda: not at.links._db.execute("SELECT * FROM link").fetchall())
+
+    played(story, tmp_path, good_for="1min")
 
 
 def test_t33_an_account_that_is_closed_meanwhile_answers_nothing_by_a_link(

@@ -20,7 +20,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from flowrt.core.values import decode
+from flowrt.core import tasklog
+from flowrt.core.engine import RESUME, CallEnded
+from flowrt.core.values import Ending, decode, encode
 from flowrt.notices import telling
 from flowrt.notices.given import NotTaken, Wrong
 from flowrt.notices.telling import Teller
@@ -179,11 +181,11 @@ def test_a_trail_that_has_forgotten_rows_goes_on(tmp_path: Path, forgets: str) -
         if forgets == "some":
             # Of rows that nobody has read, too.
             await _done(on, "bob", f"{one}/0", "answer", YES)
-            two = await on.start("tom", "Asks")
         on.now_us += 1_000_000
         if forgets != "nothing":
             assert on.node._store.purge(0, 100, on.now_us).entries > 0
         if forgets == "some":
+            two = await on.start("tom", "Asks")
             expected = [("closed", one, None), ("new", two, None)]
         else:
             await _done(on, "bob", f"{one}/0", "answer", YES)
@@ -225,6 +227,21 @@ def test_a_store_that_went_back_is_told_as_it_is(tmp_path: Path) -> None:
     store = SqliteStore(old)
     store.accept_restore("alice")
     play(after, store=store)
+
+
+def test_of_several_tasks_one_is_answered() -> None:
+    answered = CallEnded(0, Ending(b"", by="bob"))
+    expired = CallEnded(1, Ending(b"", "TaskExpired", by="ann"))
+    tasks = {0: None, 1: None}
+    assert tasklog.of_step(tasks, answered) == [("answered", 0, "bob"), ("closed", 1, "")]
+    assert tasklog.of_step(tasks, expired) == [("closed", 0, ""), ("expired", 1, "ann")]
+    assert tasklog.of_step({0: None}, RESUME) == [("closed", 0, "")]
+    # What is over is told once, though a later step drops it too; and rubbish tells nothing.
+    known = {(7, 0): tasklog.Open("boss", "Asks", 1, 5)}
+    entry = (7, 1, 5, [], None, [("answered", 0, "bob"), ("closed", 0, "")])
+    [(kind, _, _, by)] = tasklog.changes_in(encode([entry, (7, 2, 1)]), 9, known)
+    assert (kind, by) == ("answered", "bob")
+    assert list(tasklog.changes_in(b"rubbish", 9, known)) == []
 
 
 def test_a_step_without_tasks_writes_nothing_of_them() -> None:
