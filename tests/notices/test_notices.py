@@ -27,6 +27,7 @@ from flowrt.notices import telling
 from flowrt.notices.given import NotTaken, Wrong
 from flowrt.notices.telling import Teller
 from flowrt.notices.webhook import Webhook, is_public, signature, verified
+from flowrt.serving.apps import Place, make
 from flowrt.store.copies import copy
 from flowrt.store.noticebook import Notice
 from flowrt.store.sqlite import SqliteStore
@@ -35,6 +36,7 @@ from tests.api.scene import Scene, play
 from tests.notices.post import answering
 
 KEY = b"k" * 40
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 YES = {"answer": {"yes": True}}
 NOTICE = Notice("a-1", "alice", "new", 1, 0, "boss", "Asks", datetime.datetime.now(datetime.UTC))
 
@@ -168,6 +170,61 @@ def test_who_comes_later_is_told_of_what_is_open(tmp_path: Path) -> None:
     play(story)
 
 
+def test_who_takes_too_long_is_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No flow waits for that; and what comes meanwhile is counted."""
+    monkeypatch.setattr(telling, "TELL_S", 0.02)
+
+    class Slow(Ear):
+        async def tell(self, notice: Notice) -> None:
+            if self.refuses:
+                await asyncio.sleep(3600)
+            await super().tell(notice)
+
+    async def story(on: Scene) -> None:
+        ear = Slow(refuses=1)
+        async with listening(on, tmp_path / "slow.db", ear) as teller:
+            one = await on.start("tom", "Asks")
+            await until(lambda: teller.figures.failed)
+            await _done(on, "bob", f"{one}/0", "answer", YES)
+            await until(lambda: teller.figures.waiting == 2)
+            ear.refuses = 0
+            await until(lambda: len(ear.heard) == 2)
+            assert teller.figures.told == 2
+
+    play(story)
+    assert "-1 is not taken within 0.02 s" in caplog.text
+
+
+def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "desk.notices.db"
+    path.mkdir()
+
+    async def story(on: Scene) -> None:
+        ear = Ear()
+        teller = Teller("desk", on.node, ear, path)
+        teller.start()
+        await until(lambda: teller.figures.failed)
+        path.rmdir()
+        await on.start("tom", "Asks")
+        await until(lambda: ear.heard)
+        await on.node.close()  # It has stopped: there is nothing to be told any more.
+        await until(lambda: teller._running is not None and teller._running.done())
+        await teller.close()
+
+    play(story)
+
+
+def test_the_class_of_the_page_can_be_told(tmp_path: Path) -> None:
+    found = re.search(r"^```python\n(from flowrt.store.noticebook.*?)^```$", PAGE, re.M | re.S)
+    assert found is not None
+    page: dict[str, Any] = {}
+    exec(compile(found[1], "board.py", "exec"), page)
+    board: Any = make(page["Board"], Place("alice", tmp_path), {"lines": 3})
+    asyncio.run(board.tell(NOTICE))
+
+
 @pytest.mark.parametrize("forgets", ["all", "some", "nothing"])
 def test_a_trail_that_has_forgotten_rows_goes_on(tmp_path: Path, forgets: str) -> None:
     """What was told before is not told again, and nothing that comes is left out."""
@@ -255,8 +312,6 @@ def test_a_step_without_tasks_writes_nothing_of_them() -> None:
 
 
 # --- the webhook ------------------------------------------------------------------------------
-
-PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
 
 def _hook(folder: Path, url: str, **how: object) -> Webhook:

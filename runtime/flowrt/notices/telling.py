@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from flowrt.core.commit import Task
 from flowrt.core.tasklog import Change, Key, Open, changes_in, differences
 from flowrt.handle import NodeStopped
+from flowrt.notices.given import NotTaken
 from flowrt.notices.links import micros
 from flowrt.store.chain import NOTHING, Link, digest_of
 from flowrt.store.noticebook import OVER, Book, Notice, Place
@@ -91,8 +92,13 @@ class Teller:
         wait_s = FIRST_S
         is_over = False
         while not is_over:
+            opening = asyncio.ensure_future(asyncio.to_thread(Book, self._path))
             try:
-                book = await finished(asyncio.to_thread(Book, self._path))
+                book = await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                with contextlib.suppress(Exception):
+                    (await opening).close()
+                raise
             except Exception as error:
                 wait_s = await self._failure(error, wait_s)
                 continue
@@ -110,10 +116,12 @@ class Teller:
                 book.close()
 
     async def _look(self, book: Book, lock: asyncio.Lock, more: asyncio.Event) -> None:
-        known = await finished(asyncio.to_thread(book.known))
+        async with lock:
+            known = await finished(asyncio.to_thread(book.known))
         kept = book.place
         seen = -1
         while True:
+            self._node.refuse_if_stopped()
             commits = self._node.commits
             while seen != commits:
                 found, place = self._read(known, book.place)
@@ -124,6 +132,7 @@ class Teller:
                     async with lock:
                         await finished(asyncio.to_thread(book.note, notices, place))
                     kept = place
+                    self._waiting += len(found)
                     more.set()
                 else:
                     book.place = place  # There is no task in that: it can be read again.
@@ -191,11 +200,13 @@ class Teller:
                 await more.wait()
                 continue
             number, notice = first
+            most = asyncio.timeout(TELL_S)
             try:
-                async with asyncio.timeout(TELL_S):
+                async with most:
                     await self._notifier.tell(notice)
             except Exception as error:
-                wait_s = await self._failure(error, wait_s)
+                late = NotTaken(f"{notice.id} is not taken within {TELL_S:g} s")
+                wait_s = await self._failure(late if most.expired() else error, wait_s)
                 continue
             wait_s = FIRST_S
             self._told += 1
