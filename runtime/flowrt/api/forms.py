@@ -24,30 +24,39 @@ FIELD = "f."
 WHOLE = "answer"
 """The field of a form whose answer is no record."""
 
+_EMPTY = (str, bytes)
+"""Types of which an empty text is a value."""
+
 _YES_NO = (("true", "yes"), ("false", "no"))
 
 
 class Field(NamedTuple):
     """One field of a form: its name there, what it is called, what is wanted; among what is chosen
-    (as it is sent, as it is shown), if it is a choice; whether it may be left empty."""
+    (as it is sent, as it is shown), if it is a choice; whether it may be left out, or be None."""
 
     name: str
     label: str
     about: str
     choices: tuple[tuple[str, str], ...]
-    optional: bool
     kind: Any
+    has_default: bool = False
+    may_be_none: bool = False
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may stay empty."""
+        return self.has_default or self.may_be_none
 
 
 def fields_of(kind: Any) -> list[Field]:
     """The fields of the form that asks for a value of this type."""
-    inner, optional = bare(kind)
+    inner, _ = bare(kind)
     if _is_record(inner):
         return [
             _field(f"{FIELD}{one.name}", one.name, one.type, not one.required)
             for one in reading.fields_of(inner)
         ]
-    return [_field(WHOLE, "The answer", kind, optional)]
+    return [_field(WHOLE, "The answer", kind)]
 
 
 def data_of(kind: Any, given: Mapping[str, str]) -> Any:
@@ -59,8 +68,10 @@ def data_of(kind: Any, given: Mapping[str, str]) -> Any:
         raise NotFitting("the form has fields that were not asked for")
     for field in fields:
         text = given.get(field.name, "").replace("\r\n", "\n")
-        if text or (field.kind is str and not field.optional):
+        if text or (field.kind in _EMPTY and not field.optional):
             found[field.name] = _data(field, text)
+        elif field.may_be_none and not field.has_default:
+            found[field.name] = None
     if _is_record(bare(kind)[0]):
         return {name.removeprefix(FIELD): value for name, value in found.items()}
     return found.get(WHOLE)
@@ -70,7 +81,7 @@ def _is_record(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct) and not is_case(kind)
 
 
-def _field(name: str, label: str, declared: Any, optional: bool) -> Field:
+def _field(name: str, label: str, declared: Any, has_default: bool = False) -> Field:
     kind, may_be_none = bare(declared)
     choices: tuple[tuple[str, str], ...] = ()
     about = wanted(kind)
@@ -80,7 +91,7 @@ def _field(name: str, label: str, declared: Any, optional: bool) -> Field:
         choices, about = tuple((one, one) for one in cases), ""
     elif not _is_text(kind) and kind is not int:
         about = f"{about}, as JSON"
-    return Field(name, label, about, choices, optional or may_be_none, kind)
+    return Field(name, label, about, choices, kind, has_default, may_be_none)
 
 
 def _plain_cases(kind: Any) -> list[str] | None:
@@ -161,7 +172,7 @@ def _input(field: Field, value: str) -> str:
         )
         control = f'<select name="{name}"{needed}>{options}</select>'
     else:
-        needed = "" if field.kind is str else needed
+        needed = "" if field.kind in _EMPTY else needed
         control = f'<textarea name="{name}" rows="2" cols="60"{needed}>\n{_kept(value)}</textarea>'
     return f"<p><label>{label}{about}<br>{control}</label></p>\n"
 
