@@ -156,6 +156,29 @@ def test_what_becomes_of_tasks_is_told_in_order_over_restarts(tmp_path: Path) ->
     play(story, store=SqliteStore(tmp_path / "alice.db"))
 
 
+def test_tasks_are_found_among_much_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page by page; and what was read without a task is not read again by the next process."""
+    monkeypatch.setattr(telling, "PAGE", 3)
+    monkeypatch.setattr(telling, "KEEP", 7)
+    path = tmp_path / "desk.notices.db"
+
+    async def story(on: Scene) -> None:
+        ear = Ear()
+        async with listening(on, path, ear):
+            pass
+        for _ in range(10):
+            await on.start("ann", "Ticks")
+        flow = await on.start("tom", "Asks")
+        for _ in range(10):
+            await on.start("ann", "Ticks")
+        rows = len(on.node._store.disk.audit)
+        async with listening(on, path, ear):
+            await until(lambda: ear.heard and (_place(path) or 0) > rows - 7)
+        assert ear.told == [("new", flow, None)]
+
+    play(story)
+
+
 def test_who_comes_later_is_told_of_what_is_open(tmp_path: Path) -> None:
     async def story(on: Scene) -> None:
         one = await on.start("tom", "Asks")

@@ -45,6 +45,8 @@ def secret_of(key: str, path: Path, remedy: str) -> bytes:
                 raise Wrong(key, f"{name} is no file", remedy)
             if found.st_mode & 0o077:
                 raise Wrong(key, f"{name}: others may use it", f"chmod 600 {name}")
+            if os.geteuid() not in (found.st_uid, 0):
+                raise Wrong(key, f"{name} belongs to user {found.st_uid}", remedy)
             return file.read(1 << 16).strip()
     except OSError as error:
         raise Wrong(key, f"{name} cannot be read: {error.strerror}", remedy) from None

@@ -37,8 +37,11 @@ FIRST_S: Final = 1.0
 LONGEST_S: Final = 300.0
 """How long it waits after a failure: twice as long each time, from the first to the longest."""
 
-PAGE: Final = 500
-"""So many rows of the audit trail are read at once."""
+PAGE: Final = 100
+"""So many rows of the audit trail are read at once: flows go on between two pages."""
+
+KEEP: Final = 2000
+"""After so many rows without a task it is written down that they were read."""
 
 
 T = TypeVar("T")
@@ -127,7 +130,7 @@ class Teller:
                 found, place = self._read(known, book.place)
                 if not found and place == book.place:
                     seen = commits
-                elif found or kept is None or not kept[0] <= place[0] < kept[0] + PAGE:
+                elif found or kept is None or not kept[0] <= place[0] < kept[0] + KEEP:
                     notices = [(self._notice(change), change[2]) for change in found]
                     async with lock:
                         await finished(asyncio.to_thread(book.note, notices, place))
