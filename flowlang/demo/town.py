@@ -56,7 +56,7 @@ class Town:
         """A new network in `folder`, which must not be there; the last of the names is its notary.
         Raises TownFailed."""
         for left in reversed(range(5)):
-            first = _free_ports(2 * len(names))
+            first = free_ports(2 * len(names))
             ports = ("--port", str(first), "--http-port", str(first + len(names)))
             parties = ("--parties", *names, "--notary", names[-1], "--app", app)
             code, _, err = await output("network", "new", str(folder), *parties, *ports)
@@ -192,7 +192,7 @@ def _end(running: subprocess.Popen[str]) -> None:
         running.stdout.close()
 
 
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """The first of so many ports in a row that nobody has. Not of those that systems give to
     connections: while a party is killed, somebody's connection might get the party's."""
     chance = random.SystemRandom()
