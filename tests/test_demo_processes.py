@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,13 @@ from flowlang.demo.board import Board, Drawn, Kill, drawn
 from flowlang.demo.report import Check, Holding
 from flowlang.demo.town import Town, TownFailed
 from flowrt.serving.files import holder
-from tests.test_demo import _in_memory
-
-__all__ = ["_in_memory"]
 
 SEED = 3
 TRADES = 4
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any], Any]]:
+def held(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], bytes]:
     """Four trades and a kill, as they were left: the folder, what was said about it, and what its
     audit was told."""
     folder = tmp_path_factory.mktemp("demo") / "kept"
@@ -49,10 +46,10 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
         code = run_demo(TRADES, 1, SEED, folder, as_json=True, processes=True)
     report = json.loads(printed.getvalue())
     assert code == 0, report
-    yield folder, report, told[-1]
+    return folder, report, told[-1]
 
 
-def test_trades_settle_though_a_party_is_killed(held: tuple[Path, dict[str, Any], Any]) -> None:
+def test_trades_settle_though_a_party_is_killed(held: tuple[Path, dict[str, Any], bytes]) -> None:
     folder, report, _ = held
     assert report["ok"] is True
     assert (report["trades"], report["settled"], report["seed"]) == (TRADES, TRADES, SEED)
@@ -67,75 +64,80 @@ def test_trades_settle_though_a_party_is_killed(held: tuple[Path, dict[str, Any]
         assert "Started server" in (folder / f"{party}.log").read_text()
 
 
-@pytest.mark.parametrize(
-    ("database", "change", "check", "wrong"),
-    [
-        (
-            "seller/seller.db",
-            "DELETE FROM desk_orders WHERE name = 'order-0001'",
-            "every trade settled once",
-            "order-0001 was begun 0 times",
-        ),
-        (
-            "buyer/buyer.db",
-            "DELETE FROM ledger_transaction WHERE number = (SELECT max(number) FROM "
-            "ledger_transaction WHERE status = 1)",
-            "the same transactions on both sides",
-            "is not the same at seller and buyer",
-        ),
-        (
-            "notary/book.db",
-            "DELETE FROM used WHERE by = (SELECT max(by) FROM used)",
-            "nothing was used up twice, and the notary's book agrees",
-            "is not what was recorded",
-        ),
-        (
-            "buyer/buyer.db",
-            "UPDATE ledger_state SET consumed = 1 WHERE ref IN (SELECT ref FROM ledger_state "
-            "WHERE relevant AND consumed IS NULL)",
-            "papers are conserved",
-            "is held so often",
-        ),
-    ],
-)
-def test_what_was_tampered_with_is_found(
-    held: tuple[Path, dict[str, Any], bytes],
-    tmp_path: Path,
-    database: str,
-    change: str,
-    check: str,
-    wrong: str,
-) -> None:
-    folder, _, told = held
-    shutil.copytree(folder / "town", tmp_path / "town")
-    with contextlib.closing(sqlite3.connect(tmp_path / "town" / database)) as db, db:
-        assert db.execute(change).rowcount > 0
-    found = _audited(tmp_path / "town", told)
-    assert any(wrong in text for text in found[check]), found
+TAMPERED = {
+    "an order was never begun": (
+        "seller/seller.db",
+        "DELETE FROM desk_orders WHERE name = 'order-0001'",
+        "every trade settled once",
+        "order-0001 was begun 0 times",
+    ),
+    "the buyer lost a transaction": (
+        "buyer/buyer.db",
+        "DELETE FROM ledger_transaction WHERE number = (SELECT max(number) FROM "
+        "ledger_transaction WHERE status = 1)",
+        "the same transactions on both sides",
+        "is not the same at seller and buyer",
+    ),
+    "the notary forgot": (
+        "notary/book.db",
+        "DELETE FROM used WHERE by = (SELECT max(by) FROM used)",
+        "nothing was used up twice, and the notary's book agrees",
+        "is not what was recorded",
+    ),
+    "the buyer's vault is empty": (
+        "buyer/buyer.db",
+        "UPDATE ledger_state SET consumed = 1 WHERE relevant AND consumed IS NULL",
+        "papers are conserved",
+        "is held so often",
+    ),
+}
+"""What is done to which database, which check finds it, and what it says."""
+
+AUDITS = """
+import json, msgspec, pathlib, settled, sys
+asked = json.load(sys.stdin)
+answers = []
+for folder, told in asked:
+    told = msgspec.convert(told, settled.Told)
+    answers.append(msgspec.to_builtins(settled.settled(pathlib.Path(folder), told)))
+json.dump(answers, sys.stdout)
+"""
 
 
-def test_what_was_told_otherwise_is_found(
-    held: tuple[Path, dict[str, Any], bytes],
-) -> None:
+def test_the_audit_can_say_no(held: tuple[Path, dict[str, Any], bytes], tmp_path: Path) -> None:
     folder, _, given = held
     told = json.loads(given)
-    told["orders"][0]["transaction"] = told["orders"][1]["transaction"]
-    told["orders"][2]["price"] += 1
-    told["issued"] += 1
-    found = _audited(folder / "town", json.dumps(told).encode())
-    assert {name for name, wrong in found.items() if wrong} == {
+    asked = []
+    for name, (database, change, _, _) in TAMPERED.items():
+        shutil.copytree(folder / "town", tmp_path / name)
+        with contextlib.closing(sqlite3.connect(tmp_path / name / database)) as db, db:
+            assert db.execute(change).rowcount > 0
+        asked.append((str(tmp_path / name), told))
+    otherwise = json.loads(given)
+    otherwise["orders"][0]["transaction"] = otherwise["orders"][1]["transaction"]
+    otherwise["orders"][2]["price"] += 1
+    otherwise["issued"] += 1
+    asked.append((str(folder / "town"), otherwise))
+
+    command = [sys.executable, "-c", AUDITS]
+    run = subprocess.run(
+        command,
+        cwd=processes._compiled(),
+        input=json.dumps(asked).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    *tampered, of_tales = (
+        {one["check"]: one["wrong"] for one in answer["findings"]}
+        for answer in json.loads(run.stdout)
+    )
+    for (_, _, check, wrong), found in zip(TAMPERED.values(), tampered, strict=True):
+        assert any(wrong in text for text in found[check]), found
+    assert {name for name, wrong in of_tales.items() if wrong} == {
         "every trade settled once",
         "cash is conserved",
         "every price is as agreed",
     }
-
-
-def _audited(folder: Path, told: bytes) -> dict[str, list[str]]:
-    example = processes._compiled()
-    command = [sys.executable, "-m", "settled", str(folder)]
-    run = subprocess.run(command, cwd=example, input=told, capture_output=True, check=False)
-    assert run.returncode == 1, run.stderr.decode()
-    return {one["check"]: one["wrong"] for one in json.loads(run.stdout)["findings"]}
 
 
 # --- however it ends ------------------------------------------------------------------------------
@@ -164,14 +166,15 @@ def test_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
 def test_who_cannot_be_served_is_told_with_its_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(processes, "APP", "two_party_traed")
-    monkeypatch.setattr(processes, "_compiled", lambda: tmp_path)
+    real = town.flowctl
+    broken = [sys.executable, "-c", "import sys; sys.exit('error: it is not its day')"]
+    monkeypatch.setattr(town, "flowctl", lambda *a: broken if a[0] == "up" else real(*a))
     keep = tmp_path / "kept"
-    assert run_demo(1, 0, SEED, keep, as_json=True, processes=True) == 1
-    err = capsys.readouterr().err
-    assert "cannot be served" in err
-    assert "no installed package brings the app `two_party_traed`" in err
-    assert f"the network is in {keep}/town, the logs of its parties beside it" in err
+    assert run_demo(1, 0, SEED, keep, as_json=False, processes=True) == 1
+    out, err = capsys.readouterr()
+    assert "cannot be served\nerror: it is not its day\n" in err
+    assert out.endswith(f"the network is in {keep}/town, the logs of its parties beside it\n")
+    assert "it is not its day" in (keep / "seller.log").read_text()
 
 
 GHOST = "import sys, time; print('ghost serves a port, 7 flows resumed', flush=True); "
@@ -227,7 +230,7 @@ def test_who_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.Monkey
 
     async def live() -> None:
         try:
-            with pytest.raises(TownFailed, match="ghost does not serve after 0.05 s"):
+            with pytest.raises(TownFailed, match=r"ghost does not serve after 0\.05 s"):
                 await ghosts.serve("ghost")
         finally:
             ghosts.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 import textwrap
 from pathlib import Path
 
@@ -101,6 +103,25 @@ def test_every_flowc_command_in_the_pages_exists() -> None:
     for page in PAGES:
         for name in re.findall(r"(?:^|`|&& |\$ )flowc ([a-z]+)", page.read_text(), re.M):
             assert name in commands.commands, f"{page.name}: flowc {name}"
+
+
+def test_pages_show_what_was_recorded() -> None:
+    """The recorded terminal session, and the same as text."""
+    recordings = ROOT / "docs" / "recordings"
+    screen = runpy.run_path(str(recordings / "record.py"))["screen"]
+    cast = recordings / "demo-processes.cast"
+    header, *events = map(json.loads, cast.read_text("utf-8").splitlines())
+    assert header["version"] == 2
+    assert all(kind == "o" for _, kind, _ in events)
+    times = [at for at, _, _ in events]
+    assert times == sorted(times)
+    shown = screen(cast)
+    assert f"```text\n{shown}```" in (ROOT / "docs" / "nodes.md").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    told = readme.partition("$ .venv/bin/flowc demo --processes\n")[2].partition("```")[0]
+    assert len(told.splitlines()) > 5
+    for line in told.splitlines():
+        assert line == "…" or line in shown.splitlines(), line
 
 
 def test_links_lead_somewhere() -> None:

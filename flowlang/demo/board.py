@@ -130,7 +130,7 @@ class Drawn(Rows):
         self._console.print(Text(text, style="bold" if text == HEAD else ""))
 
     def changed(self, board: Board) -> None:
-        self._live.update(drawn(board))
+        self._live.update(drawn(board), refresh=True)
 
 
 @contextlib.contextmanager
@@ -140,7 +140,7 @@ def live() -> Iterator[View]:
     from rich.live import Live
 
     console = Console(highlight=False)
-    with Live(console=console, refresh_per_second=8, transient=True) as shown:
+    with Live(console=console, auto_refresh=False, transient=True) as shown:
         yield Drawn(console, shown)
 
 

@@ -197,16 +197,23 @@ class Day:
             pause, away = chance.random() * 0.2, chance.random() * 0.3
             async with self._moved:
                 await self._moved.wait_for(functools.partial(self._is_time, mark, due))
+            # A moment later, but while there are trades that it can hit.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause), self._moved:
+                    await self._moved.wait_for(functools.partial(self._are_few, due))
             if not board.left:
                 return
-            if board.left > RESERVE + due // 4:
-                await asyncio.sleep(pause)
             await self._kill(victim, away)
 
     def _is_time(self, mark: float, due: int) -> bool:
+        under_way = bool(self.board.flying) and self.board.settled >= mark
+        return under_way or self._are_few(due)
+
+    def _are_few(self, due: int) -> bool:
+        """Whether so few trades are left that none must be waited for."""
         board = self.board
         few = board.left <= RESERVE + due // 4
-        return not board.left or (bool(board.flying) and (few or board.settled >= mark))
+        return not board.left or (bool(board.flying) and few)
 
     async def _kill(self, victim: str, away_s: float) -> None:
         flying, settled = self.board.flying, self.board.settled
