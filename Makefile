@@ -23,6 +23,7 @@ check: $(READY)  ## style and types
 
 recording: $(READY)  ## docs/recordings anew; on a machine with nothing else to do
 	$(BIN)/python docs/recordings/record.py demo-processes.cast flowc demo --processes --seed 2026
+	UPDATE_EXPECT=1 $(BIN)/pytest -n 0 -q tests/test_docs.py -k recorded
 
 # What plays the same code again and again, or in processes of its own, shows no line that others do not.
 PLAYED = power planted simulation/test_digest.py simulation/test_worlds.py test_fuzz.py test_fuzz_bytes.py \
