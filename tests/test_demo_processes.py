@@ -224,6 +224,21 @@ def test_who_does_not_end_when_told_is_killed(
     assert asyncio.run(live()) == ["ghost does not end within 0.05 s of SIGTERM"]
 
 
+@pytest.mark.parametrize(("code", "wrong"), [(0, []), (3, ["ghost ended with exit code 3"])])
+def test_how_a_party_ends_when_told_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, wrong: list[str]
+) -> None:
+    polite = f"import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit({code})); "
+    ghosts = _ghost(tmp_path, monkeypatch, polite + GHOST + "signal.pause()")
+    monkeypatch.setattr(town, "PATIENCE_S", 10.0)
+
+    async def live() -> list[str]:
+        await ghosts.serve("ghost")
+        return await ghosts.stop()
+
+    assert asyncio.run(live()) == wrong
+
+
 def test_who_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ghosts = _ghost(tmp_path, monkeypatch, "import signal; signal.pause()")
     monkeypatch.setattr(town, "PATIENCE_S", 0.05)

@@ -14,6 +14,7 @@ import argparse
 import collections
 import contextlib
 import dataclasses
+import functools
 import json
 import sqlite3
 import sys
@@ -54,14 +55,20 @@ class Books:
         """Those that use something up: all but the morning's."""
         return {key: one for key, one in self.recorded.items() if one.inputs}
 
-    def users_of(self, ref: StateRef) -> list[bytes]:
-        """The transactions that use up the state `ref`."""
-        return [key for key, signed in self.recorded.items() if ref in signed.inputs]
+    @functools.cached_property
+    def users(self) -> dict[StateRef, list[bytes]]:
+        """By each state that was used up, the transactions that did it."""
+        found = collections.defaultdict(list)
+        for key, signed in self.recorded.items():
+            for ref in signed.inputs:
+                found[ref].append(key)
+        return dict(found)
 
-    def keys_of(self, party: Party) -> set[bytes]:
-        """A party's own keys, its pseudonyms among them."""
+    @functools.cached_property
+    def keys(self) -> dict[Party, set[bytes]]:
+        """Each owner's keys, pseudonyms among them."""
         query = "SELECT key FROM ledger_keys WHERE number IS NOT NULL"
-        return {key for (key,) in self.databases[party].execute(query)}
+        return {party: {key for (key,) in self.databases[party].execute(query)} for party in OWNERS}
 
     def holdings(self, party: Party) -> list[State]:
         """What a party's vault says that it owns."""
@@ -132,7 +139,7 @@ def every_order_ended_once(books: DayBooks) -> list[str]:
     ]
     wrong += [f"{name} was never ordered" for name in begun - {o.name for o in books.day.orders}]
     for order in books.day.orders:
-        sales, due = len(books.users_of(order.asset)), 1 if order.ends == "settled" else 0
+        sales, due = len(books.users.get(order.asset, [])), 1 if order.ends == "settled" else 0
         if sales != due:
             wrong.append(f"{order.name}: sold {sales} times instead of {due}")
     return wrong
@@ -184,16 +191,12 @@ def every_contract_accepts(books: Books) -> list[str]:
 
 def no_state_was_used_twice(books: Books) -> list[str]:
     """No two transactions use the same state, and the notary's book says the same."""
-    users = collections.defaultdict(list)
-    for key, signed in books.trades.items():
-        for ref in signed.inputs:
-            users[ref].append(key)
     wrong = [
         f"output {ref.index} of {ref.transaction.hex()[:16]} was used up {len(keys)} times"
-        for ref, keys in users.items()
+        for ref, keys in books.users.items()
         if len(keys) > 1
     ]
-    if dict(books.used) != {name_of(ref): hash_of(keys[0]) for ref, keys in users.items()}:
+    if dict(books.used) != {name_of(ref): hash_of(keys[0]) for ref, keys in books.users.items()}:
         wrong.append("the notary's book is not what was recorded")
     return wrong
 
@@ -236,18 +239,17 @@ def sold_otherwise(
     books: Books, name: str, asset: StateRef, serial: str, due: int | None
 ) -> list[str]:
     """What is wrong with the sales of an asset, if `due` was to be paid for it."""
-    ours = {party: books.keys_of(party) for party in OWNERS}
     wrong = []
-    for key in books.users_of(asset):
+    for key in books.users.get(asset, []):
         outputs = [
             books.made[StateRef(key, index)]
             for index in range(len(books.recorded[key].transaction.outputs))
         ]
-        paid = sum(units_of(one) for one in outputs if _owner(one) in ours[SELLER])
+        paid = sum(units_of(one) for one in outputs if _owner(one) in books.keys[SELLER])
         if paid != due:
             wrong.append(f"{name}: {paid} was paid instead of {due or 'nothing'}")
         bought = [one for one in outputs if serial_of(one) == serial]
-        if [_owner(one) in ours[BUYER] for one in bought] != [True]:
+        if [_owner(one) in books.keys[BUYER] for one in bought] != [True]:
             wrong.append(f"{name}: the buyer did not get the paper")
     return wrong
 
@@ -330,7 +332,7 @@ def audit(folder: Path, seed: str, trades: int) -> Answer:
             transaction.
     """
     with opened(folder, seed, trades) as books:
-        users = {order.name: books.users_of(order.asset) for order in books.day.orders}
+        users = {order.name: books.users.get(order.asset, []) for order in books.day.orders}
         return Answer(
             [Finding(name, check(books)) for name, check in CHECKS],
             [

@@ -78,7 +78,7 @@ def every_trade_settled_once(books: Market) -> list[str]:
     wrong = [f"{name} was begun {begun[name]} times" for name in due if begun[name] != 1]
     wrong += [f"{name} was never ordered" for name in begun - due]
     for one in books.told.orders:
-        sales = [key.hex() for ref in books.issues[one.serial] for key in books.users_of(ref)]
+        sales = [key.hex() for ref in books.issues[one.serial] for key in books.users.get(ref, [])]
         if sales != [one.transaction]:
             wrong.append(f"{one.order}: sold by {sales or 'nothing'}, told was {one.transaction}")
     return wrong
@@ -157,7 +157,7 @@ def settled(folder: Path, told: Told) -> Answer:
                 one.order: key.hex()
                 for one in told.orders
                 for ref in books.issues[one.serial]
-                for key in books.users_of(ref)
+                for key in books.users.get(ref, [])
             },
         )
 
