@@ -16,7 +16,19 @@ from flowrt.core.flow import Flow
 from flowrt.core.registry import NotRegistrable, Registry
 from flowrt.retention import Retention
 from flowrt.services import ServiceMissing, bind, find_functions
-from flowrt.serving.apps import App, AppTrouble, Place, add_path, load, make, target
+from flowrt.serving.apps import (
+    App,
+    AppTrouble,
+    Installed,
+    Place,
+    add_path,
+    described,
+    installed,
+    is_module,
+    load,
+    make,
+    target,
+)
 from flowrt.serving.config import Config, dotted
 from flowrt.serving.files import open_to_others
 from flowrt.serving.settings import Service, age
@@ -62,12 +74,8 @@ class Assembly:
             self.desk.book.close()
 
 
-def loaded(config: Config) -> tuple[list[App], Registry]:
-    """The apps of a configuration, and the flows in them and in the library.
-
-    Raises:
-        Refused: apps that are not there or cannot be imported, flows that do not go together.
-    """
+def _apps(config: Config) -> list[App]:
+    """The apps of a configuration, in its order. Raises Refused."""
     settings = config.settings
     troubles = []
     folders = [config.file(name) for name in settings.path]
@@ -80,14 +88,34 @@ def loaded(config: Config) -> tuple[list[App], Registry]:
     if troubles:
         raise Refused(troubles)
     add_path(folders)
+    # Looking through all that is installed takes a good part of a start, so it is done once.
+    known = {} if all(map(is_module, settings.apps)) else installed()
     apps = []
     for name in settings.apps:
         try:
-            apps.append(load(name))
+            apps.append(load(name, known))
         except AppTrouble as error:
             troubles.append(config.trouble("apps", error.cause, error.remedy))
     if troubles:
         raise Refused(troubles)
+    return apps
+
+
+def described_apps(config: Config) -> list[Installed]:
+    """What there is to say of the apps that a configuration names as modules, which are imported
+    for it. Raises Refused."""
+    named = zip(config.settings.apps, _apps(config), strict=True)
+    return [described(name, app) for name, app in named if is_module(name)]
+
+
+def loaded(config: Config) -> tuple[list[App], Registry]:
+    """The apps of a configuration, and the flows in them and in the library.
+
+    Raises:
+        Refused: apps that are not there or cannot be imported, flows that do not go together.
+    """
+    settings = config.settings
+    apps = _apps(config)
     modules = tuple(dict.fromkeys(module for app in apps for module in app.modules))
     if settings.ledger is not None:
         from flowrt.serving.ledgers import modules_of

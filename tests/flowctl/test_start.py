@@ -1,0 +1,87 @@
+"""What `flowctl up` loads before it serves, what apps it has, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.flowctl.conftest import Flowctl
+
+SHOP = """
+from flowrt.serving.apps import App
+
+app = App(version="3.1")
+"""
+
+
+def _shop(town: Path, *names: str) -> None:
+    (town / "python").mkdir()
+    (town / "python" / "stall.py").write_text(SHOP)
+    toml = town / "alice/node.toml"
+    apps = json.dumps(list(names))
+    toml.write_text(toml.read_text().replace("apps = []", f'path = ["../python"]\napps = {apps}'))
+
+
+LOADED = """
+import sys
+from pathlib import Path
+from flowrt.serving import process
+from flowrt.serving.config import read
+import flowrt.cli.parties, flowrt.serving.door, flowrt.api.server
+parts, troubles = process.inspected(read(Path("town/alice")))
+assert parts is not None, troubles
+print(*sys.modules)
+"""
+
+
+def test_what_a_node_does_not_need_is_not_loaded(town: Path) -> None:
+    _shop(town, "stall:app")
+    command = [sys.executable, "-c", LOADED]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert "flowrt.ledger.vault.service" in loaded
+    needless = loaded & {
+        *("httpx", "rich", "jinja2", "lark", "hypothesis", "flowlang", "opentelemetry", "cronsim"),
+        *("flowrt.client", "flowrt.sim", "flowrt.testing", "flowrt.transport.memory"),
+        *("starlette.testclient", "starlette.applications", "importlib.metadata"),
+    }
+    assert not needless
+
+
+def test_apps_of_a_party_are_listed_with_those_that_are_modules(
+    town: Path, flowctl: Flowctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _shop(town, "loan", "stall:app")
+    code, out, _ = flowctl("apps", "town/alice")
+    assert code == 0
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()}
+    assert rows["APP"] == ["VERSION", "PACKAGE", "FROM", "RUNS"]
+    assert rows["stall:app"] == ["3.1", "-", "stall:app", "yes"]
+    assert rows["loan"][1:] == ["flowlang-dsl", "flowlang.examples.loan.app:app", "yes"]
+    assert rows["purchase"][-1] == "-"
+    assert "RUNS" not in flowctl("apps")[1]
+    monkeypatch.chdir("town/alice")
+    found = {one["name"]: one for one in json.loads(flowctl("apps", "--json")[1])}
+    assert [found["stall:app"]["runs"], found["loan"]["runs"]] == [True, True]
+    assert not found["purchase"]["runs"]
+
+
+def test_an_app_that_is_a_module_has_the_version_of_the_package_that_brings_it(
+    town: Path, flowctl: Flowctl
+) -> None:
+    _shop(town, "flowlang.examples.loan.app:app")
+    rows = [line.split() for line in flowctl("apps", "town/alice")[1].splitlines()]
+    versions = {row[3]: row[1:3] for row in rows}
+    assert versions["flowlang.examples.loan.app:app"][1] == "flowlang-dsl"
+    assert versions["flowlang.examples.loan.app:app"][0] != "-"
+
+
+def test_an_app_that_is_not_there_is_told_by_apps_too(town: Path, flowctl: Flowctl) -> None:
+    _shop(town, "no_stall:app")
+    code, out, err = flowctl("apps", "town/alice")
+    assert (code, out) == (1, "")
+    assert "no_stall:app needs Python's `no_stall`, which is not there" in err
