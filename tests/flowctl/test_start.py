@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from flowrt.serving import process
+from flowrt.serving.config import read
 from tests.flowctl.conftest import Flowctl
 
 SHOP = """
@@ -85,3 +87,95 @@ def test_an_app_that_is_not_there_is_told_by_apps_too(town: Path, flowctl: Flowc
     code, out, err = flowctl("apps", "town/alice")
     assert (code, out) == (1, "")
     assert "no_stall:app needs Python's `no_stall`, which is not there" in err
+
+
+# --- traces -------------------------------------------------------------------------------------
+
+PROVIDER = """
+from opentelemetry.trace import NoOpTracerProvider
+from flowrt.serving.apps import App
+
+app = App()
+sep = "/"
+
+
+def provider():
+    return NoOpTracerProvider()
+
+
+def broken():
+    raise OSError("no collector")
+"""
+
+
+def _traced(town: Path, table: str, drop: str = "") -> tuple[process.Parts | None, list[str]]:
+    toml = town / "alice/node.toml"
+    text = toml.read_text()
+    at = text.index("[users.admin]")
+    toml.write_text(f'path = ["../python"]\n{text[:at]}{table}\n{text[at:]}'.replace(drop, ""))
+    (town / "python").mkdir()
+    (town / "python" / "tracers.py").write_text(PROVIDER)
+    parts, troubles = process.inspected(read(town / "alice"))
+    return parts, [trouble.text.partition("node.toml")[2] for trouble in troubles]
+
+
+def test_a_node_is_traced_if_its_configuration_says_so(town: Path) -> None:
+    parts, troubles = _traced(town, '[tracing]\nprovider = "tracers:provider"\npeers = ["bob"]')
+    assert not troubles
+    assert parts is not None
+    assert parts.assembly.options(parts.config)["observer"] is not None
+
+
+def test_nodes_are_not_traced_by_themselves(town: Path) -> None:
+    parts, _ = _traced(town, "")
+    assert parts is not None
+    assert parts.assembly.options(parts.config)["observer"] is None
+
+
+def test_traces_that_go_nowhere_are_warned_of(town: Path) -> None:
+    parts, troubles = _traced(town, "[tracing]")
+    assert parts is not None
+    assert troubles == [
+        ":22: tracing: no OpenTelemetry SDK is set up, so spans go nowhere; "
+        "run it under `opentelemetry-instrument`, or name a `provider`"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "drop", "trouble"),
+    [
+        (
+            'provider = "tracers:broken"',
+            "",
+            "tracing.provider: tracers:broken gives no provider: OSError: no collector",
+        ),
+        (
+            'provider = "tracers:App"',
+            "",
+            "tracing.provider: tracers:App gives App, no provider of tracers",
+        ),
+        (
+            'provider = "tracers:providers"',
+            "",
+            "tracing.provider: tracers has no `providers`",
+        ),
+        (
+            'peers = ["bop"]\n[peers.bob]\naddress = "127.0.0.1:1"',
+            '[ledger]\nkeys = "party.keys"\nmap = "network.map"\n',
+            "tracing.peers: there is no peer `bop`; did you mean `bob`?",
+        ),
+    ],
+)
+def test_traces_that_cannot_be(town: Path, table: str, drop: str, trouble: str) -> None:
+    parts, troubles = _traced(town, f"[tracing]\n{table}", drop)
+    assert parts is None
+    assert [text.partition(": ")[2] for text in troubles if "SDK" not in text] == [trouble]
+
+
+def test_traces_without_their_package(town: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    _, [trouble] = _traced(town, "[tracing]")
+    assert trouble.endswith(
+        ": tracing: traces need Python's `opentelemetry`, which is not there; "
+        "pip install 'flowlang-dsl[otel]', or remove the table"
+    )

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from flowrt.ledger.node import Ledger
     from flowrt.ledger.notary.desk import Desk
     from flowrt.policies import Policy
+    from flowrt.turn import Observer
 
 
 @dataclasses.dataclass(slots=True)
@@ -51,6 +52,8 @@ class Assembly:
     services: dict[str, object] = dataclasses.field(default_factory=dict)
     responders: dict[str, list[type[Flow[Any]]]] = dataclasses.field(default_factory=dict)
     policy: Policy | None = None
+    observer: Observer | None = None
+    warnings: list[Trouble] = dataclasses.field(default_factory=list)
 
     def options(self, config: Config) -> dict[str, Any]:
         """The arguments of `Node.open` that come of these and of the configuration."""
@@ -60,6 +63,7 @@ class Assembly:
             "modules": self.registry,
             "services": self.services,
             "policy": self.policy,
+            "observer": self.observer,
             "limits": settings.limits,
             "responders": self.responders,
             "accepts": settings.accepts,
@@ -138,6 +142,10 @@ def assemble(config: Config, passphrase: str) -> Assembly:
         rules = tuple(dict.fromkeys(module for app in apps for module in app.rules))
         made.ledger, made.desk = ledger_of(config, passphrase, rules)
     _fill(config, made)
+    if config.settings.tracing is not None:
+        from flowrt.serving.traced import tracing_of
+
+        made.observer, made.warnings = tracing_of(config)
     return made
 
 
