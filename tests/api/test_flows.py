@@ -163,6 +163,24 @@ def events_of(text: str) -> list[tuple[str, str, Any]]:
     return found
 
 
+@pytest.mark.parametrize("flow", ["Counts", "Fails"])
+def test_progress_is_over_for_who_has_all_of_it(flow: str) -> None:
+    """A connection may be lost between the last event and the word that it is over."""
+
+    async def story(on: Scene) -> None:
+        made = await on.start("ann", flow, **({"most": 0} if flow == "Counts" else {"text": "x"}))
+        at = f"/v1/flows/{made}/progress"
+        whole = (await on.ask("ann", "GET", at)).text
+        last = whole.rpartition("\nid: ")[2].partition("\n")[0]
+        for number in (last, "999"):
+            again = await on.ask("ann", "GET", at, headers={"Last-Event-ID": number})
+            assert again.text == "retry: 1000\n\nevent: over\ndata: {}\n\n"
+        tree = (await on.ask("ann", "GET", f"{at}?tree=1")).text
+        assert tree.endswith("event: over\ndata: {}\n\n")
+
+    play(story)
+
+
 def test_progress_is_told_and_goes_on_where_a_reader_was() -> None:
     async def story(on: Scene) -> None:
         flow = await on.start("tom", "Counts", most=3)

@@ -331,9 +331,11 @@ class TaskInfo(msgspec.Struct, frozen=True):
 
 
 class Tasks(msgspec.Struct, frozen=True):
-    """Questions to people that are open."""
+    """A page of the questions to people that are open, by flow and number. Where there are more,
+    `next` is to be asked for as `after`."""
 
     tasks: list[TaskInfo]
+    next: str | None = None
 
 
 class ScheduleInfo(msgspec.Struct, frozen=True):

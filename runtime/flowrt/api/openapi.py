@@ -145,7 +145,8 @@ def _parameter(one: Parameter) -> dict[str, Any]:
     elif one.choices:
         schema = {"type": "string", "enum": list(one.choices)}
     else:
-        schema = {"type": "string", "maxLength": 500, "pattern": "^[^\\x00]*$"}
+        pattern = one.pattern or "[^\\x00]*"
+        schema = {"type": "string", "maxLength": 500, "pattern": f"^{pattern}$"}
     return {"name": one.name, "in": "query", "schema": schema, "description": one.about}
 
 
