@@ -6,8 +6,10 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
+from flowrt.api.flows import shown_of
 from tests.api.scene import Scene, play
 
 LINES = [{"sku": "tea", "count": 2, "price": "1.50"}, {"sku": "milk", "count": 1, "price": None}]
@@ -161,6 +163,36 @@ def events_of(text: str) -> list[tuple[str, str, Any]]:
         if "data" in fields:
             found.append((fields["event"], fields.get("id", ""), json.loads(fields["data"])))
     return found
+
+
+class Made(msgspec.Struct):
+    key: Any
+    parts: list[Any]
+    by: dict[str, Any]
+
+
+class Silent:
+    def to_flow(self) -> bytes:
+        return b"12345"
+
+
+class Loud(Silent):
+    def __repr__(self) -> str:
+        return f"loud\n{'x' * 500}"
+
+
+class Broken(Silent):
+    def __repr__(self) -> str:
+        raise ValueError("nothing to say")
+
+
+def test_what_people_see_of_values_of_python_classes() -> None:
+    found = shown_of(Made(Silent(), [Loud(), 5], {"a": Broken(), "b": b"\x01"}))
+    assert found["key"] == "Silent, 5 bytes"
+    assert found["parts"][1:] == [5]
+    assert found["parts"][0].startswith("loud\\x0axxx")
+    assert len(found["parts"][0]) == 200
+    assert found["by"] == {"a": "Broken, 5 bytes", "b": "01"}
 
 
 @pytest.mark.parametrize("flow", ["Counts", "Fails"])

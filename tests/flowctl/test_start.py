@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +89,42 @@ def test_an_app_that_is_not_there_is_told_by_apps_too(town: Path, flowctl: Flowc
     code, out, err = flowctl("apps", "town/alice")
     assert (code, out) == (1, "")
     assert "no_stall:app needs Python's `no_stall`, which is not there" in err
+
+
+# --- the end ---
+
+
+ENDLESS = """
+import asyncio, sys
+from flowrt.serving.process import Served
+
+async def close(self, grace_s=0):
+    print("closing", flush=True)
+    await asyncio.sleep(3600)
+
+Served.close = close
+from flowrt.cli import main
+main(["up", "town/alice"])
+"""
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_node_that_is_closing_at_once(
+    town: Path, second: signal.Signals
+) -> None:
+    toml = town / "alice/node.toml"
+    toml.write_text(re.sub(r":\d{4}\"", ':0"', toml.read_text()))
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert "serves" in running.stdout.readline()
+        running.send_signal(signal.SIGTERM)
+        assert running.stdout.readline() == "closing\n"
+        running.send_signal(second)
+    assert running.returncode == 143
+    # What was committed is there: it is served again.
+    assert process.inspected(read(town / "alice"))[0] is not None
 
 
 # --- traces -------------------------------------------------------------------------------------

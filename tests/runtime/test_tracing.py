@@ -64,6 +64,19 @@ flow Sell():
     receive offer: Offer from talk unchecked
     send Price(offer.item.name.size) to talk
 
+flow Leaves(first: Party, other: Party):
+    startable by rpc
+    open Lingers with first as one
+    open Lingers with other as two
+    send Price(1) to one
+    send Price(2) to two
+    sleep 1h
+
+flow Lingers():
+    responds to Leaves as talk
+    receive price: Price from talk unchecked
+    receive more: Price from talk unchecked
+
 flow Weighs(item: Text) -> Int:
     startable by rpc
     checkpoint
@@ -223,6 +236,30 @@ def test_no_span_has_an_argument_a_label_or_a_text() -> None:
         for span in (*alice.spans().values(), *bob.spans().values()):
             assert SECRET not in span.to_json()
             assert SECRET.encode().hex() not in span.to_json()
+
+
+def test_a_flow_that_has_ended_and_puts_its_sessions_away_is_none_that_was_resumed() -> None:
+    alice = Seen("alice")
+
+    async def ends_before_its_peers_are_there() -> None:
+        network = MemoryNetwork()
+        nodes = [await opened("alice", network, alice)]
+        bob, carol = Party("bob"), Party("carol")
+        handle = await nodes[0].start(program().Leaves_v1, first=bob, other=carol)
+        await nodes[0].kill(handle.id, by="ann", reason="over")
+        assert len(alice.exporter.get_finished_spans()) == 3
+        for name in ("bob", "carol"):
+            seen = Seen(name)
+            nodes.append(await opened(name, network, seen))
+            while not seen.exporter.get_finished_spans():
+                await asyncio.sleep(0)
+            assert not alice.tracing._flows
+        for node in nodes:
+            await node.close()
+
+    asyncio.run(ends_before_its_peers_are_there())
+    assert not alice.tracing._is_broken
+    assert len(alice.exporter.get_finished_spans()) == 3
 
 
 def test_a_flow_goes_on_in_its_trace_after_its_process_was_killed() -> None:

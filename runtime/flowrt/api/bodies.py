@@ -246,13 +246,15 @@ class ErrorInfo(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """How a flow ended: `outcome` is "done" or "failed"; None while it runs."""
+    """How a flow ended: `outcome` is "done" or "failed"; None while it runs. `shown` is `result`
+    for people, if there are values of Python's classes in it: they say themselves what they are."""
 
     id: int
     flow: str
     outcome: str | None
     result: Any = None
     error: ErrorInfo | None = None
+    shown: Any = None
 
 
 class OwnersMail(msgspec.Struct, frozen=True):
