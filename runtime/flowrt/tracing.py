@@ -50,7 +50,6 @@ from flowrt.core.values import (
     Frame,
     Invite,
     Letter,
-    OnSettling,
     Reject,
     decode_checkpoint,
     decode_frame,
@@ -187,7 +186,7 @@ class Tracing:
             checkpoint = _checkpoint(written[0]) if written is not None else None
             if flow_id in ended:
                 name = ended[flow_id].flow
-            elif checkpoint is not None and type(checkpoint.waiting) is not OnSettling:
+            elif checkpoint is not None and checkpoint.frames:
                 name = checkpoint.frames[0].flow
             else:
                 continue  # It has ended before, and only puts its sessions away.

@@ -35,6 +35,7 @@ def test_a_flow_is_started_with_typed_arguments_and_gives_its_result() -> None:
             "outcome": "done",
             "result": [LINES[0] | {"price": "1.5"}, LINES[1]],
             "error": None,
+            "shown": None,
         }
 
     play(story)

@@ -251,6 +251,7 @@ def test_a_flow_that_has_ended_and_puts_its_sessions_away_is_none_that_was_resum
         for name in ("bob", "carol"):
             seen = Seen(name)
             nodes.append(await opened(name, network, seen))
+            nodes[0]._reached(name)
             while not seen.exporter.get_finished_spans():
                 await asyncio.sleep(0)
             assert not alice.tracing._flows
