@@ -358,6 +358,7 @@ def test_a_client_certificate_is_shown(
         code, out, err = flowctl("list")
         assert (code, out) == (1, "")
         assert err.startswith(f"error: {on.url}: ")
+        assert "certificate" in err
         expect("certificates.txt", "".join(said))
 
 
