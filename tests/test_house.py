@@ -37,6 +37,7 @@ HOMES = {
 SIDES = {
     "cronsim": {"flowlang.checker.schedules", "flowrt.schedules"},
     "click": {"flowlang.cli", "flowrt.cli"},
+    "opentelemetry": {"flowrt.tracing", "flowrt.serving.traced"},
     "rich": {"flowlang.demo", "flowrt.cli.watching"},
 }
 """What the compiler and the runtime each have one home for."""

@@ -3,6 +3,7 @@ can forge; and of what is secret, nothing anywhere."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import re
@@ -17,6 +18,7 @@ from flowrt.api.app import Offer
 from flowrt.core.values import encode
 from flowrt.logs import JsonLines, TextLines
 from flowrt.store.sqlite import SqliteStore
+from flowrt.transport.tls import Figures
 from tests.api.scene import Scene, play, token_of
 from tests.api.test_flows import ORDER
 from tests.api.test_matrix import BECAUSE, METHODS, TABLE
@@ -82,6 +84,13 @@ def test_the_names_of_figures_stay() -> None:
         assert found[f"flowrt_http_request_seconds_count{{{of}}}"] == "1"
 
     play(story, offer=offer())
+
+
+def test_whatever_connections_count_is_documented() -> None:
+    page = OPERATIONS_PAGE.read_text()
+    for field in dataclasses.fields(Figures):
+        ending = "" if field.name in metrics.AS_OF_NOW else "_total"
+        assert f"`flowrt_wire_{field.name}{ending}`" in page, field.name
 
 
 def test_many_flows_are_not_counted_for_everybody_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,8 @@ B = TypeVar("B")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parameter:
-    """One of a query: `kind` is int, bool, str or datetime."""
+    """One of a query: `kind` is int, bool, str or datetime; a text is one of `choices`, or of a
+    `pattern`, if there are such."""
 
     name: str
     kind: type
@@ -47,6 +48,7 @@ class Parameter:
     least: int = 0
     most: int = 2**63 - 1
     choices: tuple[str, ...] = ()
+    pattern: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ def _parameter(one: Parameter, text: str) -> Any:
             raise wrong from None
     if one.choices and text not in one.choices:
         raise Refused(400, f"`{one.name}` is one of {', '.join(one.choices)}")
-    if len(text) > 500 or "\x00" in text:
+    if len(text) > 500 or "\x00" in text or not re.fullmatch(one.pattern or "(?s:.*)", text):
         raise wrong
     return text
 

@@ -55,6 +55,7 @@ class Asking:
     ) -> None:
         self.url = url.rstrip("/")
         self._tries = max(tries, 1)
+        self._shows_certificate = certificate is not None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         trust = _trust(certificate, root) if self.url.startswith("https:") else False
         try:
@@ -127,7 +128,13 @@ class Asking:
             message = f"nobody answers at {self.url}"
             return Unreachable("unreachable", message, "is the node up? `flowctl up` serves it")
         message = f"the connection with {self.url} was lost: {text}"
-        return Unreachable("connection_lost", message, "ask again; what was asked may be done")
+        remedy = "ask again; what was asked may be done"
+        if self._shows_certificate:
+            # In TLS 1.3 the server looks at it when the client takes the connection for made.
+            remedy += (
+                "; if it is always so, the node does not trust the certificate that it is shown"
+            )
+        return Unreachable("connection_lost", message, remedy)
 
     async def events(self, path: str, last: str = "", **query: Any) -> AsyncIterator[Event]:
         """Server-sent events until the one that says that it is over. After a cut it goes on behind

@@ -18,7 +18,19 @@ from flowrt.core.registry import NotRegistrable, Registry
 from flowrt.notices.given import Wrong
 from flowrt.retention import Retention
 from flowrt.services import ServiceMissing, bind, find_functions
-from flowrt.serving.apps import App, AppTrouble, Place, add_path, load, make, target
+from flowrt.serving.apps import (
+    App,
+    AppTrouble,
+    Installed,
+    Place,
+    add_path,
+    described,
+    installed,
+    is_module,
+    load,
+    make,
+    target,
+)
 from flowrt.serving.config import Config, dotted
 from flowrt.serving.files import open_to_others
 from flowrt.serving.settings import Service, age
@@ -28,6 +40,7 @@ if TYPE_CHECKING:
     from flowrt.ledger.node import Ledger
     from flowrt.ledger.notary.desk import Desk
     from flowrt.policies import Policy
+    from flowrt.turn import Observer
 
 
 _LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
@@ -46,6 +59,8 @@ class Assembly:
     notifiers: dict[str, Any] = dataclasses.field(default_factory=dict)
     responders: dict[str, list[type[Flow[Any]]]] = dataclasses.field(default_factory=dict)
     policy: Policy | None = None
+    observer: Observer | None = None
+    warnings: list[Trouble] = dataclasses.field(default_factory=list)
 
     def options(self, config: Config) -> dict[str, Any]:
         """The arguments of `Node.open` that come of these and of the configuration."""
@@ -55,6 +70,7 @@ class Assembly:
             "modules": self.registry,
             "services": self.services,
             "policy": self.policy,
+            "observer": self.observer,
             "limits": settings.limits,
             "responders": self.responders,
             "accepts": settings.accepts,
@@ -69,12 +85,8 @@ class Assembly:
             self.desk.book.close()
 
 
-def loaded(config: Config) -> tuple[list[App], Registry]:
-    """The apps of a configuration, and the flows in them and in the library.
-
-    Raises:
-        Refused: apps that are not there or cannot be imported, flows that do not go together.
-    """
+def _apps(config: Config) -> list[App]:
+    """The apps of a configuration, in its order. Raises Refused."""
     settings = config.settings
     troubles = []
     folders = [config.file(name) for name in settings.path]
@@ -87,14 +99,34 @@ def loaded(config: Config) -> tuple[list[App], Registry]:
     if troubles:
         raise Refused(troubles)
     add_path(folders)
+    # Looking through all that is installed takes a good part of a start, so it is done once.
+    known = {} if all(map(is_module, settings.apps)) else installed()
     apps = []
     for name in settings.apps:
         try:
-            apps.append(load(name))
+            apps.append(load(name, known))
         except AppTrouble as error:
             troubles.append(config.trouble("apps", error.cause, error.remedy))
     if troubles:
         raise Refused(troubles)
+    return apps
+
+
+def described_apps(config: Config) -> list[Installed]:
+    """What there is to say of the apps that a configuration names as modules, which are imported
+    for it. Raises Refused."""
+    named = zip(config.settings.apps, _apps(config), strict=True)
+    return [described(name, app) for name, app in named if is_module(name)]
+
+
+def loaded(config: Config) -> tuple[list[App], Registry]:
+    """The apps of a configuration, and the flows in them and in the library.
+
+    Raises:
+        Refused: apps that are not there or cannot be imported, flows that do not go together.
+    """
+    settings = config.settings
+    apps = _apps(config)
     modules = tuple(dict.fromkeys(module for app in apps for module in app.modules))
     if settings.ledger is not None:
         from flowrt.serving.ledgers import modules_of
@@ -117,6 +149,10 @@ def assemble(config: Config, passphrase: str) -> Assembly:
         rules = tuple(dict.fromkeys(module for app in apps for module in app.rules))
         made.ledger, made.desk = ledger_of(config, passphrase, rules)
     _fill(config, made)
+    if config.settings.tracing is not None:
+        from flowrt.serving.traced import tracing_of
+
+        made.observer, made.warnings = tracing_of(config)
     return made
 
 

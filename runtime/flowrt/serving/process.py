@@ -85,6 +85,7 @@ def inspected(
                 troubles += checks.map_fits(config)
             with _kept(troubles):
                 assembly = assemble(config, passphrase)
+                troubles += assembly.warnings
     if any(not trouble.warns for trouble in troubles):
         return None, troubles
     assert credentials is not None

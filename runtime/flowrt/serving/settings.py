@@ -172,6 +172,15 @@ class Hospital:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Tracing:
+    """With it spans are told to OpenTelemetry: what gives a provider of them, instead of the one of
+    the process; with whom traces are shared."""
+
+    provider: Target | None = None
+    peers: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
     """All of `node.toml`. Files are relative to it."""
 
@@ -193,5 +202,6 @@ class Settings:
     wire: WireLimits = dataclasses.field(default_factory=WireLimits)
     retention: Retention = Retention()
     hospital: Hospital = Hospital()
+    tracing: Tracing | None = None
     roles: Mapping[str, Role] = dataclasses.field(default_factory=dict)
     users: Mapping[str, User] = dataclasses.field(default_factory=dict)
