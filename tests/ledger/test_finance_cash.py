@@ -225,7 +225,7 @@ def test_a_sum_that_no_amount_can_hold() -> None:
     ).fails_with("more than an amount can be")
 
 
-@pytest.mark.parametrize("currency", ["", "EU", "EUR ", "eur", "ЕUR", "E" * 13, "EU1"])
+@pytest.mark.parametrize("currency", ["", "EU", "EUR ", "eur", "us$", "ЕUR", "E" * 13, "EU1"])
 def test_what_only_looks_like_a_currency_is_not_issued(currency: str) -> None:
     this = Given().makes(coin(5, BOB, AT_MEGA, currency)).says(Issue(), MEGA)
     this.fails_with("a currency has three to twelve capital letters")

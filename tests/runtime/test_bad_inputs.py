@@ -167,6 +167,13 @@ def about(place: int, raw: bytes) -> bytes:
 
 
 MALFORMED: dict[str, tuple[int, bytes]] = {
+    "W13 a key twice": (BY_NAME, b"\x82\xa1a\x01\xa1a\xcd\x03\xe8"),
+    "W13 a key twice, once in a longer form": (BY_NAME, b"\x82\xa1a\x01\xd9\x01a\x02"),
+    "W13 a number twice, in two forms": (BY_NUMBER, b"\x82\x01\xa1a\xd3" + bytes(7) + b"\x01\xa1b"),
+    "W13 a key twice, the last of many": (
+        BY_NAME,
+        b"\xde\x00\x65" + b"".join(pack(f"{n}") + b"\x01" for n in range(100)) + b"\xa17\x02",
+    ),
     "W17 true for 1": (COUNT, b"\xc3"),
     "W17 1.5 for an Int": (COUNT, b"\xcb" + struct.pack(">d", 1.5)),
     "W17 1.0 for 1": (COUNT, b"\xcb" + struct.pack(">d", 1.0)),
@@ -211,8 +218,8 @@ def test_a_message_that_is_malformed(name: str) -> None:
 
 
 TAKEN: dict[str, tuple[int, bytes, Callable[[Any], bool]]] = {
-    "W13 a key twice: the last counts": (BY_NAME, b"\x82\xa1a\x01\xa1a\xcd\x03\xe8",
-                                         lambda m: m.by_name == {"a": 1000}),
+    "a map in a longer form": (BY_NAME, b"\xdf" + struct.pack(">I", 2) + b"\xa1a\x01\xd9\x01b\x01",
+                               lambda m: m.by_name == {"a": 1, "b": 1}),
     "W14 keys that NFKC makes equal are two": (BY_NAME, pack({"ﬁ": 1, "fi": 2}),
                                                lambda m: len(m.by_name) == 2),
     "W16 minus nothing is nothing": (PRICE, pack("-0.0"), lambda m: m.price == 0),
