@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from flowrt.core.flow import Malformed
+from flowrt.core.flow import FlowError, Malformed, Party
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
     Ack,
@@ -29,7 +29,9 @@ from flowrt.core.values import (
     decode_message,
     encode,
 )
+from flowrt.peers.outbox import frame_of
 from tests.fuzz import fair, wire
+from tests.runtime import hand_flow as hand
 from tests.runtime.test_hostile import SECRET, Stage, invited, letters_to
 
 pack = msgspec.msgpack.encode
@@ -303,4 +305,27 @@ def test_content_where_it_does_not_belong(name: str) -> None:
     for seq, content in CONTENTS[name]:
         stage.send(Letter(confirmation.content.flow, 0, SECRET, seq, content))
     assert stage.world.node("alice").hospital() == []
+    stage.ends_well(guests=True)
+
+
+def test_w49_data_before_the_confirmation() -> None:
+    """Whom alice has invited speaks before he has said where he is reached: that session is over.
+    Others say the same, and she herself: they are in no session of hers."""
+    stage = Stage()
+    stage.world.start("alice", hand.Asker_v1, to=Party("mallory"), rounds=1)
+    stage.world.tick()
+    [invite] = [one for one in map(decode_frame, map(frame_of, stage.mail)) if type(one) is Invite]
+    node = stage.world.node("alice")
+    data = Data("hand.Reply", encode(hand.Reply(1)))
+    for seq in (1, 2, 0):
+        frame = Letter(invite.from_flow, invite.from_session, invite.secret, seq, data)
+        for sender in ("bob", "alice"):
+            stage._send(sender, "alice", struct.pack(">Q", 9) + encode(frame))
+        stage.world.tick()
+    assert invite.from_flow in [flow.id for flow in node.flows()]
+    for seq in (1, 2, 0):
+        stage.send(Letter(invite.from_flow, invite.from_session, invite.secret, seq, data))
+    with pytest.raises(FlowError, match="began with neither a confirmation nor a rejection"):
+        node.handle(invite.from_flow).result_now()
+    assert node.hospital() == []
     stage.ends_well(guests=True)
