@@ -176,6 +176,9 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # uvicorn asks the logger, which others may have given a handler; lines of requests have
+        # whatever people write into addresses, tokens too.
+        self.access_log = False
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         if certificate:
