@@ -135,6 +135,14 @@ def test_every_operation_is_in_the_table() -> None:
         assert (statuses[-1] == 401) != public, "who is not known is told nothing else"
 
 
+def test_there_are_no_routes_beside_the_operations() -> None:
+    async def story(on: Scene) -> None:
+        routes = {(path.path, method) for path, methods in on.app._routes for method in methods}
+        assert routes == {(one.path, one.method) for one in OPERATIONS}
+
+    play(story)
+
+
 def test_every_operation_on_an_object_is_asked_of_an_own_and_of_a_foreign_one() -> None:
     of_objects = {name for name, path in PATHS.items() if re.search(r"\{(id|flow)\}", path)}
     assert {name.partition(" ")[0] for name in OWN} == of_objects
