@@ -20,6 +20,7 @@ PACKAGES = {
     "flowrt": ROOT / "runtime" / "flowrt",
 }
 SHELL = {"flowlang.cli", "flowlang.run", "flowlang.arguments", "flowlang.demo"}
+SHELL |= {"flowlang.demo.trading"}
 SHELL |= {f"flowlang.cli.{name}" for name in ("exhaust", "playing", "simulating", "worlds")}
 SHELL |= {
     f"flowlang.testing.{name}"

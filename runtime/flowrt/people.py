@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from flowrt.control import Control
-from flowrt.core import engine
+from flowrt.core import engine, tasklog
 from flowrt.core.commit import Task
 from flowrt.core.engine import BEGIN, CallEnded
 from flowrt.core.flow import Schedule, TaskExpired
@@ -214,7 +214,8 @@ class People(Control):
             claimed = msgspec.structs.replace(task, claimed=to, claimed_us=now_us if to else 0)
             turn.batch.tasks[flow_id, number] = encode(claimed)
             said = f"question {number} is claimed by {to}" if to else f"question {number} is free"
-            turn.audit.append((flow_id, 0, CLAIMED, [], (by, "", said)))
+            log = tasklog.of_claim(number, to, by)
+            turn.audit.append((flow_id, 0, CLAIMED, [], (by, "", said), log))
 
         await self._have_done(act)
 

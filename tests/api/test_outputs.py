@@ -31,6 +31,9 @@ flowrt_flows_started_total counter
 flowrt_http_request_seconds histogram
 flowrt_http_requests_total counter
 flowrt_http_watchers gauge
+flowrt_notices_failed_total counter
+flowrt_notices_told_total counter
+flowrt_notices_waiting gauge
 flowrt_outbox_bytes gauge
 flowrt_outbox_frames gauge
 flowrt_peers gauge
@@ -46,7 +49,10 @@ OPERATIONS_PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def offer() -> Offer:
-    return Offer(wire=lambda: {"connections": 2, "bytes_sent": 7, "refused": {"garbage": 5}})
+    return Offer(
+        wire=lambda: {"connections": 2, "bytes_sent": 7, "refused": {"garbage": 5}},
+        notices=lambda: {"desk": {"told": 3, "failed": 2, "waiting": 1}},
+    )
 
 
 def test_the_names_of_figures_stay() -> None:
@@ -66,6 +72,9 @@ def test_the_names_of_figures_stay() -> None:
         assert found["flowrt_flows_living"] == "1"
         assert found["flowrt_wire_bytes_sent_total"] == "7"
         assert found['flowrt_wire_refused_total{reason="garbage"}'] == "5"
+        assert found['flowrt_notices_told_total{notifier="desk"}'] == "3"
+        assert found['flowrt_notices_failed_total{notifier="desk"}'] == "2"
+        assert found['flowrt_notices_waiting{notifier="desk"}'] == "1"
         of = 'operation="start_flow"'
         assert found[f'flowrt_http_requests_total{{{of},status="201"}}'] == "1"
         assert found['flowrt_http_requests_total{operation="none",status="404"}'] == "1"

@@ -20,6 +20,7 @@ import pytest
 
 from flowrt.api.access import Role, User, digest_of
 from flowrt.api.app import OPERATIONS, Offer
+from flowrt.api.links import PAGES
 from flowrt.api.server import ApiConfig, Server, serve
 from flowrt.api.trouble import CODES
 from flowrt.node import Node
@@ -37,6 +38,8 @@ TRIES = 400
 def test_every_route_is_told_of() -> None:
     text = PAGE.read_text()
     for one in OPERATIONS:
+        assert f"| `{one.method} {one.path}` |" in text, one.path
+    for one in PAGES:
         assert f"| `{one.method} {one.path}` |" in text, one.path
     for status, code in CODES.items():
         assert f"| {status} | `{code}` |" in text

@@ -11,6 +11,7 @@ import datetime
 import difflib
 import json
 import re
+import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +31,9 @@ MOST_BODY = 1 << 20
 
 MOST_WAIT_S = 60
 
+FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 200
+
 B = TypeVar("B")
 
 
@@ -48,7 +52,8 @@ class Parameter:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Operation:
     """One route and method. `body` is the struct of what it takes, `answers` the struct of each
-    status. `needs` says in words who may call it; without one anybody may, unknown."""
+    status. `needs` says in words who may call it; without one anybody may, unknown. `is_page` is
+    one for people, whose browser comes to it from anywhere."""
 
     method: str
     path: str
@@ -61,6 +66,7 @@ class Operation:
     query: tuple[Parameter, ...] = ()
     refusals: tuple[int, ...] = ()
     content: str = "application/json"
+    is_page: bool = False
 
     @property
     def name(self) -> str:
@@ -94,6 +100,11 @@ class Call:
         return self._caller
 
     @property
+    def known(self) -> Caller | None:
+        """Who asks, if that is known."""
+        return self._caller
+
+    @property
     def flow_id(self) -> int:
         """The flow that the path names."""
         return self._number("id")
@@ -116,6 +127,23 @@ class Call:
         if not data and self.operation.body_optional:
             return kind()
         return typed(kind, data)
+
+    async def form(self) -> dict[str, str]:
+        """What the fields of a page's form hold. Raises Refused."""
+        data = await self.app.body_of(self.request, FORM)
+        try:
+            found = urllib.parse.parse_qsl(
+                data.decode("ascii"),
+                keep_blank_values=True,
+                strict_parsing=bool(data),
+                errors="strict",
+                max_num_fields=MOST_FIELDS,
+            )
+        except ValueError:
+            raise Refused(400, "the body is no form in UTF-8") from None
+        if len(dict(found)) < len(found):
+            raise Refused(400, "a field is given twice")
+        return dict(found)
 
     def need(self, word: str, about: str = "", client: str | None = None) -> None:
         """Refuse who may not do that."""

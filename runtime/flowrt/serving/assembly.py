@@ -8,12 +8,14 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
+import urllib.parse
 from collections.abc import Collection, Iterable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flowrt.core.flow import Flow
 from flowrt.core.registry import NotRegistrable, Registry
+from flowrt.notices.given import Wrong
 from flowrt.retention import Retention
 from flowrt.services import ServiceMissing, bind, find_functions
 from flowrt.serving.apps import App, AppTrouble, Place, add_path, load, make, target
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from flowrt.policies import Policy
 
 
+_LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
+"""Under which names every interface is known."""
+
+
 @dataclasses.dataclass(slots=True)
 class Assembly:
     """All that a node is made of, but for its store and its network."""
@@ -37,6 +43,7 @@ class Assembly:
     ledger: Ledger | None = None
     desk: Desk | None = None
     services: dict[str, object] = dataclasses.field(default_factory=dict)
+    notifiers: dict[str, Any] = dataclasses.field(default_factory=dict)
     responders: dict[str, list[type[Flow[Any]]]] = dataclasses.field(default_factory=dict)
     policy: Policy | None = None
 
@@ -115,7 +122,7 @@ def assemble(config: Config, passphrase: str) -> Assembly:
 
 def _fill(config: Config, made: Assembly) -> None:
     settings = config.settings
-    troubles = [*_services(config, made)]
+    troubles = [*_services(config, made), *_notifiers(config, made)]
     for name, text in settings.responders.items():
         flow = _found(config, ("responders", name), text, troubles)
         if flow is not None and not (isinstance(flow, type) and issubclass(flow, Flow)):
@@ -209,6 +216,55 @@ def _services(config: Config, made: Assembly) -> Iterable[Trouble]:
                     yield config.trouble("services", line)
                 else:
                     yield _at(config, ("services", key), named[2])
+
+
+def _notifiers(config: Config, made: Assembly) -> Iterable[Trouble]:
+    """Make who is told of tasks; what is wrong with them."""
+    place = Place(config.settings.name, config.folder.absolute(), made.ledger)
+    for name, table in config.settings.notices.items():
+        keys = ("notices", name)
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", name):
+            cause = "its name has other characters than letters, digits, _ and -"
+            yield _at(config, keys, cause, "rename it")
+            continue
+        if table.use is None:
+            remedy = 'write `use = "flowrt.notices.webhook:Webhook"`'
+            yield _at(config, (*keys, "use"), "this key is missing", remedy)
+            continue
+        try:
+            found = make(target(table.use), place, table.given)
+        except AppTrouble as error:
+            wrong = error.__cause__
+            if isinstance(wrong, Wrong):
+                yield _at(config, (*keys, wrong.key), wrong.cause, wrong.remedy)
+            else:
+                yield _at(config, keys, error.cause, error.remedy)
+            continue
+        if not hasattr(found, "tell"):
+            cause = f"what {table.use} makes has no `tell`"
+            yield _at(config, (*keys, "use"), cause, "name a class of notifiers")
+            continue
+        made.notifiers[name] = found
+        yield from _reached(config, keys, found)
+
+
+def _reached(config: Config, keys: tuple[str, ...], notifier: Any) -> Iterable[Trouble]:
+    """What keeps the people whom a notifier writes to from the interface that it leads them to."""
+    settings = config.settings
+    if hasattr(notifier, "attach") and settings.http is None:
+        cause = "its links lead to the HTTP interface, and there is none"
+        yield _at(config, keys, cause, "write [http]")
+        return
+    for user in getattr(notifier, "users", ()):
+        if user not in settings.users:
+            cause, remedy = f"there is no user `{user}`", _near(user, settings.users)
+            yield _at(config, (*keys, "to", user), cause, remedy or f"flowctl user add {user}")
+    host = urllib.parse.urlsplit(getattr(notifier, "url", "")).hostname
+    if host and settings.http is not None and hasattr(notifier, "attach"):
+        host = f"[{host}]" if ":" in host else host
+        if host not in (*_LOCAL, *(one.lower() for one in settings.http.hosts)):
+            cause = f"the interface is not known as {host}: who follows a link is refused"
+            yield _at(config, (*keys, "url"), cause, "list it in `hosts` of [http]")
 
 
 def _found(config: Config, keys: tuple[str, ...], text: str, troubles: list[Trouble]) -> Any:

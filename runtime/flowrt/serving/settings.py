@@ -189,6 +189,7 @@ class Settings:
     peers: Mapping[str, Peer] = dataclasses.field(default_factory=dict)
     http: Http | None = None
     services: Mapping[str, Service] = dataclasses.field(default_factory=dict)
+    notices: Mapping[str, Service] = dataclasses.field(default_factory=dict)
     responders: Mapping[str, Target] = dataclasses.field(default_factory=dict)
     accepts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     limits: Limits = dataclasses.field(default_factory=Limits)
