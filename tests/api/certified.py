@@ -27,8 +27,14 @@ class Authority:
         signed = made.sign(self._key, hashes.SHA256())
         self.file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
+        self.key_file = _written(folder / f"{name}.key", self._key)
+
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, lasts: datetime.timedelta
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        lasts: datetime.timedelta,
+        since: datetime.timedelta = -2 * DAY,
     ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
@@ -37,28 +43,40 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 2 * DAY)
+            .not_valid_before(now + since)
             .not_valid_after(now + lasts)
         )
 
-    def certify(self, name: str, lasts: datetime.timedelta = DAY) -> tuple[Path, Path]:
-        """The files of a certificate and its key."""
+    def certify(
+        self,
+        name: str,
+        lasts: datetime.timedelta = DAY,
+        since: datetime.timedelta = -2 * DAY,
+        usage: x509.ObjectIdentifier | None = None,
+    ) -> tuple[Path, Path]:
+        """The files of a certificate and its key; `usage` is all that it is for."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        made = self._builder(_subject(name), key, lasts)
+        made = self._builder(_subject(name), key, lasts, since)
         made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        if usage is not None:
+            made = made.add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
         signed = made.sign(self._key, hashes.SHA256())
         stem = f"{self.file.stem}-{name}"
-        certificate, private = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
+        certificate = self._folder / f"{stem}.pem"
         certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        private.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
+        return certificate, _written(self._folder / f"{stem}.key", key)
+
+
+def _written(path: Path, key: ec.EllipticCurvePrivateKey) -> Path:
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
         )
-        return certificate, private
+    )
+    return path
 
 
 def _subject(name: str) -> x509.Name:

@@ -82,7 +82,7 @@ def test_arguments_that_do_not_fit_are_refused_by_place(change: Any, message: st
     play(story)
 
 
-def test_one_client_name_is_one_flow() -> None:
+def test_r28_one_client_name_is_one_flow() -> None:
     async def story(on: Scene) -> None:
         body = {"flow": f"{on.name}.Counts", "arguments": {"most": 7}, "client": "invoice 4711"}
         many = [on.ask("tom", "POST", "/v1/flows", body) for _ in range(5)]

@@ -481,6 +481,7 @@ def test_r29_two_operators_at_once_are_one_after_the_other() -> None:
         "limit=1&limit=2",
         "key=" + "x" * 501,
         "party=%00",
+        pytest.param("&".join(["key=x"] * 10_000), id="10,000 filters"),
     ],
 )
 def test_r31_r32_r34_queries_that_make_no_sense_are_refused(query: str) -> None:
@@ -526,6 +527,30 @@ def test_r35_r37_r40_what_users_write_stays_data() -> None:
         stream = await on.ask("ann", "GET", "/v1/flows/1/progress")
         assert stream.headers["x-content-type-options"] == "nosniff"
         assert events_of(stream.text)
+
+    play(story)
+
+
+def test_r38_r41_what_is_given_out_is_no_page_no_file_and_no_sheet() -> None:
+    """Nothing that a browser or a spreadsheet would run: JSON, a stream of it, lines of figures."""
+    kinds = {"application/json", "text/event-stream", "text/plain"}
+
+    async def story(on: Scene) -> None:
+        for name in ("<svg onload=x>.svg", "=cmd|' /C calc'!A0", "+1", "@x", "-1"):
+            body = {"flow": f"{on.name}.Asks", "arguments": {"text": name}, "client": name}
+            assert (await on.ask("ann", "POST", "/v1/flows", body)).status_code == 201
+        ended = await on.start("ann", "Ticks")
+        told = set()
+        for one in OPERATIONS:
+            if one.method == "GET":
+                flow = str(ended) if one.name in ("flow_progress", "flow_result") else "1"
+                path = one.path.replace("{id}", flow).replace("{flow}", "1")
+                answer = await on.ask("ann", "GET", path.replace("{number}", "0"))
+                assert answer.status_code in (200, 409), one.name
+                assert "content-disposition" not in answer.headers
+                assert answer.headers["x-content-type-options"] == "nosniff"
+                told.add(answer.headers["content-type"].partition(";")[0])
+        assert told == kinds
 
     play(story)
 

@@ -1,15 +1,16 @@
 """Who may do what: every operation, every role, with an object of one's own and of another's.
 
-What somebody may not see is not there (404); what he sees and may not do is forbidden (403).
+What somebody may not see is not there (404); what he sees and may not do is forbidden (403): R11.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any
 
 from flowrt.api.app import OPERATIONS
-from tests.api.scene import Scene, play
+from tests.api.scene import Scene, play, program
 from tests.api.test_flows import ORDER
 
 WHO: tuple[str | None, ...] = ("ann", "olga", "vic", "tom", "tim", "bob", "nil", None)
@@ -101,11 +102,50 @@ TABLE: dict[str, tuple[str, Any, tuple[int, ...]]] = {
     "ready": ("/v1/ready", None, (*FOR_ALL, 200)),
 }
 
+# With a flow that one has started oneself, whatever roles one has since. A task belongs to its
+# role: who has started the flow that asks may do no more with it than others.
+OWN: dict[str, tuple[int, ...]] = {
+    "show_flow": (200,) * 7,
+    "flow_variables": (200, 200, 403, 403, 403, 403, 403),
+    "flow_result": (202,) * 7,
+    "flow_progress": (200,) * 7,
+    "read_messages": (200,) * 7,
+    "send_message": (201, 403, 403, 201, 201, 403, 403),
+    "kill_flow": (200, 200, 403, 200, 200, 403, 403),
+    "pause_flow": (200, 200, 403, 403, 403, 403, 403),
+    **dict.fromkeys(
+        ("resume_flow", "retry_flow", "repair_flow", "throw_error"),
+        (409, 409, 403, 403, 403, 403, 403),
+    ),
+    **{name: row[2][:-1] for name, row in TABLE.items() if "{asks}" in row[0]},
+}
+
 METHODS = {one.name: one.method for one in OPERATIONS}
+PATHS = {one.name: one.path for one in OPERATIONS}
 
 
 def test_every_operation_is_in_the_table() -> None:
+    """Those that the interface has: one that is added must be judged for every role."""
     assert {name.partition(" ")[0] for name in TABLE} == set(METHODS)
+    for name, (path, _, statuses) in TABLE.items():
+        route = PATHS[name.partition(" ")[0]]
+        assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route), path), name
+        assert len(statuses) == len(WHO), name
+        public = not any(one.needs for one in OPERATIONS if one.path == route)
+        assert (statuses[-1] == 401) != public, "who is not known is told nothing else"
+
+
+def test_there_are_no_routes_beside_the_operations() -> None:
+    async def story(on: Scene) -> None:
+        routes = {(path.path, method) for path, methods in on.app._routes for method in methods}
+        assert routes == {(one.path, one.method) for one in OPERATIONS}
+
+    play(story)
+
+
+def test_every_operation_on_an_object_is_asked_of_an_own_and_of_a_foreign_one() -> None:
+    of_objects = {name for name, path in PATHS.items() if re.search(r"\{(id|flow)\}", path)}
+    assert {name.partition(" ")[0] for name in OWN} == of_objects
 
 
 def test_every_role_with_every_operation() -> None:
@@ -138,7 +178,37 @@ def test_every_role_with_every_operation() -> None:
     play(story)
 
 
-def test_what_is_not_ones_own_and_what_is_not_there_look_alike() -> None:
+def test_every_role_with_what_it_has_started_itself() -> None:
+    async def story(on: Scene) -> None:
+        numbers = itertools.count(1000)
+
+        async def start(who: str, flow: str, **arguments: Any) -> int:
+            client = f"{who}/{next(numbers)}"
+            kind = getattr(program(), f"{flow}_v1")
+            handle = await on.node.start_once(client, kind, **arguments)
+            await on.rest()
+            return handle.id
+
+        wrong = []
+        for name, statuses in OWN.items():
+            path, body, _ = TABLE[name]
+            for who, expected in zip(WHO[:-1], statuses, strict=True):
+                flow, arguments = "Counts", {"most": next(numbers)}
+                if "{asks}" in path:
+                    flow, arguments = "Asks", {}
+                elif "{ended}" in path:
+                    flow, arguments = "Ticks", {}
+                own = await start(str(who), flow, **arguments)
+                method = METHODS[name.partition(" ")[0]]
+                answer = await on.ask(who, method, path.format(flow=own, asks=own, ended=own), body)
+                if answer.status_code != expected:
+                    wrong.append((name, who, expected, answer.status_code, answer.text[:200]))
+        assert wrong == []
+
+    play(story)
+
+
+def test_r11_what_is_not_ones_own_and_what_is_not_there_look_alike() -> None:
     async def story(on: Scene) -> None:
         flow = await on.start("tom", "Counts")
         asks = await on.start("tom", "Asks")

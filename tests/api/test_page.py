@@ -1,25 +1,27 @@
 """docs/http.md shows what happens: every request in it is made, in order, and answered so.
 
-A request is a line `$ curl …`, read here as curl reads it; the JSON under it may have "…" where
-each run has something else.
+A request is a line `$ curl …`, asked by curl itself over a socket where the machine has it, and
+read here as curl reads it; the JSON under it may have "…" where each run has something else.
 """
 
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 import re
 import shlex
-from collections.abc import Iterator
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-from flowrt.api.access import Access, Role, User, digest_of
-from flowrt.api.app import OPERATIONS, App, Offer
+from flowrt.api.access import Role, User, digest_of
+from flowrt.api.app import OPERATIONS, Offer
 from flowrt.api.links import PAGES
+from flowrt.api.server import ApiConfig, Server, serve
 from flowrt.api.trouble import CODES
 from flowrt.node import Node
 from flowrt.store.memory import MemoryStore
@@ -27,6 +29,7 @@ from flowrt.transport.memory import MemoryNetwork
 from tests.examples.loaded import loaded
 
 PAGE = Path(__file__).parents[2] / "docs" / "http.md"
+PURCHASE = re.compile(r"^## A purchase$(.*?)^## ", re.DOTALL | re.MULTILINE)
 ASKED = re.compile(r"```console\n(.*?)```", re.DOTALL)
 TOKENS = {"TOKEN": "mary's", "ANN": "ann's"}
 TRIES = 400
@@ -52,12 +55,16 @@ def requests_of(block: str) -> Iterator[tuple[list[str], str]]:
         yield shlex.split("\n".join(lines[:count])), "\n".join(lines[count:]).strip()
 
 
-def test_what_the_page_shows_is_what_happens(tmp_path: Path) -> None:
+Asking = Callable[[list[str]], Awaitable[str]]
+
+
+@pytest.mark.parametrize("by", ["httpx", *filter(shutil.which, ["curl"])])
+def test_what_the_page_shows_is_what_happens(tmp_path: Path, by: str) -> None:
     with loaded("purchase", "purchase", tmp_path) as example:
-        asyncio.run(_follow(example.flow, example.warehouse))
+        asyncio.run(_follow(example.flow, example.warehouse, by))
 
 
-async def _follow(program: Any, warehouse: Any) -> None:
+async def _follow(program: Any, warehouse: Any, by: str) -> None:
     network = MemoryNetwork()
     nodes = [
         await Node.open(
@@ -77,36 +84,58 @@ async def _follow(program: Any, warehouse: Any) -> None:
         "manager": Role(["answer manager"]),
         "buyer": Role(["start purchase.Purchase", "kill own"]),
     }
-    access = Access(users, roles, datetime.date.today)
-    app = App(nodes[0], access, Offer(apps=[("purchase", "1.0")]))
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+    offer = Offer(apps=[("purchase", "1.0")])
+    server = await serve(nodes[0], ApiConfig("127.0.0.1:0", users, roles, offer=offer))
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(server.app))
+
+    async def ask(words: list[str]) -> str:
+        return await _by_curl(server, words) if by == "curl" else await _curl(client, words)
+
     count = 0
     async with client:
-        for block in ASKED.findall(PAGE.read_text()):
-            for words, answer in requests_of(block):
-                await _as_shown(client, words, answer)
-                count += 1
+        for block in PURCHASE.findall(PAGE.read_text()):
+            for shown in ASKED.findall(block):
+                for words, answer in requests_of(shown):
+                    await _as_shown(ask, words, answer)
+                    count += 1
+    await server.close()
     for node in nodes:
         await node.close()
     assert count >= 12
 
 
-async def _as_shown(client: httpx.AsyncClient, words: list[str], answer: str) -> None:
+async def _as_shown(ask: Asking, words: list[str], answer: str) -> None:
     """Ask until it is answered so: what goes on meanwhile has its time."""
-    found: Any = None
+    found = ""
     for _ in range(TRIES):
-        response = await _curl(client, words)
-        found = response.text.strip()
-        if "text/event-stream" in response.headers["content-type"]:
-            if _is_as(answer, found):
+        found = (await ask(words)).strip()
+        if answer.startswith("{"):
+            if _fits(json.loads(answer), json.loads(found)):
                 return
-        elif _fits(json.loads(answer), response.json()):
+        elif _is_as(answer, found):
             return
         await asyncio.sleep(0)
     raise AssertionError(f"curl {shlex.join(words)}\n{found}")
 
 
-async def _curl(client: httpx.AsyncClient, words: list[str]) -> httpx.Response:
+async def _by_curl(server: Server, words: list[str]) -> str:
+    made = await asyncio.create_subprocess_exec(
+        "curl",
+        *[_with_tokens(word).replace("http://127.0.0.1:8401", server.url) for word in words],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await made.communicate()
+    assert made.returncode == 0
+    return said.decode()
+
+
+def _with_tokens(word: str) -> str:
+    for variable, token in TOKENS.items():
+        word = word.replace(f"${variable}", token)
+    return word
+
+
+async def _curl(client: httpx.AsyncClient, words: list[str]) -> str:
     method, url, body, headers = "", "", None, {}
     rest = iter(words)
     for word in rest:
@@ -116,16 +145,14 @@ async def _curl(client: httpx.AsyncClient, words: list[str]) -> httpx.Response:
             method = next(rest)
         elif word == "-H":
             name, _, value = next(rest).partition(": ")
-            for variable, token in TOKENS.items():
-                value = value.replace(f"${variable}", token)
-            headers[name] = value
+            headers[name] = _with_tokens(value)
         elif word == "-d":
             body = next(rest)
         else:
             assert not word.startswith("-"), word
             url = word
     method = method or ("POST" if body is not None else "GET")
-    return await client.request(method, url, content=body, headers=headers)
+    return (await client.request(method, url, content=body, headers=headers)).text
 
 
 def _fits(shown: Any, found: Any) -> bool:

@@ -8,12 +8,13 @@ import datetime
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from flowrt.api import server
 from flowrt.api.access import User, digest_of
@@ -143,6 +144,39 @@ def test_t20_who_dribbles_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert line.recv(1) == b""
 
 
+HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)
+"""The beginning of a long greeting of TLS."""
+
+
+@pytest.mark.parametrize("sockets", [200, pytest.param(2000, marks=pytest.mark.campaign)])
+def test_t20_who_dribbles_at_the_door_of_tls_is_cut_off(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, sockets: int
+) -> None:
+    """In the middle of the handshake, before it, and behind it."""
+    monkeypatch.setattr(server, "HANDSHAKE_S", 0.5)
+    monkeypatch.setattr(server, "REQUEST_S", 0.5)
+    certificate, key = authority.certify("server")
+    with served(tls=Tls(certificate, key, authority.file)) as on, contextlib.ExitStack() as stack:
+        host, _, port = on.server.address.rpartition(":")
+        lines = []
+        for number in range(sockets):
+            line = stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            line.sendall(HELLO[: number % 500])
+            lines.append(line)
+        through = asking(authority).wrap_socket(
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=10)),
+            server_hostname="localhost",
+        )
+        lines.append(stack.enter_context(through))
+        through.sendall(b"GET /v1/health HT")
+        assert ask(on, asking(authority)).status_code == 401, "others are served meanwhile"
+        for line in lines:
+            with contextlib.suppress(ConnectionResetError, ssl.SSLEOFError):
+                while line.recv(1000):
+                    pass
+        assert ask(on, asking(authority)).status_code == 401
+
+
 def test_closing_lets_go_of_who_watches_and_waits() -> None:
     on = Served()
     headers = {"Authorization": f"Bearer {token_of('ann')}"}
@@ -237,26 +271,50 @@ def test_a_certificate_of_nobody_is_none(
     assert ask(safe, asking(authority, client=client)).status_code == 401
 
 
-@pytest.mark.parametrize("case", ["of others", "expired", "of a user of others"])
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Of an authority of his name, which is nobody's here."""
+    other = Authority(folder, "carl")
+    return other.file, other.key_file
+
+
+BAD: dict[str, Callable[[Authority, Path], tuple[Path, Path]]] = {
+    "of another authority": lambda ours, folder: Authority(folder, "other").certify("x"),
+    "of a user, by another authority": lambda ours, folder: Authority(folder, "o").certify("carl"),
+    "of an authority that is named as ours": lambda ours, folder: Authority(folder).certify("carl"),
+    "self-signed": lambda ours, folder: self_signed(folder),
+    "expired": lambda ours, folder: ours.certify("carl", -DAY),
+    "not valid yet": lambda ours, folder: ours.certify("carl", 9 * DAY, since=DAY),
+    "a server's": lambda ours, folder: ours.certify("carl", usage=ExtendedKeyUsageOID.SERVER_AUTH),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
 def test_a_certificate_that_is_not_good_is_refused(
-    safe: Served, authority: Authority, tmp_path: Path, case: str
+    safe: Served, authority: Authority, tmp_path: Path, name: str
 ) -> None:
-    if case == "expired":
-        client = authority.certify("carl", -DAY)
-    else:
-        client = Authority(tmp_path, "other").certify("carl" if "user" in case else "x")
+    client = BAD[name](authority, tmp_path)
     with pytest.raises(httpx.TransportError):
         ask(safe, asking(authority, client=client))
     assert ask(safe, asking(authority)).status_code == 401
 
 
-def test_old_tls_and_plain_text_are_refused(safe: Served, authority: Authority) -> None:
-    old = asking(authority)
+def test_tls_1_2_is_refused(safe: Served, authority: Authority) -> None:
+    old = asking(authority, client=authority.certify("carl"))
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(httpx.TransportError):
         ask(safe, old)
-    with pytest.raises(httpx.TransportError):
-        httpx.get(f"http://{safe.server.address}/v1/health")
+    assert ask(safe, asking(authority)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "data",
+    [request("GET /v1/health", b"\r\n"), b"CONNECT evil.example:443 HTTP/1.1\r\n\r\n", bytes(5000)],
+    ids=["W10 HTTP", "W10 HTTP by a proxy", "W10 zeros"],
+)
+def test_w10_plain_text_at_the_door_of_tls_is_refused(
+    safe: Served, authority: Authority, data: bytes
+) -> None:
+    assert len(said(safe, data)) <= 7, "an alert at most"
     assert ask(safe, asking(authority)).status_code == 401
 
 

@@ -132,6 +132,7 @@ def small(flowc: Flowc) -> str:
 
 
 def test_a_replay_says_that_it_is_repaired(flowc: Flowc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R47: the file is played by another version of the code than wrote it."""
     with monkeypatch.context() as planted:
         plant(planted)
         file = small(flowc)

@@ -2,7 +2,7 @@
 
 CS ids are scenarios that R3 Corda's own tests tell, those marked as most discriminating; C ids are
 scenarios from the tests of Temporal, Restate, DBOS, the AWS durable execution SDK and Corda, and
-from Jepsen's reports.
+from Jepsen's reports. W ids are bad inputs on the wire, R ids those of people and programs.
 """
 
 from __future__ import annotations
@@ -23,4 +23,14 @@ OTHERS = """
 C02 C03 C04 C06 C07 C08 C10 C11 C12 C14 C15 C16 C18 C19 C20 C22 C23 C24 C26 C27 C28 C30 C31 C32 C34
 C35 C36 C38 C39 C40 C42 C43 C44 C46 C47 C48 C50 C51 C52 C54 C55 C56 C58 C59 C60 C62 C63 C64 C66 C67
 C68 C70 C71 C72 C74 C75 C76 C78 C79 C80
+"""
+
+WIRE = """
+W01 W02 W04 W05 W07 W08 W10 W11 W13 W14 W16 W17 W19 W20 W22 W23 W25 W26 W28 W29 W31 W32 W34 W35 W37
+W38 W40 W41 W43 W44 W46 W47 W49 W50 W52 W53 W55 W56
+"""
+
+ASKED = """
+R01 R02 R04 R05 R07 R08 R10 R11 R13 R14 R16 R17 R19 R20 R22 R23 R25 R26 R28 R29 R31 R32 R34 R35 R37
+R38 R40 R41 R43 R44 R46 R47 R49 R50 R52
 """

@@ -375,6 +375,7 @@ flow Responder():
 
 @pytest.mark.parametrize(("theirs", "ours"), [(1, 2), (2, 1)])
 def test_cs_011_each_side_knows_the_others_version(play: Play, theirs: int, ours: int) -> None:
+    """Also W47: there is nothing but the version that says which schema a side has."""
     alice = VERSIONS.format(theirs=theirs, ours=theirs)
     scene = play({"alice": alice, "bob": VERSIONS.format(theirs=ours, ours=ours)})
     initiator = getattr(program(alice), f"Initiator_v{theirs}")

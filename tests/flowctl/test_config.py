@@ -140,6 +140,10 @@ def test_every_value_is_shown_with_where_it_is_from(
     code, out, _ = flowctl("config", "show", "--json")
     assert code == 0
     assert "canary" not in out
+    config = read(Path("node.toml"), {})
+    assert config.settings.services["Mail"].given["password"] == "canary-password"
+    assert "canary" not in repr(config)
+    assert "0" * 64 not in repr(config)
 
 
 def test_what_means_nothing_in_the_environment_is_warned_of(

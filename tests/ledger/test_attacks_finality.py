@@ -105,6 +105,7 @@ def test_what_was_notarised_behind_ones_back_is_not_called_given_up(market: Mark
 
 
 def test_a_seal_over_another_transaction_is_none(market: Market) -> None:
+    """W55: a signature that is good, for another transaction."""
     """The notary's own signature, of something else: it is asked itself."""
     first = market.do("alice", "AgreeAgain", others=(BOB,), before=deal(market), words="first")
     notary = {market.local.key("notary")}

@@ -116,12 +116,14 @@ def test_cs_234_merge_and_split() -> None:
 
 
 def test_cs_234_zero_amounts() -> None:
+    """W23."""
     given(IN, coin(0, ALICE)).makes(IN).says(Move(), ALICE).fails_with("no input is of zero")
     given(IN).makes(IN, coin(0, ALICE)).says(Move(), ALICE).fails_with("no output is of zero")
     Given().makes(coin(0, ALICE)).says(Issue(), MEGA).fails_with("no output is of zero")
 
 
 def test_amounts_below_zero() -> None:
+    """W23."""
     given(IN).makes(coin(1500, BOB), coin(-500, ALICE)).says(Move(), ALICE).fails_with("no output")
     given(IN, coin(-1, ALICE)).makes(coin(999, BOB)).says(Move(), ALICE).fails_with("no input")
     this = given(IN).makes(coin(1100, ALICE)).says(Move(), ALICE)
@@ -225,8 +227,9 @@ def test_a_sum_that_no_amount_can_hold() -> None:
     ).fails_with("more than an amount can be")
 
 
-@pytest.mark.parametrize("currency", ["", "EU", "EUR ", "eur", "ЕUR", "E" * 13, "EU1"])
+@pytest.mark.parametrize("currency", ["", "EU", "EUR ", "eur", "us$", "ЕUR", "E" * 13, "EU1"])
 def test_what_only_looks_like_a_currency_is_not_issued(currency: str) -> None:
+    """W23."""
     this = Given().makes(coin(5, BOB, AT_MEGA, currency)).says(Issue(), MEGA)
     this.fails_with("a currency has three to twelve capital letters")
 

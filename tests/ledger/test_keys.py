@@ -68,6 +68,7 @@ def small_order() -> set[tuple[int, int]]:
 
 
 def test_no_point_of_small_order_is_a_key() -> None:
+    """W55."""
     points = small_order()
     assert len(points) == 8
     for x, y in points:
@@ -98,6 +99,7 @@ def test_what_is_no_key(encoded: bytes) -> None:
 
 @pytest.mark.parametrize("scheme", [ED25519, ECDSA_P256])
 def test_signatures_have_one_form(scheme: int) -> None:
+    """W55: empty, of a wrong length, over other bytes, by another key, with another s."""
     key = SigningKey(scheme, b"k" * 32)
     data = key.sign(b"content")
     assert data == key.sign(b"content"), "signing again gives the same"

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from flowrt.core.flow import Malformed
+from flowrt.core.flow import FlowError, Malformed, Party
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
     Ack,
@@ -29,7 +29,9 @@ from flowrt.core.values import (
     decode_message,
     encode,
 )
+from flowrt.peers.outbox import frame_of
 from tests.fuzz import fair, wire
+from tests.runtime import hand_flow as hand
 from tests.runtime.test_hostile import SECRET, Stage, invited, letters_to
 
 pack = msgspec.msgpack.encode
@@ -167,6 +169,13 @@ def about(place: int, raw: bytes) -> bytes:
 
 
 MALFORMED: dict[str, tuple[int, bytes]] = {
+    "W13 a key twice": (BY_NAME, b"\x82\xa1a\x01\xa1a\xcd\x03\xe8"),
+    "W13 a key twice, once in a longer form": (BY_NAME, b"\x82\xa1a\x01\xd9\x01a\x02"),
+    "W13 a number twice, in two forms": (BY_NUMBER, b"\x82\x01\xa1a\xd3" + bytes(7) + b"\x01\xa1b"),
+    "W13 a key twice, the last of many": (
+        BY_NAME,
+        b"\xde\x00\x65" + b"".join(pack(f"{n}") + b"\x01" for n in range(100)) + b"\xa17\x02",
+    ),
     "W17 true for 1": (COUNT, b"\xc3"),
     "W17 1.5 for an Int": (COUNT, b"\xcb" + struct.pack(">d", 1.5)),
     "W17 1.0 for 1": (COUNT, b"\xcb" + struct.pack(">d", 1.0)),
@@ -211,8 +220,8 @@ def test_a_message_that_is_malformed(name: str) -> None:
 
 
 TAKEN: dict[str, tuple[int, bytes, Callable[[Any], bool]]] = {
-    "W13 a key twice: the last counts": (BY_NAME, b"\x82\xa1a\x01\xa1a\xcd\x03\xe8",
-                                         lambda m: m.by_name == {"a": 1000}),
+    "a map in a longer form": (BY_NAME, b"\xdf" + struct.pack(">I", 2) + b"\xa1a\x01\xd9\x01b\x01",
+                               lambda m: m.by_name == {"a": 1, "b": 1}),
     "W14 keys that NFKC makes equal are two": (BY_NAME, pack({"ﬁ": 1, "fi": 2}),
                                                lambda m: len(m.by_name) == 2),
     "W16 minus nothing is nothing": (PRICE, pack("-0.0"), lambda m: m.price == 0),
@@ -296,4 +305,27 @@ def test_content_where_it_does_not_belong(name: str) -> None:
     for seq, content in CONTENTS[name]:
         stage.send(Letter(confirmation.content.flow, 0, SECRET, seq, content))
     assert stage.world.node("alice").hospital() == []
+    stage.ends_well(guests=True)
+
+
+def test_w49_data_before_the_confirmation() -> None:
+    """Whom alice has invited speaks before he has said where he is reached: that session is over.
+    Others say the same, and she herself: they are in no session of hers."""
+    stage = Stage()
+    stage.world.start("alice", hand.Asker_v1, to=Party("mallory"), rounds=1)
+    stage.world.tick()
+    [invite] = [one for one in map(decode_frame, map(frame_of, stage.mail)) if type(one) is Invite]
+    node = stage.world.node("alice")
+    data = Data("hand.Reply", encode(hand.Reply(1)))
+    for seq in (1, 2, 0):
+        frame = Letter(invite.from_flow, invite.from_session, invite.secret, seq, data)
+        for sender in ("bob", "alice"):
+            stage._send(sender, "alice", struct.pack(">Q", 9) + encode(frame))
+        stage.world.tick()
+    assert invite.from_flow in [flow.id for flow in node.flows()]
+    for seq in (1, 2, 0):
+        stage.send(Letter(invite.from_flow, invite.from_session, invite.secret, seq, data))
+    with pytest.raises(FlowError, match="began with neither a confirmation nor a rejection"):
+        node.handle(invite.from_flow).result_now()
+    assert node.hospital() == []
     stage.ends_well(guests=True)

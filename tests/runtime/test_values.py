@@ -7,14 +7,16 @@ import datetime
 import decimal
 import struct
 import typing
+from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowrt.core import flow as rt
 from flowrt.core import values
+from flowrt.core.doubles import has_a_key_twice
 from flowrt.core.values import (
     MAX_FRAME_BYTES,
     Ack,
@@ -499,3 +501,28 @@ def test_a_state_of_another_shape_is_refused() -> None:
     checkpoint.frames = [StackFrame("hand.Asker_v1", hand.Teller_v1.Checkpoint(second="x"))]
     with pytest.raises(BadBytes):
         decode_checkpoint(encode(checkpoint), states_of)
+
+
+KEYS = st.one_of(st.text(max_size=40), st.integers(-(2**63), 2**63 - 1))
+ITEMS = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text(),
+        st.binary(max_size=300), st.just("x" * 70_000), st.just(bytes(70_000)),
+        st.builds(msgspec.msgpack.Ext, st.integers(0, 99), st.binary(max_size=20)),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=20),
+        st.dictionaries(KEYS, inner, max_size=20),
+    ),
+    max_leaves=30,
+)  # fmt: skip
+
+
+@settings(max_examples=30)
+@given(st.lists(ITEMS, max_size=3), st.sampled_from(["a", 7, "x" * 40, -(2**40)]))
+def test_w13_a_key_that_comes_twice_is_found_wherever_it_is(items: list[Any], key: Any) -> None:
+    pack = msgspec.msgpack.encode
+    assert not has_a_key_twice(pack(items))
+    entry = pack(key) + pack(items)
+    assert has_a_key_twice(b"\x93" + pack(items) + b"\x82" + entry * 2 + pack(items))
+    assert not has_a_key_twice(b"\x93" + pack(items) + b"\x81" + entry + b"\x81" + entry)

@@ -6,6 +6,8 @@ import itertools
 import json
 import logging
 import statistics
+import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -193,12 +195,32 @@ GOOD = {
     ],
 )
 def test_what_is_no_replay_file_is_said(data: Any, says: str, tmp_path: Path) -> None:
+    """R46."""
     path = tmp_path / "bad.flowtrace"
     path.write_text(data if isinstance(data, str) else json.dumps(data))
     with pytest.raises(BadTrace) as error:
         read_trace(path)
     assert str(error.value).startswith(str(path))
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "10 GB"])
+def test_r46_a_replay_file_is_no_archive_and_of_bounded_size(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.flowtrace"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("../outside", bytes(10**7))
+    elif kind == "tar":
+        with tarfile.open(path, "w:gz") as archive:
+            link = tarfile.TarInfo("../outside")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(link)
+    else:
+        with path.open("wb") as file:
+            file.truncate(10 * 10**9)
+    with pytest.raises(BadTrace, match="too large to be" if kind == "10 GB" else "is not JSON"):
+        read_trace(path)
+    assert [one.name for one in tmp_path.parent.glob("outside")] == []
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:

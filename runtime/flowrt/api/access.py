@@ -102,7 +102,7 @@ class User:
     """Who may come in, and how he is recognised."""
 
     roles: Sequence[str]
-    token: str | None = None
+    token: str | None = dataclasses.field(default=None, repr=False)
     certificate: str | None = None
     expires: datetime.date | None = None
     disabled: bool = False

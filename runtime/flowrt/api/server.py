@@ -31,6 +31,10 @@ REQUEST_S = 10.0
 """How long the head of a request may take to come."""
 
 
+HANDSHAKE_S = 5.0
+"""How long TLS may take to be agreed on."""
+
+
 class CannotServe(Exception):
     """The interface cannot be opened; says why, and what to do."""
 
@@ -139,6 +143,31 @@ class _Uvicorn(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, as uvicorn does, but for how long a handshake may take: it has no setting for
+        that, and asyncio's is a minute."""
+        config = self.config
+
+        def meet() -> _Protocol:
+            return _Protocol(
+                config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+        patience = HANDSHAKE_S if config.ssl is not None else None
+        self.servers = [
+            await loop.create_server(
+                meet,
+                sock=one,
+                ssl=config.ssl,
+                ssl_handshake_timeout=patience,
+                backlog=config.backlog,
+            )
+            for one in sockets or ()
+        ]
+        self.started = True
+
 
 class _Protocol(H11Protocol):
     """HTTP/1.1 that knows who is certified, and cuts off who does not go on."""
@@ -147,6 +176,9 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # uvicorn asks the logger, which others may have given a handler; lines of requests have
+        # whatever people write into addresses, tokens too.
+        self.access_log = False
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         if certificate:

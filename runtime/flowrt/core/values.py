@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
-from flowrt.core import opaque
+from flowrt.core import doubles, opaque
 from flowrt.core.flow import INT_MAX, FlowError, Int, Malformed, Message, Party, State, written
 from flowrt.core.lineage import MOST_MARK_BYTES
 
@@ -516,24 +516,31 @@ def decode(kind: Any, data: bytes) -> Any:
 
 def decode_foreign(kind: Any, data: bytes) -> Any:
     """The value of type `kind` that a peer wrote: its times as a reload gives them, in UTC, in
-    whatever zone they came. Raises BadBytes, also for times that UTC's calendar does not have."""
+    whatever zone they came. Raises BadBytes, also for times that UTC's calendar does not have, and
+    for a map with a key twice."""
     value = decode(kind, data)
-    if not _holds_times(kind):
+    times, maps = _holds(kind, datetime.datetime), _holds(kind, Mapping)
+    if not times and not maps:
         return value
     try:
-        return decode(kind, encode(value))
+        canonical = encode(value)
     except OverflowError:
         raise BadBytes("a time lies outside of the years 1 to 9999") from None
+    if canonical == data:
+        return value
+    if maps and doubles.has_a_key_twice(data):
+        raise BadBytes("a map has a key twice")
+    return decode(kind, canonical) if times else value
 
 
 @functools.cache
-def _holds_times(kind: Any) -> bool:
-    """Whether a value of the type may hold a moment, however deep."""
+def _holds(kind: Any, wanted: type) -> bool:
+    """Whether a value of the type may hold a moment, or a map, however deep."""
     seen: set[Any] = set()
     waiting = [kind]
     while waiting:
         at = waiting.pop()
-        if at is datetime.datetime:
+        if at is wanted or typing.get_origin(at) is wanted:
             return True
         if at in seen:
             continue

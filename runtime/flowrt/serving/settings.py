@@ -132,10 +132,13 @@ class Http:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """What makes a service. The other keys of its table are given to it by name."""
+    """What makes a service. The other keys of its table are given to it by name; some of them are
+    passwords, so none is in the text of this."""
 
     use: Target | None = None
-    given: Mapping[str, Any] = dataclasses.field(default_factory=dict, metadata={"rest": True})
+    given: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict, metadata={"rest": True}, repr=False
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class User:
     """Who may come in by HTTP, and by what it is recognised."""
 
     roles: tuple[str, ...]
-    token: Token | None = None
+    token: Token | None = dataclasses.field(default=None, repr=False)
     certificate: str | None = None
     expires: datetime.date | None = None
     disabled: bool = False
