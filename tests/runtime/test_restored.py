@@ -12,7 +12,7 @@ import pytest
 
 from flowrt.core.flow import Party, SessionRejected, UnexpectedFlowEnd
 from flowrt.core.lineage import LATER, LIVES, OWN, STRANGE, Lineage, life_after, life_of
-from flowrt.core.values import Ack, decode_frame, is_invitation
+from flowrt.core.values import Ack, Confirm, Letter, decode_frame, is_invitation
 from flowrt.handle import NodeStopped
 from flowrt.node import Node
 from flowrt.peers.outbox import frame_of
@@ -141,6 +141,15 @@ class Parties:
         for end in ("-wal", "-shm", *(("-mark",) if mark_too else ())):
             Path(f"{path}{end}").unlink(missing_ok=True)
         shutil.copy(str(backup), path)
+
+    def make_anew(self, party: str) -> None:
+        """Lose its store, and all that stands beside it."""
+        self.close(party)
+        self.disks[party] = MemoryDisk()
+        if self.folder is not None:
+            for path in self.folder.glob(f"{party}.db*"):
+                path.unlink()
+        self.open(party)
 
     def run(self, seconds: int = 3) -> None:
         for _ in range(20 * seconds):
@@ -403,12 +412,7 @@ def test_an_operation_under_way_keeps_its_key_and_later_ones_have_others(
 
 def test_a_store_that_was_made_anew_ends_the_sessions_of_the_old_one(parties: Parties) -> None:
     flow = asks(parties)
-    parties.close(BOB)
-    parties.disks[BOB] = MemoryDisk()
-    if parties.folder is not None:
-        for path in parties.folder.glob("bob.db*"):
-            path.unlink()
-    parties.open(BOB)
+    parties.make_anew(BOB)
     parties.run(seconds=20)
     with pytest.raises((UnexpectedFlowEnd, SessionRejected)):
         parties.nodes[ALICE].handle(flow).result_now()
@@ -422,14 +426,40 @@ def test_an_invitation_that_waits_is_answered_by_the_new_store(parties: Parties)
     parties.run()
     parties.close(BOB)
     flow = asks(parties, 3)
-    parties.disks[BOB] = MemoryDisk()
-    if parties.folder is not None:
-        for path in parties.folder.glob("bob.db*"):
-            path.unlink()
-    parties.open(BOB)
+    parties.make_anew(BOB)
     parties.run(seconds=30)
     assert parties.nodes[ALICE].handle(flow).result_now() == 3
     assert parties.nodes[BOB].flows() == []
+
+
+def test_an_invitation_that_the_old_store_has_answered_is_not_sent_to_the_new_one(
+    parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer of the old one came; what confirms the session, and that it was asked, did not."""
+    asks(parties, 1)
+    parties.run()
+    send, lost = parties.network._send, []
+
+    def lose(sender: str, receiver: str, data: bytes) -> None:
+        frame = decode_frame(frame_of(data))
+        is_confirmed = isinstance(frame, Letter) and isinstance(frame.content, Confirm)
+        if is_confirmed or (sender == BOB and isinstance(frame, Ack)):
+            lost.append(data)
+        else:
+            send(sender, receiver, data)
+
+    monkeypatch.setattr(parties.network, "_send", lose)
+    flow = asks(parties, 3)
+    parties.run(seconds=1)  # Past the moment at which it is asked again.
+    assert lost
+    monkeypatch.undo()
+    parties.make_anew(BOB)
+    new = parties.nodes[BOB].submit(PROGRAM.Asks_v1, other=Party(ALICE), times=2)
+    parties.run(seconds=30)
+    assert new.result_now() == 1
+    with pytest.raises(SessionRejected, match="has lost what its store knew"):
+        parties.nodes[ALICE].handle(flow).result_now()
+    assert parties.nodes[BOB].flows() == [], "nobody was asked a second time"
 
 
 def test_a_mark_that_nobody_made_stops_nobody(parties: Parties) -> None:

@@ -82,6 +82,7 @@ from flowrt.core.values import (
     encode,
     error_of,
     families_of,
+    forget_where,
     plain,
     writable,
 )
@@ -140,7 +141,9 @@ class StepRun(Incoming):
             try:
                 step = classes[frame.flow].step(frame.state, self)
             except FlowError as error:
-                if self._thrown(error):
+                goes_on = self._thrown(error)
+                forget_where(error)
+                if goes_on:
                     continue
                 return
             except NotForNow:

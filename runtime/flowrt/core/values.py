@@ -381,9 +381,17 @@ _DECODING = (msgspec.MsgspecError, RecursionError, ValueError)
 
 def _unknown_to_msgspec(value: object) -> object:
     if isinstance(value, FlowError):
+        forget_where(value)
         peer = value.peer.name if value.peer is not None else None
         return (value.fields(), value.error_id, peer, value.wire)
     return opaque.to_plain(value)
+
+
+def forget_where(error: FlowError) -> None:
+    """Let go of the Python frames through which an error came. A state that keeps the error is in
+    one of them, and Python's collector does not look into states (`gc=False`): neither would ever
+    be freed."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 class _KeptError(msgspec.Struct, array_like=True):

@@ -91,6 +91,9 @@ class Marks:
         self._resting.clear()
         self._free.clear()
         found: dict[Call, int] = {}
+        if self.page[_CALLS.start : _CALLS.stop].count(0) == len(_CALLS) * _CALL.size:
+            self._free.extend(reversed(_CALLS))
+            return found
         for at in reversed(_CALLS):
             flow_id, number, word = _CALL.unpack_from(self.page, at)
             if not word:
