@@ -5,7 +5,6 @@ A builder is filled and then signed once; what comes out of it no longer changes
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import secrets
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from flowrt.core.values import encode
 from flowrt.ledger import transactions as wire
 from flowrt.ledger.keys import PublicKey, SigningKey
 from flowrt.ledger.merkle import HASH_BYTES
-from flowrt.ledger.problems import BadStructure, Unreadable
+from flowrt.ledger.problems import BadStructure
 from flowrt.ledger.states import CommandData, State, schema_of
 from flowrt.ledger.transactions import (
     Command,
@@ -140,10 +139,8 @@ class TransactionBuilder:
             wire.REFERENCES: [encode(ref) for ref in self._references],
             wire.PARAMETERS: _one(self._parameters),
         }
-        made = Transaction(groups, secrets.token_bytes(wire.SALT_BYTES) if salt is None else salt)
-        with contextlib.suppress(Unreadable):
-            wire.built(made)
-        return made
+        salt = secrets.token_bytes(wire.SALT_BYTES) if salt is None else salt
+        return wire.built(Transaction(groups, salt))
 
     def sign(self, keys: Iterable[SigningKey], salt: bytes | None = None) -> SignedTransaction:
         """The transaction with its first signatures."""

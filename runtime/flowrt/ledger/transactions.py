@@ -400,14 +400,18 @@ _built: dict[bytes, Transaction] = {}
 """What was built in this process and not read yet, by its bytes."""
 
 
-def built(transaction: Transaction) -> None:
-    """Know a transaction that was just built when its bytes are read: it comes back to who built
-    it, with its id and parts. Raises Unreadable if reading those would."""
+def built(transaction: Transaction) -> Transaction:
+    """The same, known now when its bytes are read: who built it gets it back, with its id and its
+    parts, unless reading would refuse them."""
     if len(transaction.encoded) <= KNOWN_BYTES:
-        transaction.parts  # noqa: B018 - reads every component, as `_parsed` does
+        try:
+            transaction.parts  # noqa: B018 - reads every component, as `_parsed` does
+        except Unreadable:
+            return transaction
         if len(_built) >= KNOWN:
             _built.clear()
         _built[transaction.encoded] = transaction
+    return transaction
 
 
 _ENCODER = msgspec.msgpack.Encoder()
