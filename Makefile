@@ -7,10 +7,11 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test check coverage format bench campaign kill sim fuzz build clean power defects protocol stdlib
+.PHONY: demo test check coverage format bench campaign kill sim fuzz build clean power defects protocol stdlib recording
 
 demo: $(READY)  ## fifty trades between three parties, through kill -9
 	$(BIN)/flowc demo
+	@echo "next: $(BIN)/flowc demo --processes, the trade between three processes over TLS, each killed alone"
 
 test: $(READY)  ## the tests
 	$(BIN)/pytest -n 2 -q
@@ -20,9 +21,13 @@ check: $(READY)  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+recording: $(READY)  ## docs/recordings anew; on a machine with nothing else to do
+	$(BIN)/python docs/recordings/record.py demo-processes.cast flowc demo --processes --seed 2026
+	UPDATE_EXPECT=1 $(BIN)/pytest -n 0 -q tests/test_docs.py -k recorded
+
 # What plays the same code again and again, or in processes of its own, shows no line that others do not.
 PLAYED = power planted simulation/test_digest.py simulation/test_worlds.py test_fuzz.py test_fuzz_bytes.py \
-	test_house.py test_planted.py test_processes.py test_programs.py test_tutorial.py
+	test_demo_processes.py test_house.py test_planted.py test_processes.py test_programs.py test_tutorial.py
 
 coverage: $(READY)  ## the tests that look at one thing each once more, and which lines they never ran
 	$(BIN)/pytest -n 2 -q --cov --cov-report=term-missing:skip-covered $(PLAYED:%=--ignore=tests/%)

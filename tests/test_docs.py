@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import runpy
 import textwrap
 from pathlib import Path
 
@@ -101,6 +104,39 @@ def test_every_flowc_command_in_the_pages_exists() -> None:
     for page in PAGES:
         for name in re.findall(r"(?:^|`|&& |\$ )flowc ([a-z]+)", page.read_text(), re.M):
             assert name in commands.commands, f"{page.name}: flowc {name}"
+
+
+def test_pages_show_what_was_recorded() -> None:
+    """The recorded terminal session, and the same as text; UPDATE_EXPECT=1 writes it anew."""
+    recordings = ROOT / "docs" / "recordings"
+    screen = runpy.run_path(str(recordings / "record.py"))["screen"]
+    cast = recordings / "demo-processes.cast"
+    header, *events = map(json.loads, cast.read_text("utf-8").splitlines())
+    assert header["version"] == 2
+    assert all(kind == "o" for _, kind, _ in events)
+    times = [at for at, _, _ in events]
+    assert times == sorted(times)
+    shown = screen(cast)
+    _shows(ROOT / "docs" / "nodes.md", "```text\n$ flowc demo --processes", shown)
+    lines = shown.splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith("SETTLED"))
+    some = [*lines[at : at + 4], "…"]
+    some += [line for line in lines if line.startswith(("60 trades settled", "killed with"))]
+    told = ("trade settled once", "used up twice", "are conserved", "cash is conserved")
+    some += ["…", *(line for line in lines if line.endswith(told) or told[1] in line), "…"]
+    command = "$ .venv/bin/flowc demo --processes\n…\n"
+    _shows(ROOT / "README.md", "```console\n" + command, command + "\n".join(some) + "\n")
+
+
+def _shows(page: Path, begins: str, due: str) -> None:
+    """A page's fence that begins so has exactly that in it."""
+    text = page.read_text("utf-8")
+    start = text.index(begins) + begins.index("\n") + 1
+    end = text.index("```", start)
+    if "UPDATE_EXPECT" in os.environ:
+        page.write_text(text[:start] + due + text[end:], "utf-8")
+    else:
+        assert text[start:end] == due
 
 
 def test_links_lead_somewhere() -> None:

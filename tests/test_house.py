@@ -20,6 +20,7 @@ PACKAGES = {
     "flowrt": ROOT / "runtime" / "flowrt",
 }
 SHELL = {"flowlang.cli", "flowlang.run", "flowlang.arguments", "flowlang.demo"}
+SHELL |= {"flowlang.demo.trading"}
 SHELL |= {f"flowlang.cli.{name}" for name in ("exhaust", "playing", "simulating", "worlds")}
 SHELL |= {
     f"flowlang.testing.{name}"
@@ -36,6 +37,7 @@ HOMES = {
 SIDES = {
     "cronsim": {"flowlang.checker.schedules", "flowrt.schedules"},
     "click": {"flowlang.cli", "flowrt.cli"},
+    "opentelemetry": {"flowrt.tracing", "flowrt.serving.traced"},
     "rich": {"flowlang.demo", "flowrt.cli.watching"},
 }
 """What the compiler and the runtime each have one home for."""

@@ -14,6 +14,7 @@ import argparse
 import collections
 import contextlib
 import dataclasses
+import functools
 import json
 import sqlite3
 import sys
@@ -41,9 +42,8 @@ OWNERS = (SELLER, BUYER)
 
 @dataclasses.dataclass(frozen=True)
 class Books:
-    """What the databases say, and what they should say it about."""
+    """What the databases say."""
 
-    day: Day
     databases: Mapping[Party, sqlite3.Connection]
     kept: Mapping[Party, Mapping[bytes, bytes]]  # what each has recorded, by its id
     recorded: Mapping[bytes, SignedTransaction]  # all of that
@@ -55,14 +55,20 @@ class Books:
         """Those that use something up: all but the morning's."""
         return {key: one for key, one in self.recorded.items() if one.inputs}
 
-    def users_of(self, ref: StateRef) -> list[bytes]:
-        """The transactions that use up the state `ref`."""
-        return [key for key, signed in self.recorded.items() if ref in signed.inputs]
+    @functools.cached_property
+    def users(self) -> dict[StateRef, list[bytes]]:
+        """By each state that was used up, the transactions that did it."""
+        found = collections.defaultdict(list)
+        for key, signed in self.recorded.items():
+            for ref in signed.inputs:
+                found[ref].append(key)
+        return dict(found)
 
-    def keys_of(self, party: Party) -> set[bytes]:
-        """A party's own keys, its pseudonyms among them."""
+    @functools.cached_property
+    def keys(self) -> dict[Party, set[bytes]]:
+        """Each owner's keys, pseudonyms among them."""
         query = "SELECT key FROM ledger_keys WHERE number IS NOT NULL"
-        return {key for (key,) in self.databases[party].execute(query)}
+        return {party: {key for (key,) in self.databases[party].execute(query)} for party in OWNERS}
 
     def holdings(self, party: Party) -> list[State]:
         """What a party's vault says that it owns."""
@@ -76,15 +82,22 @@ class Books:
         return [state for state in found if state is not None]
 
 
+@dataclasses.dataclass(frozen=True)
+class DayBooks(Books):
+    """The same, and what they should say it about."""
+
+    day: Day
+
+
 @contextlib.contextmanager
-def opened(folder: Path, seed: str, trades: int) -> Iterator[Books]:
-    """The books of the day that was held in `folder`."""
+def read(stores: Mapping[Party, Path], book: Path) -> Iterator[Books]:
+    """What the parties' databases and the notary's book say."""
     with contextlib.ExitStack() as stack:
         databases = {
-            party: stack.enter_context(contextlib.closing(_connect(store_path(folder, party))))
-            for party in PARTIES
+            party: stack.enter_context(contextlib.closing(_connect(path)))
+            for party, path in stores.items()
         }
-        book = stack.enter_context(contextlib.closing(_connect(folder / "notary.book.db")))
+        used_up = stack.enter_context(contextlib.closing(_connect(book)))
         query = "SELECT id, signed FROM ledger_transaction WHERE status = 1"
         kept = {party: dict(databases[party].execute(query)) for party in OWNERS}
         recorded = {
@@ -98,8 +111,16 @@ def opened(folder: Path, seed: str, trades: int) -> Iterator[Books]:
             for key, signed in recorded.items()
             for index, output in enumerate(signed.transaction.outputs)
         }
-        used = dict(book.execute("SELECT name, by FROM used"))
-        yield Books(plan(seed, trades, AT_ONCE), databases, kept, recorded, made, used)
+        used = dict(used_up.execute("SELECT name, by FROM used"))
+        yield Books(databases, kept, recorded, made, used)
+
+
+@contextlib.contextmanager
+def opened(folder: Path, seed: str, trades: int) -> Iterator[DayBooks]:
+    """The books of the day that was held in `folder`."""
+    stores = {party: store_path(folder, party) for party in PARTIES}
+    with read(stores, folder / "notary.book.db") as books:
+        yield DayBooks(**vars(books), day=plan(seed, trades, AT_ONCE))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -109,7 +130,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 # --- the checks -------------------------------------------------------------------------------
 
 
-def every_order_ended_once(books: Books) -> list[str]:
+def every_order_ended_once(books: DayBooks) -> list[str]:
     """Each order was begun, and its asset was sold once, or not at all where nobody wanted it."""
     rows = books.databases[SELLER].execute("SELECT name FROM desk_orders")
     begun = {name for (name,) in rows}
@@ -118,7 +139,7 @@ def every_order_ended_once(books: Books) -> list[str]:
     ]
     wrong += [f"{name} was never ordered" for name in begun - {o.name for o in books.day.orders}]
     for order in books.day.orders:
-        sales, due = len(books.users_of(order.asset)), 1 if order.ends == "settled" else 0
+        sales, due = len(books.users.get(order.asset, [])), 1 if order.ends == "settled" else 0
         if sales != due:
             wrong.append(f"{order.name}: sold {sales} times instead of {due}")
     return wrong
@@ -170,21 +191,17 @@ def every_contract_accepts(books: Books) -> list[str]:
 
 def no_state_was_used_twice(books: Books) -> list[str]:
     """No two transactions use the same state, and the notary's book says the same."""
-    users = collections.defaultdict(list)
-    for key, signed in books.trades.items():
-        for ref in signed.inputs:
-            users[ref].append(key)
     wrong = [
         f"output {ref.index} of {ref.transaction.hex()[:16]} was used up {len(keys)} times"
-        for ref, keys in users.items()
+        for ref, keys in books.users.items()
         if len(keys) > 1
     ]
-    if dict(books.used) != {name_of(ref): hash_of(keys[0]) for ref, keys in users.items()}:
+    if dict(books.used) != {name_of(ref): hash_of(keys[0]) for ref, keys in books.users.items()}:
         wrong.append("the notary's book is not what was recorded")
     return wrong
 
 
-def cash_is_conserved(books: Books) -> list[str]:
+def cash_is_conserved(books: DayBooks) -> list[str]:
     """What both have in their vaults is what was issued, and what nothing has used up."""
     opening = {one.id for some in books.day.market.opening.values() for one in some}
     wrong = [
@@ -192,6 +209,13 @@ def cash_is_conserved(books: Books) -> list[str]:
         for key in books.recorded.keys() - books.trades.keys() - opening
     ]
     issued = sum(units_of(books.made[StateRef(key, 0)]) for key in opening)
+    return wrong + money_lost(books, issued)
+
+
+def money_lost(books: Books, issued: int) -> list[str]:
+    """What is wrong if so much was issued: it must be in what nothing has used up, and in the
+    vaults of both."""
+    wrong = []
     gone = {ref for signed in books.recorded.values() for ref in signed.inputs}
     there = sum(units_of(state) for ref, state in books.made.items() if ref not in gone)
     if there != issued:
@@ -202,23 +226,31 @@ def cash_is_conserved(books: Books) -> list[str]:
     return wrong
 
 
-def prices_are_as_agreed(books: Books) -> list[str]:
+def prices_are_as_agreed(books: DayBooks) -> list[str]:
     """Each paper went to the buyer, for the first price of its order that the buyer accepts."""
-    ours = {party: books.keys_of(party) for party in OWNERS}
     wrong = []
     for order in books.day.orders:
-        for key in books.users_of(order.asset):
-            outputs = [
-                books.made[StateRef(key, index)]
-                for index in range(len(books.recorded[key].transaction.outputs))
-            ]
-            paid = sum(units_of(one) for one in outputs if _owner(one) in ours[SELLER])
-            if order.paid is None or paid != order.paid.units:
-                due = "nothing" if order.paid is None else order.paid.units
-                wrong.append(f"{order.name}: {paid} was paid instead of {due}")
-            bought = [one for one in outputs if serial_of(one) == order.serial]
-            if [_owner(one) in ours[BUYER] for one in bought] != [True]:
-                wrong.append(f"{order.name}: the buyer did not get the paper")
+        due = None if order.paid is None else order.paid.units
+        wrong += sold_otherwise(books, order.name, order.asset, order.serial, due)
+    return wrong
+
+
+def sold_otherwise(
+    books: Books, name: str, asset: StateRef, serial: str, due: int | None
+) -> list[str]:
+    """What is wrong with the sales of an asset, if `due` was to be paid for it."""
+    wrong = []
+    for key in books.users.get(asset, []):
+        outputs = [
+            books.made[StateRef(key, index)]
+            for index in range(len(books.recorded[key].transaction.outputs))
+        ]
+        paid = sum(units_of(one) for one in outputs if _owner(one) in books.keys[SELLER])
+        if paid != due:
+            wrong.append(f"{name}: {paid} was paid instead of {due or 'nothing'}")
+        bought = [one for one in outputs if serial_of(one) == serial]
+        if [_owner(one) in books.keys[BUYER] for one in bought] != [True]:
+            wrong.append(f"{name}: the buyer did not get the paper")
     return wrong
 
 
@@ -300,21 +332,21 @@ def audit(folder: Path, seed: str, trades: int) -> Answer:
             transaction.
     """
     with opened(folder, seed, trades) as books:
-        users = {order.name: books.users_of(order.asset) for order in books.day.orders}
+        users = {order.name: books.users.get(order.asset, []) for order in books.day.orders}
         return Answer(
             [Finding(name, check(books)) for name, check in CHECKS],
             [
-                _holding(party, [books.made[StateRef(one.id, 0)] for one in opening])
+                holding(party, [books.made[StateRef(one.id, 0)] for one in opening])
                 for party, opening in books.day.market.opening.items()
                 if party in OWNERS
             ],
-            [_holding(party, books.holdings(party)) for party in OWNERS],
+            [holding(party, books.holdings(party)) for party in OWNERS],
             {order.name: order.ends for order in books.day.orders},
             {name: keys[0].hex() for name, keys in users.items() if keys},
         )
 
 
-def _holding(party: Party, states: list[State]) -> Holding:
+def holding(party: Party, states: list[State]) -> Holding:
     kinds = [type(state) for state in states]
     units = sum(map(units_of, states))
     return Holding(party.name, units, kinds.count(CommercialPaper), kinds.count(Bond))

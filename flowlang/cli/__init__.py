@@ -267,26 +267,37 @@ def new(name: str) -> None:
 
 
 @commands.command()
-@click.option("--trades", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option(
+    "--processes",
+    is_flag=True,
+    help="Each party is a process of its own, over TLS, and is killed alone.",
+)
+@click.option("--trades", type=click.IntRange(1, 10_000), help="Default: 50; 60 with --processes.")
 @click.option(
     "--kills",
-    default=5,
-    show_default=True,
     type=click.IntRange(0, 1000),
-    help="How often the worker process is killed with SIGKILL.",
+    help="How often a process is killed with SIGKILL. Default: 5; 9 with --processes.",
 )
 @click.option("--seed", type=int, help="Repeat a run's choices. Default: a random one, printed.")
 @click.option(
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the databases and the compiled example. Default: a temporary one.",
+    help="Folder for the databases and the compiled example, or the network. Default: a temporary "
+    "one.",
 )
 @JSON
-def demo(trades: int, kills: int, seed: int | None, keep: Path | None, as_json: bool) -> None:
+def demo(
+    processes: bool,
+    trades: int | None,
+    kills: int | None,
+    seed: int | None,
+    keep: Path | None,
+    as_json: bool,
+) -> None:
     """Trade between three parties, while their process is killed again and again.
 
     At the end it opens the databases and proves that every trade settled exactly once.
     """
     from flowlang.demo import run_demo
 
-    sys.exit(run_demo(trades, kills, seed, keep, as_json))
+    sys.exit(run_demo(trades, kills, seed, keep, as_json, processes=processes))

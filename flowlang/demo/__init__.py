@@ -298,12 +298,32 @@ def run(trades: int, kills: int, seed: int, folder: Path, view: View) -> Report:
     )
 
 
-def run_demo(trades: int, kills: int, seed: int | None, keep: Path | None, as_json: bool) -> int:
+TRADES = 50
+KILLS = 5
+
+
+def run_demo(
+    trades: int | None,
+    kills: int | None,
+    seed: int | None,
+    keep: Path | None,
+    as_json: bool,
+    *,
+    processes: bool = False,
+) -> int:
     """What `flowc demo` does; returns its exit code: 0 only if everything holds."""
     seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
     if keep is not None and keep.exists() and any(keep.iterdir()):
         print(f"{keep} is not empty; name a new folder for --keep", file=sys.stderr)
         return 2
+    if processes:
+        from flowlang.demo import processes as own
+
+        trades = own.TRADES if trades is None else trades
+        kills = own.KILLS if kills is None else kills
+        return own.run_processes(trades, kills, seed, keep, as_json)
+    trades = TRADES if trades is None else trades
+    kills = KILLS if kills is None else kills
     folder = keep or Path(tempfile.mkdtemp(prefix="flowc-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -63,11 +63,11 @@ class Report:
     checks: list[Check]
 
 
-def _holdings(report: Report) -> list[str]:
+def holdings(morning: list[Holding], now: list[Holding]) -> list[str]:
     """Who owns what, and owned what in the morning."""
     rows = [("who owns what now", "cash in EUR", "papers", "bonds")]
-    before = {one.party: one for one in report.morning}
-    for one in report.now:
+    before = {one.party: one for one in morning}
+    for one in now:
         was = before.get(one.party, one)
         rows.append(
             (
@@ -77,15 +77,29 @@ def _holdings(report: Report) -> list[str]:
                 f"{was.bonds} -> {one.bonds}",
             )
         )
-    if not report.now:
+    if not now:
         return []
-    cash = sum(one.cash for one in report.now)
-    papers, bonds = (sum(getattr(o, kind) for o in report.now) for kind in ("papers", "bonds"))
+    cash = sum(one.cash for one in now)
+    papers, bonds = (sum(getattr(o, kind) for o in now) for kind in ("papers", "bonds"))
     rows.append(("  together", f"{cash / 100:,.2f}", str(papers), str(bonds)))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    # What nobody has or had is not worth a column.
+    width = 4 if bonds or any(one.bonds for one in morning) else 3
+    widths = [max(len(row[column]) for row in rows) for column in range(width)]
     return [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:width], widths[1:])])
+        for row in rows
     ]
+
+
+def verified(checks: list[Check]) -> list[str]:
+    """Each check, whether it holds, and the first things that are wrong."""
+    lines = []
+    for check in checks:
+        lines.append(f"  {'no ' if check.wrong else 'yes'}  {check.check}")
+        lines += [f"         {wrong}" for wrong in check.wrong[:5]]
+        if len(check.wrong) > 5:
+            lines.append(f"         and {len(check.wrong) - 5} more")
+    return lines
 
 
 def summary(report: Report, keep: Path | None) -> str:
@@ -107,14 +121,10 @@ def summary(report: Report, keep: Path | None) -> str:
     lines += [
         f"suspended flows: {report.checkpoints} checkpoints, median {report.median_checkpoint} "
         f"bytes, largest {report.largest_checkpoint}",
-        *_holdings(report),
+        *holdings(report.morning, report.now),
         "verified in the databases of both sides and the notary's book:",
+        *verified(report.checks),
     ]
-    for check in report.checks:
-        lines.append(f"  {'no ' if check.wrong else 'yes'}  {check.check}")
-        lines += [f"         {wrong}" for wrong in check.wrong[:5]]
-        if len(check.wrong) > 5:
-            lines.append(f"         and {len(check.wrong) - 5} more")
     if keep is not None:
         lines.append(f"databases, sources and compiled flows are in {keep}")
     if not report.ok:

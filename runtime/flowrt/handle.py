@@ -196,6 +196,8 @@ class Handle(Generic[R]):
         with self._listening(after + 1) as stream:
             while True:
                 event = await stream.next()
+                if event is None:
+                    return
                 if not event.is_structure:
                     yield event
                 if event.done:
@@ -209,6 +211,8 @@ class Handle(Generic[R]):
             yield Tracked(None, tree.view(), 0)
             while tree.outcome is None:
                 event = await stream.next()
+                if event is None:
+                    return
                 tree.apply(event)
                 yield Tracked(event, tree.view(), stream.dropped)
 
@@ -218,6 +222,8 @@ class Handle(Generic[R]):
         stream = Stream(functools.partial(self._node.moves, self.id), start)
         if self._refused is not None:
             stream.stop(self._refused)
+        if self._outcome is not None:
+            stream.end()
         self._streams.append(stream)
         try:
             yield stream
@@ -238,6 +244,8 @@ class Handle(Generic[R]):
         """The flow ended: told by the node after the commit."""
         self._outcome = outcome
         self.wake()
+        for stream in self._streams:
+            stream.end()
 
     def refused(self, reason: Exception) -> None:
         """The flow was not started after all: told by the node."""

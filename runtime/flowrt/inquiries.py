@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from flowrt.core.commit import Task
 from flowrt.core.flow import FlowError
 from flowrt.core.session import INVITED, NEW, OPEN, OVER
 from flowrt.core.values import BadBytes, SessionState, decode, decode_checkpoint
@@ -17,6 +18,7 @@ from flowrt.events import CLAIMED, CODE, DRAINED, SCHEDULED
 from flowrt.hospital import treatment
 from flowrt.people import People
 from flowrt.store import Ended
+from flowrt.store.chain import Link
 from flowrt.views import FlowView, time_of, view
 
 
@@ -164,6 +166,18 @@ class Inquiries(People):
             for link in self._store.links(after, limit)
         ]
 
+    def links(self, after: int, limit: int) -> list[Link]:
+        """The same as it is written."""
+        self.refuse_if_stopped()
+        return self._store.links(after, limit)
+
+    def open_tasks(self) -> dict[tuple[int, int], Task]:
+        """Every question that nobody has answered, by flow and number; those that are overdue, or
+        whose flow is not installed, too."""
+        self.refuse_if_stopped()
+        found = (decode(Task, data) for data in self._store.tasks())
+        return {(task.flow_id, task.number): task for task in found}
+
 
 def _session(session: SessionState) -> SessionView:
     status = "over" if session.closed else _STATUS.get(session.status, "over")
@@ -180,6 +194,6 @@ def _entries(data: bytes) -> list[AuditedEntry]:
     found = []
     for flow, step, code, *rest in rows:
         logs = tuple(f"{level}: {text}" for level, text in rest[0]) if rest else ()
-        note = rest[1] if len(rest) > 1 else (None, None, None)
+        note = (rest[1] if len(rest) > 1 else None) or (None, None, None)
         found.append(AuditedEntry(flow, step, _EVENTS.get(code, str(code)), logs, *note))
     return found

@@ -68,7 +68,7 @@ from flowrt.store import SENT, Store
 from flowrt.streams import PAGE
 from flowrt.timers import NEAREST
 from flowrt.transport import Network
-from flowrt.turn import Job, Waiter
+from flowrt.turn import Job, Observer, Turn, Waiter
 from flowrt.views import (
     FlowView,
     PeerView,
@@ -111,6 +111,8 @@ class Node(Inquiries):
     _outside: set[asyncio.Task[None]]
     _over: asyncio.Event | None = None
     _threads: concurrent.futures.ThreadPoolExecutor | None = None
+    observer: Observer | None = None
+    """Who sees each batch that is written, such as `flowrt.tracing`."""
 
     @classmethod
     def create(
@@ -183,9 +185,10 @@ class Node(Inquiries):
         responders: Responders | None = None,
         accepts: Versions | None = None,
         retention: Retention | None = None,
+        observer: Observer | None = None,
     ) -> Node:
         """A node that runs in this event loop until `close`. Flows in its store go on at once.
-        Raises as `create` does."""
+        `observer` sees each batch that is written. Raises as `create` does."""
         node = cls.create(
             party,
             store=store,
@@ -200,6 +203,7 @@ class Node(Inquiries):
             accepts=accepts,
             retention=retention,
         )
+        node.observer = observer
         node._asyncio = asyncio.get_running_loop()
         node._outside = set()
         node._over = asyncio.Event()
@@ -514,6 +518,11 @@ class Node(Inquiries):
             delay = min(max(0.0, (due_us - self._clock()) / 1_000_000), NAP_S)
             self._alarm = self._asyncio.call_later(delay, self._wake)
 
+    def _tell(self, turn: Turn) -> None:
+        super()._tell(turn)
+        if self.observer is not None:
+            self.observer.told(turn, self._incarnation)
+
     def _stop(self, reason: Exception) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
@@ -524,6 +533,8 @@ class Node(Inquiries):
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
         super()._stop(reason)
+        if self.observer is not None:
+            self.observer.close()
         if self._over is not None:
             self._over.set()
 

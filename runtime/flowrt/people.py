@@ -10,13 +10,13 @@ import asyncio
 import concurrent.futures
 import functools
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
 
 from flowrt.control import Control
-from flowrt.core import engine
+from flowrt.core import engine, tasklog
 from flowrt.core.commit import Task
 from flowrt.core.engine import BEGIN, CallEnded
 from flowrt.core.flow import Schedule, TaskExpired
@@ -40,15 +40,20 @@ class People(Control):
     def tasks(self, role: str | None = None, *, limit: int | None = None) -> list[TaskView]:
         """The questions that are open and not overdue, oldest flow first; of one role only, if
         given, and at most `limit`. Those of flows that are not installed are left out."""
+        return list(itertools.islice(self.each_task(role), limit))
+
+    def each_task(
+        self, role: str | None = None, after: tuple[int, int] = (-1, 0)
+    ) -> Iterator[TaskView]:
+        """The same, read as they are asked for: those that come after that one of that flow."""
         self.refuse_if_stopped()
         now_us = self._clock()
-        found = (decode(Task, task) for task in self._store.tasks())
-        fitting = (
+        found = (decode(Task, task) for task in self._store.tasks(after))
+        return (
             self._task_view(task)
             for task in found
             if role in (None, task.role) and self._is_open(task, now_us)
         )
-        return list(itertools.islice(fitting, limit))
 
     def task(self, flow_id: int, number: int) -> TaskView:
         """One of them. KeyError if it is none."""
@@ -214,7 +219,8 @@ class People(Control):
             claimed = msgspec.structs.replace(task, claimed=to, claimed_us=now_us if to else 0)
             turn.batch.tasks[flow_id, number] = encode(claimed)
             said = f"question {number} is claimed by {to}" if to else f"question {number} is free"
-            turn.audit.append((flow_id, 0, CLAIMED, [], (by, "", said)))
+            log = tasklog.of_claim(number, to, by)
+            turn.audit.append((flow_id, 0, CLAIMED, [], (by, "", said), log))
 
         await self._have_done(act)
 

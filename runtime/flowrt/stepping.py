@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from flowrt.core import engine
+from flowrt.core import engine, tasklog
 from flowrt.core.commit import READS_ON, More, Started
 from flowrt.core.engine import (
     RESUME,
@@ -659,7 +659,12 @@ class Stepping:
             note = (engine.writable(event.by), engine.writable(event.reason), said)  # type: ignore[union-attr]  # as just looked at
             entry += (note,)
         elif self._by:
-            entry += ((self._by, "", ""),) if commit.logs else ([], (self._by, "", ""))
+            # Of a question whose time somebody ended, why.
+            why = event.ending.text if isinstance(event, engine.CallEnded) else ""
+            entry += ((self._by, why, ""),) if commit.logs else ([], (self._by, why, ""))
+        if commit.rest is not None and commit.rest.tasks:
+            entry += ([], None)[len(entry) - 3 :]
+            entry += (tasklog.of_step(commit.rest.tasks, event),)
         turn.audit.append(entry)
 
     def _count(self, before: Standing, after: Standing, turn: Turn) -> None:

@@ -30,6 +30,7 @@ class Stream:
     __slots__ = (
         "_changed",
         "_is_behind",
+        "_is_over",
         "_latest",
         "_next",
         "_page",
@@ -43,6 +44,7 @@ class Stream:
         self._read = read
         self._next = start
         self._is_behind = True
+        self._is_over = False
         self._page: Iterator[ProgressEvent] = iter(())
         self._latest: collections.deque[ProgressEvent] = collections.deque(maxlen=KEPT)
         self._reports: dict[int, ProgressEvent] = {}
@@ -74,14 +76,22 @@ class Stream:
         self._stopped = reason
         self._changed.set()
 
+    def end(self) -> None:
+        """The flow has ended: whatever will ever come is committed."""
+        self._is_over = True
+        self._changed.set()
+
     # --- asked by the reader ---
 
-    async def next(self) -> ProgressEvent:
-        """The next event. Raises what it was stopped with, when all before that is taken."""
+    async def next(self) -> ProgressEvent | None:
+        """The next event; None if the flow has ended and the reader has all, which he may have had
+        from the beginning. Raises what it was stopped with, when all before that is taken."""
         while True:
             event = self.next_now()
             if event is not None:
                 return event
+            if self._is_over:
+                return None
             if self._stopped is not None:
                 raise self._stopped
             self._changed.clear()

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import logging
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -212,6 +212,16 @@ class Turn:
         self.acks.setdefault(key, []).append(outbox_id)
         if count_of(mark) >= count_of(self.held.get(key, b"")):
             self.held[key] = mark
+
+
+class Observer(Protocol):
+    """Who sees what was done, after it is written and told; changes nothing and raises nothing."""
+
+    def told(self, turn: Turn, incarnation: bytes) -> None:
+        """This batch is written, in a store of that incarnation."""
+
+    def close(self) -> None:
+        """There are no more: the node stops."""
 
 
 def log_errors(party: str, turn: Turn) -> None:

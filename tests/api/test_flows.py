@@ -6,8 +6,10 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
+from flowrt.api.flows import shown_of
 from tests.api.scene import Scene, play
 
 LINES = [{"sku": "tea", "count": 2, "price": "1.50"}, {"sku": "milk", "count": 1, "price": None}]
@@ -33,6 +35,7 @@ def test_a_flow_is_started_with_typed_arguments_and_gives_its_result() -> None:
             "outcome": "done",
             "result": [LINES[0] | {"price": "1.5"}, LINES[1]],
             "error": None,
+            "shown": None,
         }
 
     play(story)
@@ -161,6 +164,54 @@ def events_of(text: str) -> list[tuple[str, str, Any]]:
         if "data" in fields:
             found.append((fields["event"], fields.get("id", ""), json.loads(fields["data"])))
     return found
+
+
+class Made(msgspec.Struct):
+    key: Any
+    parts: list[Any]
+    by: dict[str, Any]
+
+
+class Silent:
+    def to_flow(self) -> bytes:
+        return b"12345"
+
+
+class Loud(Silent):
+    def __repr__(self) -> str:
+        return f"loud\n{'x' * 500}"
+
+
+class Broken(Silent):
+    def __repr__(self) -> str:
+        raise ValueError("nothing to say")
+
+
+def test_what_people_see_of_values_of_python_classes() -> None:
+    found = shown_of(Made(Silent(), [Loud(), 5], {"a": Broken(), "b": b"\x01"}))
+    assert found["key"] == "Silent, 5 bytes"
+    assert found["parts"][1:] == [5]
+    assert found["parts"][0].startswith("loud\\x0axxx")
+    assert len(found["parts"][0]) == 200
+    assert found["by"] == {"a": "Broken, 5 bytes", "b": "01"}
+
+
+@pytest.mark.parametrize("flow", ["Counts", "Fails"])
+def test_progress_is_over_for_who_has_all_of_it(flow: str) -> None:
+    """A connection may be lost between the last event and the word that it is over."""
+
+    async def story(on: Scene) -> None:
+        made = await on.start("ann", flow, **({"most": 0} if flow == "Counts" else {"text": "x"}))
+        at = f"/v1/flows/{made}/progress"
+        whole = (await on.ask("ann", "GET", at)).text
+        last = whole.rpartition("\nid: ")[2].partition("\n")[0]
+        for number in (last, "999"):
+            again = await on.ask("ann", "GET", at, headers={"Last-Event-ID": number})
+            assert again.text == "retry: 1000\n\nevent: over\ndata: {}\n\n"
+        tree = (await on.ask("ann", "GET", f"{at}?tree=1")).text
+        assert tree.endswith("event: over\ndata: {}\n\n")
+
+    play(story)
 
 
 def test_progress_is_told_and_goes_on_where_a_reader_was() -> None:

@@ -3,6 +3,7 @@ can forge; and of what is secret, nothing anywhere."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import re
@@ -17,6 +18,7 @@ from flowrt.api.app import Offer
 from flowrt.core.values import encode
 from flowrt.logs import JsonLines, TextLines
 from flowrt.store.sqlite import SqliteStore
+from flowrt.transport.tls import Figures
 from tests.api.scene import Scene, play, token_of
 from tests.api.test_flows import ORDER
 from tests.api.test_matrix import BECAUSE, METHODS, TABLE
@@ -31,6 +33,9 @@ flowrt_flows_started_total counter
 flowrt_http_request_seconds histogram
 flowrt_http_requests_total counter
 flowrt_http_watchers gauge
+flowrt_notices_failed_total counter
+flowrt_notices_told_total counter
+flowrt_notices_waiting gauge
 flowrt_outbox_bytes gauge
 flowrt_outbox_frames gauge
 flowrt_peers gauge
@@ -46,7 +51,10 @@ OPERATIONS_PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def offer() -> Offer:
-    return Offer(wire=lambda: {"connections": 2, "bytes_sent": 7, "refused": {"garbage": 5}})
+    return Offer(
+        wire=lambda: {"connections": 2, "bytes_sent": 7, "refused": {"garbage": 5}},
+        notices=lambda: {"desk": {"told": 3, "failed": 2, "waiting": 1}},
+    )
 
 
 def test_the_names_of_figures_stay() -> None:
@@ -66,6 +74,9 @@ def test_the_names_of_figures_stay() -> None:
         assert found["flowrt_flows_living"] == "1"
         assert found["flowrt_wire_bytes_sent_total"] == "7"
         assert found['flowrt_wire_refused_total{reason="garbage"}'] == "5"
+        assert found['flowrt_notices_told_total{notifier="desk"}'] == "3"
+        assert found['flowrt_notices_failed_total{notifier="desk"}'] == "2"
+        assert found['flowrt_notices_waiting{notifier="desk"}'] == "1"
         of = 'operation="start_flow"'
         assert found[f'flowrt_http_requests_total{{{of},status="201"}}'] == "1"
         assert found['flowrt_http_requests_total{operation="none",status="404"}'] == "1"
@@ -73,6 +84,13 @@ def test_the_names_of_figures_stay() -> None:
         assert found[f"flowrt_http_request_seconds_count{{{of}}}"] == "1"
 
     play(story, offer=offer())
+
+
+def test_whatever_connections_count_is_documented() -> None:
+    page = OPERATIONS_PAGE.read_text()
+    for field in dataclasses.fields(Figures):
+        ending = "" if field.name in metrics.AS_OF_NOW else "_total"
+        assert f"`flowrt_wire_{field.name}{ending}`" in page, field.name
 
 
 def test_many_flows_are_not_counted_for_everybody_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:

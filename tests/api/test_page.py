@@ -19,6 +19,7 @@ import httpx
 
 from flowrt.api.access import Access, Role, User, digest_of
 from flowrt.api.app import OPERATIONS, App, Offer
+from flowrt.api.links import PAGES
 from flowrt.api.trouble import CODES
 from flowrt.node import Node
 from flowrt.store.memory import MemoryStore
@@ -34,6 +35,8 @@ TRIES = 400
 def test_every_route_is_told_of() -> None:
     text = PAGE.read_text()
     for one in OPERATIONS:
+        assert f"| `{one.method} {one.path}` |" in text, one.path
+    for one in PAGES:
         assert f"| `{one.method} {one.path}` |" in text, one.path
     for status, code in CODES.items():
         assert f"| {status} | `{code}` |" in text

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
+import pytest
+
+from flowrt.api import tasks
 from tests.api.scene import Scene, play
 
 YES = {"answer": {"yes": True}}
@@ -45,6 +48,33 @@ def test_a_question_is_claimed_and_answered_by_who_has_it() -> None:
             ("Claimed", "olga", "question 0 is free"),
             ("CallEnded", "bob", ""),
         ]
+
+    play(story)
+
+
+def test_questions_come_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(on: Scene) -> None:
+        flows = [await on.start("tom", "Asks", text=f"may {n}?") for n in range(5)]
+        for user, query, limit, scanned in (
+            ("bob", "", 2, 2000),
+            ("bob", "&role=boss", 1, 2000),
+            ("bob", "", 500, 2),
+            ("ann", "", 500, 1),
+            ("bob", f"&flow={flows[2]}", 1, 2000),
+        ):
+            monkeypatch.setattr(tasks, "SCANNED", scanned)
+            found, after = [], ""
+            while after is not None:
+                cursor = f"&after={after}" if after else ""
+                answer = await on.ask(user, "GET", f"/v1/tasks?limit={limit}{query}{cursor}")
+                page = answer.json()
+                assert len(page["tasks"]) <= limit
+                found += [task["flow_id"] for task in page["tasks"]]
+                after = page["next"]
+            assert found == ([flows[2]] if "flow" in query else flows)
+        for wrong in ("7", "1/2/3", "-1/0", "1/x"):
+            refused = await on.ask("bob", "GET", f"/v1/tasks?after={wrong}")
+            assert refused.status_code == 400
 
     play(story)
 

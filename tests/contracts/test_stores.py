@@ -578,6 +578,9 @@ def test_mail_outlives_its_flow(store: Store) -> None:
 def test_tasks_by_flow_and_number_until_they_are_over(store: Store, another: Opener) -> None:
     store.commit(batch(tasks={(2, 0): b"2.0", (1, 10): b"1.10", (1, 9): b"1.9", (3, 0): None}))
     assert list(store.tasks()) == [b"1.9", b"1.10", b"2.0"]
+    assert list(store.tasks((1, 9))) == [b"1.10", b"2.0"]
+    assert list(store.tasks((1, 99))) == [b"2.0"]
+    assert list(store.tasks((2, 0))) == []
     assert (store.task(1, 10), store.task(1, 11), store.task(10, 1)) == (b"1.10", None, None)
     store.commit(batch(tasks={(1, 10): b"changed", (1, 9): None, (7, 7): None}))
     assert list(reopened(store, another).tasks()) == [b"changed", b"2.0"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import pty
 import re
 import socket
 import subprocess
@@ -14,12 +17,18 @@ from typing import Any
 
 import pytest
 
+from flowrt.api import bodies
+from flowrt.api.access import User
 from flowrt.api.bodies import FlowInfo
+from flowrt.api.server import Tls
+from flowrt.cli import flows
 from flowrt.cli.asking import flow_id
 from flowrt.cli.people import read_answer
 from flowrt.cli.typed import Reader, guessed
 from flowrt.client import NotFound
+from flowrt.ledger.identity.keystore import KeyStore
 from flowrt.serving.troubles import Refused
+from tests.api.certified import Authority
 from tests.api.scene import program, token_of
 from tests.api.serving import Served, served
 from tests.flowctl.conftest import Flowctl, expect
@@ -256,6 +265,101 @@ def test_the_shell_completes(
     monkeypatch.delenv("_FLOWCTL_COMPLETE")
     for shell in ("bash", "zsh", "fish"):
         assert "_FLOWCTL_COMPLETE" in flowctl("completion", shell)[1]
+
+
+def test_bash_completes() -> None:
+    """The script as a shell runs it: commands, for which no node is asked."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    script = """
+        eval "$(flowctl completion bash)"
+        COMP_WORDS=(flowctl hos)
+        COMP_CWORD=1
+        _flowctl_completion flowctl
+        echo "${COMPREPLY[@]}"
+    """
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("hospital\n", "")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_colours_are_for_terminals_that_want_them(
+    flowctl: Flowctl, node: Served, plain: bool
+) -> None:
+    flowctl("start", "Counts", "most=0")
+    terminal, screen = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", **({"NO_COLOR": "1"} if plain else {})}
+    command = [sys.executable, "-m", "flowrt.cli", "watch", "1"]
+    with subprocess.Popen(command, stdout=screen, stderr=screen, env=environment) as running:
+        os.close(screen)
+        found = b""
+        with contextlib.suppress(OSError):  # So a terminal says that the other end is gone.
+            while read := os.read(terminal, 1 << 16):
+                found += read
+    os.close(terminal)
+    assert running.returncode == 0
+    assert b"done" in found
+    assert bool(re.search(rb"\x1b\[(\d;)*3\d", found)) is not plain
+
+
+def test_a_result_of_a_python_class_says_what_it_is(
+    flowctl: Flowctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = KeyStore.derive(b"alice").identity().public
+    for shown in (None, f"PublicKey({key.text})", {"by": f"PublicKey({key.text})"}):
+        found = bodies.Result(1, "x.Y_v1", "done", key.encoded.hex(), shown=shown)
+        monkeypatch.setattr(flows, "ask", lambda *_, found=found: found)
+        out = flowctl("result", "1")[1]
+        assert ("PublicKey(" in out) == (shown is not None)
+        assert (key.encoded.hex() in out) == (shown is None)
+        assert json.loads(flowctl("result", "1", "--json")[1])["result"] == key.encoded.hex()
+
+
+# --- HTTPS --------------------------------------------------------------------------------------
+
+
+def test_a_client_certificate_is_shown(
+    flowctl: Flowctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    users = {"carl": User(["admin"], certificate="CN=carl")}
+
+    def shown(files: tuple[Path, Path]) -> str:
+        both = files[0].with_suffix(".both")
+        both.write_bytes(files[0].read_bytes() + files[1].read_bytes())
+        return str(both)
+
+    with served(tls=Tls(*authority.certify("server"), authority.file), users=users) as on:
+        monkeypatch.setenv("FLOWCTL_NODE", on.url)
+        monkeypatch.setenv("FLOWCTL_ROOT", str(authority.file))
+        monkeypatch.setenv("FLOWCTL_CERTIFICATE", shown(authority.certify("carl")))
+        code, out, err = flowctl("start", "Counts", "most=0", "--wait")
+        assert (code, out, err) == (0, "0\n", "")
+        assert "carl" in flowctl("list", "--state", "ended")[1]
+        said = []
+        for certificate, root in (
+            (shown(authority.certify("nobody")), authority.file),
+            (shown(authority.certify("carl")), other.file),
+            (str(tmp_path / "none.pem"), authority.file),
+        ):
+            monkeypatch.setenv("FLOWCTL_CERTIFICATE", certificate)
+            monkeypatch.setenv("FLOWCTL_ROOT", str(root))
+            code, out, err = flowctl("list")
+            assert (code, out) == (1, "")
+            said.append(err.replace(on.url, "URL").replace(str(tmp_path), "."))
+        # Of TLS 1.3: the client has done its part when the server looks at its certificate.
+        monkeypatch.setenv("FLOWCTL_CERTIFICATE", shown(other.certify("carl")))
+        monkeypatch.setenv("FLOWCTL_ROOT", str(authority.file))
+        code, out, err = flowctl("list")
+        assert (code, out) == (1, "")
+        assert err.startswith(f"error: {on.url}: ")
+        assert "certificate" in err
+        expect("certificates.txt", "".join(said))
 
 
 def test_help_imports_nothing_slow() -> None:

@@ -53,6 +53,7 @@ WRONG = {
     "ages": 'name = "alice"\n[retention]\nresults = "three months"\naudit = "-1d"\n',
     "token": 'name = "alice"\n[users.ann]\nroles = []\ntoken = "hunter2"\n',
     "python": 'name = "alice"\n[hospital]\npolicy = "os.system"\n[services.X]\nuse = "a b:c"\n',
+    "notices": 'name = "alice"\nnotices.x = 1\n[notices.desk]\nuse = "a b:c"\nurl = "x"\n',
     "accepts": 'name = "alice"\n[accepts]\n"trade.Seller" = ["one"]\n"trade.Buyer" = 1\n',
     "blank": 'name = " "\nstore = ""\n',
     "quoted": 'name = "alice"\n[services."my.Desk"]\nuse = 1\n["users"."ann@x"]\nrole = ["a"]\n',
@@ -120,6 +121,10 @@ def test_every_value_is_shown_with_where_it_is_from(
         host = "mail.example"
         password = "canary-password"
         login = {{ user = "me", api_key = "canary-inner" }}
+        [notices.desk]
+        use = "shop.desk:Desk"
+        token = "canary-token"
+        to = {{ ann = "ann@bank.example", secret = "canary-notice" }}
         [users.ann]
         token = "sha256:{"0" * 64}"
         roles = ["viewer"]

@@ -207,6 +207,51 @@ def _more(text: str, who: str = "alice") -> Callable[[Path], None]:
     )
 
 
+NOTICES = """
+[notices."a b"]
+use = "flowrt.notices.webhook:Webhook"
+[notices.none]
+url = "https://desk.example/"
+[notices.counter]
+use = "collections:Counter"
+[notices.gone]
+use = "flowrt.notices.webhok:Webhook"
+[notices.misspelt]
+use = "flowrt.notices.webhook:Webhook"
+ulr = "https://desk.example/"
+[notices.inside]
+use = "flowrt.notices.webhook:Webhook"
+url = "https://desk.example/"
+hosts = ["other.example"]
+key_file = "desk.key"
+[notices.key]
+use = "flowrt.notices.webhook:Webhook"
+url = "https://desk.example/"
+hosts = ["desk.example"]
+key_file = "desk.key"
+[notices.clear]
+use = "flowrt.notices.mail:Mail"
+server = "mail.example:25"
+security = "none"
+sender = "alice@bank.example"
+url = "https://desk.example"
+to = { admin = "ann@bank.example" }
+[notices.mail]
+use = "flowrt.notices.mail:Mail"
+server = "mail.example:587"
+sender = "alice@bank.example"
+url = "https://desk.example"
+[notices.mail.to]
+admin = "ann@bank.example"
+admim = "ann@bank.example"
+"""
+
+
+def _open_key(town: Path) -> None:
+    (town / "alice/desk.key").write_text("k" * 64)
+    (town / "alice/desk.key").chmod(0o644)
+
+
 REFUSED: dict[str, tuple[str, Callable[[Path], object]]] = {
     "key that others may read": ("alice", lambda t: os.chmod(t / "alice/tls.key", 0o640)),
     "keys that others may read": ("alice", lambda t: os.chmod(t / "alice/party.keys", 0o604)),
@@ -288,6 +333,17 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object]]] = {
         _more(
             '[responders]\n"loan.Lend" = "os:sep"\n"x" = "no_such:Flow"\n'
             '[accepts]\n"ledger.finalty" = [1]\n[hospital]\npolicy = "os:no_such"\n'
+        ),
+    ),
+    "notices": ("alice", lambda t: (_more(NOTICES)(t), _open_key(t))),
+    "notices without an interface": (
+        "alice",
+        lambda t: (
+            _toml('[http]\nlisten = "127.0.0.1:8401"\n', "")(t),
+            _more(
+                '[notices.mail]\nuse = "flowrt.notices.mail:Mail"\nserver = "mail.example:587"\n'
+                'sender = "a@b.example"\nto = { admin = "a@b.example" }\nurl = "https://x"\n'
+            )(t),
         ),
     ),
     "peers": (

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,46 +15,39 @@ from typing import IO, Any
 import httpx
 import pytest
 
+from flowlang.demo.town import free_ports
 from flowrt.serving import network, party, process, rotation
 from flowrt.serving.config import read
+from tests.flowctl.conftest import Flowctl
 
 PATIENCE_S = 120.0
+NAMES = ("alice", "bob", "notary")
 
 
 class Nodes:
     """The processes of a network's parties."""
 
-    def __init__(self, made: list[network.Made]) -> None:
-        self.made = {one.name: one for one in made}
+    def __init__(self, town: Path) -> None:
+        self.town = town
         self.running: dict[str, subprocess.Popen[str]] = {}
-        self.lines: dict[str, list[str]] = {name: [] for name in self.made}
-        self._clients = {
-            name: httpx.Client(
-                base_url=f"http://{one.http}",
-                headers={
-                    "Authorization": f"Bearer {(one.folder / 'admin.token').read_text().strip()}"
-                },
-                timeout=60.0,
-            )
-            for name, one in self.made.items()
-        }
+
+    def run(self, *arguments: str) -> subprocess.Popen[str]:
+        """`flowctl` as a process."""
+        command = [sys.executable, "-m", "flowrt.cli", *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def begin(self, *names: str) -> None:
         """Start these; they may serve only a while later."""
         for name in names:
-            command = [sys.executable, "-m", "flowrt.cli", "up", str(self.made[name].folder)]
-            self.running[name] = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
+            self.running[name] = self.run("up", str(self.town / name))
 
-    def serving(self, *names: str) -> None:
-        """Wait until these serve."""
-        for name in names:
-            out: IO[str] | None = self.running[name].stdout
-            assert out is not None
-            line = out.readline()
-            assert line, self.running[name].communicate()[1]
-            self.lines[name].append(line)
+    def serving(self, name: str) -> str:
+        """Wait until it serves; the line that says so."""
+        out: IO[str] | None = self.running[name].stdout
+        assert out is not None
+        line = out.readline()
+        assert line, self.running[name].communicate()[1]
+        return line
 
     def kill(self, name: str) -> None:
         """`kill -9`."""
@@ -63,102 +55,95 @@ class Nodes:
         running.kill()
         running.communicate()
 
-    def post(self, name: str, path: str, **body: Any) -> Any:
-        found = self._clients[name].post(path, json=body)
-        assert found.status_code < 300, found.text
-        return found.json()
-
-    def start(self, name: str, flow: str, client: str, **arguments: Any) -> int:
-        body = {"flow": flow, "arguments": arguments, "client": client}
-        return int(self.post(name, "/v1/flows", **body)["id"])
-
-    def result(self, name: str, flow_id: int) -> Any:
-        until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
-            found = self._clients[name].get(f"/v1/flows/{flow_id}/result", params={"wait_s": 20})
-            if found.status_code == 200:
-                return found.json()
-        raise AssertionError(f"flow {flow_id} of {name} does not end")
-
-    def get(self, name: str, path: str) -> Any:
-        return self._clients[name].get(path).json()
-
     def close(self) -> None:
-        for client in self._clients.values():
-            client.close()
-        for running in self.running.values():
-            running.kill()
-            running.communicate()
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        for name in list(self.running):
+            self.kill(name)
 
 
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
-    names, ports = ["alice", "bob", "notary"], _free_ports(6)
-    made = network.create(
-        tmp_path / "town", names, notary="notary", apps=["two_party_trade"],
-        ports=ports[:3], http_ports=ports[3:],
-    )  # fmt: skip
-    with open(tmp_path / "town" / "bob" / "node.toml", "a") as file:
-        file.write('\n[services."finance.cash.Treasury"]\nlimits = { EUR = 1_000_000_000 }\n')
-    found = Nodes(made)
+    found = Nodes(tmp_path / "town")
     try:
         yield found
     finally:
         found.close()
 
 
-def _euros(units: int) -> dict[str, object]:
-    return {"units": units, "currency": "EUR"}
+def test_trades_between_processes_settle_though_each_is_killed(
+    nodes: Nodes, flowctl: Flowctl
+) -> None:
+    """The first chapter of docs/nodes.md, by `flowctl` alone."""
 
+    def told(*arguments: str) -> str:
+        code, out, err = flowctl(*arguments)
+        assert (code, err) == (0, "")
+        return out
 
-def test_trades_between_processes_settle_though_each_is_killed(nodes: Nodes) -> None:
-    names = ("alice", "bob", "notary")
-    nodes.begin(*names)
-    nodes.serving(*names)
-    one = nodes.made["alice"]
-    line = f"alice serves {one.listen}, http://{one.http}, 1 app, 0 flows resumed\n"
-    assert nodes.lines["alice"] == [line]
-    cash = nodes.start(
-        "bob",
-        "finance.cash.CashIssue",
-        "cash",
-        sums=[_euros(1_000_000)] * 6,
-        reference="01",
-        notary="notary",
-    )
-    papers = [
-        nodes.start(
-            "alice", "papers.IssuePaper", s, serial=s, face=_euros(1_000_000), notary="notary"
-        )
-        for s in ("CP-1", "CP-2", "CP-3")
-    ]
-    assert nodes.result("bob", cash)["outcome"] == "done"
-    for paper in papers:
-        assert nodes.result("alice", paper)["outcome"] == "done"
-    trades = []
-    for number, victim in enumerate(names, 1):
-        order = {"order": f"A-{number}", "buyer": "bob", "serial": f"CP-{number}"}
-        flow = nodes.start("alice", "trade.Seller", str(number), **order, prices=[_euros(950_000)])
-        trades.append(flow)
+    def start(node: str, flow: str, client: str, *arguments: str) -> str:
+        given = (flow, *arguments, "--client", client, "--node", f"town/{node}", "--json")
+        return str(json.loads(told("start", *given))["id"])
+
+    def result(node: str, flow: str) -> Any:
+        return json.loads(told("result", flow, "--node", f"town/{node}", "--json"))
+
+    def sell(number: int, price: str) -> str:
+        sale = (f"order=A-{number}", "buyer=bob", f"serial=CP-{number}", f"prices={price}")
+        return start("alice", "trade.Seller", f"A-{number}", *sale)
+
+    port = free_ports(6)
+    ports = ("--port", str(port), "--http-port", str(port + 3))
+    told("network", "new", "town", "--parties", *NAMES, "--app", "two_party_trade", *ports)
+    with (nodes.town / "bob/node.toml").open("a") as file:
+        file.write('\n[services."finance.cash.Treasury"]\nlimits = { EUR = 1_000_000 }\n')
+    nodes.begin(*NAMES)
+    lines = [nodes.serving(name) for name in NAMES]
+    where = f"127.0.0.1:{port}, http://127.0.0.1:{port + 3}"
+    assert lines[0] == f"alice serves {where}, 1 app, 0 flows resumed\n"
+
+    coins = ",".join(["20000.00 EUR"] * 4)
+    cash = ("sums=" + coins, "reference=01", "notary=notary")
+    assert result("bob", start("bob", "CashIssue", "cash", *cash))["outcome"] == "done"
+    for number in (1, 2, 3):
+        paper = (f"serial=CP-{number}", "face=15000.00 EUR", "notary=notary")
+        issued = start("alice", "IssuePaper", f"CP-{number}", *paper)
+        assert result("alice", issued)["outcome"] == "done"
+
+    # The second trade is dear: bob's people are asked, and he is killed while they think. What
+    # alice shows of it goes on meanwhile.
+    dear = sell(2, "14000.00 EUR")
+    watching = nodes.running["watch"] = nodes.run("watch", dear, "--node", "town/alice")
+    question: list[Any] = []
+    until = time.monotonic() + PATIENCE_S
+    while not question and time.monotonic() < until:
+        question = json.loads(told("tasks", "--node", "town/bob", "--json"))
+    nodes.kill("bob")
+    nodes.begin("bob")
+    assert nodes.serving("bob").endswith(" 1 flow resumed\n")
+    told("answer", f"{question[0]['flow_id']}/0", "Approve", "--node", "town/bob")
+    out, err = watching.communicate(timeout=PATIENCE_S)
+    assert (watching.returncode, err) == (0, "")
+    assert out.startswith(f"{dear}  trade.Seller: Finding the asset\n")
+    assert f"{dear}  trade.Seller: Offering CP-2 for 14000.00 EUR\n" in out
+    assert out.endswith(f"{dear}  trade.Seller: done\n")
+    del nodes.running["watch"]
+    # The others are killed as soon as a trade has begun, wherever it is then.
+    trades = [dear]
+    for number, victim in ((1, "alice"), (3, "notary")):
+        trades.append(sell(number, "9500.00 EUR"))
         nodes.kill(victim)
         nodes.begin(victim)
         nodes.serving(victim)
-        assert (
-            nodes.start("alice", "trade.Seller", str(number), **order, prices=[_euros(950_000)])
-            == flow
-        )
+        assert sell(number, "9500.00 EUR") == trades[-1]
+
+    shown = told("watch", *trades, "--node", "town/alice")
     for trade in trades:
-        found = nodes.result("alice", trade)
-        assert found["outcome"] == "done", found
-        assert found["result"]["price"] == _euros(950_000)
+        assert f"{trade}  trade.Seller: done\n" in shown
+        assert result("alice", trade)["outcome"] == "done"
+    bought = json.loads(
+        told("list", "--state", "done", "--flow", "trade.Buyer", "--node", "town/bob", "--json")
+    )
+    assert len(bought) == len(trades), "each was bought once"
+
     # SIGTERM: the flows rest, and the process ends well.
     for running in nodes.running.values():
         running.send_signal(signal.SIGTERM)
@@ -172,7 +157,8 @@ def test_a_newcomer_is_taken_by_a_node_that_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A newer map and other users are taken while the node runs; without a door of peers."""
-    port, http = _free_ports(2)
+    port = free_ports(2)
+    http = port + 1
     town = tmp_path / "town"
     network.create(town, ["alice"], ports=[port], http_ports=[http])
     token = (town / "alice/admin.token").read_text().strip()
@@ -237,7 +223,8 @@ def _renew(town: Path) -> None:
 
 
 def test_a_taken_port_disturbs_nobody(tmp_path: Path) -> None:
-    port, http = _free_ports(2)
+    port = free_ports(2)
+    http = port + 1
     network.create(tmp_path / "town", ["alice"], ports=[port], http_ports=[http])
     folder = tmp_path / "town" / "alice"
 

@@ -88,7 +88,7 @@ class Place:
     def said(self) -> list[tuple[str, str, str]]:
         """What the audit trail says of persons: who, why, what."""
         rows = [decode(list[Any], entries) for _, entries in self.node._store.audit()]
-        return [tuple(entry[4]) for row in rows for entry in row if len(entry) > 4]
+        return [tuple(entry[4]) for row in rows for entry in row if len(entry) > 4 and entry[4]]
 
 
 @contextlib.asynccontextmanager

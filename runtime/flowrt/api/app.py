@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from flowrt.api import events, flows, metrics, openapi, operations, tasks
+from flowrt.api import events, flows, links, metrics, openapi, operations, tasks
 from flowrt.api.access import Access, Caller
 from flowrt.api.routing import MOST_BODY, Call, Operation
 from flowrt.api.trouble import Refused
@@ -29,13 +29,19 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from flowrt.node import Node
+    from flowrt.store.linkbook import Links
 
 MOST_HEADERS = 100
 MOST_HEADER_BYTES = 8192
 """How many headers a request may have, and how many bytes all of them."""
 
+JSON = "application/json"
+
 BODY_S = 30.0
 """How long a body may take to come."""
+
+POLICY = "default-src 'none'; frame-ancestors 'none'"
+"""What a browser may do with an answer: nothing."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -58,13 +64,16 @@ class Offer:
     """What the interface shows and does that its node does not know. `hosts` and `origins` are
     accepted beside those of this machine. `apps` are (name, version); `backup` writes a copy of
     the store under a name, and raises FileExistsError where there is one; `wire` gives the figures
-    of the connections to peers."""
+    of the connections to peers, `notices` those of each notifier; `links` are those that answer a
+    question once: with them there are pages for people."""
 
     hosts: Sequence[str] = ()
     origins: Sequence[str] = ()
     apps: Sequence[tuple[str, str]] = ()
     backup: Callable[[str], Awaitable[None]] | None = None
     wire: Callable[[], metrics.Wire] | None = None
+    notices: Callable[[], metrics.Notices] | None = None
+    links: Links | None = None
 
 
 class App:
@@ -81,7 +90,8 @@ class App:
         self._hosts = {host.lower() for host in (*LOOPBACK, *self.offer.hosts)}
         self._origins = set(self.offer.origins)
         by_path: dict[str, dict[str, Operation]] = {}
-        for one in OPERATIONS:
+        pages = links.PAGES if self.offer.links is not None else ()
+        for one in (*OPERATIONS, *pages):
             by_path.setdefault(one.path, {})[one.method] = one
         self._routes = [
             (Route(path, _nothing, methods=["GET"]), methods) for path, methods in by_path.items()
@@ -102,7 +112,7 @@ class App:
             operation, params = self._route(request)
             scope["path_params"] = params
             caller = self._caller(request)
-            self._check_origin(request, caller)
+            self._check_origin(request, operation)
             if operation.needs and caller is None:
                 raise Refused(
                     401,
@@ -117,7 +127,7 @@ class App:
         self.figures.answered(operation, status, time.perf_counter() - began)
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+        response.headers.setdefault("Content-Security-Policy", POLICY)
         await response(scope, receive, send)
 
     # --- waiting ---
@@ -164,9 +174,12 @@ class App:
                 "use the address that it serves, or list the name in `hosts` of [http]",
             )
 
-    def _check_origin(self, request: Request, caller: Caller | None) -> None:
+    def _check_origin(self, request: Request, operation: Operation) -> None:
+        if operation.is_page and request.method == "GET":
+            return  # A link is opened from a mail, wherever that is read; to look changes nothing.
         origin = request.headers.get("origin")
-        if origin is not None and origin not in self._origins:
+        own = {f"{request.url.scheme}://{request.headers['host']}"} if operation.is_page else set()
+        if origin is not None and origin not in self._origins | own:
             raise Refused(
                 403,
                 "requests of pages of other origins are not taken",
@@ -200,8 +213,9 @@ class App:
 
     # --- bodies ---
 
-    async def body_of(self, request: Request) -> bytes:
-        """A request's body. Raises Refused: too large, too slow, or not JSON by its header."""
+    async def body_of(self, request: Request, wanted: str = JSON) -> bytes:
+        """A request's body. Raises Refused: too large, too slow, or by its header not what is
+        wanted."""
         length = request.headers.get("content-length", "0")
         if not length.isdigit() or int(length[:20]) > MOST_BODY:
             raise Refused(413, f"a body has at most {MOST_BODY} bytes")
@@ -215,9 +229,10 @@ class App:
         except TimeoutError:
             raise Refused(408, f"the body did not come within {BODY_S:.0f} seconds") from None
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if (found or kind) and kind != "application/json":
+        if (found or kind) and kind != wanted:
+            what = "JSON" if wanted == JSON else "a form"
             raise Refused(
-                415, "a body is JSON here", "send the header `Content-Type: application/json`"
+                415, f"a body is {what} here", f"send the header `Content-Type: {wanted}`"
             )
         return bytes(found)
 

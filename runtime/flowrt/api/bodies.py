@@ -246,13 +246,15 @@ class ErrorInfo(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """How a flow ended: `outcome` is "done" or "failed"; None while it runs."""
+    """How a flow ended: `outcome` is "done" or "failed"; None while it runs. `shown` is `result`
+    for people, if there are values of Python's classes in it: they say themselves what they are."""
 
     id: int
     flow: str
     outcome: str | None
     result: Any = None
     error: ErrorInfo | None = None
+    shown: Any = None
 
 
 class OwnersMail(msgspec.Struct, frozen=True):
@@ -331,9 +333,11 @@ class TaskInfo(msgspec.Struct, frozen=True):
 
 
 class Tasks(msgspec.Struct, frozen=True):
-    """Questions to people that are open."""
+    """A page of the questions to people that are open, by flow and number. Where there are more,
+    `next` is to be asked for as `after`."""
 
     tasks: list[TaskInfo]
+    next: str | None = None
 
 
 class ScheduleInfo(msgspec.Struct, frozen=True):

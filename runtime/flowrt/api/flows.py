@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import datetime
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -22,6 +22,7 @@ from flowrt.api.reading import NotFitting, read, read_fields
 from flowrt.api.routing import MOST_WAIT_S, Call, Operation, Parameter
 from flowrt.api.trouble import Refused, not_found
 from flowrt.core.flow import FlowError, Message
+from flowrt.core.hospital import one_line
 from flowrt.core.registry import unversioned
 from flowrt.core.values import plain
 from flowrt.handle import Bounced, Handle
@@ -270,7 +271,35 @@ def _result(call: Call, found: Found, handle: Handle[Any]) -> bodies.Result:
     except LookupError as error:
         told = bodies.ErrorInfo("NotInstalled", str(error.args[0]), None, "", None)
         return bodies.Result(found.id, found.versioned, "done", error=told)
-    return bodies.Result(found.id, found.versioned, "done", plain(value))
+    data, shown = plain(value), shown_of(value)
+    shown = shown if shown != data else None
+    return bodies.Result(found.id, found.versioned, "done", data, shown=shown)
+
+
+def shown_of(value: Any) -> Any:
+    """A value as `plain` has it, but those of Python's classes as they describe themselves in one
+    line: their bytes tell people nothing."""
+    if isinstance(value, msgspec.Struct):
+        fields = {name: shown_of(getattr(value, name)) for name in value.__struct_fields__}
+        case = type(value).__struct_config__.tag
+        if isinstance(case, str):
+            return {case: fields} if fields else case
+        return fields
+    if isinstance(value, tuple | list):
+        return [shown_of(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): shown_of(one) for key, one in value.items()}
+    kind = type(value)
+    if not hasattr(kind, "to_flow"):
+        return plain(value)
+    if any("__repr__" in vars(one) for one in kind.__mro__[:-1]):
+        with contextlib.suppress(Exception):  # It is the author's.
+            return one_line(repr(value))[:LONGEST]
+    return f"{kind.__name__}, {len(kind.to_flow(value))} bytes"
+
+
+LONGEST = 200
+"""So many characters of how a value describes itself are shown."""
 
 
 def _error(error: FlowError) -> bodies.ErrorInfo:

@@ -1,9 +1,10 @@
 """What a compiled flow shows to who starts it: its parameters, its owner's messages, its result,
-its errors, as JSON Schemas. Asks no node and serves nothing.
+its errors, as JSON Schemas; and the version of what serves it. Asks no node and serves nothing.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,6 +13,14 @@ from flowrt.api.bodies import ErrorType, FlowType, MessageType, Types
 from flowrt.api.reading import Schemas
 from flowrt.core.flow import Flow
 from flowrt.core.registry import AnyFlow, Registry
+
+
+@functools.cache
+def version() -> str:
+    """The version of the package that this is."""
+    import importlib.metadata  # brings `email` and `zipfile`, which a node's start needs not
+
+    return importlib.metadata.version("flowlang-dsl")
 
 
 def started_by_http(registry: Registry, name: str) -> AnyFlow | None:

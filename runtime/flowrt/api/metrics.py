@@ -24,6 +24,9 @@ UNNOTICED_S = 0.005
 Wire: TypeAlias = Mapping[str, "int | float | Mapping[str, int]"]
 """What a network has counted, by name; of some things by reason."""
 
+Notices: TypeAlias = Mapping[str, Mapping[str, int]]
+"""What each notifier took, how often it failed, what waits for it."""
+
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)
 """Upper bounds of the times of requests, in seconds."""
 
@@ -127,6 +130,18 @@ def _of_network(figures: Wire) -> Iterable[str]:
             yield _line(name, value)
 
 
+def _of_notices(figures: Notices) -> Iterable[str]:
+    for what, kind, about in (
+        ("told", "counter", "Notices of tasks that were taken."),
+        ("failed", "counter", "Notices of tasks that failed, and come again."),
+        ("waiting", "gauge", "Notices of tasks that are not taken yet."),
+    ):
+        name = f"flowrt_notices_{what}" if kind == "gauge" else f"flowrt_notices_{what}_total"
+        yield from _head(name, kind, about)
+        for notifier, counts in sorted(figures.items()):
+            yield _line(name, counts[what], {"notifier": notifier})
+
+
 def _head(name: str, kind: str, about: str) -> tuple[str, str]:
     return f"# HELP {name} {about}", f"# TYPE {name} {kind}"
 
@@ -145,6 +160,8 @@ async def read_metrics(call: Call) -> Response:
     lines = [*_of_node(call.node, call.app.figures), *call.app.figures.lines()]
     if call.app.offer.wire is not None:
         lines += _of_network(call.app.offer.wire())
+    if call.app.offer.notices is not None:
+        lines += _of_notices(call.app.offer.notices())
     return Response("\n".join(lines) + "\n", media_type=TEXT)
 
 

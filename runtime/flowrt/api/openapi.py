@@ -4,7 +4,6 @@ caller may start. Serves nothing.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from flowrt.api import bodies
-from flowrt.api.interface import parameters, startable
+from flowrt.api.interface import parameters, startable, version
 from flowrt.api.reading import Schemas
 from flowrt.api.routing import Call, Operation, Parameter
 from flowrt.api.trouble import CODES, Failed
@@ -57,7 +56,7 @@ def document(operations: Sequence[Operation], kinds: Sequence[AnyFlow]) -> dict[
         "openapi": "3.1.0",
         "info": {
             "title": "A node of flows",
-            "version": importlib.metadata.version("flowlang-dsl"),
+            "version": version(),
             "description": "Flows of one party: started, watched, answered, operated.",
         },
         "security": [{"token": []}],
@@ -146,7 +145,8 @@ def _parameter(one: Parameter) -> dict[str, Any]:
     elif one.choices:
         schema = {"type": "string", "enum": list(one.choices)}
     else:
-        schema = {"type": "string", "maxLength": 500, "pattern": "^[^\\x00]*$"}
+        pattern = one.pattern or "[^\\x00]*"
+        schema = {"type": "string", "maxLength": 500, "pattern": f"^{pattern}$"}
     return {"name": one.name, "in": "query", "schema": schema, "description": one.about}
 
 

@@ -4,14 +4,13 @@ trail, copies.
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from flowrt.api import bodies
 from flowrt.api.answers import said
-from flowrt.api.interface import startable, types_of
+from flowrt.api.interface import startable, types_of, version
 from flowrt.api.routing import Call, Operation, Parameter
 from flowrt.api.trouble import Refused, not_found
 from flowrt.core.flow import CONTRACT
@@ -60,7 +59,7 @@ async def show_node(call: Call) -> Response:
     return said(
         bodies.NodeInfo(
             node.party.name,
-            importlib.metadata.version("flowlang-dsl"),
+            version(),
             CONTRACT,
             FORMAT,
             [bodies.AppView(*one) for one in call.app.offer.apps],

@@ -66,7 +66,7 @@ def _read(kind: Any, data: Any, where: str, depth: int) -> Any:
         if optional or kind in (None, types.NoneType, Any, object):
             return None
         raise NotFitting(f"{where} is missing: {wanted(kind)}")
-    if kind in _TEXTS:
+    if kind in TEXTS:
         if type(data) is not str:
             raise NotFitting(f"{where} is not {wanted(kind)}")
         return _text(kind, data, where)
@@ -102,7 +102,7 @@ def _read(kind: Any, data: Any, where: str, depth: int) -> Any:
     return _opaque(kind, data, where)
 
 
-_TEXTS = frozenset({str, Party, bytes, decimal.Decimal, datetime.datetime, datetime.timedelta})
+TEXTS = frozenset({str, Party, bytes, decimal.Decimal, datetime.datetime, datetime.timedelta})
 
 
 def _text(kind: Any, data: str, where: str) -> Any:
@@ -135,7 +135,7 @@ def _key(kind: Any, name: str, where: str) -> Any:
         if not _WHOLE.fullmatch(name):
             raise NotFitting(f"{where}: each name is a whole number")
         return int(name)
-    return _text(kind, name, f"a name of {where}") if kind in _TEXTS else name
+    return _text(kind, name, f"a name of {where}") if kind in TEXTS else name
 
 
 def _fields(

@@ -11,6 +11,7 @@ import datetime
 import difflib
 import json
 import re
+import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,12 +31,16 @@ MOST_BODY = 1 << 20
 
 MOST_WAIT_S = 60
 
+FORM = "application/x-www-form-urlencoded"
+MOST_FIELDS = 200
+
 B = TypeVar("B")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parameter:
-    """One of a query: `kind` is int, bool, str or datetime."""
+    """One of a query: `kind` is int, bool, str or datetime; a text is one of `choices`, or of a
+    `pattern`, if there are such."""
 
     name: str
     kind: type
@@ -43,12 +48,14 @@ class Parameter:
     least: int = 0
     most: int = 2**63 - 1
     choices: tuple[str, ...] = ()
+    pattern: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Operation:
     """One route and method. `body` is the struct of what it takes, `answers` the struct of each
-    status. `needs` says in words who may call it; without one anybody may, unknown."""
+    status. `needs` says in words who may call it; without one anybody may, unknown. `is_page` is
+    one for people, whose browser comes to it from anywhere."""
 
     method: str
     path: str
@@ -61,6 +68,7 @@ class Operation:
     query: tuple[Parameter, ...] = ()
     refusals: tuple[int, ...] = ()
     content: str = "application/json"
+    is_page: bool = False
 
     @property
     def name(self) -> str:
@@ -94,6 +102,11 @@ class Call:
         return self._caller
 
     @property
+    def known(self) -> Caller | None:
+        """Who asks, if that is known."""
+        return self._caller
+
+    @property
     def flow_id(self) -> int:
         """The flow that the path names."""
         return self._number("id")
@@ -116,6 +129,23 @@ class Call:
         if not data and self.operation.body_optional:
             return kind()
         return typed(kind, data)
+
+    async def form(self) -> dict[str, str]:
+        """What the fields of a page's form hold. Raises Refused."""
+        data = await self.app.body_of(self.request, FORM)
+        try:
+            found = urllib.parse.parse_qsl(
+                data.decode("ascii"),
+                keep_blank_values=True,
+                strict_parsing=bool(data),
+                errors="strict",
+                max_num_fields=MOST_FIELDS,
+            )
+        except ValueError:
+            raise Refused(400, "the body is no form in UTF-8") from None
+        if len(dict(found)) < len(found):
+            raise Refused(400, "a field is given twice")
+        return dict(found)
 
     def need(self, word: str, about: str = "", client: str | None = None) -> None:
         """Refuse who may not do that."""
@@ -164,7 +194,7 @@ def _parameter(one: Parameter, text: str) -> Any:
             raise wrong from None
     if one.choices and text not in one.choices:
         raise Refused(400, f"`{one.name}` is one of {', '.join(one.choices)}")
-    if len(text) > 500 or "\x00" in text:
+    if len(text) > 500 or "\x00" in text or not re.fullmatch(one.pattern or "(?s:.*)", text):
         raise wrong
     return text
 

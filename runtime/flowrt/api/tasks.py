@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 MOST_TASKS = 500
 
+SCANNED = 2000
+"""So many questions are looked at for one page."""
+
 
 def _found(call: Call) -> TaskView:
     flow_id, number = call.task
@@ -50,16 +53,18 @@ def _entitled(call: Call, word: str, role: str) -> Callable[[], str | None]:
 async def list_tasks(call: Call) -> Response:
     query = call.query
     role, limit = query.get("role"), query.get("limit", 100)
-    mine = query.get("mine", False)
-    found = []
-    for task in call.node.tasks(role):
-        if not _sees(call, task) or (mine and task.claimed != call.caller.name):
-            continue
+    flow, number = query.get("after", "0/0").split("/")
+    after = (int(flow), int(number)) if "after" in query else (-1, 0)
+    if "flow" in query:
+        after = max(after, (query["flow"] - 1, 2**63 - 1))
+    found: list[bodies.TaskInfo] = []
+    for looked, task in enumerate(call.node.each_task(role, after), 1):
         if "flow" in query and task.flow_id != query["flow"]:
-            continue
-        found.append(_info(task))
-        if len(found) == limit:
             break
+        if _sees(call, task) and (not query.get("mine") or task.claimed == call.caller.name):
+            found.append(_info(task))
+        if len(found) == limit or looked == SCANNED:
+            return said(bodies.Tasks(found, f"{task.flow_id}/{task.number}"))
     return said(bodies.Tasks(found))
 
 
@@ -174,6 +179,9 @@ OPERATIONS = (
             Parameter("mine", bool, "true: those alone that you have claimed"),
             Parameter("flow", int, "those of this flow alone"),
             Parameter("limit", int, "how many at most, 1 to 500", 1, MOST_TASKS),
+            Parameter(
+                "after", str, "behind this one: what `next` said", pattern="[0-9]{1,18}/[0-9]{1,18}"
+            ),
         ),
         refusals=(400,),
     ),

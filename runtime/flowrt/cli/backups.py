@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from flowrt.cli.printing import JSON, PARTY, print_json
+from flowrt.cli.printing import JSON, PARTY, counted, print_json
 
 
 @click.command()
@@ -23,7 +23,10 @@ def backup(party: Path, to: Path, as_json: bool) -> None:
     if as_json:
         print_json(made._asdict())
         return
-    click.echo(f"{to} is {made.party} as of {made.at}: {made.flows} flows, {made.commits} commits")
+    click.echo(
+        f"{to} is {made.party} as of {made.at}: "
+        f"{counted(made.flows, 'flow')}, {counted(made.commits, 'commit')}"
+    )
     click.echo("keep the passphrase elsewhere: it is not in it")
 
 
@@ -47,6 +50,11 @@ def restore(party: Path, folder: Path | None, accept: bool, old_book: bool, yes:
 
     if accept == (folder is not None):
         raise click.UsageError("Name the folder of a backup, or --accept.")
+    if folder is not None:
+        backups.read(folder)
+    if party.exists():
+        with locked(read(party).folder):
+            pass  # It is not served.
     if not yes and not click.confirm(_LOST):
         sys.exit(1)
     if folder is None:

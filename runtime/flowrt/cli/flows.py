@@ -149,10 +149,12 @@ def _result(node: str | None, id: str | int, as_json: bool, *, wait: bool = True
     elif found.error is not None:
         told = found.error
         click.echo(f"flow {found.id} failed: {clean(told.name)}: {clean(told.text)}", err=True)
-    elif isinstance(found.result, dict | list):
-        print_json(found.result)
     else:
-        click.echo(clean(found.result))
+        shown = found.result if found.shown is None else found.shown
+        if isinstance(shown, dict | list):
+            print_json(shown)
+        else:
+            click.echo(clean(shown))
     if found.error is not None:
         sys.exit(1)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from flowrt.cli.printing import PARTY
+
+if TYPE_CHECKING:
+    from flowrt.serving.config import Config
 
 
 @click.group()
@@ -39,8 +44,7 @@ def rotate(party: Path, identity: bool, network: Path | None) -> None:
         return
     operator = networks.Operator(network, networks.passphrase_in(network))
     place = networks.lay_out(network, operator.admit(read_request(request)))
-    for name in rotation.install(config, place, passphrase):
-        click.echo(f"{config.file(name)} is new")
+    _tell(config, rotation.install(config, place, passphrase))
     for other in networks.distribute(network, operator.map.data):
         click.echo(f"{other} has map {operator.map.serial}: `kill -HUP` its node, if it is served")
     if not identity:
@@ -57,8 +61,7 @@ def install(party: Path, folder: Path) -> None:
     from flowrt.serving.party import passphrase_of
 
     config = read(party)
-    for name in rotation.install(config, folder, passphrase_of(config)):
-        click.echo(f"{config.file(name)} is new")
+    _tell(config, rotation.install(config, folder, passphrase_of(config)))
 
 
 @keys.command("show")
@@ -72,3 +75,10 @@ def show(party: Path) -> None:
     for what, key in (("on the ledger", asked.identity), ("for connections", asked.tls)):
         if key is not None:
             click.echo(f"{asked.name}, {what}: {key.text}")
+
+
+def _tell(config: Config, installed: Sequence[str]) -> None:
+    for name in installed:
+        click.echo(f"{config.file(name)} is new")
+    if not installed:
+        click.echo(f"{config.folder} has all of it")

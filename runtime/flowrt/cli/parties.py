@@ -144,18 +144,42 @@ def check(party: Path, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("party", type=click.Path(path_type=Path), required=False)
 @JSON
-def apps(as_json: bool) -> None:
-    """The apps that installed packages bring."""
+def apps(party: Path | None, as_json: bool) -> None:
+    """The apps that installed packages bring, and which of them and of its own modules a PARTY runs
+    (its folder, or its node.toml; the current folder if it is one)."""
     from flowrt.serving.apps import installed
 
-    found = installed().values()
+    found = [*installed().values()]
+    runs: frozenset[str] | None = None
+    if party is None and Path("node.toml").exists():
+        party = Path()
+    if party is not None:
+        from flowrt.serving.assembly import described_apps
+        from flowrt.serving.config import read
+
+        configuration = read(party)
+        modules = described_apps(configuration)
+        found += modules
+        runs = frozenset(configuration.settings.apps) | {one.target for one in modules}
+    rows = [(one, runs is not None and bool({one.name, one.target} & runs)) for one in found]
     if as_json:
-        print_json([one._asdict() for one in found])
+        known = runs is not None
+        print_json([{**one._asdict(), "runs": run if known else None} for one, run in rows])
     elif not found:
         click.echo("no installed package brings an app (entry point group flowrt.apps)")
     else:
         print_table(
-            ("APP", "VERSION", "PACKAGE", "FROM"),
-            [(one.name, one.version, one.package, one.target) for one in found],
+            ("APP", "VERSION", "PACKAGE", "FROM", *(() if runs is None else ("RUNS",))),
+            [
+                (
+                    one.name,
+                    one.version or "-",
+                    one.package or "-",
+                    one.target,
+                    *(() if runs is None else ("yes" if run else "-",)),
+                )
+                for one, run in rows
+            ],
         )

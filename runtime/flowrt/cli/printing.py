@@ -61,3 +61,8 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 flow`, `2 flows`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

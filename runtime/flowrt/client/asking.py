@@ -25,6 +25,10 @@ FIRST_S = 0.05
 
 MOST_S = 2.0
 SILENT_S = 45.0
+
+LASTING = 20
+"""How often a stream that had begun is asked for again before it is given up: half a minute, in
+which a node that has died is up again."""
 """How long a stream may say nothing: three times its heartbeat."""
 
 
@@ -51,6 +55,7 @@ class Asking:
     ) -> None:
         self.url = url.rstrip("/")
         self._tries = max(tries, 1)
+        self._shows_certificate = certificate is not None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         trust = _trust(certificate, root) if self.url.startswith("https:") else False
         try:
@@ -123,12 +128,18 @@ class Asking:
             message = f"nobody answers at {self.url}"
             return Unreachable("unreachable", message, "is the node up? `flowctl up` serves it")
         message = f"the connection with {self.url} was lost: {text}"
-        return Unreachable("connection_lost", message, "ask again; what was asked may be done")
+        remedy = "ask again; what was asked may be done"
+        if self._shows_certificate:
+            # In TLS 1.3 the server looks at it when the client takes the connection for made.
+            remedy += (
+                "; if it is always so, the node does not trust the certificate that it is shown"
+            )
+        return Unreachable("connection_lost", message, remedy)
 
     async def events(self, path: str, last: str = "", **query: Any) -> AsyncIterator[Event]:
         """Server-sent events until the one that says that it is over. After a cut it goes on behind
         the last one that came."""
-        failures = 0
+        failures, tries = 0, self._tries
         while True:
             headers = {"Last-Event-ID": last} if last else {}
             params = {name: _text(value) for name, value in query.items() if value is not None}
@@ -138,7 +149,7 @@ class Asking:
                 ) as answer:
                     if not answer.is_success:
                         raise self.refused(answer.status_code, await answer.aread())
-                    failures = 0
+                    failures, tries = 0, max(tries, LASTING)
                     async for event in _parsed(answer.aiter_lines()):
                         if event.name == "over":
                             return
@@ -147,7 +158,7 @@ class Asking:
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 found = self._lost(error)
                 failures += 1
-                if failures >= self._tries or not isinstance(found, Unreachable):
+                if failures >= tries or not isinstance(found, Unreachable):
                     raise found from None
             await pause(max(failures, 2))
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from flowrt.core.flow import Flow
 
+PAGE = 500
+"""How many questions a node gives at once, at most."""
+
 T = TypeVar("T")
 
 
@@ -121,9 +124,20 @@ class Client:
 
     # --- people -------------------------------------------------------------------------------
 
-    async def tasks(self, **filters: Any) -> list[bodies.TaskInfo]:
-        """Questions that one may answer, or end: `role`, `mine`, `flow`, `limit` choose."""
-        return (await self._asking.get(bodies.Tasks, "/v1/tasks", **filters)).tasks
+    async def tasks(self, *, limit: int | None = None, **filters: Any) -> list[bodies.TaskInfo]:
+        """Questions that one may answer, or end, page for page: `role`, `mine`, `flow` choose; all
+        of them, or at most `limit`."""
+        found: list[bodies.TaskInfo] = []
+        after: str | None = None
+        while True:
+            most = min(limit - len(found), PAGE) if limit is not None else None
+            page = await self._asking.get(
+                bodies.Tasks, "/v1/tasks", limit=most, after=after, **filters
+            )
+            found += page.tasks
+            if page.next is None or len(found) == limit:
+                return found
+            after = page.next
 
     async def task(self, flow_id: int, number: int) -> bodies.TaskInfo:
         """One question, with the form of its answer."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-import importlib.metadata
 import inspect
 import sys
 import types
@@ -61,7 +60,8 @@ class App:
 
 
 class Installed(NamedTuple):
-    """An app that an installed package names; nothing of it was imported."""
+    """An app that an installed package names; nothing of it was imported. One that a configuration
+    names as a module has no package if none brings that module."""
 
     name: str
     target: str
@@ -79,7 +79,10 @@ class AppTrouble(Exception):
 
 
 def installed() -> dict[str, Installed]:
-    """The apps that installed packages bring, by name; of one name the first."""
+    """The apps that installed packages bring, by name; of one name the first. Looks through all
+    packages."""
+    import importlib.metadata  # brings `email` and `zipfile`; apps given as modules need it not
+
     found: dict[str, Installed] = {}
     # Not `entry_points`: of a package that is there twice, as a source folder beside what was
     # installed of it, that shows the first alone, which may be old.
@@ -90,15 +93,19 @@ def installed() -> dict[str, Installed]:
     return dict(sorted(found.items()))
 
 
-def load(name: str) -> App:
-    """The app of that name, or that the text `package.module:app` names.
+def is_module(name: str) -> bool:
+    """Whether an app is named as `package.module:app`, so that nobody need look for it."""
+    return ":" in name
+
+
+def load(name: str, known: Mapping[str, Installed]) -> App:
+    """The app of that name among those `known`, or that the text `package.module:app` names.
 
     Raises:
         AppTrouble: there is none, or its Python cannot be imported, or what is there is no app.
     """
-    known = installed()
-    entry = known.get(name)
-    if entry is None and ":" not in name:
+    entry = None if is_module(name) else known.get(name)
+    if entry is None and not is_module(name):
         remedy = nearest(name, known) or 'install its package, or name "package.module:app"'
         raise AppTrouble(f"no installed package brings the app `{name}`", remedy)
     found = target(entry.target if entry is not None else name)
@@ -112,6 +119,17 @@ def load(name: str) -> App:
             found, name=found.name or name, version=found.version or entry.version
         )
     return dataclasses.replace(found, name=found.name or name)
+
+
+def described(name: str, app: App) -> Installed:
+    """What there is to say of an app that is named as a module: the version that it tells itself,
+    or else that of the package which brings the module."""
+    import importlib.metadata
+
+    top = name.partition(":")[0].partition(".")[0]
+    package = next(iter(importlib.metadata.packages_distributions().get(top, ())), "")
+    version = app.version or (importlib.metadata.version(package) if package else "")
+    return Installed(app.name, name, package, version)
 
 
 def target(text: str) -> Any:

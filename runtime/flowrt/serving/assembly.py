@@ -8,15 +8,29 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
+import urllib.parse
 from collections.abc import Collection, Iterable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flowrt.core.flow import Flow
 from flowrt.core.registry import NotRegistrable, Registry
+from flowrt.notices.given import Wrong
 from flowrt.retention import Retention
 from flowrt.services import ServiceMissing, bind, find_functions
-from flowrt.serving.apps import App, AppTrouble, Place, add_path, load, make, target
+from flowrt.serving.apps import (
+    App,
+    AppTrouble,
+    Installed,
+    Place,
+    add_path,
+    described,
+    installed,
+    is_module,
+    load,
+    make,
+    target,
+)
 from flowrt.serving.config import Config, dotted
 from flowrt.serving.files import open_to_others
 from flowrt.serving.settings import Service, age
@@ -26,6 +40,11 @@ if TYPE_CHECKING:
     from flowrt.ledger.node import Ledger
     from flowrt.ledger.notary.desk import Desk
     from flowrt.policies import Policy
+    from flowrt.turn import Observer
+
+
+_LOCAL: Final = ("localhost", "127.0.0.1", "[::1]")
+"""Under which names every interface is known."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -37,8 +56,11 @@ class Assembly:
     ledger: Ledger | None = None
     desk: Desk | None = None
     services: dict[str, object] = dataclasses.field(default_factory=dict)
+    notifiers: dict[str, Any] = dataclasses.field(default_factory=dict)
     responders: dict[str, list[type[Flow[Any]]]] = dataclasses.field(default_factory=dict)
     policy: Policy | None = None
+    observer: Observer | None = None
+    warnings: list[Trouble] = dataclasses.field(default_factory=list)
 
     def options(self, config: Config) -> dict[str, Any]:
         """The arguments of `Node.open` that come of these and of the configuration."""
@@ -48,6 +70,7 @@ class Assembly:
             "modules": self.registry,
             "services": self.services,
             "policy": self.policy,
+            "observer": self.observer,
             "limits": settings.limits,
             "responders": self.responders,
             "accepts": settings.accepts,
@@ -62,12 +85,8 @@ class Assembly:
             self.desk.book.close()
 
 
-def loaded(config: Config) -> tuple[list[App], Registry]:
-    """The apps of a configuration, and the flows in them and in the library.
-
-    Raises:
-        Refused: apps that are not there or cannot be imported, flows that do not go together.
-    """
+def _apps(config: Config) -> list[App]:
+    """The apps of a configuration, in its order. Raises Refused."""
     settings = config.settings
     troubles = []
     folders = [config.file(name) for name in settings.path]
@@ -80,14 +99,34 @@ def loaded(config: Config) -> tuple[list[App], Registry]:
     if troubles:
         raise Refused(troubles)
     add_path(folders)
+    # Looking through all that is installed takes a good part of a start, so it is done once.
+    known = {} if all(map(is_module, settings.apps)) else installed()
     apps = []
     for name in settings.apps:
         try:
-            apps.append(load(name))
+            apps.append(load(name, known))
         except AppTrouble as error:
             troubles.append(config.trouble("apps", error.cause, error.remedy))
     if troubles:
         raise Refused(troubles)
+    return apps
+
+
+def described_apps(config: Config) -> list[Installed]:
+    """What there is to say of the apps that a configuration names as modules, which are imported
+    for it. Raises Refused."""
+    named = zip(config.settings.apps, _apps(config), strict=True)
+    return [described(name, app) for name, app in named if is_module(name)]
+
+
+def loaded(config: Config) -> tuple[list[App], Registry]:
+    """The apps of a configuration, and the flows in them and in the library.
+
+    Raises:
+        Refused: apps that are not there or cannot be imported, flows that do not go together.
+    """
+    settings = config.settings
+    apps = _apps(config)
     modules = tuple(dict.fromkeys(module for app in apps for module in app.modules))
     if settings.ledger is not None:
         from flowrt.serving.ledgers import modules_of
@@ -110,12 +149,16 @@ def assemble(config: Config, passphrase: str) -> Assembly:
         rules = tuple(dict.fromkeys(module for app in apps for module in app.rules))
         made.ledger, made.desk = ledger_of(config, passphrase, rules)
     _fill(config, made)
+    if config.settings.tracing is not None:
+        from flowrt.serving.traced import tracing_of
+
+        made.observer, made.warnings = tracing_of(config)
     return made
 
 
 def _fill(config: Config, made: Assembly) -> None:
     settings = config.settings
-    troubles = [*_services(config, made)]
+    troubles = [*_services(config, made), *_notifiers(config, made)]
     for name, text in settings.responders.items():
         flow = _found(config, ("responders", name), text, troubles)
         if flow is not None and not (isinstance(flow, type) and issubclass(flow, Flow)):
@@ -209,6 +252,55 @@ def _services(config: Config, made: Assembly) -> Iterable[Trouble]:
                     yield config.trouble("services", line)
                 else:
                     yield _at(config, ("services", key), named[2])
+
+
+def _notifiers(config: Config, made: Assembly) -> Iterable[Trouble]:
+    """Make who is told of tasks; what is wrong with them."""
+    place = Place(config.settings.name, config.folder.absolute(), made.ledger)
+    for name, table in config.settings.notices.items():
+        keys = ("notices", name)
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", name):
+            cause = "its name has other characters than letters, digits, _ and -"
+            yield _at(config, keys, cause, "rename it")
+            continue
+        if table.use is None:
+            remedy = 'write `use = "flowrt.notices.webhook:Webhook"`'
+            yield _at(config, (*keys, "use"), "this key is missing", remedy)
+            continue
+        try:
+            found = make(target(table.use), place, table.given)
+        except AppTrouble as error:
+            wrong = error.__cause__
+            if isinstance(wrong, Wrong):
+                yield _at(config, (*keys, wrong.key), wrong.cause, wrong.remedy)
+            else:
+                yield _at(config, keys, error.cause, error.remedy)
+            continue
+        if not hasattr(found, "tell"):
+            cause = f"what {table.use} makes has no `tell`"
+            yield _at(config, (*keys, "use"), cause, "name a class of notifiers")
+            continue
+        made.notifiers[name] = found
+        yield from _reached(config, keys, found)
+
+
+def _reached(config: Config, keys: tuple[str, ...], notifier: Any) -> Iterable[Trouble]:
+    """What keeps the people whom a notifier writes to from the interface that it leads them to."""
+    settings = config.settings
+    if hasattr(notifier, "attach") and settings.http is None:
+        cause = "its links lead to the HTTP interface, and there is none"
+        yield _at(config, keys, cause, "write [http]")
+        return
+    for user in getattr(notifier, "users", ()):
+        if user not in settings.users:
+            cause, remedy = f"there is no user `{user}`", _near(user, settings.users)
+            yield _at(config, (*keys, "to", user), cause, remedy or f"flowctl user add {user}")
+    host = urllib.parse.urlsplit(getattr(notifier, "url", "")).hostname
+    if host and settings.http is not None and hasattr(notifier, "attach"):
+        host = f"[{host}]" if ":" in host else host
+        if host not in (*_LOCAL, *(one.lower() for one in settings.http.hosts)):
+            cause = f"the interface is not known as {host}: who follows a link is refused"
+            yield _at(config, (*keys, "url"), cause, "list it in `hosts` of [http]")
 
 
 def _found(config: Config, keys: tuple[str, ...], text: str, troubles: list[Trouble]) -> Any:

@@ -16,11 +16,13 @@ from flowrt.api.access import Access, AccessWrong
 from flowrt.api.app import Offer
 from flowrt.api.server import ApiConfig, CannotServe, Server, Tls, serve
 from flowrt.node import Node
+from flowrt.notices.telling import Teller
 from flowrt.serving.apps import App
 from flowrt.serving.config import Config
 from flowrt.serving.party import passphrase_of
 from flowrt.serving.troubles import Refused
 from flowrt.store.copies import copy
+from flowrt.store.linkbook import Links
 from flowrt.transport.tls import TlsNetwork
 
 BACKUPS: Final = "backups"
@@ -44,6 +46,11 @@ class Door:
         """Take no more requests."""
         await self._server.close()
 
+    @property
+    def access(self) -> Access:
+        """Who may do what, as it is at any time."""
+        return self._server.app.access
+
     def take_users(self, config: Config) -> None:
         """Users and roles as they are written now. Raises Refused: they stay as they were."""
         self._server.app.access.replace(access_of(config))
@@ -60,7 +67,14 @@ def access_of(config: Config) -> Access:
         raise Refused([config.trouble("users", str(error))]) from None
 
 
-async def opened(config: Config, node: Node, network: TlsNetwork, apps: Sequence[App]) -> Door:
+async def opened(
+    config: Config,
+    node: Node,
+    network: TlsNetwork,
+    apps: Sequence[App],
+    tellers: Sequence[Teller] = (),
+    links: Links | None = None,
+) -> Door:
     """Open it. Raises Refused."""
     http = config.settings.http
     assert http is not None
@@ -84,6 +98,8 @@ async def opened(config: Config, node: Node, network: TlsNetwork, apps: Sequence
         apps=[(app.name, app.version) for app in apps],
         backup=backup,
         wire=figures,
+        notices=lambda: {one.name: dataclasses.asdict(one.figures) for one in tellers},
+        links=links,
     )
     settings = config.settings
     try:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flowrt.node import Node, NodeStopped
+from flowrt.notices.links import Desk
+from flowrt.notices.telling import Teller
 from flowrt.serving import checks
 from flowrt.serving.assembly import Assembly, assemble
 from flowrt.serving.config import Config, read
@@ -26,6 +28,7 @@ from flowrt.serving.party import passphrase_of
 from flowrt.serving.troubles import Refused, Trouble, refused
 from flowrt.store import RestoredFromBackup, StoreError
 from flowrt.store.copies import Look, copy
+from flowrt.store.linkbook import Links
 from flowrt.store.sqlite import SqliteStore
 from flowrt.store.upgrades import FORMAT
 from flowrt.transport.credentials import BadCredentials, Credentials
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
 
 GRACE_S: Final = 5.0
 """How long what is written to peers and clients may take to leave when the node ends."""
+
+LINKS: Final = "links.db"
+"""The file of a party in which links are that answer questions."""
 
 Say = Callable[[str], None]
 
@@ -79,6 +85,7 @@ def inspected(
                 troubles += checks.map_fits(config)
             with _kept(troubles):
                 assembly = assemble(config, passphrase)
+                troubles += assembly.warnings
     if any(not trouble.warns for trouble in troubles):
         return None, troubles
     assert credentials is not None
@@ -110,6 +117,8 @@ class Served:
         self.address = network.address or ""
         self.http = ""
         self.door: Door | None = None
+        self.tellers: list[Teller] = []
+        self.links: Links | None = None
         config = parts.config
         self._shown = config.file(config.settings.tls.certificate).read_bytes()
 
@@ -139,25 +148,49 @@ class Served:
             parts.assembly.close()
             raise
         served = cls(parts, network, node)
-        if settings.http is not None:
-            try:
+        notifiers = parts.assembly.notifiers
+        served.tellers = [
+            Teller(name, node, notifier, config.file(f"{name}.notices.db"))
+            for name, notifier in notifiers.items()
+        ]
+        try:
+            if any(hasattr(one, "attach") for one in notifiers.values()):
+                served.links = Links(config.file(LINKS))
+            if settings.http is not None:
                 await served._open_door()
-            except BaseException:
-                await served.close()
-                raise
+        except BaseException:
+            await served.close()
+            raise
+        served._tell()
         return served
+
+    def _tell(self) -> None:
+        """Begin to tell of tasks."""
+        for notifier in self.parts.assembly.notifiers.values():
+            if hasattr(notifier, "attach"):
+                assert self.door is not None  # Or the configuration was refused.
+                assert self.links is not None
+                notifier.attach(Desk(self.node, self.door.access, self.links))
+        for teller in self.tellers:
+            teller.start()
 
     async def _open_door(self) -> None:
         from flowrt.serving.door import opened
 
         parts = self.parts
-        self.door = await opened(parts.config, self.node, self.network, parts.assembly.apps)
+        self.door = await opened(
+            parts.config, self.node, self.network, parts.assembly.apps, self.tellers, self.links
+        )
         self.http = self.door.url
 
     async def close(self, grace_s: float = GRACE_S) -> None:
         """Close in order: nobody comes in any more, the node rests, what was said leaves."""
         if self.door is not None:
             await self.door.close()
+        for teller in self.tellers:
+            await teller.close()
+        if self.links is not None:
+            self.links.close()
         await self.node.close()
         await self.network.close(grace_s)
         self.parts.assembly.close()

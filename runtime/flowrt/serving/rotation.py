@@ -111,8 +111,8 @@ def _addresses(config: Config) -> tuple[str, ...]:
 
 
 def install(config: Config, folder: Path, passphrase: str) -> list[str]:
-    """Put what the operator gave into the party's folder, after it was found good; what was put.
-    Doing it again after an interruption ends it.
+    """Put what the operator gave into the party's folder, after it was found good; what was
+    put, which is what was not there already. Doing it again after an interruption ends it.
 
     Raises:
         Refused: it is not for this party, or its keys, or this network.
@@ -144,8 +144,9 @@ def install(config: Config, folder: Path, passphrase: str) -> list[str]:
     if settings.ledger is not None:
         targets["network.map"] = settings.ledger.map
     for name, target in targets.items():
-        if name in files:
-            write(config.file(target), files[name], PUBLIC)
+        place = config.file(target)
+        if name in files and not (place.exists() and place.read_bytes() == files[name]):
+            write(place, files[name], PUBLIC)
             done.append(target)
     return done
 

@@ -172,6 +172,15 @@ class Hospital:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Tracing:
+    """With it spans are told to OpenTelemetry: what gives a provider of them, instead of the one of
+    the process; with whom traces are shared."""
+
+    provider: Target | None = None
+    peers: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
     """All of `node.toml`. Files are relative to it."""
 
@@ -186,11 +195,13 @@ class Settings:
     peers: Mapping[str, Peer] = dataclasses.field(default_factory=dict)
     http: Http | None = None
     services: Mapping[str, Service] = dataclasses.field(default_factory=dict)
+    notices: Mapping[str, Service] = dataclasses.field(default_factory=dict)
     responders: Mapping[str, Target] = dataclasses.field(default_factory=dict)
     accepts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     limits: Limits = dataclasses.field(default_factory=Limits)
     wire: WireLimits = dataclasses.field(default_factory=WireLimits)
     retention: Retention = Retention()
     hospital: Hospital = Hospital()
+    tracing: Tracing | None = None
     roles: Mapping[str, Role] = dataclasses.field(default_factory=dict)
     users: Mapping[str, User] = dataclasses.field(default_factory=dict)

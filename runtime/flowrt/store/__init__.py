@@ -203,8 +203,8 @@ class Store(typing.Protocol):
         `limit`."""
         ...
 
-    def tasks(self) -> Iterator[bytes]:
-        """Every open question, by flow id and number."""
+    def tasks(self, after: tuple[int, int] = (-1, 0)) -> Iterator[bytes]:
+        """Every open question, by flow id and number; those alone that come after these."""
         ...
 
     def task(self, flow_id: int, number: int) -> bytes | None:

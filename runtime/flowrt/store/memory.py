@@ -216,8 +216,8 @@ class MemoryStore:
         first = bisect.bisect_left(mail, start, key=lambda one: one[0])
         return mail[first : first + limit]
 
-    def tasks(self) -> Iterator[bytes]:
-        return (self.disk.tasks[key] for key in sorted(self.disk.tasks))
+    def tasks(self, after: tuple[int, int] = (-1, 0)) -> Iterator[bytes]:
+        return (self.disk.tasks[key] for key in sorted(self.disk.tasks) if key > after)
 
     def task(self, flow_id: int, number: int) -> bytes | None:
         return self.disk.tasks.get((flow_id, number))

@@ -400,8 +400,9 @@ class SqliteStore(Queries):
             (flow_id, start, limit),
         ).fetchall()
 
-    def tasks(self) -> Iterator[bytes]:
-        rows = self._open_db.execute("SELECT task FROM engine_task ORDER BY flow, number")
+    def tasks(self, after: tuple[int, int] = (-1, 0)) -> Iterator[bytes]:
+        where = "WHERE (flow, number) > (?, ?) ORDER BY flow, number"
+        rows = self._open_db.execute(f"SELECT task FROM engine_task {where}", after)
         return (task for (task,) in rows)
 
     def task(self, flow_id: int, number: int) -> bytes | None:
