@@ -264,6 +264,8 @@ def typed(what: str, kind: Any, value: T) -> T:
 def _as_they_are(kind: Any) -> tuple[frozenset[type], frozenset[type]]:
     """The classes whose values of a declared type need no copy, because nothing can change them and
     their bytes give the same again; and those of which lists, as tuples, need none."""
+    if kind is None:
+        return frozenset([types.NoneType]), frozenset()
     if kind in (bool, bytes, types.NoneType) or opaque.never_changes(kind):
         return frozenset([kind]), frozenset()
     inner = typing.get_args(kind)

@@ -139,7 +139,8 @@ class TransactionBuilder:
             wire.REFERENCES: [encode(ref) for ref in self._references],
             wire.PARAMETERS: _one(self._parameters),
         }
-        return Transaction(groups, secrets.token_bytes(wire.SALT_BYTES) if salt is None else salt)
+        salt = secrets.token_bytes(wire.SALT_BYTES) if salt is None else salt
+        return wire.built(Transaction(groups, salt))
 
     def sign(self, keys: Iterable[SigningKey], salt: bytes | None = None) -> SignedTransaction:
         """The transaction with its first signatures."""

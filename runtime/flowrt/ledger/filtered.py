@@ -62,7 +62,7 @@ class _Wire(Value, frozen=True, array_like=True, gc=False):
 class FilteredTransaction:
     """Parts of the transaction `id`. One that exists is proved: its parts lead to that id."""
 
-    __slots__ = ("_wire", "groups")
+    __slots__ = ("_encoded", "_wire", "groups")
     flow_never_changes: Final = True
 
     def __init__(self, wire: _Wire) -> None:
@@ -79,6 +79,7 @@ class FilteredTransaction:
 
     def _read(self, wire: _Wire) -> None:
         self._wire = wire
+        self._encoded: bytes | None = None
         self.groups: dict[int, dict[int, Any]] = {}
         for group in wire.groups:
             self.groups[group.group] = {
@@ -100,7 +101,9 @@ class FilteredTransaction:
 
     def to_flow(self) -> bytes:
         """Its canonical bytes."""
-        return encode(self._wire)
+        if self._encoded is None:
+            self._encoded = encode(self._wire)
+        return self._encoded
 
     @classmethod
     def from_flow(cls, data: bytes) -> FilteredTransaction:
@@ -113,7 +116,9 @@ class FilteredTransaction:
             raise Unreadable(f"not a filtered transaction: {error}") from None
         if encode(wire) != data:
             raise Unreadable("a filtered transaction that is not in canonical form")
-        return cls(wire)
+        found = cls(wire)
+        found._encoded = data
+        return found
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FilteredTransaction) and self._wire == other._wire
@@ -135,15 +140,16 @@ def filtered(transaction: Transaction, wanted: Callable[[int, Any], bool]) -> Fi
         chosen = {index for index, value in enumerate(values) if wanted(group, value)}
         if components and not chosen:
             continue
-        leaves = leaves_of(transaction.salt, group, components)
         shown = tuple(
             Shown(index, nonce(transaction.salt, group, index), components[index])
             for index in sorted(chosen)
         )
-        hidden = merkle.hidden(leaves, chosen) if components else ()
+        hidden: tuple[bytes, ...] = ()
+        if len(chosen) < len(components):
+            leaves = leaves_of(transaction.salt, group, components)
+            hidden = merkle.hidden(leaves, chosen)
         groups.append(ShownGroup(group, len(components), shown, hidden))
-    upper = [transaction.group_leaf(group) for group in range(GROUPS)]
-    hidden = merkle.hidden(upper, {group.group for group in groups})
+    hidden = merkle.hidden(transaction.group_leaves, {group.group for group in groups})
     return FilteredTransaction._taken(_Wire(transaction.id, tuple(groups), hidden))
 
 

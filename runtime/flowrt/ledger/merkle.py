@@ -41,10 +41,13 @@ def _any_within(numbers: Sequence[int], start: int, size: int) -> bool:
     return at < len(numbers) and numbers[at] < start + size
 
 
+_NOTHING = hashlib.sha256(b"").digest()
+
+
 def root(leaves: Sequence[bytes]) -> bytes:
     """The root over hashes of entries; that of none is the hash of nothing."""
-    if not leaves:
-        return hashlib.sha256(b"").digest()
+    if len(leaves) < 2:
+        return leaves[0] if leaves else _NOTHING
     level = list(leaves)
     while len(level) > 1:
         level = _above(level)
@@ -79,7 +82,9 @@ def paths(leaves: Sequence[bytes]) -> list[tuple[bytes, ...]]:
 
 def hidden(leaves: Sequence[bytes], shown: Collection[int]) -> tuple[bytes, ...]:
     """The proof that the leaves with the numbers `shown` are in the tree over `leaves`."""
-    numbers = sorted(shown)
+    numbers = sorted(set(shown))
+    if len(numbers) == len(leaves):
+        return ()
 
     def walk(start: int, size: int) -> Iterator[bytes]:
         if not _any_within(numbers, start, size):
@@ -89,7 +94,7 @@ def hidden(leaves: Sequence[bytes], shown: Collection[int]) -> tuple[bytes, ...]
             yield from walk(start, left)
             yield from walk(start + left, size - left)
 
-    return tuple(walk(0, len(leaves))) if leaves else ()
+    return tuple(walk(0, len(leaves)))
 
 
 def root_from(size: int, shown: Mapping[int, bytes], proof: Sequence[bytes]) -> bytes:
@@ -97,6 +102,8 @@ def root_from(size: int, shown: Mapping[int, bytes], proof: Sequence[bytes]) -> 
     unless `proof` has exactly the hashes that are wanted."""
     if any(not 0 <= number < size for number in shown):
         raise BadProof("a proof shows a leaf that the tree does not have")
+    if len(shown) == size and not proof:
+        return root([shown[number] for number in range(size)])
     rest = iter(proof)
     numbers = sorted(shown)
 
@@ -111,10 +118,7 @@ def root_from(size: int, shown: Mapping[int, bytes], proof: Sequence[bytes]) -> 
         left = _split(size)
         return _node(walk(start, left), walk(start + left, size - left))
 
-    if size == 0:
-        found = root(())
-    else:
-        found = walk(0, size)
+    found = walk(0, size) if size else _NOTHING
     if next(rest, None) is not None:
         raise BadProof("a proof with more hashes than it needs")
     return found

@@ -224,6 +224,7 @@ class Rulebook:
         self._contracts: dict[str, Contract] = {}
         self._upgrades: dict[type[State], Callable[[Any], State]] = {}
         self._known = functools.lru_cache(maxsize=KNOWN)(self._state)
+        self._known_commands = functools.lru_cache(maxsize=KNOWN)(self._command)
         self._take(NotaryChange)
         for module in modules:
             for found in vars(module).values():
@@ -292,6 +293,10 @@ class Rulebook:
 
     def read_command(self, name: str, version: int, data: bytes) -> CommandData:
         """A command from its bytes. Raises UnknownSchema, Unreadable."""
+        read = self._known_commands if len(data) <= KNOWN_BYTES else self._command
+        return read(name, version, data)
+
+    def _command(self, name: str, version: int, data: bytes) -> CommandData:
         kind = self._commands.get((name, version))
         if kind is None:
             raise UnknownSchema(f"no command {name} of version {version} is installed")

@@ -106,8 +106,13 @@ class Output(Value, frozen=True, array_like=True, gc=False):
     @property
     def contract_version(self) -> tuple[str, int]:
         """The contract's name and its version."""
-        name, _, version = self.contract.rpartition("_v")
-        return name, int(version)
+        return _versioned(self.contract)
+
+
+@functools.lru_cache(maxsize=256)
+def _versioned(contract: str) -> tuple[str, int]:
+    name, _, version = contract.rpartition("_v")
+    return name, int(version)
 
 
 class Command(Value, frozen=True, array_like=True, gc=False):
@@ -284,7 +289,12 @@ class Transaction:
     @functools.cached_property
     def id(self) -> bytes:
         """32 bytes: the root over all groups."""
-        return merkle.root([self.group_leaf(group) for group in range(GROUPS)])
+        return merkle.root(self.group_leaves)
+
+    @functools.cached_property
+    def group_leaves(self) -> tuple[bytes, ...]:
+        """What stands for each group in the upper tree."""
+        return tuple([self.group_leaf(group) for group in range(GROUPS)])
 
     def group_leaf(self, group: int) -> bytes:
         """What stands for one group in the upper tree."""
@@ -382,7 +392,26 @@ class Transaction:
 
 @functools.lru_cache(maxsize=KNOWN)
 def _read(data: bytes) -> Transaction:
-    return Transaction._parsed(data)
+    built = _built.pop(data, None)
+    return Transaction._parsed(data) if built is None else built
+
+
+_built: dict[bytes, Transaction] = {}
+"""What was built in this process and not read yet, by its bytes."""
+
+
+def built(transaction: Transaction) -> Transaction:
+    """The same, known now when its bytes are read: who built it gets it back, with its id and its
+    parts, unless reading would refuse them."""
+    if len(transaction.encoded) <= KNOWN_BYTES:
+        try:
+            transaction.parts  # noqa: B018 - reads every component, as `_parsed` does
+        except Unreadable:
+            return transaction
+        if len(_built) >= KNOWN:
+            _built.clear()
+        _built[transaction.encoded] = transaction
+    return transaction
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -401,7 +430,7 @@ class SignedTransaction:
     """A transaction and the signatures that it has so far, in order of their keys. A value: adding
     a signature makes another one."""
 
-    __slots__ = ("_encoded", "signatures", "transaction")
+    __slots__ = ("_encoded", "_signers", "signatures", "transaction")
     flow_never_changes: Final = True
 
     def __init__(
@@ -417,7 +446,12 @@ class SignedTransaction:
         if len(by_key) > MAX_SIGNATURES:
             raise Unreadable(f"more than {MAX_SIGNATURES} signatures")
         self.transaction = transaction
-        self.signatures = tuple(by_key[key] for key in sorted(by_key))
+        self.signatures = (
+            tuple([by_key[key] for key in sorted(by_key)])
+            if len(by_key) > 1
+            else tuple(by_key.values())
+        )
+        self._signers = frozenset(by_key)
         self._encoded: bytes | None = None
 
     @property
@@ -440,7 +474,7 @@ class SignedTransaction:
     @property
     def signers(self) -> frozenset[PublicKey]:
         """Whose signatures are there; whether they are good is not said."""
-        return frozenset(signature.by for signature in self.signatures)
+        return self._signers
 
     def plus(self, *signatures: TransactionSignature) -> SignedTransaction:
         """With these as well."""
@@ -448,12 +482,11 @@ class SignedTransaction:
 
     def missing(self, without: Collection[PublicKey] = ()) -> tuple[PublicKey, ...]:
         """Required keys that have not signed, but for those of `without`, in order."""
-        signers = self.signers
-        return tuple(
-            key
-            for key in sorted(self.transaction.required_keys.difference(without))
-            if not key.is_fulfilled_by(signers)
-        )
+        signers = self._signers
+        left = self.transaction.required_keys.difference(signers, without)
+        if not left:
+            return ()
+        return tuple([key for key in sorted(left) if not key.is_fulfilled_by(signers)])
 
     def check_signatures(
         self, without: Collection[PublicKey] = (), memory: GoodSignatures | None = None

@@ -13,6 +13,12 @@ from typing import Any
 from flowrt.store import CommitFailed, Unwritable
 from flowrt.store.statements import Refused, check
 
+# Of each parameter that is no number and no text, SQLite's module asks who adapts it. Bytes and
+# None stay as they are, and it costs a fraction to hear so from who is asked first.
+_NONE: dict[None, None] = {}
+sqlite3.register_adapter(bytes, bytes.__bytes__)
+sqlite3.register_adapter(type(None), _NONE.get)
+
 _STORES = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,

@@ -24,7 +24,7 @@ _SIGNED = b"flowlang pseudonym claim\x00"
 class Pseudonym:
     """A claim that `key` belongs to `party`, by its well-known key `identity`."""
 
-    __slots__ = ("by_identity", "by_key", "identity", "key", "network", "party")
+    __slots__ = ("_encoded", "by_identity", "by_key", "identity", "key", "network", "party")
     flow_never_changes: Final = True
 
     def __init__(
@@ -49,6 +49,7 @@ class Pseudonym:
         self.key = key
         self.by_identity = by_identity
         self.by_key = by_key
+        self._encoded: bytes | None = None
 
     def check(self) -> None:
         """Raises BadSignature unless both keys signed. Whose key `identity` is, the network map
@@ -59,8 +60,10 @@ class Pseudonym:
 
     def to_flow(self) -> bytes:
         """Its canonical bytes."""
-        parts = (self.network, self.party.name, self.identity, self.key)
-        return encode([*parts, self.by_identity, self.by_key])
+        if self._encoded is None:
+            parts = (self.network, self.party.name, self.identity, self.key)
+            self._encoded = encode([*parts, self.by_identity, self.by_key])
+        return self._encoded
 
     @classmethod
     def from_flow(cls, data: bytes) -> Pseudonym:

@@ -81,14 +81,20 @@ def release_some(tx: Tx, refs: Sequence[StateRef]) -> None:
             )
 
 
-def await_notary(tx: Tx, row: int, number: int) -> None:
-    """A state is used up by the transaction in flight of that number, if the notary agrees. Of two
+_FEW = 8
+"""How many rows one statement changes: so many texts of it there are at most."""
+
+
+def await_notary(tx: Tx, rows: Sequence[int], number: int) -> None:
+    """States are used up by the transaction in flight of that number, if the notary agrees. Of two
     such transactions the first one counts."""
-    tx.execute(
-        "UPDATE ledger_state SET pending = ? WHERE ref = ? AND consumed IS NULL "
-        "AND pending IS NULL",
-        (number, row),
-    )
+    for start in range(0, len(rows), _FEW):
+        some = rows[start : start + _FEW]
+        tx.execute(
+            f"UPDATE ledger_state SET pending = ? WHERE ref IN ({', '.join('?' * len(some))}) "
+            "AND consumed IS NULL AND pending IS NULL",
+            (number, *some),
+        )
 
 
 def no_longer_await(tx: Tx, number: int) -> list[int]:

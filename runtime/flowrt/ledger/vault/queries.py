@@ -17,7 +17,7 @@ from flowrt.ledger.keys import PublicKey
 from flowrt.ledger.problems import LedgerError
 from flowrt.ledger.transactions import StateAndRef
 from flowrt.ledger.vault.records import Records, time_of, time_us
-from flowrt.ledger.vault.states import output_of
+from flowrt.ledger.vault.states import all_kinds, output_of
 from flowrt.ledger.vault.tables import ref_parts
 from flowrt.stdlib.ledger.parts_flow import Issuer, StateRef
 from flowrt.stdlib.ledger.vault_flow import FoundState, StatePage, StateQuery, Total
@@ -183,9 +183,7 @@ def _kinds(tx: Tx, query: StateQuery) -> list[int]:
     schemas, contracts = set(query.schemas), set(query.contracts)
     return [
         kind
-        for kind, schema, contract in tx.execute(
-            "SELECT id, schema, contract FROM ledger_kind ORDER BY id"
-        )
+        for kind, schema, contract in all_kinds(tx)
         if (not schemas or schema in schemas)
         and (not contracts or contract in contracts or contract.rpartition("_v")[0] in contracts)
     ]

@@ -19,7 +19,14 @@ from flowrt.ledger.states import CommandData, FungibleState, Rulebook, State
 from flowrt.ledger.transactions import StateAndRef
 from flowrt.ledger.vault import locks
 from flowrt.ledger.vault.records import Records
-from flowrt.ledger.vault.states import output_of, read
+from flowrt.ledger.vault.states import (
+    all_kinds,
+    notary_number,
+    output_at,
+    output_of,
+    read,
+    reserving,
+)
 from flowrt.ledger.vault.tables import FREE, ref_parts
 from flowrt.stdlib.ledger.core_flow import InsufficientBalance, TooLarge
 from flowrt.stdlib.ledger.parts_flow import Amount, Identity, Issuer, StateRef
@@ -58,12 +65,14 @@ class _Purse:
             self._only += f" AND issuer IN ({', '.join(map(str, issuers))})"
         if kinds is not None:
             self._only += f" AND kind IN ({', '.join(map(str, kinds))})"
-        own = tx.execute(
-            "SELECT ref, units FROM ledger_state WHERE lock = ? AND spendable = 1 "
-            f"AND pending IS NULL AND currency = ? AND notary = ?{self._only}",
-            (tx.flow_id, currency, notary),
-        )
-        self._own = sorted(map(Coin._make, own), key=_by_size)
+        self._own: list[Coin] = []
+        if tx.flow_id in reserving(tx):
+            own = tx.execute(
+                "SELECT ref, units FROM ledger_state WHERE lock = ? AND spendable = 1 "
+                f"AND pending IS NULL AND currency = ? AND notary = ?{self._only}",
+                (tx.flow_id, currency, notary),
+            )
+            self._own = sorted(map(Coin._make, own), key=_by_size)
 
     def smallest(self, units: int, beside: Collection[int] = ()) -> Coin | None:
         """The smallest coin of at least so many units."""
@@ -186,11 +195,8 @@ def _fewest(purse: _Purse, units: int) -> tuple[list[Coin], int]:
 def _notaries(tx: Tx, currency: str, notary: Identity | None) -> list[int]:
     """The notaries whose coins may be taken, by number; in order of their names."""
     if notary is not None:
-        rows = tx.execute(
-            "SELECT id FROM ledger_notary WHERE name = ? AND key = ?",
-            (notary.party.name, notary.key.encoded),
-        )
-        return [id for (id,) in rows]
+        number = notary_number(tx, notary)
+        return [] if number is None else [number]
     rows = tx.execute(
         "SELECT n.id FROM ledger_notary n WHERE EXISTS (SELECT 1 FROM ledger_state WHERE "
         f"{FREE} AND currency = ? AND notary = n.id) OR EXISTS (SELECT 1 FROM ledger_state "
@@ -213,7 +219,7 @@ def _ids_of(tx: Tx, issuers: Collection[Issuer]) -> list[int]:
 
 
 def _kinds_of(tx: Tx, schema: str) -> list[int]:
-    return [id for (id,) in tx.execute("SELECT id FROM ledger_kind WHERE schema = ?", (schema,))]
+    return [kind for kind, of, _ in all_kinds(tx) if of == schema]
 
 
 def balance(tx: Tx, currency: str) -> int:
@@ -290,9 +296,8 @@ class Spender:
         ids = self._records.ids(tx, [ref_parts(row)[0] for row in rows])
         taken = []
         for row in rows:
-            [(data,)] = tx.execute("SELECT output FROM ledger_state WHERE ref = ?", (row,))
             number, index = ref_parts(row)
-            output = output_of(data)
+            output = output_of(output_at(tx, row))
             found = StateAndRef(StateRef(ids[number], index), output)
             taken.append(_Taken(row, found, read(self._rules, output)))
         return taken

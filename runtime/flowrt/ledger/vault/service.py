@@ -208,8 +208,7 @@ class Vault:
             raise core.StatesUnavailable(used_up)
         number = self._records.put(tx, transaction, IN_FLIGHT)
         attachments.needed(tx, transaction.transaction.attachments)
-        for _, found in inputs:
-            locks.await_notary(tx, found.row, number)
+        locks.await_notary(tx, [found.row for _, found in inputs], number)
 
     def finalise(
         self, tx: Tx, id: bytes, signatures: Sequence[TransactionSignature]
@@ -255,7 +254,7 @@ class Vault:
             for ref in self._records.read(signed).inputs:
                 found = named(tx, ref)
                 if found is not None and found.row in freed:
-                    locks.await_notary(tx, found.row, number)
+                    locks.await_notary(tx, [found.row], number)
 
     def is_in_flight(self, tx: Tx, id: bytes) -> bool:
         return self._records.status(tx, id) == IN_FLIGHT

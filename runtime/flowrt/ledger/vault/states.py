@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from flowrt.core.flow import Tx
-from flowrt.core.values import decode, encode
+from flowrt.core.values import decode
 from flowrt.ledger.memory import Holders, holders, of_table
 from flowrt.ledger.problems import LedgerError
 from flowrt.ledger.states import Rulebook, State
-from flowrt.ledger.transactions import MAX_COMPONENTS, Output, Transaction
+from flowrt.ledger.transactions import MAX_COMPONENTS, OUTPUTS, Output, Transaction
 from flowrt.ledger.vault import records
 from flowrt.ledger.vault.columns import Columns, Ours, columns_of
 from flowrt.ledger.vault.records import ROWS_BYTES, time_us
@@ -25,8 +25,12 @@ AGAIN = 500
 KNOWN = 1024
 """How many outputs are read once, and known by their bytes then."""
 
-_ROWS, _NUMBERS = "ledger_state", "ledger_kind ledger_notary ledger_issuer"
-"""What is remembered: rows, and the numbers of what stands in them by a number."""
+_ROWS, _NUMBERS, _KINDS = (
+    "ledger_state",
+    "ledger_kind ledger_notary ledger_issuer",
+    "ledger_kind",
+)
+"""What is remembered: rows, the numbers of what stands in them by a number, and all kinds."""
 
 
 class Named(NamedTuple):
@@ -54,6 +58,38 @@ def named(tx: Tx, ref: StateRef) -> Named | None:
         found = Named(row, *rows[0]) if rows else Named(row, None, None)
         remembered.put(row, found, _weight(found))
     return found
+
+
+def output_at(tx: Tx, row: int) -> bytes:
+    """The bytes of the output in a row, which is there."""
+    found: Named | None = of_table(tx, _ROWS, ROWS_BYTES).get(row)
+    if found is not None and found.output is not None:
+        return found.output
+    [(output,)] = tx.execute("SELECT output FROM ledger_state WHERE ref = ?", (row,))
+    data: bytes = output
+    return data
+
+
+def all_kinds(tx: Tx) -> list[tuple[int, str, str]]:
+    """All kinds of states in order of their numbers: number, schema, contract."""
+    found: list[tuple[int, str, str]] | None = tx.known.get(_KINDS)
+    if found is None:
+        rows = tx.execute("SELECT id, schema, contract FROM ledger_kind ORDER BY id")
+        found = tx.known[_KINDS] = [(id, schema, contract) for id, schema, contract in rows]
+    return found
+
+
+def notary_number(tx: Tx, notary: Identity) -> int | None:
+    """The number of a notary; None if no state has it."""
+    values = notary.party.name, notary.key.encoded
+    known: int | None = of_table(tx, _NUMBERS).get(values)
+    if known is None:
+        rows = tx.execute("SELECT id FROM ledger_notary WHERE name = ? AND key = ?", values)
+        if not rows:
+            return None
+        known = rows[0][0]
+        of_table(tx, _NUMBERS).put(values, known)
+    return known
 
 
 def _weight(found: Named) -> int:
@@ -106,18 +142,21 @@ class Writer:
         ours = self._ours(tx)
         kinds: dict[object, int] = {}
         made = []
+        remembered = of_table(tx, _ROWS, ROWS_BYTES)
+        written_out = transaction.groups.get(OUTPUTS, ())
         for index, output in enumerate(transaction.outputs):
+            row = row_of(number, index)
             state = self._rules.read_state(output.schema, output.version, output.data)
             columns = columns_of(state, output.encumbrance is not None, ours)
             if only_ours and not columns.relevant:
+                absent = Named(row, None, None)
+                remembered.put(row, absent, _weight(absent))
                 continue
-            row = row_of(number, index)
             written = output.schema, output.version, output.contract
             if written not in kinds:
                 kinds[written] = self._kind(tx, output)
             if output.notary not in kinds:
                 kinds[output.notary] = _notary(tx, output.notary)
-            written_out = encode(output)
             tx.execute(
                 "INSERT INTO ledger_state VALUES "
                 "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, NULL)",
@@ -125,7 +164,7 @@ class Writer:
                     row,
                     kinds[written],
                     kinds[output.notary],
-                    written_out,
+                    written_out[index],
                     *_columns(tx, columns),
                     time_us(tx.now),
                     tx.flow_id or None if columns.spendable else None,
@@ -135,8 +174,8 @@ class Writer:
                 reserving(tx).add(tx.flow_id)
             if columns.relevant:
                 self._scheduled.add(tx, row, state, StateRef(transaction.id, index))
-            found = Named(row, written_out, None)
-            of_table(tx, _ROWS, ROWS_BYTES).put(row, found, _weight(found))
+            found = Named(row, written_out[index], None)
+            remembered.put(row, found, _weight(found))
             made.append(row)
         return made
 
@@ -152,6 +191,7 @@ class Writer:
             "RETURNING id",
             (*written, self._rules.newest(output.schema, output.version)),
         )
+        tx.known.pop(_KINDS, None)
         found: int = rows[0][0]
         of_table(tx, _NUMBERS).put(written, found)
         return found
@@ -206,16 +246,16 @@ def _columns(tx: Tx, columns: Columns) -> tuple[object, ...]:
 
 
 def _notary(tx: Tx, notary: Identity) -> int:
-    values = notary.party.name, notary.key.encoded
-    known: int | None = of_table(tx, _NUMBERS).get(values)
+    known = notary_number(tx, notary)
     if known is not None:
         return known
-    rows = tx.execute(
-        "SELECT id FROM ledger_notary WHERE name = ? AND key = ?", values
-    ) or tx.execute("INSERT INTO ledger_notary (name, key) VALUES (?, ?) RETURNING id", values)
-    found: int = rows[0][0]
-    of_table(tx, _NUMBERS).put(values, found)
-    return found
+    values = notary.party.name, notary.key.encoded
+    [(made,)] = tx.execute(
+        "INSERT INTO ledger_notary (name, key) VALUES (?, ?) RETURNING id", values
+    )
+    number: int = made
+    of_table(tx, _NUMBERS).put(values, number)
+    return number
 
 
 def _issuer(tx: Tx, issuer: Issuer) -> int:
