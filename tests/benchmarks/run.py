@@ -304,6 +304,13 @@ def serving(figures: dict[str, float]) -> None:
     of_serving.served(figures)
 
 
+def town(figures: dict[str, float]) -> None:
+    """Trades between three processes."""
+    from tests.benchmarks import town as of_town
+
+    of_town.traded(figures)
+
+
 def wire(figures: dict[str, float]) -> dict[str, float]:
     """What connections between processes cost."""
     from tests.benchmarks import wire as of_wire
@@ -401,6 +408,7 @@ def main() -> None:
     ledger(figures)
     serving(figures)
     interface(figures)
+    town(figures)
     wire(figures)
     figures["w1_flows_per_raw_row"] = figures["w1_flows_per_s"] / figures["raw_sqlite_rows_per_s"]
     _report(figures)
