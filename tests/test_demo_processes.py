@@ -146,7 +146,14 @@ def test_the_audit_can_say_no(held: tuple[Path, dict[str, Any], bytes], tmp_path
 def test_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from flowlang.cli import main; main()", "demo"]
     command += ["--processes", "--trades", "10000", "--keep", str(tmp_path / "kept")]
-    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    demo = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Who runs tests in the background of a shell has Ctrl-C ignored, and so have all below.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert demo.stdout is not None
     for _ in range(2):
         demo.stdout.readline()

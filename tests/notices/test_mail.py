@@ -462,6 +462,7 @@ def test_what_does_not_fit_leaves_the_link_good(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, key: str, given: dict[str, Any]) -> None:
     (tmp_path / "open").write_text(PASSWORD)
+    (tmp_path / "open").chmod(0o644)
     (tmp_path / "empty").write_text("")
     (tmp_path / "empty").chmod(0o600)
     with pytest.raises(Wrong) as refused:

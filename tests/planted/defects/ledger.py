@@ -59,7 +59,11 @@ DEFECTS = (
             "locks.pick(tx, [coin.row for coin in taken])",
             "pass",
         ),
-        (f"{_VAULT}.record_in_flight", "locks.await_notary(tx, found.row, number)", "pass"),
+        (
+            f"{_VAULT}.record_in_flight",
+            "locks.await_notary(tx, [found.row for _, found in inputs], number)",
+            "pass",
+        ),
     ),
     defect(
         "contracts are not asked",
