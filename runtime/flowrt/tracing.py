@@ -158,9 +158,16 @@ class Tracing:
 
     def close(self) -> None:
         """The node closes: end what is open, and say that it is not finished."""
-        now_ns = self._clock() * 1000
-        while self._flows:
-            self._let_go(next(iter(self._flows)), now_ns)
+        if self._is_broken:
+            return
+        try:
+            now_ns = self._clock() * 1000
+            while self._flows:
+                self._let_go(next(iter(self._flows)), now_ns)
+        except Exception:
+            # The node is told by nobody else that it has stopped.
+            self._is_broken = True
+            _LOG.exception("%s: its open flows are not told as unfinished", self._party)
 
     # --- a batch ---
 

@@ -386,6 +386,34 @@ def test_a_webhook_goes_to_who_is_certified_for_its_name(tmp_path: Path) -> None
     asyncio.run(story())
 
 
+def test_a_receiver_that_does_not_part_has_taken_it(tmp_path: Path) -> None:
+    """By TLS one says goodbye and waits for the other: who never says it has answered all the
+    same."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority(tmp_path).certify("desk"))
+
+    async def story() -> None:
+        gone = asyncio.Event()
+
+        async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(b"HTTP/1.1 200 x\r\n\r\n")
+            await gone.wait()
+            writer.transport.abort()
+
+        server = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=context)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            how = {"hosts": ["localhost"], "allow": ["127.0.0.1", "::1"], "ca": "root.pem"}
+            hook = _hook(tmp_path, f"https://localhost:{port}/in", **how)
+            async with asyncio.timeout(20):
+                await hook.tell(NOTICE)
+            gone.set()
+
+    asyncio.run(story())
+
+
 def test_the_receiver_of_the_page_verifies_what_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -437,7 +465,8 @@ def test_a_signature_ages() -> None:
     "address",
     ["169.254.169.254", "127.0.0.1", "10.0.0.1", "::1", "fe80::1%lo", "::ffff:8.8.8.8",
      "64:ff9b::a00:1", "64:ff9b:1::a00:1", "0.0.0.0", "100.64.0.1", "224.0.0.1", "2002:7f00:1::",
-     "fc00::1", "192.0.2.1", "198.18.0.1", "::", "255.255.255.255", "ff02::1"],
+     "fc00::1", "192.0.2.1", "198.18.0.1", "::", "255.255.255.255", "ff02::1",
+     "fec0::1", "::7f00:1", "::ffff:0:7f00:1", "::5efe:a00:1", "4000::1"],
 )  # fmt: skip
 def test_r44_addresses_that_are_not_public_are_not_asked(tmp_path: Path, address: str) -> None:
     assert not is_public(address)

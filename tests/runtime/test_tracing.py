@@ -375,6 +375,22 @@ def test_a_mistake_of_tracing_ends_the_tracing_and_no_flow(
     assert caplog.text.count("are not traced any more") == 2
 
 
+def test_a_provider_that_fails_at_the_end_keeps_no_node_open(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = Seen("alice")
+
+    async def napping() -> None:
+        node = await opened("alice", MemoryNetwork(), seen)
+        await node.start(program().Naps_v1)
+        monkeypatch.setattr(Tracing, "_forget", lambda *_: 1 / 0)
+        await node.close()
+        await node.stopped()
+
+    asyncio.run(napping())
+    assert caplog.text.count("are not told as unfinished") == 1
+
+
 def test_a_node_without_it_loads_nothing_of_it() -> None:
     code = "import sys, flowrt.node, flowrt.serving.assembly; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -85,7 +85,8 @@ class Delegate(Request, frozen=True):
 class BackupTo(Request, frozen=True):
     """The name of the copy, in the folder that the node keeps copies in."""
 
-    path: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    # In Python `$` is also before a line's end at the end.
+    path: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$(?!\n)")]
 
 
 # --- answers ----------------------------------------------------------------------------------

@@ -29,11 +29,12 @@ MAX_AGE_S: Final = 300
 CONNECT_S: Final = 10.0
 _MAX_LINE: Final = 8192
 
-_TUNNELS: Final = [
-    ipaddress.ip_network(text)
-    for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
-]
-"""IPv6 in which an IPv4 address hides."""
+_UNICAST: Final = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that was ever given out (RFC 4291, 2.4). What is beside it may lead inside: sites'
+own addresses of old, and every form in which an IPv4 address hides but the next ones."""
+
+_TUNNELS: Final = [ipaddress.ip_network(text) for text in ("2002::/16", "2001::/32")]
+"""Public IPv6 in which an IPv4 address hides: 6to4, Teredo."""
 
 
 def signature(key: bytes, timestamp: int, body: bytes) -> str:
@@ -58,7 +59,7 @@ def is_public(address: str) -> bool:
     """Whether an address is one of the public network."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None or any(found in net for net in _TUNNELS):
+        if found not in _UNICAST or any(found in net for net in _TUNNELS):
             return False
     return found.is_global and not found.is_multicast
 
@@ -144,7 +145,9 @@ class Webhook:
             except ValueError:
                 raise NotTaken("the answer is no HTTP") from None
         finally:
-            writer.close()
+            # Not `close`: by TLS that waits half a minute for a receiver that does not part, longer
+            # than a notice may take, and one that was taken would come again for ever.
+            writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
         words = line.split(b" ", 2)

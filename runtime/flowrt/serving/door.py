@@ -16,7 +16,7 @@ from flowrt.api.access import Access, AccessWrong
 from flowrt.api.app import Offer
 from flowrt.api.server import ApiConfig, CannotServe, Server, Tls, serve
 from flowrt.node import Node
-from flowrt.notices.telling import Teller
+from flowrt.notices.telling import Teller, finished
 from flowrt.serving.apps import App
 from flowrt.serving.config import Config
 from flowrt.serving.party import passphrase_of
@@ -89,8 +89,12 @@ async def opened(
     def figures() -> Mapping[str, int | float | Mapping[str, int]]:
         return dataclasses.asdict(network.figures())
 
+    copying = asyncio.Lock()
+
     async def backup(name: str) -> None:
-        await asyncio.to_thread(_copied, config, name)
+        # One at a time: two of one name would be written into the same file.
+        async with copying:
+            await finished(asyncio.to_thread(_copied, config, name))
 
     offer = Offer(
         hosts=http.hosts,
