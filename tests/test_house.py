@@ -242,7 +242,7 @@ def test_the_wheel_holds_the_tree(wheel: set[str]) -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import flowlang.cli", {"lark", "jinja2", "rich", "cryptography", "msgspec", "flowrt"}),
+        ("import flowlang.cli", {"lark", "jinja2", "rich", "cryptography", "msgspec"}),
         ("import flowrt.node", {"lark", "jinja2", "rich", "cryptography", "click", "flowlang"}),
         ("import flowrt.testing.register", {"hypothesis", "flowrt.node", "flowlang"}),
         ("import flowrt.store.sqlite", {"lark", "jinja2", "rich", "click", "flowlang"}),
@@ -252,3 +252,11 @@ def test_slow_imports_wait(statement: str, absent: set[str]) -> None:
     code = f"import sys; {statement}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not absent & set(done.stdout.split())
+
+
+def test_a_start_of_flowc_loads_no_runtime() -> None:
+    """Of flowrt, only what both commands are made of."""
+    code = "import sys; import flowlang.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = {name for name in done.stdout.split() if _within(name, "flowrt")}
+    assert loaded == {"flowrt", "flowrt.cli", "flowrt.cli.group", "flowrt.cli.printing"}

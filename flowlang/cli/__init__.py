@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
-import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
@@ -30,33 +28,24 @@ from flowlang.cli.simulating import sim
 from flowlang.cli.testing import test_command
 from flowlang.diagnostics import closest
 from flowlang.project import FileTrouble, Project, shown, sources_below
+from flowrt.cli.group import Commands
 
 
-class _Flowc(click.Group):
-    """A group that knows what a misspelt command meant, and in which form a command answers."""
+class _Flowc(Commands):
+    """flowc's commands: each says in which form it answers, files have diagnostics."""
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except FileTrouble as trouble:
-            print_trouble(trouble)
-            sys.exit(1)
-        except click.UsageError as error:
-            if not wants_json():
-                raise
-            print_json({"ok": False, "message": error.format_message()})
-            sys.exit(error.exit_code)
+    unwritable = Commands.unwritable | {errno.EBADF}
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = closest(args[0], self.list_commands(ctx))
-            if near and "Did you mean" not in error.message:
-                raise click.UsageError(f"{error.message} Did you mean `{near}`?", ctx) from None
-            raise
+    def wants_json(self) -> bool:
+        return wants_json()
+
+    def nearest(self, name: str, known: Iterable[str]) -> str | None:
+        return closest(name, known)
+
+    def tells(self, error: Exception) -> bool:
+        if isinstance(error, FileTrouble):
+            print_trouble(error)
+        return isinstance(error, FileTrouble)
 
 
 @click.group(cls=_Flowc, context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,36 +67,7 @@ commands.add_command(test_command)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of `flowc`. Never shows a traceback for a user's mistake."""
-    try:
-        commands.main(args=list(arguments) if arguments is not None else None, prog_name="flowc")
-    except BrokenPipeError:
-        _write_no_more(sys.stdout)
-        sys.exit(1)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
-            _tell_full(error)
-            sys.exit(1)
-        click.echo(traceback.format_exc(), err=True)
-        click.echo("flowc: this is a bug of flowc, not of your file; please report it", err=True)
-        sys.exit(70)
-
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
-"""How writing fails. What names no file was printed: files that flowc writes are a FileTrouble."""
-
-
-def _tell_full(error: OSError) -> None:
-    """What was printed did not arrive; perhaps this does not either."""
-    _write_no_more(sys.stdout)
-    try:
-        click.echo(f"error: cannot write: {error.strerror}", err=True)
-    except OSError:
-        _write_no_more(sys.stderr)
-
-
-def _write_no_more(stream: IO[str]) -> None:
-    """What is left in a buffer goes nowhere: Python would fail once more when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    commands.run("flowc", arguments, "this is a bug of flowc, not of your file; please report it")
 
 
 # --- explain ----------------------------------------------------------------------------------

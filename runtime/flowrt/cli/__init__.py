@@ -6,18 +6,15 @@ Everything slow is imported by the command that needs it. Exit codes: 0 fine, 1 
 
 from __future__ import annotations
 
-import difflib
 import errno
 import importlib
-import os
-import sys
-import traceback
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from flowrt.cli.printing import print_json, print_refused, wants_json
+from flowrt.cli.group import Commands
+from flowrt.cli.printing import print_refused
 
 COMMANDS: Final = {
     "init": "flowrt.cli.parties:init",
@@ -59,8 +56,10 @@ COMMANDS: Final = {
 """Where each command is; it is imported when it is asked for."""
 
 
-class _Flowctl(click.Group):
-    """A group whose commands are imported late, and that knows what a misspelt one meant."""
+class _Flowctl(Commands):
+    """flowctl's commands: imported late, refused with troubles."""
+
+    unwritable = Commands.unwritable | {errno.EROFS}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -74,30 +73,17 @@ class _Flowctl(click.Group):
         assert isinstance(found, click.Command)
         return found
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def tells(self, error: Exception) -> bool:
         from flowrt.serving.troubles import Refused
 
-        try:
-            return super().invoke(ctx)
-        except Refused as error:
+        if isinstance(error, Refused):
             print_refused(error)
-            sys.exit(1)
-        except click.UsageError as error:
-            if not wants_json():
-                raise
-            print_json({"ok": False, "message": error.format_message()})
-            sys.exit(error.exit_code)
+        return isinstance(error, Refused)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
-            if near and "Did you mean" not in error.message:
-                raise click.UsageError(f"{error.message} Did you mean `{near[0]}`?", ctx) from None
-            raise
+    def undone(self, error: OSError) -> str | None:
+        if error.errno not in self.unwritable and error.filename is None:
+            return None
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 @click.group(cls=_Flowctl, context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,25 +93,4 @@ def commands() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of `flowctl`. Never shows a traceback for a user's mistake."""
-    try:
-        commands.main(args=list(arguments) if arguments is not None else None, prog_name="flowctl")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        if error.errno not in _DISK and error.filename is None:
-            _bug()
-        place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {place}{error.strerror}", err=True)
-        sys.exit(1)
-    except Exception:
-        _bug()
-
-
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-
-
-def _bug() -> None:
-    click.echo(traceback.format_exc(), err=True)
-    click.echo("flowctl: this is a bug of flowctl; please report it", err=True)
-    sys.exit(70)
+    commands.run("flowctl", arguments, "this is a bug of flowctl; please report it")

@@ -25,11 +25,11 @@ FIRST_S = 0.05
 
 MOST_S = 2.0
 SILENT_S = 45.0
+"""How long a stream may say nothing: three times its heartbeat."""
 
 LASTING = 20
 """How often a stream that had begun is asked for again before it is given up: half a minute, in
 which a node that has died is up again."""
-"""How long a stream may say nothing: three times its heartbeat."""
 
 
 class Event(NamedTuple):
