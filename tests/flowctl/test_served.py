@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -193,6 +195,12 @@ def test_a_newcomer_is_taken_by_a_node_that_runs(
                 answer = await client.post("/v1/backup", json={"path": "first.db"})
                 assert answer.status_code < 300, answer.text
                 assert (town / "alice/backups/first.db").stat().st_mode & 0o077 == 0
+                # Of several who ask for one copy at once, one makes it.
+                copies = [client.post("/v1/backup", json={"path": "second.db"}) for _ in range(5)]
+                codes = [answer.status_code for answer in await asyncio.gather(*copies)]
+                assert sorted(codes) == [200, 409, 409, 409, 409]
+                with contextlib.closing(sqlite3.connect(town / "alice/backups/second.db")) as copy:
+                    assert copy.execute("pragma integrity_check").fetchall() == [("ok",)]
                 assert (await client.post("/v1/backup", json={"path": "../x"})).status_code >= 400
                 path = town / "alice/node.toml"
                 text = path.read_text()
