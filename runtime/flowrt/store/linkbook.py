@@ -6,12 +6,12 @@ Has digests of their tokens alone. Knows neither mail nor the interface.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import sqlite3
 import threading
 from pathlib import Path
 from typing import NamedTuple
+
+from flowrt.store.aside import opened
 
 
 class Link(NamedTuple):
@@ -31,11 +31,8 @@ class Links:
     sqlite3.Error."""
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
+        self._db = opened(path)
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS link (digest PRIMARY KEY, flow, number, version, user, "
             "until, identify)"

@@ -6,8 +6,6 @@ Knows neither nodes nor receivers.
 from __future__ import annotations
 
 import datetime
-import os
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -15,6 +13,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from flowrt.core.tasklog import Key, Kind, Open
+from flowrt.store.aside import opened
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -48,10 +47,7 @@ class Book:
     """What one notifier was told, and is to be told: a SQLite file. Raises sqlite3.Error."""
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
+        self._db = opened(path)
         self._db.executescript(
             "CREATE TABLE IF NOT EXISTS known (flow, number, task, PRIMARY KEY (flow, number));"
             "CREATE TABLE IF NOT EXISTS waiting (id INTEGER PRIMARY KEY AUTOINCREMENT, notice);"
