@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from flowlang.demo.town import free_ports
-from flowrt.serving import network, party, process, rotation
-from flowrt.serving.config import read
+from flowrt.serving import door, network, party, process, rotation
+from flowrt.serving.config import Config, read
 from tests.flowctl.conftest import Flowctl
 
 PATIENCE_S = 120.0
@@ -195,7 +195,19 @@ def test_a_newcomer_is_taken_by_a_node_that_runs(
                 answer = await client.post("/v1/backup", json={"path": "first.db"})
                 assert answer.status_code < 300, answer.text
                 assert (town / "alice/backups/first.db").stat().st_mode & 0o077 == 0
-                # Of several who ask for one copy at once, one makes it.
+                # Of several who ask for one copy at once, one makes it, and none beside another.
+                under_way: list[str] = []
+                copied = door._copied
+
+                def copied_alone(config: Config, name: str) -> None:
+                    assert not under_way
+                    under_way.append(name)
+                    try:
+                        copied(config, name)
+                    finally:
+                        under_way.pop()
+
+                monkeypatch.setattr(door, "_copied", copied_alone)
                 copies = [client.post("/v1/backup", json={"path": "second.db"}) for _ in range(5)]
                 codes = [answer.status_code for answer in await asyncio.gather(*copies)]
                 assert sorted(codes) == [200, 409, 409, 409, 409]
